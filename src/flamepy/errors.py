@@ -1,0 +1,295 @@
+"""The errors of flamepy: one root, ``FlameError``, and a subclass for each thing callers catch.
+
+::
+
+    FlameError
+    ├── ConfigError                     a broken flame.yaml, URL, or environment variable
+    ├── MissingExtraError               (also ImportError) an optional dependency is not installed
+    ├── InvalidArgumentError            (also ValueError) refused before sending, or by the engine
+    │   └── SessionClosedError          the session exists but is closed
+    ├── NotFoundError                   an application, node, ...
+    │   ├── ApplicationNotFoundError
+    │   ├── SessionNotFoundError
+    │   └── TaskNotFoundError
+    ├── AlreadyExistsError
+    ├── InvalidStateError               the object is in a state that forbids the call
+    │   ├── SessionBusyError            close with running tasks: try again later
+    │   └── SessionRetryLimitError      the session gets no executors any more (event 1002)
+    ├── TaskFailedError                 the service failed the task; its own text
+    ├── TaskCancelledError              (also concurrent.futures.CancelledError)
+    ├── TaskLostError                   the session or task is gone, the fate is unknown
+    ├── UnavailableError                (also ConnectionError) nothing answers at the endpoint
+    │   └── ConnectionClosedError       this connection was closed here
+    ├── DeadlineExceededError           (also TimeoutError)
+    ├── PermissionDeniedError  UnauthenticatedError  ResourceExhaustedError
+    ├── AmbiguousResultError            a write whose fate is unknown
+    └── InternalError                   anything else the engine says
+
+Translation from gRPC happens in one place, ``rpc.status``. This module imports nothing of flamepy.
+"""
+
+from __future__ import annotations
+
+import enum
+from concurrent.futures import CancelledError
+from typing import ClassVar
+
+__all__ = [
+    "AlreadyExistsError",
+    "AmbiguousResultError",
+    "ApplicationNotFoundError",
+    "ConfigError",
+    "ConnectionClosedError",
+    "DeadlineExceededError",
+    "FlameError",
+    "FlameErrorCode",
+    "InternalError",
+    "InvalidArgumentError",
+    "InvalidStateError",
+    "MissingExtraError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "ResourceExhaustedError",
+    "SessionBusyError",
+    "SessionClosedError",
+    "SessionNotFoundError",
+    "SessionRetryLimitError",
+    "TaskCancelledError",
+    "TaskFailedError",
+    "TaskLostError",
+    "TaskNotFoundError",
+    "UnauthenticatedError",
+    "UnavailableError",
+]
+
+
+class FlameErrorCode(enum.IntEnum):
+    """What kind of error it is. 0-5 are the official SDK's; the rest are appended by us."""
+
+    INVALID_CONFIG = 0
+    INVALID_STATE = 1
+    INVALID_ARGUMENT = 2
+    INTERNAL = 3
+    ALREADY_EXISTS = 4
+    NOT_FOUND = 5
+    UNAVAILABLE = 6
+    DEADLINE_EXCEEDED = 7
+    PERMISSION_DENIED = 8
+    UNAUTHENTICATED = 9
+    CANCELLED = 10
+    RESOURCE_EXHAUSTED = 11
+    AMBIGUOUS = 12
+
+
+class FlameError(Exception):
+    """The root of every error that flamepy raises on purpose.
+
+    ``FlameError(code, message)`` works as in the official SDK, and ``str()`` of it is
+    ``"{message} (code: {code})"``. A subclass knows its code and is made with the message alone.
+
+    Attributes:
+        code: the kind of error.
+        message: the text alone, as the engine or this library wrote it.
+        grpc_code: name of the gRPC status it came from (``"UNAVAILABLE"``), or None.
+        attempts: how many times the call was tried.
+        elapsed: seconds spent in the call, all attempts together.
+        retryable: True if the same call, repeated later, may succeed and does no harm.
+    """
+
+    default_code: ClassVar[FlameErrorCode] = FlameErrorCode.INTERNAL
+
+    def __init__(
+        self,
+        code: FlameErrorCode,
+        message: str,
+        *,
+        grpc_code: str | None = None,
+        attempts: int = 1,
+        elapsed: float = 0.0,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.grpc_code = grpc_code
+        self.attempts = attempts
+        self.elapsed = elapsed
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        return f"{self.message} (code: {int(self.code)})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders (multiprocessing, concurrent.futures) by pickle.
+        return _rebuild, (type(self), self.code, self.message, dict(self.__dict__))
+
+
+def _rebuild(
+    kind: type[FlameError], code: FlameErrorCode, message: str, state: dict[str, object]
+) -> FlameError:
+    error = kind.__new__(kind)
+    FlameError.__init__(error, code, message)
+    error.__dict__.update(state)
+    return error
+
+
+class _CodedError(FlameError):
+    """A FlameError whose class fixes the code: made with the message alone."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        grpc_code: str | None = None,
+        attempts: int = 1,
+        elapsed: float = 0.0,
+        retryable: bool = False,
+    ) -> None:
+        super().__init__(
+            self.default_code,
+            message,
+            grpc_code=grpc_code,
+            attempts=attempts,
+            elapsed=elapsed,
+            retryable=retryable,
+        )
+
+
+class ConfigError(_CodedError):
+    """The configuration is unusable; the message names the file or variable, key and rule."""
+
+    default_code = FlameErrorCode.INVALID_CONFIG
+
+
+class MissingExtraError(_CodedError, ImportError):
+    """An optional dependency is missing; the message holds the ``pip install`` to run."""
+
+    default_code = FlameErrorCode.INVALID_CONFIG
+
+
+class InvalidArgumentError(_CodedError, ValueError):
+    """A value breaks a rule; the message names the value and the rule."""
+
+    default_code = FlameErrorCode.INVALID_ARGUMENT
+
+
+class SessionClosedError(InvalidArgumentError):
+    """The session is closed: it takes no tasks and cannot be opened again."""
+
+
+class NotFoundError(_CodedError):
+    """The engine does not know the object."""
+
+    default_code = FlameErrorCode.NOT_FOUND
+
+
+class ApplicationNotFoundError(NotFoundError):
+    """No application of that name is registered (or enabled)."""
+
+
+class SessionNotFoundError(NotFoundError):
+    """The engine does not know the session: never made, deleted, evicted or lost."""
+
+
+class TaskNotFoundError(NotFoundError):
+    """The session exists and has no task of that id."""
+
+
+class AlreadyExistsError(_CodedError):
+    """The name or id is taken."""
+
+    default_code = FlameErrorCode.ALREADY_EXISTS
+
+
+class InvalidStateError(_CodedError):
+    """The object exists, in a state that forbids the call."""
+
+    default_code = FlameErrorCode.INVALID_STATE
+
+
+class SessionBusyError(InvalidStateError):
+    """The session has running tasks, so it cannot be closed now; later it can."""
+
+
+class SessionRetryLimitError(InvalidStateError):
+    """No service of the session could be started; the engine stopped trying (event 1002)."""
+
+
+class TaskFailedError(_CodedError):
+    """The service failed the task.
+
+    Attributes:
+        task: the ``types.Task`` as last read, or None. ``message`` is the service's own text.
+    """
+
+    default_code = FlameErrorCode.INTERNAL
+
+    def __init__(self, message: str, *, task: object | None = None) -> None:
+        super().__init__(message)
+        self.task = task
+
+
+class TaskCancelledError(_CodedError, CancelledError):
+    """The task was cancelled because its session was closed before it ran.
+
+    Attributes:
+        task: the ``types.Task`` as last read, or None.
+    """
+
+    default_code = FlameErrorCode.CANCELLED
+
+    def __init__(self, message: str, *, task: object | None = None) -> None:
+        super().__init__(message)
+        self.task = task
+
+
+class TaskLostError(_CodedError):
+    """The task or its session is gone, so nobody can tell how it ended."""
+
+    default_code = FlameErrorCode.NOT_FOUND
+
+
+class UnavailableError(_CodedError, ConnectionError):
+    """Nothing usable answers at the endpoint; the message names it and says why."""
+
+    default_code = FlameErrorCode.UNAVAILABLE
+
+
+class ConnectionClosedError(UnavailableError):
+    """The connection was closed on this side."""
+
+
+class DeadlineExceededError(_CodedError, TimeoutError):
+    """The call did not end within its ``timeout``."""
+
+    default_code = FlameErrorCode.DEADLINE_EXCEEDED
+
+
+class PermissionDeniedError(_CodedError):
+    """A proxy in front of the engine refused the call."""
+
+    default_code = FlameErrorCode.PERMISSION_DENIED
+
+
+class UnauthenticatedError(_CodedError):
+    """A proxy in front of the engine does not know the caller."""
+
+    default_code = FlameErrorCode.UNAUTHENTICATED
+
+
+class ResourceExhaustedError(_CodedError):
+    """A limit was hit, most often a message that is too large."""
+
+    default_code = FlameErrorCode.RESOURCE_EXHAUSTED
+
+
+class AmbiguousResultError(_CodedError):
+    """A write was sent and its answer lost: it may or may not have happened."""
+
+    default_code = FlameErrorCode.AMBIGUOUS
+
+
+class InternalError(_CodedError):
+    """Any other failure inside the engine; the message is the engine's."""
+
+    default_code = FlameErrorCode.INTERNAL

@@ -1,0 +1,399 @@
+"""The vocabulary: enums and dataclasses of sessions, tasks, applications and the cluster.
+
+What the engine hands out (``Task``, ``Application``, ``SessionInfo``, ...) is frozen; what a
+caller builds to send (``SessionAttributes``, ``ApplicationAttributes``) can be changed until it
+is sent. Names and positional order are the official SDK's, additions come after them. Nothing
+here talks to anybody: ``wire`` turns these into messages and back, ``resources`` and
+``naming`` hold the rules for values.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from flamepy.resources import parse_resources
+
+# Names that the official SDK exports for annotations.
+ApplicationID = str
+SessionID = str
+TaskID = str
+TaskInput = bytes
+TaskOutput = bytes
+CommonData = bytes
+Message = bytes
+
+DEFAULT_FLAME_ENDPOINT = "http://127.0.0.1:8080"
+DEFAULT_FLAME_CACHE_ENDPOINT = "grpc://127.0.0.1:9090"
+DEFAULT_FLAME_CONF = "flame.yaml"
+FLAME_INSTANCE_ENDPOINT = "FLAME_INSTANCE_ENDPOINT"
+
+
+class _OpenEnum(enum.IntEnum):
+    """An IntEnum that keeps numbers it does not know.
+
+    ``TaskState(9)`` is a member named ``UNKNOWN_9`` with value 9, equal to 9, so that a newer
+    engine never breaks a listing (contract G4). Such members are not in ``list(TaskState)``.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> _OpenEnum | None:
+        if not isinstance(value, int):
+            return None
+        member = int.__new__(cls, value)
+        member._name_ = f"UNKNOWN_{value}".replace("-", "_")
+        member._value_ = value
+        return member
+
+    @property
+    def is_known(self) -> bool:
+        """False for a number that this release has no name for."""
+        return not self._name_.startswith("UNKNOWN_")
+
+
+class SessionState(_OpenEnum):
+    """Open takes tasks; Closed is for ever (docs/protocol.md#sessions)."""
+
+    OPEN = 0
+    CLOSED = 1
+
+
+class TaskState(_OpenEnum):
+    """PENDING -> RUNNING -> SUCCEED | FAILED, or PENDING -> CANCELLED when the session closes.
+
+    A restarted engine moves RUNNING back to PENDING (docs/protocol.md#tasks).
+    """
+
+    PENDING = 0
+    RUNNING = 1
+    SUCCEED = 2
+    FAILED = 3
+    CANCELLED = 4
+
+    @property
+    def is_terminal(self) -> bool:
+        """True for SUCCEED, FAILED and CANCELLED."""
+        return self in _TERMINAL
+
+
+_TERMINAL = frozenset({TaskState.SUCCEED, TaskState.FAILED, TaskState.CANCELLED})
+
+
+class ApplicationState(_OpenEnum):
+    """Whether sessions of the application can be made. Engine 0.6 never disables one."""
+
+    ENABLED = 0
+    DISABLED = 1
+
+
+class Shim(_OpenEnum):
+    """How a service is run: a host process, or a WebAssembly component."""
+
+    HOST = 0
+    WASM = 1
+
+
+class ExecutorState(_OpenEnum):
+    """The life of an executor (docs/protocol.md#executors)."""
+
+    UNKNOWN = 0
+    VOID = 1
+    IDLE = 2
+    BINDING = 3
+    BOUND = 4
+    UNBINDING = 5
+    RELEASING = 6
+    RELEASED = 7
+
+
+class NodeState(_OpenEnum):
+    """Whether a node answers."""
+
+    UNKNOWN = 0
+    READY = 1
+    NOT_READY = 2
+
+
+class ConnectionState(str, enum.Enum):
+    """How a connection stands with its engine, as the last attempts showed it."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    DEGRADED = "degraded"
+    DISCONNECTED = "disconnected"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to a task (codes 0-3 = TaskState) or a session (1001, 1002).
+
+    Attributes:
+        creation_time: UTC, in ms resolution; None if the engine sent none.
+    """
+
+    code: int
+    message: str | None = None
+    creation_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRequirement:
+    """What one executor of a session needs: CPUs, bytes of memory, GPUs."""
+
+    cpu: int = 0
+    memory: int = 0
+    gpu: int = 0
+
+    @classmethod
+    def from_string(cls, text: str) -> ResourceRequirement:
+        """Parse ``"cpu=4,mem=16g,gpu=1"`` (also ``memory=``; K, M, G, T in any case).
+
+        Raises:
+            InvalidArgumentError: (a ValueError) names the part and the rule that it breaks.
+        """
+        return cls(**parse_resources(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as the engine last showed it.
+
+    Attributes:
+        id: decimal number as text, 1, 2, 3, ... within its session.
+        input, output: payloads; None when unset, or not loaded (``payloads_loaded``).
+        completion_time: UTC; set once the task is terminal. It may also be set on a task that
+            a restarted engine runs again.
+        events: complete in an answer of ``get_task`` only, else possibly empty or old.
+        payloads_loaded: False when input and output were left out to save memory.
+    """
+
+    id: str
+    session_id: str
+    state: TaskState
+    creation_time: datetime
+    input: bytes | None = field(default=None, repr=False)
+    output: bytes | None = field(default=None, repr=False)
+    completion_time: datetime | None = None
+    events: Sequence[Event] = ()
+    payloads_loaded: bool = True
+
+    def is_completed(self) -> bool:
+        """True if the task is terminal: succeeded, failed or cancelled."""
+        return self.state.is_terminal
+
+    def is_failed(self) -> bool:
+        """True if the service failed the task."""
+        return self.state == TaskState.FAILED
+
+    @property
+    def error(self) -> str | None:
+        """The service's text of a failed task: the last event with code 3; None without one."""
+        if self.state != TaskState.FAILED:
+            return None
+        texts = [event.message or "" for event in self.events if event.code == TaskState.FAILED]
+        return texts[-1] if texts else None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCounts:
+    """How many tasks of a session are in each state; the engine's own counters.
+
+    Their sum may briefly be less than the number of tasks: a task on its way to an executor is
+    in no counter (docs/protocol.md#counters).
+    """
+
+    pending: int = 0
+    running: int = 0
+    succeed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+
+    @property
+    def total(self) -> int:
+        """The sum of the five counters."""
+        return self.pending + self.running + self.terminal
+
+    @property
+    def terminal(self) -> int:
+        """How many tasks have ended."""
+        return self.succeed + self.failed + self.cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """A session as the engine last showed it; ``core.Session`` and ``aio.Session`` wrap one."""
+
+    id: str
+    application: str
+    state: SessionState
+    creation_time: datetime
+    counts: TaskCounts = TaskCounts()
+    completion_time: datetime | None = None
+    common_data: bytes | None = field(default=None, repr=False)
+    min_instances: int = 0
+    max_instances: int | None = None
+    batch_size: int = 1
+    priority: int = 0
+    resreq: ResourceRequirement | None = None
+    events: Sequence[Event] = ()
+
+
+@dataclass(slots=True)
+class SessionAttributes:
+    """What a new session should be. ``id=None`` lets ``create_session`` choose one.
+
+    Attributes:
+        common_data: bytes that every service process of the session gets.
+        min_instances, max_instances: executors kept and allowed; None means no limit.
+        batch_size: accepted and ignored by engine 0.6.
+        priority: 0 (lowest) and up; a lower session waits while a higher one has tasks.
+    """
+
+    application: str
+    id: str | None = None
+    common_data: bytes | None = None
+    min_instances: int = 0
+    max_instances: int | None = None
+    batch_size: int = 1
+    resreq: ResourceRequirement | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationSchema:
+    """JSON Schemas, as text, of what tasks take and give. The engine only checks their form."""
+
+    input: str | None = None
+    output: str | None = None
+    common_data: str | None = None
+
+
+@dataclass(slots=True)
+class ApplicationAttributes:
+    """What an application is: the command that serves it and how it is run.
+
+    Attributes:
+        environments: variables for the service process.
+        working_directory: absolute path.
+        delay_release: seconds a process waits for the next task before it ends; engine: 60.
+    """
+
+    shim: Shim | None = None
+    image: str | None = None
+    description: str | None = None
+    labels: Sequence[str] | None = None
+    command: str | None = None
+    arguments: Sequence[str] | None = None
+    environments: Mapping[str, str] | None = None
+    working_directory: str | None = None
+    max_instances: int | None = None
+    delay_release: int | None = None
+    schema: ApplicationSchema | None = None
+    url: str | None = None
+    installer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A registered application as the engine shows it."""
+
+    id: str
+    name: str
+    state: ApplicationState
+    creation_time: datetime
+    shim: Shim | None = None
+    image: str | None = None
+    description: str | None = None
+    labels: Sequence[str] | None = None
+    command: str | None = None
+    arguments: Sequence[str] | None = None
+    environments: Mapping[str, str] | None = None
+    working_directory: str | None = None
+    max_instances: int | None = None
+    delay_release: int | None = None
+    schema: ApplicationSchema | None = None
+    url: str | None = None
+    installer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """One executor: a service process, bound to one session at a time."""
+
+    id: str
+    state: ExecutorState
+    node: str
+    resreq: ResourceRequirement
+    shim: Shim = Shim.HOST
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One machine of the cluster."""
+
+    name: str
+    state: NodeState
+    capacity: ResourceRequirement
+    allocatable: ResourceRequirement
+    arch: str = ""
+    os: str = ""
+    addresses: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationContext:
+    """What a service is told about its application."""
+
+    name: str
+    image: str | None = None
+    command: str | None = None
+    working_directory: str | None = None
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """What ``on_session_enter`` gets."""
+
+    _common_data: bytes | None
+    session_id: str
+    application: ApplicationContext
+
+    def common_data(self) -> bytes | None:
+        """Return the session's common data, or None when it has none."""
+        return self._common_data
+
+
+@dataclass(frozen=True, slots=True)
+class TaskContext:
+    """What ``on_task_invoke`` gets."""
+
+    task_id: str
+    session_id: str
+    input: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How a repeatable call is repeated; what is repeatable is decided in ``rpc.retry``.
+
+    Attributes:
+        attempts: how often the call is tried at most, the first try included.
+        timeout: seconds for all attempts together; None leaves it to the call's own timeout.
+        wait_initial, wait_max: seconds of the first wait, and the limit of any wait.
+        wait_jitter: up to so many random seconds are added to each wait.
+        wait_exp_base: each wait is so many times the one before.
+    """
+
+    attempts: int = 6
+    timeout: float | None = 20.0
+    wait_initial: float = 0.1
+    wait_max: float = 5.0
+    wait_jitter: float = 0.1
+    wait_exp_base: float = 2.0

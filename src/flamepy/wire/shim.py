@@ -1,0 +1,72 @@
+"""Messages of the Instance protocol, between an executor and the service it runs."""
+
+from __future__ import annotations
+
+from flamepy._proto import shim_pb2, types_pb2
+from flamepy.types import Application, ApplicationContext, SessionContext, TaskContext
+
+
+def decode_session_context(message: shim_pb2.SessionContext) -> SessionContext:
+    """Return what ``on_session_enter`` is given."""
+    application = message.application
+
+    def text(name: str) -> str | None:
+        return str(getattr(application, name)) if application.HasField(name) else None
+
+    return SessionContext(
+        _common_data=message.common_data if message.HasField("common_data") else None,
+        session_id=message.session_id,
+        application=ApplicationContext(
+            name=application.name,
+            image=text("image"),
+            command=text("command"),
+            working_directory=text("working_directory"),
+            url=text("url"),
+        ),
+    )
+
+
+def encode_session_context(
+    session_id: str, application: Application, common_data: bytes | None
+) -> shim_pb2.SessionContext:
+    """Return the message that enters a service into a session."""
+    return shim_pb2.SessionContext(
+        session_id=session_id,
+        application=shim_pb2.ApplicationContext(
+            name=application.name,
+            shim=int(application.shim or 0),  # type: ignore[arg-type]  # enums of the wire are open
+            image=application.image,
+            command=application.command,
+            working_directory=application.working_directory,
+            url=application.url,
+            installer=application.installer,
+        ),
+        common_data=common_data,
+    )
+
+
+def decode_task_context(message: shim_pb2.TaskContext) -> TaskContext:
+    """Return what ``on_task_invoke`` is given; an unset input is None."""
+    return TaskContext(
+        task_id=message.task_id,
+        session_id=message.session_id,
+        input=message.input if message.HasField("input") else None,
+    )
+
+
+def encode_task_context(task: TaskContext) -> shim_pb2.TaskContext:
+    """Return the message that invokes a task."""
+    return shim_pb2.TaskContext(task_id=task.task_id, session_id=task.session_id, input=task.input)
+
+
+def encode_result(message: str | None = None) -> types_pb2.Result:
+    """Return success, or with a text the failure (return code -1) that carries it."""
+    return types_pb2.Result(return_code=0 if message is None else -1, message=message)
+
+
+def encode_task_result(
+    output: bytes | None = None, message: str | None = None
+) -> types_pb2.TaskResult:
+    """Return the task's output (None leaves it unset), or with a text its failure."""
+    code = 0 if message is None else -1
+    return types_pb2.TaskResult(return_code=code, output=output, message=message)

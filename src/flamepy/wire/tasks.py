@@ -1,0 +1,55 @@
+"""``Task`` messages to ``types.Task`` and back."""
+
+from __future__ import annotations
+
+from flamepy._proto import types_pb2
+from flamepy.types import Task, TaskState
+from flamepy.wire.events import decode_events, encode_events
+from flamepy.wire.times import from_millis, to_millis
+
+_STATES = {int(state): state for state in TaskState}  # a dict is faster than Enum.__call__
+
+
+def decode_task(message: types_pb2.Task, *, payloads: bool = True) -> Task:
+    """Return the task of a message; never raises on unknown or absent fields.
+
+    Args:
+        message: any answer that holds a task.
+        payloads: False leaves input and output out (``Task.payloads_loaded`` says so).
+    """
+    spec, status = message.spec, message.status
+    state = _STATES.get(status.state)
+    has_input = payloads and spec.HasField("input")
+    has_output = payloads and spec.HasField("output")
+    completed = status.HasField("completion_time")
+    return Task(
+        id=message.metadata.id,
+        session_id=spec.session_id,
+        state=TaskState(status.state) if state is None else state,
+        creation_time=from_millis(status.creation_time),
+        input=spec.input if has_input else None,
+        output=spec.output if has_output else None,
+        completion_time=from_millis(status.completion_time) if completed else None,
+        events=decode_events(status.events),
+        payloads_loaded=payloads,
+    )
+
+
+def encode_task(task: Task, *, events: bool = True) -> types_pb2.Task:
+    """Return the message of a task, without its events when ``events`` is False."""
+    status = types_pb2.TaskStatus(
+        state=int(task.state),  # type: ignore[arg-type]  # enums of the wire are open: any int32
+        creation_time=to_millis(task.creation_time),
+        completion_time=to_millis(task.completion_time) if task.completion_time else None,
+        events=encode_events(task.events) if events else (),
+    )
+    return types_pb2.Task(
+        metadata=types_pb2.Metadata(id=task.id, name=task.id),
+        spec=types_pb2.TaskSpec(session_id=task.session_id, input=task.input, output=task.output),
+        status=status,
+    )
+
+
+def encode_task_spec(session_id: str, payload: bytes | None) -> types_pb2.TaskSpec:
+    """Return the spec that CreateTask takes."""
+    return types_pb2.TaskSpec(session_id=session_id, input=payload)
