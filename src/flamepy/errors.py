@@ -18,6 +18,7 @@
     ├── TaskFailedError                 the service failed the task; its own text
     ├── TaskCancelledError              (also concurrent.futures.CancelledError)
     ├── TaskLostError                   the session or task is gone, the fate is unknown
+    ├── InformerError                   a callback of an informer raised (given to on_error)
     ├── UnavailableError                (also ConnectionError) nothing answers at the endpoint
     │   └── ConnectionClosedError       this connection was closed here
     ├── DeadlineExceededError           (also TimeoutError)
@@ -43,6 +44,7 @@ __all__ = [
     "DeadlineExceededError",
     "FlameError",
     "FlameErrorCode",
+    "InformerError",
     "InternalError",
     "InvalidArgumentError",
     "InvalidStateError",
@@ -247,6 +249,12 @@ class TaskLostError(_CodedError):
     """The task or its session is gone, so nobody can tell how it ended."""
 
     default_code = FlameErrorCode.NOT_FOUND
+
+
+class InformerError(_CodedError):
+    """A callback of an informer raised; the exception is the ``__cause__``."""
+
+    default_code = FlameErrorCode.INTERNAL
 
 
 class UnavailableError(_CodedError, ConnectionError):

@@ -1,0 +1,16 @@
+"""The calls as coroutines: the one implementation, over ``rpc`` and ``watching``.
+
+::
+
+    async with await flamepy.aio.connect("http://127.0.0.1:8080") as connection:
+        session = await connection.create_session("byte-service")
+        print(await session.invoke(b"hello"))
+
+A connection belongs to the event loop that first uses it. ``flamepy.core`` is the synchronous
+form of the same objects.
+"""
+
+from flamepy.aio.connection import Connection, connect
+from flamepy.aio.session import Session, TaskHandle
+
+__all__ = ["Connection", "Session", "TaskHandle", "connect"]

@@ -1,0 +1,245 @@
+"""``Session``: tasks of one session as coroutines, and what a task's end means to a caller.
+
+``run`` returns once the engine has acknowledged the task, so tasks keep the caller's order; the
+handle waits through the link's hub, which never hangs on a silent stream
+(docs/protocol.md#watch).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from datetime import datetime
+from types import TracebackType
+
+from flamepy.errors import (
+    DeadlineExceededError,
+    SessionBusyError,
+    SessionNotFoundError,
+    TaskCancelledError,
+    TaskFailedError,
+)
+from flamepy.rpc.link import Link
+from flamepy.types import Event, SessionInfo, SessionState, Task, TaskState
+from flamepy.watching.cursor import retry_delay
+from flamepy.watching.hub import Hub
+from flamepy.wire import validation
+
+CLOSE_WAIT = 30.0
+
+
+def outcome(task: Task) -> bytes | None:
+    """Return a terminal task's output.
+
+    Raises:
+        TaskFailedError: with the service's own text.
+        TaskCancelledError: its session was closed before it ran.
+    """
+    if task.state == TaskState.FAILED:
+        text = task.error or f"task {task.id} of session {task.session_id} failed without a text"
+        raise TaskFailedError(text, task=task)
+    if task.state == TaskState.CANCELLED:
+        raise TaskCancelledError(
+            f"task {task.id} was cancelled: session {task.session_id} was closed before it ran",
+            task=task,
+        )
+    return task.output
+
+
+class TaskHandle:
+    """A task that the engine has acknowledged; ``await`` it for its output.
+
+    Awaiting raises TaskFailedError, TaskCancelledError, or an error that says why the fate is
+    unknown (TaskLostError, SessionRetryLimitError, UnavailableError). Cancelling the wait leaves
+    the task alone: the engine has no cancel.
+    """
+
+    def __init__(self, task: Task, ended: asyncio.Future[Task]) -> None:
+        self.task = task
+        self._ended = ended
+        # Nobody has to look: an error that is never asked for is not worth a warning.
+        ended.add_done_callback(lambda future: future.cancelled() or future.exception())
+
+    @property
+    def task_id(self) -> str:
+        """The task's id, a decimal number as text."""
+        return self.task.id
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+        return self.task.session_id
+
+    def done(self) -> bool:
+        """True once the task has ended or is lost."""
+        return self._ended.done()
+
+    async def result(self, timeout: float | None = None) -> bytes | None:
+        """Wait for the output, for ``timeout`` seconds at most (DeadlineExceededError)."""
+        try:
+            task = await asyncio.wait_for(asyncio.shield(self._ended), timeout)
+        except asyncio.TimeoutError as error:
+            if self._ended.done():
+                raise
+            raise DeadlineExceededError(
+                f"task {self.task_id} of session {self.session_id} had not ended within "
+                f"{timeout} s; it goes on"
+            ) from error
+        return outcome(task)
+
+    def __await__(self) -> Generator[object, None, bytes | None]:
+        return self.result().__await__()
+
+    def __repr__(self) -> str:
+        state = "done" if self.done() else "pending"
+        return f"<TaskHandle {self.session_id}/{self.task_id} {state}>"
+
+
+class Session:
+    """A session of one connection; what it shows is as of the call that returned it."""
+
+    def __init__(self, link: Link, info: SessionInfo) -> None:
+        self._link = link
+        self.info = info
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} of {self.application} {self.state.name}>"
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return self.info.id
+
+    @property
+    def application(self) -> str:
+        """The application's name."""
+        return self.info.application
+
+    @property
+    def state(self) -> SessionState:
+        """Open or closed."""
+        return self.info.state
+
+    @property
+    def creation_time(self) -> datetime:
+        """When it was created, UTC."""
+        return self.info.creation_time
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Failed binds and the retry limit; from get_session and list_sessions only."""
+        return tuple(self.info.events)
+
+    def common_data(self) -> bytes | None:
+        """Return what every service process of the session gets."""
+        return self.info.common_data
+
+    # ------------------------------------------------------------------ tasks
+
+    async def create_task(self, input_data: bytes, *, timeout: float | None = None) -> Task:
+        """Create a task and return it as acknowledged.
+
+        Raises:
+            InvalidArgumentError: not bytes, or too large.
+            SessionNotFoundError, SessionClosedError: no task can be made here.
+        """
+        payload = validation.payload(input_data)
+        seconds = validation.timeout(timeout)
+        # Not cancelled half way: an engine drops the handler in the middle and may leave a task
+        # that nobody sees (docs/protocol.md#transport).
+        return await asyncio.shield(
+            asyncio.ensure_future(
+                self._link.frontend.create_task(self.id, payload, timeout=seconds)
+            )
+        )
+
+    async def get_task(self, task_id: str, *, timeout: float | None = None) -> Task:
+        """Return a task with payloads and events. Raises TaskNotFoundError."""
+        return await self._link.frontend.get_task(
+            self.id, validation.task_id(task_id), timeout=validation.timeout(timeout)
+        )
+
+    async def list_tasks(self, *, timeout: float | None = None) -> AsyncIterator[Task]:
+        """Yield all tasks of the session, by number."""
+        stream = self._link.frontend.list_tasks(self.id, timeout=validation.timeout(timeout))
+        tasks = [task async for task in stream]
+        for task in sorted(tasks, key=_number):
+            yield task
+
+    def watch_task(self, task_id: str) -> AsyncGenerator[Task, None]:
+        """Return an iterator over the task's present state, then its changes until its end.
+
+        Raises (while iterating):
+            TaskNotFoundError, TaskLostError, UnavailableError: nothing more will be known.
+        """
+        return Hub.of(self._link).watch(self.id, validation.task_id(task_id))
+
+    async def run(self, input_data: bytes, *, timeout: float | None = None) -> TaskHandle:
+        """Create a task; return its handle once the engine has acknowledged it."""
+        task = await self.create_task(input_data, timeout=timeout)
+        return TaskHandle(task, Hub.of(self._link).wait(task))
+
+    async def invoke(self, input_data: bytes, *, timeout: float | None = None) -> bytes | None:
+        """Create a task and wait for its output; ``timeout`` seconds for all of it."""
+        start = asyncio.get_running_loop().time()
+        handle = await self.run(input_data, timeout=timeout)
+        if timeout is None:
+            return await handle.result()
+        return await handle.result(max(0.0, timeout - (asyncio.get_running_loop().time() - start)))
+
+    # ------------------------------------------------------------------ life
+
+    async def refresh(self, *, timeout: float | None = None) -> Session:
+        """Read the session again; return self."""
+        self.info = await self._link.frontend.get_session(
+            self.id, timeout=validation.timeout(timeout)
+        )
+        return self
+
+    async def close(self, wait: float = CLOSE_WAIT, *, timeout: float | None = None) -> None:
+        """Close the session: pending tasks are cancelled, running ones waited for.
+
+        Args:
+            wait: seconds to wait for running tasks; 0 tries once.
+            timeout: seconds for each try.
+
+        Raises:
+            SessionBusyError: tasks still run after ``wait`` seconds.
+            SessionNotFoundError: no such session.
+        """
+        now = asyncio.get_running_loop().time
+        limit = now() + wait
+        attempt = 0
+        while True:
+            try:
+                self.info = await self._link.frontend.close_session(
+                    self.id, timeout=validation.timeout(timeout)
+                )
+                return
+            except SessionBusyError:
+                left = limit - now()
+                if left <= 0:
+                    raise
+                await asyncio.sleep(min(retry_delay(attempt, first=0.05, limit=1.0), left))
+                attempt += 1
+
+    async def __aenter__(self) -> Session:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            await self.close()
+            return
+        try:
+            await self.close(wait=0)
+        except (SessionBusyError, SessionNotFoundError):
+            return  # the block's own error matters more
+
+
+def _number(task: Task) -> int:
+    return int(task.id) if task.id.isdecimal() else 0

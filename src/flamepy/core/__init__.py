@@ -1,0 +1,168 @@
+"""The guide's API: synchronous calls, services, and the types they use.
+
+Drop-in for the official SDK's ``flamepy.core``. Names are resolved at their first use, so that
+``import flamepy.core`` stays light; submodules ``client``, ``types``, ``service`` keep the
+official SDK's import paths.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flamepy.aio.connection import short_name
+    from flamepy.config import FlameClientTls, FlameContext, FlameContextRunner, FlamePackage
+    from flamepy.core.client import (
+        Connection,
+        Session,
+        TaskFuture,
+        TaskWatcher,
+        close_session,
+        connect,
+        create_session,
+        delete_session,
+        get_application,
+        get_node,
+        get_session,
+        list_applications,
+        list_executors,
+        list_nodes,
+        list_sessions,
+        open_session,
+        register_application,
+        unregister_application,
+        update_application,
+    )
+    from flamepy.core.service import FlameService, run
+    from flamepy.errors import FlameError, FlameErrorCode
+    from flamepy.informers.informer import TaskInformer
+    from flamepy.types import (
+        DEFAULT_FLAME_CACHE_ENDPOINT,
+        DEFAULT_FLAME_CONF,
+        DEFAULT_FLAME_ENDPOINT,
+        FLAME_INSTANCE_ENDPOINT,
+        Application,
+        ApplicationAttributes,
+        ApplicationContext,
+        ApplicationID,
+        ApplicationSchema,
+        ApplicationState,
+        CommonData,
+        Event,
+        Executor,
+        ExecutorState,
+        Message,
+        Node,
+        NodeState,
+        ResourceRequirement,
+        SessionAttributes,
+        SessionContext,
+        SessionID,
+        SessionState,
+        Shim,
+        Task,
+        TaskContext,
+        TaskID,
+        TaskInput,
+        TaskOutput,
+        TaskState,
+    )
+
+_HOMES = {
+    "flamepy.aio.connection": "short_name",
+    "flamepy.config": "FlameClientTls FlameContext FlameContextRunner FlamePackage",
+    "flamepy.core.client": (
+        "Connection Session TaskFuture TaskWatcher close_session connect create_session "
+        "delete_session get_application get_node get_session list_applications list_executors "
+        "list_nodes list_sessions open_session register_application unregister_application "
+        "update_application"
+    ),
+    "flamepy.core.service": "FlameService run",
+    "flamepy.errors": "FlameError FlameErrorCode",
+    "flamepy.informers.informer": "TaskInformer",
+    "flamepy.types": (
+        "DEFAULT_FLAME_CACHE_ENDPOINT DEFAULT_FLAME_CONF DEFAULT_FLAME_ENDPOINT "
+        "FLAME_INSTANCE_ENDPOINT Application ApplicationAttributes ApplicationContext "
+        "ApplicationID ApplicationSchema ApplicationState CommonData Event Executor "
+        "ExecutorState Message Node NodeState ResourceRequirement SessionAttributes "
+        "SessionContext SessionID SessionState Shim Task TaskContext TaskID TaskInput TaskOutput "
+        "TaskState"
+    ),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
+_SUBMODULES = ("client", "service", "types")
+
+__all__ = [
+    "DEFAULT_FLAME_CACHE_ENDPOINT",
+    "DEFAULT_FLAME_CONF",
+    "DEFAULT_FLAME_ENDPOINT",
+    "FLAME_INSTANCE_ENDPOINT",
+    "Application",
+    "ApplicationAttributes",
+    "ApplicationContext",
+    "ApplicationID",
+    "ApplicationSchema",
+    "ApplicationState",
+    "CommonData",
+    "Connection",
+    "Event",
+    "Executor",
+    "ExecutorState",
+    "FlameClientTls",
+    "FlameContext",
+    "FlameContextRunner",
+    "FlameError",
+    "FlameErrorCode",
+    "FlamePackage",
+    "FlameService",
+    "Message",
+    "Node",
+    "NodeState",
+    "ResourceRequirement",
+    "Session",
+    "SessionAttributes",
+    "SessionContext",
+    "SessionID",
+    "SessionState",
+    "Shim",
+    "Task",
+    "TaskContext",
+    "TaskFuture",
+    "TaskID",
+    "TaskInformer",
+    "TaskInput",
+    "TaskOutput",
+    "TaskState",
+    "TaskWatcher",
+    "close_session",
+    "connect",
+    "create_session",
+    "delete_session",
+    "get_application",
+    "get_node",
+    "get_session",
+    "list_applications",
+    "list_executors",
+    "list_nodes",
+    "list_sessions",
+    "open_session",
+    "register_application",
+    "run",
+    "short_name",
+    "unregister_application",
+    "update_application",
+]
+
+
+def __getattr__(name: str) -> Any:  # Any: a module attribute of whatever kind
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_SUBMODULES])

@@ -1,0 +1,201 @@
+"""Services: subclass ``FlameService``, hand it to ``run``, register the script's command.
+
+An executor starts the script with ``FLAME_INSTANCE_ENDPOINT`` naming a Unix socket, and calls
+enter, then tasks one after another, then leave (docs/protocol.md#services). The same script runs
+under an engine's executor manager and under ``flamepy up``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
+from flamepy.types import (
+    FLAME_INSTANCE_ENDPOINT,
+    ApplicationContext,
+    SessionContext,
+    TaskContext,
+)
+from flamepy.wire.services import INSTANCE, INSTANCE_SERVICE
+from flamepy.wire.shim import (
+    decode_session_context,
+    decode_task_context,
+    encode_result,
+    encode_task_result,
+)
+
+__all__ = [
+    "ApplicationContext",
+    "FlameService",
+    "SessionContext",
+    "TaskContext",
+    "run",
+]
+
+logger = logging.getLogger(__name__)
+
+GRACE = 5.0
+
+
+class FlameService:
+    """The base of a service; override ``on_task_invoke`` and what else you need.
+
+    All three are called on one thread, one after another. An exception fails the task (or the
+    session's start) with ``str(exception)``.
+    """
+
+    def on_session_enter(self, context: SessionContext) -> None:
+        """Prepare for a session; called once, before its first task."""
+
+    def on_task_invoke(self, context: TaskContext) -> bytes | None:
+        """Do a task and return its output; None leaves the output unset."""
+        raise InvalidArgumentError(f"{type(self).__name__} does not override on_task_invoke")
+
+    def on_session_leave(self) -> None:
+        """Clean up after the session's last task."""
+
+
+def run(service: FlameService) -> None:
+    """Serve until SIGTERM or SIGINT; blocks. Call it on the main thread.
+
+    The socket is bound first, so an executor does not wait for anything else. A running task is
+    given a few seconds to end.
+
+    Raises:
+        FlameError: INVALID_CONFIG without ``FLAME_INSTANCE_ENDPOINT``, or if the socket cannot
+            be bound; the message says how services are started.
+    """
+    path = _socket_path(os.environ.get(FLAME_INSTANCE_ENDPOINT))
+    if not logging.getLogger().handlers:
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    stop = threading.Event()
+    before = _on_signals(stop)
+    try:
+        serve(service, path, stop)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def serve(service: FlameService, path: str, stop: threading.Event) -> None:
+    """Serve the Instance protocol on a Unix socket until ``stop`` is set."""
+    # One worker: calls come one at a time, and services need not be thread-safe.
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flamepy-service")
+    server = grpc.server(
+        pool,
+        options=[
+            ("grpc.max_receive_message_length", -1),
+            ("grpc.max_send_message_length", -1),
+        ],
+    )
+    server.add_generic_rpc_handlers((_handlers(_Instance(service)),))
+    Path(path).unlink(missing_ok=True)  # left by a process of the same name that was killed
+    try:
+        server.add_insecure_port(f"unix:{path}")
+    except RuntimeError as error:
+        pool.shutdown(wait=False)
+        raise FlameError(
+            FlameErrorCode.INVALID_CONFIG, f"cannot bind the service's socket {path!r}: {error}"
+        ) from error
+    server.start()
+    logger.info("serving on %s", path)
+    while not stop.wait(0.5):
+        pass
+    server.stop(GRACE).wait()
+    pool.shutdown(wait=False)
+    Path(path).unlink(missing_ok=True)
+
+
+def _socket_path(value: str | None) -> str:
+    if not value:
+        raise FlameError(
+            FlameErrorCode.INVALID_CONFIG,
+            f"{FLAME_INSTANCE_ENDPOINT} is not set: a service is started by an executor, not by "
+            "hand. Register an application whose command runs this script "
+            "(register_application, or flamepy up --app FILE.yaml) and create a session of it",
+        )
+    return value.removeprefix("unix://").removeprefix("unix:")
+
+
+def _on_signals(stop: threading.Event) -> dict[int, Any]:
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    return {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+
+
+class _Instance:
+    """The three calls around a service."""
+
+    def __init__(self, service: FlameService) -> None:
+        self._service = service
+
+    def enter(self, request: Any, context: grpc.ServicerContext) -> Message:
+        try:
+            self._service.on_session_enter(decode_session_context(request))
+        except BaseException as error:  # SystemExit must not end the server without an answer
+            logger.exception("on_session_enter raised")
+            return encode_result(_text(error))
+        return encode_result()
+
+    def invoke(self, request: Any, context: grpc.ServicerContext) -> Message:
+        task = decode_task_context(request)
+        try:
+            output: object = self._service.on_task_invoke(task)
+            if output is not None and not isinstance(output, (bytes, bytearray, memoryview)):
+                raise TypeError(
+                    f"on_task_invoke must return bytes or None, got {type(output).__name__}"
+                )
+        except BaseException as error:  # as above
+            logger.exception("task %s of session %s raised", task.task_id, task.session_id)
+            return encode_task_result(message=_text(error))
+        return encode_task_result(output=None if output is None else bytes(output))
+
+    def leave(self, request: Any, context: grpc.ServicerContext) -> Message:
+        try:
+            self._service.on_session_leave()
+        except BaseException as error:  # as above
+            logger.exception("on_session_leave raised")
+            return encode_result(_text(error))
+        return encode_result()
+
+
+def _text(error: BaseException) -> str:
+    # The text of SystemExit(3) is a bare number; all others are str(), as with the official SDK.
+    if isinstance(error, (SystemExit, KeyboardInterrupt)):
+        return f"{type(error).__name__}: {error}"
+    return str(error)
+
+
+def _handlers(instance: _Instance) -> grpc.GenericRpcHandler:
+    behaviours: dict[str, Callable[[Any, grpc.ServicerContext], Message]] = {
+        "OnSessionEnter": instance.enter,
+        "OnTaskInvoke": instance.invoke,
+        "OnSessionLeave": instance.leave,
+    }
+    return grpc.method_handlers_generic_handler(
+        INSTANCE_SERVICE,
+        {
+            name: grpc.unary_unary_rpc_method_handler(
+                behaviour,
+                request_deserializer=INSTANCE[name].request.FromString,
+                response_serializer=INSTANCE[name].response.SerializeToString,
+            )
+            for name, behaviour in behaviours.items()
+        },
+    )

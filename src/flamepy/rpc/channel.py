@@ -1,0 +1,62 @@
+"""The gRPC channel and its options. ``link`` opens and closes it.
+
+The options come from measurements (docs/protocol.md#transport): keepalive needs its own ping
+timeout or a dead peer is noticed after a minute only, and the channel's reconnect back-off is
+capped at a second or it outlives an outage.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+
+import grpc.aio
+
+from flamepy.config import Endpoint, FlameClientTls
+from flamepy.rpc.tls import credentials
+
+KEEPALIVE = 60.0
+KEEPALIVE_TIMEOUT = 20.0
+RECONNECT_WAIT = (0.1, 1.0)
+
+
+def options(endpoint: Endpoint) -> list[tuple[str, int]]:
+    """Return the channel's options."""
+    shortest, longest = (int(seconds * 1000) for seconds in RECONNECT_WAIT)
+    chosen = [
+        # Replies may be larger than 4 MiB: the engine limits what it receives, not what it sends.
+        ("grpc.max_receive_message_length", -1),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.keepalive_time_ms", int(KEEPALIVE * 1000)),
+        ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT * 1000)),
+        ("grpc.http2.ping_timeout_ms", int(KEEPALIVE_TIMEOUT * 1000)),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.keepalive_permit_without_calls", 0),
+        ("grpc.initial_reconnect_backoff_ms", shortest),
+        ("grpc.min_reconnect_backoff_ms", shortest),
+        ("grpc.max_reconnect_backoff_ms", longest),
+        # Connections of one process to one engine stay apart: closing one must not touch another.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    if _is_loopback(endpoint.host):
+        chosen.append(("grpc.enable_http_proxy", 0))  # a proxy cannot reach this machine's loopback
+    return chosen
+
+
+def open_channel(endpoint: Endpoint, tls: FlameClientTls | None) -> grpc.aio.Channel:
+    """Return a channel of the running loop; it connects at its first call.
+
+    Raises:
+        ConfigError: a TLS file cannot be read.
+    """
+    if endpoint.tls:
+        return grpc.aio.secure_channel(endpoint.target, credentials(tls), options(endpoint))
+    return grpc.aio.insecure_channel(endpoint.target, options(endpoint))
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,189 @@
+"""``Link``: what one connection owns - channel, frontend, state, and what is attached to it.
+
+``flamepy.core``, ``flamepy.aio`` and ``Reactor`` are views of a link. A synchronous link lives on
+the loop of its ``ReactorLoop``; an asynchronous one on the loop that first uses it. Attachments
+(the hub, the signal sender) are made on demand and closed with the link, last made first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+
+from flamepy.config import FlameContext
+from flamepy.errors import (
+    ConnectionClosedError,
+    DeadlineExceededError,
+    FlameError,
+    InvalidStateError,
+    UnavailableError,
+)
+from flamepy.rpc.channel import open_channel
+from flamepy.rpc.frontend import Frontend
+from flamepy.rpc.loop import ReactorLoop
+from flamepy.types import ConnectionState, RetryPolicy
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+PATIENCE = 120.0
+
+_STATES = {
+    grpc.ChannelConnectivity.IDLE: None,  # says nothing: the channel sleeps
+    grpc.ChannelConnectivity.CONNECTING: ConnectionState.CONNECTING,
+    grpc.ChannelConnectivity.READY: ConnectionState.CONNECTED,
+    grpc.ChannelConnectivity.TRANSIENT_FAILURE: ConnectionState.DISCONNECTED,
+    grpc.ChannelConnectivity.SHUTDOWN: ConnectionState.DISCONNECTED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionChange:
+    """The connection's state changed."""
+
+    state: ConnectionState
+    previous: ConnectionState
+
+
+class Link:
+    """See the module.
+
+    Args:
+        context: where the engine is.
+        reactor: the loop of a synchronous link; None for one of the caller's own loop.
+        patience: seconds that waits ride out an unreachable engine.
+        policy: how repeatable calls are repeated.
+    """
+
+    def __init__(
+        self,
+        context: FlameContext,
+        *,
+        reactor: ReactorLoop | None = None,
+        patience: float = PATIENCE,
+        policy: RetryPolicy | None = None,
+    ) -> None:
+        self.context = context
+        self.endpoint = context.address.url
+        self.reactor = reactor
+        self.patience = patience
+        self.policy = policy or RetryPolicy()
+        self.state = ConnectionState.DISCONNECTED
+        self.closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._frontend: Frontend | None = None
+        self._attachments: dict[str, Any] = {}  # Any: each is of the type its factory makes
+        self._observers: list[Callable[[ConnectionChange], None]] = []
+        self._monitor: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Link {self.endpoint} {'closed' if self.closed else self.state}>"
+
+    @property
+    def frontend(self) -> Frontend:
+        """The calls; the channel is made at the first use, on the loop that uses it.
+
+        Raises:
+            ConnectionClosedError: the link is closed.
+            InvalidStateError: another loop than the first one asks.
+        """
+        running = asyncio.get_running_loop()
+        if self.closed:
+            raise ConnectionClosedError(f"the connection to {self.endpoint} is closed")
+        if self._frontend is None:
+            self._loop = running
+            self._channel = open_channel(self.context.address, self.context.tls)
+            self._frontend = Frontend(self._channel, self.endpoint, self.policy)
+            self._monitor = running.create_task(self._follow_state(self._channel))
+        if running is not self._loop:
+            raise InvalidStateError(
+                f"the connection to {self.endpoint} belongs to another event loop; "
+                "make one connection per loop"
+            )
+        return self._frontend
+
+    def attachment(self, key: str, factory: Callable[[Link], T]) -> T:
+        """Return the one attachment of that key, made by ``factory`` at the first call."""
+        if self.closed:
+            raise ConnectionClosedError(f"the connection to {self.endpoint} is closed")
+        if key not in self._attachments:
+            self._attachments[key] = factory(self)
+        attached: T = self._attachments[key]
+        return attached
+
+    def add_observer(self, observer: Callable[[ConnectionChange], None]) -> Callable[[], None]:
+        """Call ``observer`` on the loop at each change of state; returns the undo."""
+        self._observers.append(observer)
+
+        def undo() -> None:
+            if observer in self._observers:
+                self._observers.remove(observer)
+
+        return undo
+
+    async def connect(self, timeout: float) -> None:
+        """Wait until the engine has answered.
+
+        Raises:
+            UnavailableError, DeadlineExceededError: nothing usable answered in ``timeout``
+                seconds; the message names the endpoint and why.
+        """
+        # A call says why it fails, which waiting for the channel to be ready does not.
+        frontend = self.frontend
+        limit = asyncio.get_running_loop().time() + timeout
+        last: FlameError | None = None
+        while (left := limit - asyncio.get_running_loop().time()) > 0:
+            try:
+                await frontend.list_nodes(timeout=left)
+                return
+            except DeadlineExceededError as error:
+                last = last or error
+            except UnavailableError as error:
+                last = error
+                await asyncio.sleep(min(0.1, max(left, 0.0)))
+        reason = last.message if last else "no time was given"
+        failed = UnavailableError(f"no connection within {timeout:g} s: {reason}", retryable=True)
+        raise failed from last
+
+    async def _follow_state(self, channel: grpc.aio.Channel) -> None:
+        now = channel.get_state()
+        while now is not grpc.ChannelConnectivity.SHUTDOWN:
+            self._set_state(_STATES[now])
+            await channel.wait_for_state_change(now)
+            now = channel.get_state()
+
+    def _set_state(self, state: ConnectionState | None) -> None:
+        if state is None or state is self.state:
+            return
+        change = ConnectionChange(state, self.state)
+        self.state = state
+        for observer in list(self._observers):
+            observer(change)
+
+    async def aclose(self) -> None:
+        """Close attachments, last made first, then the channel. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        for key, attached in reversed(list(self._attachments.items())):
+            closing = getattr(attached, "aclose", None)
+            if closing is not None:
+                try:
+                    await closing()
+                except Exception:
+                    logger.exception("closing %s of %s failed", key, self.endpoint)
+        self._attachments.clear()
+        if self._monitor is not None:
+            self._monitor.cancel()
+            await asyncio.gather(self._monitor, return_exceptions=True)
+        if self._channel is not None:
+            await self._channel.close()
+        self._set_state(ConnectionState.DISCONNECTED)
+        self._frontend = self._channel = None

@@ -1,0 +1,184 @@
+"""What an engine's refusal means: gRPC status or return code to a ``FlameError``, in one table.
+
+Engines of different storage say the same with different codes (docs/protocol.md#errors), so the
+text decides first and the code second. This is the only place that translates.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import grpc
+
+from flamepy.errors import (
+    AlreadyExistsError,
+    ApplicationNotFoundError,
+    DeadlineExceededError,
+    FlameError,
+    FlameErrorCode,
+    InternalError,
+    InvalidArgumentError,
+    InvalidStateError,
+    NotFoundError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+    SessionBusyError,
+    SessionClosedError,
+    SessionNotFoundError,
+    TaskNotFoundError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What was asked, for messages and for texts that are only an id."""
+
+    name: str
+    endpoint: str = ""
+    session_id: str | None = None
+    task_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    text: re.Pattern[str]
+    error: type[FlameError]
+    calls: frozenset[str] = frozenset()
+    retryable: bool = False
+
+
+def _rule(text: str, error: type[FlameError], *calls: str, retryable: bool = False) -> _Rule:
+    return _Rule(re.compile(text), error, frozenset(calls), retryable)
+
+
+# First match wins. Texts of the fs, none and sqlite storages.
+RULES: tuple[_Rule, ...] = (
+    _rule(r"database is locked", UnavailableError, retryable=True),
+    _rule(r"Cannot close session with running tasks", SessionBusyError, retryable=True),
+    _rule(r"UNIQUE constraint failed: (sessions\.id|applications\.name)", AlreadyExistsError),
+    _rule(r"NOT NULL constraint failed: sessions\.application", ApplicationNotFoundError),
+    # sqlite says the same of an unknown and of a closed session; "not found" is the safe reading.
+    _rule(r"NOT NULL constraint failed: tasks\.ssn_id", SessionNotFoundError),
+    _rule(r"^(Session|Application) '.*' already exists$", AlreadyExistsError),
+    _rule(r"^[Ss]ession .* is not open$", SessionClosedError),
+    _rule(r"^Cannot create task in closed session$", SessionClosedError),
+    _rule(r"^[Ss]ession .* spec mismatch: ", InvalidArgumentError),
+    _rule(r"has open sessions$|open sessions in the application$", InvalidStateError),
+    _rule(
+        r"^Cannot delete |open tasks in the session$|^failed to close session: no rows",
+        InvalidStateError,
+        "DeleteSession",
+    ),
+    _rule(r"^[Aa]pplication .* is not enabled$", InvalidStateError),
+    _rule(r"^[Aa]pplication <.*>( not found)?$", ApplicationNotFoundError),
+    _rule(r"^Application .* not found", ApplicationNotFoundError),
+    _rule(r"no rows returned by a query", ApplicationNotFoundError, "UpdateApplication"),
+    _rule(r"^Failed to delete application '.*': No such file", ApplicationNotFoundError),
+    _rule(r"^application name ", InvalidArgumentError),
+    _rule(r"^[Ss]ession <?.*>? not found|^session <.*>$", SessionNotFoundError),
+    _rule(r"message length too large|larger than max", ResourceExhaustedError),
+)
+
+_BY_CODE: dict[grpc.StatusCode, type[FlameError]] = {
+    grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExistsError,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgumentError,
+    grpc.StatusCode.OUT_OF_RANGE: ResourceExhaustedError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhaustedError,
+    grpc.StatusCode.FAILED_PRECONDITION: InvalidStateError,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDeniedError,
+    grpc.StatusCode.UNAUTHENTICATED: UnauthenticatedError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
+}
+
+_NOT_FOUND_CALLS: dict[str, type[NotFoundError]] = {
+    "GetApplication": ApplicationNotFoundError,
+    "GetSession": SessionNotFoundError,
+    "OpenSession": SessionNotFoundError,
+    "CloseSession": SessionNotFoundError,
+    "DeleteSession": SessionNotFoundError,
+    "ListTask": SessionNotFoundError,
+    "CreateTask": SessionNotFoundError,
+}
+
+
+def from_status(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
+    """Return the error of a gRPC status; the caller raises it ``from`` the original."""
+    if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+        return _transport(code, text, call)
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        message = (
+            f"{call.endpoint} does not know {call.name} ({text}): is it the engine's frontend? "
+            "The port above it is for executors, and the object cache has a port of its own"
+        )
+        return InternalError(message, grpc_code=code.name)
+    if code is grpc.StatusCode.CANCELLED:
+        if text == "Timeout expired":
+            return _transport(grpc.StatusCode.DEADLINE_EXCEEDED, text, call)
+        return FlameError(FlameErrorCode.CANCELLED, text or "cancelled", grpc_code=code.name)
+    rule = _match(text, call)
+    if rule is not None:
+        return _make(rule.error, text, code, retryable=rule.retryable)
+    if code is grpc.StatusCode.NOT_FOUND:
+        return _make(_not_found(text, call), _name_it(text, call), code)
+    return _make(_BY_CODE.get(code, InternalError), text or code.name, code)
+
+
+def from_result(text: str, call: Call) -> FlameError:
+    """Return the error of a ``Result`` with return code -1."""
+    rule = _match(text, call)
+    if rule is None:
+        return InternalError(text)
+    return _make(rule.error, text, None, retryable=rule.retryable)
+
+
+def _match(text: str, call: Call) -> _Rule | None:
+    for rule in RULES:
+        if (not rule.calls or call.name in rule.calls) and rule.text.search(text):
+            return rule
+    return None
+
+
+def _make(
+    kind: type[FlameError], text: str, code: grpc.StatusCode | None, *, retryable: bool = False
+) -> FlameError:
+    return kind(text, grpc_code=code.name if code else None, retryable=retryable)  # type: ignore[call-arg,arg-type]  # subclasses fix the code
+
+
+def _not_found(text: str, call: Call) -> type[NotFoundError]:
+    if call.name in ("GetTask", "WatchTask"):
+        return TaskNotFoundError if text == call.task_id else SessionNotFoundError
+    return _NOT_FOUND_CALLS.get(call.name, NotFoundError)
+
+
+def _name_it(text: str, call: Call) -> str:
+    """Say what was not found where the engine's text is only an id."""
+    if text == call.task_id:
+        return f"session {call.session_id!r} has no task {text}"
+    if text == call.session_id:
+        return f"session {text!r} not found"
+    return text
+
+
+def _transport(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        message = f"{call.name} at {call.endpoint} did not answer in time"
+        return DeadlineExceededError(message, grpc_code=code.name, retryable=True)
+    message = f"cannot reach the engine at {call.endpoint} for {call.name}: {_reason(text, call)}"
+    return UnavailableError(message, grpc_code=code.name, retryable=True)
+
+
+def _reason(text: str, call: Call) -> str:
+    secure = call.endpoint.startswith("https")
+    if "WRONG_VERSION_NUMBER" in text or (secure and "Ssl handshake failed" in text):
+        return f"{text} (TLS mismatch? This endpoint is https; does the engine use TLS?)"
+    if "CERTIFICATE_VERIFY_FAILED" in text:
+        return f"{text} (its certificate is not trusted: set tls.ca_file)"
+    closed = ("Socket closed", "Connection reset", "end of TCP stream", "closed unexpectedly")
+    if not secure and any(word in text for word in closed):
+        return f"{text} (if this goes on: does the engine expect TLS, that is https?)"
+    return text or "no reason given"

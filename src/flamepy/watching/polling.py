@@ -1,0 +1,245 @@
+"""The poll: session counters, again and again, as often as changes and their cost allow.
+
+With subscribers one ListSession shows every session; with waiting futures only, one GetSession a
+session does. A poll is also the heartbeat: when it fails the engine is away, when it works again
+everything unfinished is suspect. ``updating`` works on what a poll shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flamepy.errors import FlameError, SessionNotFoundError, UnavailableError
+from flamepy.types import SessionInfo
+from flamepy.watching.collector import Collector, Spawn, lost_session
+from flamepy.watching.cursor import retry_delay
+from flamepy.watching.events import SessionEvent, TaskEvent, Window
+from flamepy.watching.sources import Engine, Reader
+from flamepy.watching.store import Store
+from flamepy.watching.stuck import stuck_session
+from flamepy.watching.subscriptions import Subscribers
+from flamepy.watching.updating import WORKERS, Progress, Updater
+
+logger = logging.getLogger(__name__)
+
+LOAD = 50.0  # a poll takes at most 1/50 of the time
+LONGEST = 60.0
+
+
+@dataclass(slots=True)
+class Health:
+    """What the polls found out about the engine; read on the loop."""
+
+    polls: int = 0
+    outages: int = 0
+    down_since: float | None = None
+    last_error: FlameError | None = field(default=None, repr=False)
+
+
+class Poller:
+    """Polls while anybody listens; see the module.
+
+    Args:
+        engine, store, reader, collector, subscribers, updater: of the hub.
+        endpoint: for messages.
+        emit, emit_session: get the events that a poll brings to light.
+        spawn: starts a coroutine on the loop.
+        interval: seconds between polls while changes come, and while nothing happens.
+        patience: seconds of silence after which the waiting is given up.
+        spread: jitter.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        *,
+        reader: Reader,
+        collector: Collector,
+        subscribers: Subscribers,
+        updater: Updater,
+        endpoint: str,
+        emit: Callable[[TaskEvent], None],
+        emit_session: Callable[[SessionEvent], None],
+        spawn: Spawn,
+        interval: tuple[float, float],
+        patience: float,
+        spread: random.Random,
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._reader = reader
+        self._collector = collector
+        self._subscribers = subscribers
+        self._updater = updater
+        self._endpoint = endpoint
+        self._emit = emit
+        self._emit_session = emit_session
+        self._spawn = spawn
+        self._fast, self._slow = interval
+        self._patience = patience
+        self._spread = spread
+        self._now = asyncio.get_running_loop().time
+        self._job: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._delay = self._fast
+        self.moved = False
+        self.health = Health()
+
+    def ensure(self) -> None:
+        """Start polling unless it runs already."""
+        if self._job is None or self._job.done():
+            self._job = self._spawn(self._run())
+
+    def hurry(self) -> None:
+        """Poll now, and often for a while."""
+        self._delay = self._fast
+        self._wake.set()
+
+    async def _run(self) -> None:
+        failures = 0
+        while self._subscribers or self._collector:
+            started = self._now()
+            self.moved = False
+            try:
+                await self._once()
+            except FlameError as error:
+                failures += 1
+                self._down(error, started)
+                limit = 1.0 if failures < 60 else 30.0
+                delay = retry_delay(failures - 1, first=0.1, limit=limit)
+                await self._sleep(delay * (0.5 + self._spread.random()))
+                continue
+            if failures:
+                failures = 0
+                self._up()
+            self._delay = self._next_delay()
+            took = self._now() - started
+            await self._sleep(max(self._delay, min(took * LOAD, LONGEST)))
+        self._store.sessions.clear()
+        self._updater.clear()
+
+    def _next_delay(self) -> float:
+        if not self._subscribers and not self._collector.unwatched:
+            return self._slow  # every awaited task has a stream: this is only a heartbeat
+        if self.moved or self._updater.busy:
+            return self._fast
+        return min(self._slow, self._delay * 1.5)
+
+    async def _sleep(self, seconds: float) -> None:
+        self._wake.clear()
+        try:
+            await asyncio.wait_for(self._wake.wait(), seconds)
+        except asyncio.TimeoutError:
+            return
+
+    # ------------------------------------------------------------------ one poll
+
+    async def _once(self) -> None:
+        self.health.polls += 1
+        waiting = self._collector.sessions()
+        if self._subscribers or len(waiting) > WORKERS:
+            await self._all()
+            return
+        answers = await asyncio.gather(*map(self._one, waiting), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+
+    async def _all(self) -> None:
+        start = self._now()
+        newcomers = self._subscribers.newcomers()
+        sessions = await self._engine.list_sessions()
+        window = Window(start, self._now())
+        listed = {info.id for info in sessions}
+        for info in sessions:
+            self._take(info, window, initial=bool(newcomers))
+        records = list(self._store.sessions.values())
+        absent = {one.id for one in records if one.info and one.window_end <= start} - listed
+        absent |= {one for one in self._collector.sessions() if one not in listed}
+        for session_id in absent:
+            await self._one(session_id)
+        for one in newcomers:
+            self._subscribers.listed(one, self._store.sessions.values())
+
+    async def _one(self, session_id: str) -> None:
+        start = self._now()
+        try:
+            info = await self._engine.get_session(session_id)
+        except SessionNotFoundError as error:
+            self._gone(session_id, Window(start, self._now()), error)
+            return
+        self._take(info, Window(start, self._now()))
+
+    def _gone(self, session_id: str, window: Window, error: SessionNotFoundError) -> None:
+        sessions, tasks = self._store.drop_session(session_id, window)
+        self._updater.forget(session_id)
+        self._tell(sessions, tasks)
+        self._collector.lose_session(session_id, lost_session(session_id, error))
+        self._subscribers.session_synced(session_id)
+
+    def _take(self, info: SessionInfo, window: Window, *, initial: bool = False) -> None:
+        sessions, tasks = self._store.observe_session(info, window, initial=initial)
+        progress = self._updater.begin(info.id, initial=initial)
+        self._tell(sessions, tasks)
+        self._updater.consider(self._store.session(info.id), progress)
+        self._check_stuck(info, progress)
+
+    def _tell(self, sessions: list[SessionEvent], tasks: list[TaskEvent]) -> None:
+        for event in tasks:
+            self._emit(event)
+        for session_event in sessions:
+            self._emit_session(session_event)
+
+    # ------------------------------------------------------------------ stuck, down, up
+
+    def _check_stuck(self, info: SessionInfo, progress: Progress) -> None:
+        if not self._collector.numbers(info.id):
+            return
+        now = self._now()
+        if progress.quiet_counts != info.counts:
+            progress.quiet_counts, progress.quiet_since = info.counts, now
+        error = stuck_session(info, now - progress.quiet_since)
+        if error is not None:
+            self._spawn(self._give_up(info.id, error))
+
+    async def _give_up(self, session_id: str, error: FlameError) -> None:
+        # Each wait ends only after a last look at its task; a running one goes on.
+        for number in self._collector.numbers(session_id):
+            try:
+                task = await self._reader.probe(session_id, number)
+            except FlameError:
+                continue
+            interest = self._collector.get(session_id, number)
+            if interest is not None and task is not None and task.state == 0:
+                self._collector.lose(interest, error)
+
+    def _down(self, error: FlameError, started: float) -> None:
+        health = self.health
+        health.last_error = error
+        if health.down_since is None:
+            health.down_since = started
+            health.outages += 1
+            logger.warning("lost the engine at %s: %s", self._endpoint, error.message)
+            self._subscribers.failed(error)
+        away = self._now() - health.down_since
+        if away < self._patience:
+            return
+        for interest in self._collector.all():
+            lost = UnavailableError(
+                f"the engine at {self._endpoint} has not answered for {away:.0f} s, so the fate "
+                f"of task {interest.number} of session {interest.session_id!r} is unknown: "
+                f"{error.message}"
+            )
+            lost.__cause__ = error
+            self._collector.lose(interest, lost)
+
+    def _up(self) -> None:
+        logger.warning("the engine at %s answers again", self._endpoint)
+        self.health.down_since = None
+        self._updater.suspect_all()
+        self.hurry()

@@ -1,0 +1,183 @@
+"""The asking: what the hub needs of the engine, and how one session is listed or probed.
+
+``Reader`` makes the calls and reports every answer with its window to an ``observe`` function;
+it decides nothing. Runs on the link's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from flamepy.errors import FlameError, NotFoundError, SessionNotFoundError
+from flamepy.types import SessionInfo, Task, TaskState
+from flamepy.watching.cursor import Costs, Probing, retry_delay
+from flamepy.watching.diff import missing
+from flamepy.watching.events import EventSource, Window
+from flamepy.watching.store import Observation, SessionRecord, Store
+
+TEXT_DELAY = 0.1
+
+
+class TaskStream(Protocol):
+    """An open stream of tasks."""
+
+    def __aiter__(self) -> AsyncIterator[Task]:
+        """Return the iterator over the messages."""
+
+    def cancel(self) -> None:
+        """End the stream; safe to call twice."""
+
+
+class Engine(Protocol):
+    """The calls of ``rpc.frontend.Frontend`` that watching needs; errors are FlameErrors."""
+
+    async def list_sessions(self) -> list[SessionInfo]:
+        """Return all sessions with their counters and events."""
+
+    async def get_session(self, session_id: str) -> SessionInfo:
+        """Return one session with its counters and events."""
+
+    async def get_task(self, session_id: str, task_id: str) -> Task:
+        """Return one task with payloads and events."""
+
+    def list_tasks(self, session_id: str, *, payloads: bool = True) -> TaskStream:
+        """Return a snapshot of a session's tasks, in any order."""
+
+    def watch_task(self, session_id: str, task_id: str) -> TaskStream:
+        """Return the changes of one task."""
+
+
+Observe = Callable[[Task, Window, EventSource, bool], Observation]
+
+
+class Reader:
+    """Reads tasks and reports what it read.
+
+    Args:
+        engine: the calls.
+        store: what is known; read only here, but for confirmed absences.
+        observe: gets task, window, source, and whether a failed task's text would be in it.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        *,
+        observe: Observe,
+        clock: Callable[[], float],
+    ) -> None:
+        self._engine = engine
+        self._store = store
+        self._observe = observe
+        self._clock = clock
+        self.costs = Costs()
+
+    async def probe(self, session_id: str, number: int) -> Task | None:
+        """Ask for one task; return it, or None when the session has no such task.
+
+        Raises:
+            SessionNotFoundError: the session is not there either.
+            FlameError: the engine did not answer.
+        """
+        start = self._clock()
+        try:
+            task = await self._engine.get_task(session_id, str(number))
+        except SessionNotFoundError:
+            raise
+        except NotFoundError:
+            return None
+        end = self._clock()
+        self.costs.learn_get(end - start)
+        has_text = task.state != TaskState.FAILED or task.error is not None
+        self._observe(task, Window(start, end), EventSource.PROBE, has_text)
+        return task
+
+    async def scan(self, record: SessionRecord, *, payloads: bool) -> list[int]:
+        """List a session's tasks; return the known ids that the list lacks.
+
+        Raises:
+            FlameError: the list broke off; what came before was observed, nothing counts as
+                missing.
+        """
+        start = self._clock()
+        first: float | None = None
+        listed: set[int] = set()
+        stream = self._engine.list_tasks(record.id, payloads=payloads)
+        try:
+            async for task in stream:
+                # The engine takes its snapshot before the first message leaves.
+                first = self._clock() if first is None else first
+                if task.id.isdecimal():
+                    listed.add(int(task.id))
+                    self._observe(task, Window(start, first), EventSource.LIST, False)
+                if len(listed) % 256 == 0:
+                    await asyncio.sleep(0)  # let watches and timers run between
+        finally:
+            stream.cancel()
+        end = self._clock()
+        self.costs.learn_list(end - start, len(listed))
+        return list(missing(record.tasks, listed, Window(start, first or end)))
+
+    async def explain(self, record: SessionRecord, *, limit: int) -> bool:
+        """Probe until the counters are accounted for; return False if a list is cheaper.
+
+        Raises:
+            FlameError: the engine did not answer.
+        """
+        probing = Probing(record, limit=limit)
+        while ids := probing.batch():
+            answers = await asyncio.gather(
+                *(self.probe(record.id, number) for number in ids), return_exceptions=True
+            )
+            for number, answer in zip(ids, answers, strict=True):
+                if isinstance(answer, BaseException):
+                    raise answer
+                probing.answered(number, found=answer is not None)
+        return not probing.gave_up
+
+    async def confirm_absent(self, session_id: str, number: int) -> bool:
+        """Return True if a task that a list lacked is really gone.
+
+        Raises:
+            FlameError: the engine did not answer.
+        """
+        try:
+            return await self.probe(session_id, number) is None
+        except SessionNotFoundError:
+            return False  # the poll drops the whole session
+
+    async def text(self, session_id: str, number: int) -> None:
+        """Read a failed task's text, again and again until the engine answers.
+
+        The engine changes the state before it records the event (docs/protocol.md#events), so a
+        failure without text is read a second time a moment later, then told as it is.
+        """
+        attempt = 0
+        task: Task | None = None
+        while attempt < 2 or task is None:
+            try:
+                task = await self.probe(session_id, number)
+            except NotFoundError:
+                break
+            except FlameError:
+                await asyncio.sleep(retry_delay(attempt, first=0.2, limit=5.0))
+                attempt += 1
+                continue
+            if task is None or task.error is not None or task.state != TaskState.FAILED:
+                break
+            attempt += 1
+            await asyncio.sleep(TEXT_DELAY)
+        self._tell_anyway(session_id, number, task)
+
+    def _tell_anyway(self, session_id: str, number: int, task: Task | None) -> None:
+        # A terminal state is never lost for the lack of its text.
+        record = self._store.sessions.get(session_id)
+        known = record.tasks.get(number) if record else None
+        if known is not None and known.is_held:
+            now = self._clock()
+            last = task if task is not None and task.is_failed() else known.failed_task()
+            self._observe(last, Window(now, now), EventSource.PROBE, True)

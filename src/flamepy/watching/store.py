@@ -1,0 +1,390 @@
+"""What is known of every session and task, and what an observation changes. Pure.
+
+The rules (docs/architecture.md#observations):
+
+- Every observation has a window. It applies if it was sent after the last applied one had
+  ended; a terminal state applies over a non-terminal one at any time; any other disagreement is
+  STALE and asks for a fresh look.
+- The first terminal state is final; a different one later is DRIFT and is not delivered.
+- A failed task is held until its text was read, so ``event.task.error`` is always there.
+- A session with another creation time is another session: everything of the old one is deleted,
+  the epoch grows.
+
+No clock, no thread, no I/O: ``hub`` feeds it on the loop and hands the events on.
+"""
+
+from __future__ import annotations
+
+import bisect
+import enum
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from flamepy.types import SessionInfo, Task, TaskCounts, TaskState
+from flamepy.watching.diff import session_changes
+from flamepy.watching.events import (
+    EventKind,
+    EventSource,
+    SessionEvent,
+    SessionEventKind,
+    TaskEvent,
+    Window,
+)
+
+
+class Verdict(enum.Enum):
+    """What an observation of a task amounted to."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    STALE = "stale"
+    NEEDS_TEXT = "needs text"
+    DRIFT = "drift"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The verdict on one observation and the events that it caused, in order."""
+
+    verdict: Verdict
+    events: tuple[TaskEvent, ...] = ()
+
+
+@dataclass(slots=True)
+class TaskRecord:
+    """One task: what was delivered (``task``) and what the engine last said (``state``)."""
+
+    number: int
+    task: Task
+    state: TaskState
+    window: Window
+    seen_at: float
+    initial: bool = False
+    delivered: bool = False
+
+    @property
+    def is_held(self) -> bool:
+        """True for a failed task that waits for its text and was not delivered as failed."""
+        told = self.delivered and self.task.state == self.state
+        return self.state == TaskState.FAILED and not told
+
+    def failed_task(self) -> Task:
+        """Return the task as failed, for when its text cannot be had any more."""
+        return replace(self.task, state=TaskState.FAILED)
+
+
+@dataclass(slots=True)
+class SessionRecord:
+    """One session: its last counters and every task known of it."""
+
+    id: str
+    info: SessionInfo | None = None
+    window_end: float = float("-inf")
+    epoch: int = 0
+    synced: bool = False
+    tasks: dict[int, TaskRecord] = field(default_factory=dict)
+    highest: int = 0
+    _tally: Counter[TaskState] = field(default_factory=Counter)
+    _open: list[int] = field(default_factory=list)  # ascending; ended ones leave lazily
+
+    @property
+    def application(self) -> str:
+        """The application's name, or "" while no answer has shown the session itself."""
+        return self.info.application if self.info else ""
+
+    @property
+    def counts(self) -> TaskCounts:
+        """How many known tasks the engine last showed in each state."""
+        tally = self._tally
+        return TaskCounts(
+            tally[TaskState.PENDING],
+            tally[TaskState.RUNNING],
+            tally[TaskState.SUCCEED],
+            tally[TaskState.FAILED],
+            tally[TaskState.CANCELLED],
+        )
+
+    @property
+    def explained(self) -> bool:
+        """True when the known tasks account for every counter of the engine."""
+        return self.info is None or self.counts == self.info.counts
+
+    def unfinished(self) -> Iterator[int]:
+        """Yield the ids of the tasks that have not ended, lowest first."""
+        for number in self._open:
+            record = self.tasks.get(number)
+            if record is not None and not record.state.is_terminal:
+                yield number
+
+    def _note(self, record: TaskRecord, state: TaskState, *, new: bool = False) -> None:
+        if new:
+            bisect.insort(self._open, record.number)
+            self.highest = max(self.highest, record.number)
+        else:
+            self._tally[record.state] -= 1
+        self._tally[state] += 1
+        record.state = state
+        ended = len(self.tasks) - self._tally[TaskState.PENDING] - self._tally[TaskState.RUNNING]
+        if (
+            len(self._open) > 64
+            and ended * 2 > len(self.tasks)
+            and len(self._open) > 2 * (len(self.tasks) - ended)
+        ):
+            self._open = list(self.unfinished())
+
+    def _forget(self, number: int) -> None:
+        record = self.tasks.pop(number)
+        self._tally[record.state] -= 1
+
+
+class Store:
+    """All records of one link, by session id."""
+
+    def __init__(self, endpoint: str = "") -> None:
+        self.endpoint = endpoint
+        self.sessions: dict[str, SessionRecord] = {}
+        self._sequence = 0
+
+    def session(self, session_id: str) -> SessionRecord:
+        """Return the record of a session, made on demand."""
+        record = self.sessions.get(session_id)
+        if record is None:
+            record = self.sessions[session_id] = SessionRecord(session_id)
+        return record
+
+    # ------------------------------------------------------------------ sessions
+
+    def observe_session(
+        self, info: SessionInfo, window: Window, *, initial: bool = False
+    ) -> tuple[list[SessionEvent], list[TaskEvent]]:
+        """Take in a session as the engine showed it; return what changed, sessions and tasks.
+
+        An answer that was sent before the last applied one had ended is ignored.
+        """
+        record = self.session(info.id)
+        if window.start < record.window_end:
+            return [], []
+        gone: list[TaskEvent] = []
+        events: list[SessionEvent] = []
+        if record.info is not None and record.info.creation_time != info.creation_time:
+            deleted, gone = self.drop_session(info.id, window)
+            events += deleted
+            epoch = record.epoch + 1
+            record = self.session(info.id)
+            record.epoch = epoch
+        kinds = session_changes(record.info, info)
+        old, record.info, record.window_end = record.info, info, window.end
+        events += [
+            self._session_event(kind, record, info, old, window, initial=initial) for kind in kinds
+        ]
+        return events, gone
+
+    def drop_session(
+        self, session_id: str, window: Window
+    ) -> tuple[list[SessionEvent], list[TaskEvent]]:
+        """Forget a session that the engine no longer has; return the deletes."""
+        record = self.sessions.pop(session_id, None)
+        if record is None:
+            return [], []
+        tasks = [self._deleted(record, known, window) for known in record.tasks.values()]
+        if record.info is None:
+            return [], tasks
+        kind = SessionEventKind.DELETED
+        return [self._session_event(kind, record, record.info, record.info, window)], tasks
+
+    # ------------------------------------------------------------------ tasks
+
+    def observe_task(
+        self,
+        task: Task,
+        window: Window,
+        source: EventSource,
+        *,
+        initial: bool = False,
+        text_known: bool = False,
+    ) -> Observation:
+        """Take in a task as the engine showed it.
+
+        Args:
+            task: the observation, with or without payloads; the store keeps none.
+            window: when it was true.
+            source: which answer showed it.
+            initial: flag for the event, if one is made.
+            text_known: True if the answer would hold a failed task's text (GetTask), or if
+                that text cannot be had any more.
+        """
+        record = self.session(task.session_id)
+        number = int(task.id)
+        known = record.tasks.get(number)
+        if known is not None and known.task.creation_time != task.creation_time:
+            return self._replace(record, known, task, window, source, text_known)
+        if known is None:
+            known = TaskRecord(number, _strip(task), task.state, window, window.end, initial)
+            record.tasks[number] = known
+            record._note(known, task.state, new=True)
+        elif known.state.is_terminal:
+            return self._after_the_end(record, known, task, window, source, text_known)
+        elif not task.state.is_terminal and window.start < known.window.end:
+            same = task.state == known.state
+            return Observation(Verdict.UNCHANGED if same else Verdict.STALE)
+        else:
+            known.window = window
+            if task.state == known.state:
+                return Observation(Verdict.UNCHANGED)
+            record._note(known, task.state)
+        if task.state == TaskState.FAILED and not text_known:
+            return Observation(Verdict.NEEDS_TEXT)
+        event = self._deliver(record, known, task, window, source)
+        return Observation(Verdict.APPLIED, (event,))
+
+    def delete_task(self, session_id: str, number: int, window: Window) -> tuple[TaskEvent, ...]:
+        """Forget a task that the engine no longer has; return its delete, if it was delivered."""
+        record = self.sessions.get(session_id)
+        known = record.tasks.get(number) if record else None
+        if record is None or known is None or window.start < known.window.end:
+            return ()
+        record._forget(number)
+        return (self._deleted(record, known, window),) if known.delivered else ()
+
+    def forget_task(self, session_id: str, number: int) -> None:
+        """Drop a record that nobody needs any more, without an event."""
+        record = self.sessions.get(session_id)
+        if record is not None and number in record.tasks:
+            record._forget(number)
+
+    def replay(self, record: SessionRecord, now: float) -> list[TaskEvent]:
+        """Return the present state of a session's delivered tasks, by number, for a newcomer."""
+        return [
+            TaskEvent(
+                kind=EventKind.ADDED,
+                task=known.task,
+                application=record.application,
+                source=EventSource.REPLAY,
+                endpoint=self.endpoint,
+                epoch=record.epoch,
+                sequence=self._next(),
+                initial=True,
+                observed_at=now,
+            )
+            for _, known in sorted(record.tasks.items())
+            if known.delivered
+        ]
+
+    def replay_session(self, record: SessionRecord, now: float) -> list[SessionEvent]:
+        """Return that a session was opened, and closed if it was, for a newcomer."""
+        if record.info is None:
+            return []
+        window = Window(now, now)
+        return [
+            self._session_event(kind, record, record.info, None, window, initial=True)
+            for kind in session_changes(None, record.info)
+        ]
+
+    # ------------------------------------------------------------------ inside
+
+    def _replace(
+        self,
+        record: SessionRecord,
+        known: TaskRecord,
+        task: Task,
+        window: Window,
+        source: EventSource,
+        text_known: bool,
+    ) -> Observation:
+        # Ids are used again after an engine without storage lost its data: another creation
+        # time under the same number is another task.
+        if window.start < known.window.end:
+            return Observation(Verdict.STALE)
+        record._forget(known.number)
+        gone = (self._deleted(record, known, window),) if known.delivered else ()
+        fresh = self.observe_task(task, window, source, text_known=text_known)
+        return Observation(fresh.verdict, gone + fresh.events)
+
+    def _after_the_end(
+        self,
+        record: SessionRecord,
+        known: TaskRecord,
+        task: Task,
+        window: Window,
+        source: EventSource,
+        text_known: bool,
+    ) -> Observation:
+        if known.delivered and known.task.state == known.state:
+            fresh = window.start >= known.window.end
+            drifted = task.state != known.state and (task.state.is_terminal or fresh)
+            return Observation(Verdict.DRIFT if drifted else Verdict.UNCHANGED)
+        # A failed state is held for its text; only an answer that has it lets it go.
+        if task.state != known.state:
+            return Observation(Verdict.UNCHANGED)
+        if not text_known:
+            return Observation(Verdict.NEEDS_TEXT)
+        event = self._deliver(record, known, task, window, source)
+        return Observation(Verdict.APPLIED, (event,))
+
+    def _deliver(
+        self,
+        record: SessionRecord,
+        known: TaskRecord,
+        task: Task,
+        window: Window,
+        source: EventSource,
+    ) -> TaskEvent:
+        old = known.task if known.delivered else None
+        known.task, known.delivered, known.window = _strip(task), True, window
+        return TaskEvent(
+            kind=EventKind.ADDED if old is None else EventKind.UPDATED,
+            task=known.task,
+            old=old,
+            application=record.application,
+            source=source,
+            endpoint=self.endpoint,
+            epoch=record.epoch,
+            sequence=self._next(),
+            initial=known.initial and old is None,
+            observed_at=window.end,
+        )
+
+    def _deleted(self, record: SessionRecord, known: TaskRecord, window: Window) -> TaskEvent:
+        return TaskEvent(
+            kind=EventKind.DELETED,
+            task=known.task,
+            old=known.task,
+            application=record.application,
+            endpoint=self.endpoint,
+            epoch=record.epoch,
+            sequence=self._next(),
+            final_state_known=known.task.state.is_terminal,
+            observed_at=window.end,
+        )
+
+    def _session_event(
+        self,
+        kind: SessionEventKind,
+        record: SessionRecord,
+        info: SessionInfo,
+        old: SessionInfo | None,
+        window: Window,
+        *,
+        initial: bool = False,
+    ) -> SessionEvent:
+        return SessionEvent(
+            kind=kind,
+            session=info,
+            old=old,
+            endpoint=self.endpoint,
+            epoch=record.epoch,
+            sequence=self._next(),
+            initial=initial,
+            observed_at=window.end,
+        )
+
+    def _next(self) -> int:
+        self._sequence += 1
+        return self._sequence
+
+
+def _strip(task: Task) -> Task:
+    if not task.payloads_loaded:
+        return task
+    return replace(task, input=None, output=None, payloads_loaded=False)

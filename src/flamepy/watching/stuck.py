@@ -1,0 +1,36 @@
+"""When waiting for a session's tasks has become pointless. Pure.
+
+An engine leaves a session open whose services cannot be started: tasks stay pending for ever and
+no stream says so (docs/protocol.md#events). ``polling`` asks at every poll.
+"""
+
+from __future__ import annotations
+
+from flamepy.errors import FlameError, SessionClosedError, SessionRetryLimitError
+from flamepy.types import SessionInfo, SessionState
+
+RETRY_LIMIT_EVENT = 1002
+LIMIT_QUIET = 1.0
+CLOSED_QUIET = 5.0
+
+
+def stuck_session(info: SessionInfo, quiet: float) -> FlameError | None:
+    """Return the error for those who wait in a session in which nothing moves any more.
+
+    Args:
+        info: the session with its events.
+        quiet: for how many seconds its counters have stood still. Executors that were bound
+            before the retry limit keep working, and a closed session may still run a task that
+            was on its way to an executor: a while without movement tells.
+    """
+    if info.counts.running or not info.counts.pending:
+        return None
+    if info.state == SessionState.CLOSED and quiet >= CLOSED_QUIET:
+        return SessionClosedError(
+            f"session {info.id!r} is closed and its engine does not run the tasks left pending"
+        )
+    exhausted = any(event.code == RETRY_LIMIT_EVENT for event in info.events)
+    if exhausted and quiet >= LIMIT_QUIET:
+        texts = "; ".join(event.message or "" for event in info.events)
+        return SessionRetryLimitError(f"session {info.id!r} gets no executors any more: {texts}")
+    return None

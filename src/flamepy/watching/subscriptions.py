@@ -1,0 +1,126 @@
+"""Who is told about which sessions, and when they have heard all that was there before.
+
+``hub`` emits through ``Subscribers``; ``informers`` implements ``Sink``. Runs on the link's loop,
+holds no lock and calls sinks directly: a sink only queues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from flamepy.errors import FlameError
+from flamepy.watching.events import SessionEvent, TaskEvent
+from flamepy.watching.store import SessionRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which sessions a subscription covers; None means any."""
+
+    application: str | None = None
+    session: str | None = None
+
+    def covers(self, session_id: str, application: str) -> bool:
+        """Return True if the session is in the scope."""
+        if self.session is not None and self.session != session_id:
+            return False
+        return self.application is None or self.application == application
+
+
+class Sink(Protocol):
+    """Where a subscription's events go; called on the loop, must return at once."""
+
+    def task_event(self, event: TaskEvent) -> None:
+        """Take one event of a task in the scope, in order."""
+
+    def session_event(self, event: SessionEvent) -> None:
+        """Take one event of a session in the scope."""
+
+    def synced(self) -> None:
+        """Take in that everything present at the subscription was told. Called once."""
+
+    def failed(self, error: FlameError) -> None:
+        """Take in that the engine stopped answering; called once per outage."""
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One subscriber. ``awaiting`` are the sessions still to be listed for it."""
+
+    scope: Scope
+    sink: Sink
+    awaiting: set[str] | None = None  # None before the first poll that it took part in
+    synced: bool = False
+
+
+class Subscribers:
+    """All subscriptions of a hub."""
+
+    def __init__(self) -> None:
+        self._all: list[Subscription] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def add(self, subscription: Subscription) -> None:
+        """Tell it everything from now on."""
+        self._all.append(subscription)
+
+    def remove(self, subscription: Subscription) -> bool:
+        """Stop telling it; return False if it had been removed already."""
+        if subscription not in self._all:
+            return False
+        self._all.remove(subscription)
+        return True
+
+    def clear(self) -> None:
+        """Stop telling everyone."""
+        self._all.clear()
+
+    def follow(self, record: SessionRecord) -> bool:
+        """Return True if somebody is told about the session's tasks."""
+        return any(one.scope.covers(record.id, record.application) for one in self._all)
+
+    def emit(self, event: TaskEvent) -> None:
+        """Tell those whose scope covers the task's session."""
+        for one in self._all:
+            if one.scope.covers(event.task.session_id, event.application):
+                one.sink.task_event(event)
+
+    def emit_session(self, event: SessionEvent) -> None:
+        """Tell those whose scope covers the session."""
+        for one in self._all:
+            if one.scope.covers(event.session.id, event.session.application):
+                one.sink.session_event(event)
+
+    def failed(self, error: FlameError) -> None:
+        """Tell everyone that the engine does not answer."""
+        for one in self._all:
+            one.sink.failed(error)
+
+    def newcomers(self) -> list[Subscription]:
+        """Return those that no poll was made for yet."""
+        return [one for one in self._all if one.awaiting is None]
+
+    def listed(self, one: Subscription, records: Iterable[SessionRecord]) -> None:
+        """Take in that a poll showed these sessions: ``one`` waits for those not listed yet."""
+        one.awaiting = {
+            record.id
+            for record in records
+            if not record.synced and one.scope.covers(record.id, record.application)
+        }
+        self._check(one)
+
+    def session_synced(self, session_id: str) -> None:
+        """Take in that a session's tasks were all told."""
+        for one in self._all:
+            if one.awaiting:
+                one.awaiting.discard(session_id)
+                self._check(one)
+
+    def _check(self, one: Subscription) -> None:
+        if not one.awaiting and not one.synced:
+            one.synced = True
+            one.sink.synced()

@@ -1,0 +1,237 @@
+"""Bringing sessions up to date: one worker a session, as ``cursor`` decides.
+
+A session is worked on when its counters ask for it, when an earlier try left something
+unexplained (with a growing back-off), or when its audit is due: what counters hide, such as two
+tasks that swap states, an occasional list finds. ``polling`` brings the counters, ``sources``
+makes the calls, ``hub`` gets the observations.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flamepy.errors import FlameError, NotFoundError
+from flamepy.types import TaskCounts
+from flamepy.watching.collector import Collector, Spawn
+from flamepy.watching.cursor import Step, awaited_batch, decide, retry_delay, settled
+from flamepy.watching.events import TaskEvent, Window
+from flamepy.watching.sources import Reader
+from flamepy.watching.store import SessionRecord, Store
+
+logger = logging.getLogger(__name__)
+
+AUDIT = 600.0
+WORKERS = 64
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the work on one session's counters got; times in loop seconds."""
+
+    audit_at: float
+    initial: bool = False  # its first list shows what was there before anybody listened
+    refresh: bool = False  # list it whatever the counters say
+    tried: TaskCounts | None = None
+    attempts: int = 0
+    due: float = 0.0
+    quiet_counts: TaskCounts | None = None
+    quiet_since: float = 0.0
+
+
+class Updater:
+    """Works on sessions.
+
+    Args:
+        store, reader, collector: of the hub.
+        follows: tells whether somebody is told about a session's tasks.
+        emit: gets the deletes that a list brought to light.
+        synced: is told the id of a session that was listed for the first time.
+        missed: is told that a session seems to be gone, so that the poll looks at once.
+        spawn: starts a coroutine on the loop.
+        audit: seconds between two lists of a session whose counters stand still.
+        spread: spreads the audits.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        reader: Reader,
+        collector: Collector,
+        *,
+        follows: Callable[[SessionRecord], bool],
+        emit: Callable[[TaskEvent], None],
+        synced: Callable[[str], None],
+        missed: Callable[[], None],
+        spawn: Spawn,
+        audit: float,
+        spread: random.Random,
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._collector = collector
+        self._follows = follows
+        self._emit = emit
+        self._synced = synced
+        self._missed = missed
+        self._spawn = spawn
+        self._audit = audit
+        self._spread = spread
+        self._now = asyncio.get_running_loop().time
+        self._busy: set[str] = set()
+        self._progress: dict[str, Progress] = {}
+        self.workers = asyncio.Semaphore(WORKERS)
+        self.scans = 0
+
+    @property
+    def busy(self) -> bool:
+        """True while any session is worked on."""
+        return bool(self._busy)
+
+    def progress(self, session_id: str) -> Progress | None:
+        """Return a session's progress, or None before its first poll."""
+        return self._progress.get(session_id)
+
+    def begin(self, session_id: str, *, initial: bool) -> Progress:
+        """Return a session's progress, made at its first poll."""
+        progress = self._progress.get(session_id)
+        if progress is None:
+            progress = Progress(self._next_audit(), initial=initial)
+            self._progress[session_id] = progress
+        return progress
+
+    def forget(self, session_id: str) -> None:
+        """Drop what is known of the work on a session."""
+        self._progress.pop(session_id, None)
+
+    def clear(self) -> None:
+        """Drop everything: nobody listens any more."""
+        self._progress.clear()
+
+    def suspect_all(self) -> None:
+        """List every session with unfinished tasks: an outage may hide changes (contract G5)."""
+        for session_id, progress in self._progress.items():
+            record = self._store.sessions.get(session_id)
+            if record is not None and next(record.unfinished(), None) is not None:
+                progress.refresh = True
+                progress.due = 0.0
+
+    def consider(self, record: SessionRecord, progress: Progress) -> None:
+        """Start work on a session if its counters, a leftover, or its audit ask for it."""
+        now = self._now()
+        if self._follows(record):
+            if record.synced and now >= progress.audit_at:
+                progress.refresh = True
+            if not progress.refresh and decide(record, self._reader.costs) is Step.NOTHING:
+                self._mark_synced(record, progress)
+                return
+            news = record.info is None or progress.tried != record.info.counts
+        else:
+            if not self._collector.numbers(record.id, unwatched=True):
+                return
+            news = record.info is not None and progress.tried != record.info.counts
+        if (news and not progress.refresh) or now >= progress.due:
+            self._start(record, progress, news=news)
+
+    def _start(self, record: SessionRecord, progress: Progress, *, news: bool) -> None:
+        if record.id not in self._busy:
+            self._busy.add(record.id)
+            self._spawn(self._work(record, progress, news))
+
+    async def _work(self, record: SessionRecord, progress: Progress, news: bool) -> None:
+        try:
+            async with self.workers:
+                if self._follows(record):
+                    await self._bring_up_to_date(record, progress)
+                else:
+                    await self._probe_awaited(record, progress, news)
+        except NotFoundError:
+            self._missed()
+        except FlameError as error:
+            progress.refresh = self._follows(record)
+            self._try_later(progress)
+            logger.debug("work on session %s broke off: %s", record.id, error)
+        finally:
+            self._busy.discard(record.id)
+
+    # ------------------------------------------------------------------ followed sessions
+
+    async def _bring_up_to_date(self, record: SessionRecord, progress: Progress) -> None:
+        counts = record.info.counts if record.info else TaskCounts()
+        if progress.tried != counts:
+            progress.attempts = 0
+        progress.tried = counts
+        step = decide(record, self._reader.costs)
+        if progress.refresh or progress.attempts >= 3:
+            step = Step.LIST
+        if step is Step.PROBE:
+            costs = self._reader.costs
+            cheaper = int(counts.total * costs.listed / costs.get) + 1
+            if not await self._reader.explain(record, limit=cheaper):
+                step = Step.LIST
+        if step is Step.LIST:
+            await self._scan(record, progress)
+        self._mark_synced(record, progress)
+        if settled(record):
+            progress.attempts, progress.due = 0, 0.0
+        else:
+            self._try_later(progress)
+
+    def _try_later(self, progress: Progress) -> None:
+        delay = retry_delay(progress.attempts, first=0.2, limit=30.0)
+        progress.attempts += 1
+        progress.due = self._now() + delay
+
+    async def _scan(self, record: SessionRecord, progress: Progress) -> None:
+        self.scans += 1
+        payloads = bool(self._collector.numbers(record.id))
+        for number in await self._reader.scan(record, payloads=payloads):
+            start = self._now()
+            if await self._reader.confirm_absent(record.id, number):
+                window = Window(start, self._now())
+                for event in self._store.delete_task(record.id, number, window):
+                    self._emit(event)
+        progress.refresh = False
+        progress.audit_at = self._next_audit()
+
+    def _mark_synced(self, record: SessionRecord, progress: Progress) -> None:
+        if not record.synced:
+            record.synced = True
+            progress.initial = False
+            self._synced(record.id)
+
+    def _next_audit(self) -> float:
+        return self._now() + self._audit * (0.5 + self._spread.random())
+
+    # ------------------------------------------------------------------ awaited tasks only
+
+    async def _probe_awaited(self, record: SessionRecord, progress: Progress, news: bool) -> None:
+        """Ask for the tasks that somebody waits for without a stream, likely ones first.
+
+        Without news from the counters every one of them is asked, ever less often.
+        """
+        counts = record.info.counts if record.info else TaskCounts()
+        before = progress.tried or TaskCounts()
+        ended = max(0, counts.terminal - before.terminal)
+        progress.tried = counts
+        if news:
+            progress.attempts = 0
+        asked: set[int] = set()
+        misses = 0
+        while misses < 2 or not news:
+            waiting = self._collector.numbers(record.id, unwatched=True)
+            ids = awaited_batch(waiting, asked, running=counts.running, ended=ended)
+            if not ids:
+                break
+            asked.update(ids)
+            answers = [self._reader.probe(record.id, number) for number in ids]
+            for answer in await asyncio.gather(*answers, return_exceptions=True):
+                if isinstance(answer, BaseException):
+                    raise answer
+            left = set(self._collector.numbers(record.id))
+            misses = 0 if any(number not in left for number in ids) else misses + 1
+        progress.due = self._now() + retry_delay(progress.attempts, first=2.0, limit=60.0)
+        progress.attempts += 1

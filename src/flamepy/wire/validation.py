@@ -1,0 +1,157 @@
+"""Rules for what users send, checked before it is sent: the value and the rule in the message.
+
+Engines accept ids that later break their files, and payloads that make an executor loop for ever
+(docs/protocol.md#identifiers, docs/protocol.md#limits). Pure; ``aio`` calls it. The embedded
+cluster does not: it answers as an engine does.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from flamepy.errors import InvalidArgumentError
+from flamepy.types import ApplicationAttributes, ResourceRequirement, SessionAttributes, Shim
+
+PAYLOAD_LIMIT = 4 * 1024 * 1024 - 64 * 1024
+SESSION_ID_LIMIT = 128
+APPLICATION_NAME_LIMIT = 253
+_SESSION_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_APPLICATION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_U32 = (1 << 32) - 1
+_U64 = (1 << 64) - 1
+_I32 = (1 << 31) - 1
+_I64 = (1 << 63) - 1
+
+
+def session_id(value: object) -> str:
+    """Return a session id that is safe as a file name: ``[A-Za-z0-9._-]``, no leading dot."""
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"session id must be text, got {value!r}")
+    if len(value) > SESSION_ID_LIMIT:
+        raise InvalidArgumentError(
+            f"session id {value[:40]!r}... has {len(value)} characters; at most "
+            f"{SESSION_ID_LIMIT} are allowed"
+        )
+    if not _SESSION_ID.fullmatch(value) or ".." in value:
+        raise InvalidArgumentError(
+            f"session id {value!r}: use letters, digits, '.', '_' and '-' only, at least one, "
+            "no leading '.', no '..'"
+        )
+    return value
+
+
+def application_name(value: object) -> str:
+    """Return an application name that every engine accepts."""
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"application name must be text, got {value!r}")
+    if len(value) > APPLICATION_NAME_LIMIT:
+        raise InvalidArgumentError(
+            f"application name {value[:40]!r}... has {len(value)} characters; at most "
+            f"{APPLICATION_NAME_LIMIT} are allowed"
+        )
+    if not _APPLICATION_NAME.fullmatch(value) or ".." in value:
+        raise InvalidArgumentError(
+            f"application name {value!r}: use letters, digits, '.', '_' and '-' only, at least "
+            "one, no leading '.' or '-', no '..'"
+        )
+    return value
+
+
+def task_id(value: object) -> str:
+    """Return a task id as text: a decimal number, 1 and up; an int is taken as well."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not text.isascii() or not text.isdecimal() or int(text) > _I64:
+        raise InvalidArgumentError(f"task id {value!r} must be a decimal number such as '1'")
+    return text
+
+
+def payload(value: object, what: str = "input_data") -> bytes:
+    """Return bytes-like ``value`` as bytes of at most 4 MiB minus 64 KiB."""
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise InvalidArgumentError(
+            f"{what} must be bytes in core API, got {type(value).__name__}: {_short(value)}; "
+            "encode it first"
+        )
+    size = value.nbytes if isinstance(value, memoryview) else len(value)
+    if size > PAYLOAD_LIMIT:
+        raise InvalidArgumentError(
+            f"{what} has {size} bytes; at most {PAYLOAD_LIMIT} (4 MiB minus 64 KiB) travel "
+            "through the engine: put larger data into the object cache (put_object) and send "
+            "its reference"
+        )
+    return bytes(value)
+
+
+def timeout(value: object) -> float | None:
+    """Return seconds; None means the default."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise InvalidArgumentError(f"timeout must be seconds, more than 0, got {value!r}")
+    return float(value)
+
+
+def session_attributes(value: SessionAttributes) -> SessionAttributes:
+    """Return the attributes, checked, with ``common_data`` as bytes."""
+    application_name(value.application)
+    data = value.common_data
+    minimum = _number("min_instances", value.min_instances, _U32)
+    if value.max_instances is not None:
+        maximum = _number("max_instances", value.max_instances, _U32)
+        if minimum > maximum:
+            raise InvalidArgumentError(
+                f"min_instances {minimum} is more than max_instances {maximum}"
+            )
+    _number("priority", value.priority, _U32)
+    _number("batch_size", value.batch_size, _U32)
+    if value.resreq is not None:
+        resources(value.resreq)
+    return replace(value, common_data=None if data is None else payload(data, "common_data"))
+
+
+def resources(value: ResourceRequirement) -> None:
+    """Check that CPUs, memory and GPUs are whole numbers that fit the wire."""
+    if not isinstance(value, ResourceRequirement):
+        raise InvalidArgumentError(
+            f"resreq must be a ResourceRequirement, got {value!r}; "
+            'ResourceRequirement.from_string("cpu=1,mem=2g") makes one'
+        )
+    _number("resreq.cpu", value.cpu, _U64)
+    _number("resreq.memory", value.memory, _U64)
+    _number("resreq.gpu", value.gpu, _I32)
+
+
+def application_attributes(value: ApplicationAttributes) -> ApplicationAttributes:
+    """Return the attributes, checked; an empty schema is left out as if it were not given."""
+    folder = value.working_directory
+    if folder is not None and folder and not str(folder).startswith("/"):
+        raise InvalidArgumentError(
+            f"working_directory {folder!r} must be an absolute path on the machine that runs "
+            "the service"
+        )
+    for name in ("labels", "arguments"):
+        texts = getattr(value, name)
+        if isinstance(texts, str) or not all(isinstance(one, str) for one in texts or ()):
+            raise InvalidArgumentError(f"{name} must be a list of texts, got {texts!r}")
+    for key, text in dict(value.environments or {}).items():
+        if not isinstance(key, str) or not isinstance(text, str) or not key or "=" in key:
+            raise InvalidArgumentError(f"environments: {key!r}={text!r} must be text to text")
+    if value.max_instances is not None:
+        _number("max_instances", value.max_instances, _U32)
+    if value.delay_release is not None:
+        _number("delay_release", value.delay_release, _I32)
+    if value.shim is not None:
+        Shim(value.shim)
+    return replace(value, working_directory=str(folder) if folder is not None else None)
+
+
+def _number(name: str, value: object, limit: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit:
+        raise InvalidArgumentError(f"{name} must be a whole number, 0 to {limit}, got {value!r}")
+    return value
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
