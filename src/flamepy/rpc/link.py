@@ -180,10 +180,12 @@ class Link:
                 except Exception:
                     logger.exception("closing %s of %s failed", key, self.endpoint)
         self._attachments.clear()
-        if self._monitor is not None:
-            self._monitor.cancel()
-            await asyncio.gather(self._monitor, return_exceptions=True)
         if self._channel is not None:
             await self._channel.close()
+        if self._monitor is not None:
+            # It ends with the channel. Cancelled, its completion would reach a loop that may be
+            # closed by then, and gRPC's one poller serves the loops of the whole process.
+            await asyncio.wait({self._monitor}, timeout=1.0)
+            self._monitor.cancel()
         self._set_state(ConnectionState.DISCONNECTED)
         self._frontend = self._channel = None

@@ -16,11 +16,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from flamepy.errors import ConnectionClosedError, DeadlineExceededError, InvalidStateError
+from flamepy.loops import retire
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 NAME = "flamepy-reactor"
+SETTLE = 0.5
 
 
 class ReactorLoop:
@@ -140,15 +142,22 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+async def _end_tasks() -> None:
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    if left:
+        # Of a closed channel only gRPC's own are left; cancelled, their completions come later.
+        await asyncio.wait(left, timeout=SETTLE)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
-        left = asyncio.all_tasks(loop)
-        for task in left:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(_end_tasks())
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         asyncio.set_event_loop(None)
-        loop.close()
+        retire(loop)

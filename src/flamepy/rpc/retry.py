@@ -16,7 +16,8 @@ from tenacity import (
     retry_if_exception,
     stop_after_attempt,
     stop_before_delay,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
@@ -70,12 +71,12 @@ async def repeat(
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_repeat),
             stop=stop_after_attempt(policy.attempts) | stop_before_delay(limit),
-            wait=wait_exponential_jitter(
-                initial=policy.wait_initial,
+            wait=wait_exponential(
+                multiplier=policy.wait_initial,
                 max=policy.wait_max,
                 exp_base=policy.wait_exp_base,
-                jitter=policy.wait_jitter,
-            ),
+            )
+            + wait_random(0, policy.wait_jitter),
             reraise=True,
         )
         return await retrying(once)

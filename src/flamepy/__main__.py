@@ -1,0 +1,5 @@
+"""``python -m flamepy`` is the command ``flamepy``."""
+
+from flamepy.cli.main import main
+
+main()

@@ -1,0 +1,286 @@
+"""``LocalCluster``: an engine, its executors and its frontend on one thread of this process.
+
+The thread ``flamepy-cluster`` runs one asyncio loop; services are processes, or threads for those
+of ``register_service``. Everything it makes - sockets, folders, processes - goes with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+
+from flamepy.config import Endpoint, FlameContext
+from flamepy.errors import (
+    AlreadyExistsError,
+    FlameError,
+    InvalidArgumentError,
+    InvalidStateError,
+    UnavailableError,
+)
+from flamepy.local.engine import Engine
+from flamepy.local.environment import launch
+from flamepy.local.frontend import RECEIVE_LIMIT, Frontend
+from flamepy.local.instance import Instance
+from flamepy.local.manifest import read_manifest
+from flamepy.local.process import ProcessInstance
+from flamepy.local.refusal import Refusal
+from flamepy.local.state import ClusterState
+from flamepy.local.threads import ServiceSource, ThreadInstance
+from flamepy.loops import retire
+from flamepy.types import (
+    Application,
+    ApplicationAttributes,
+    Node,
+    NodeState,
+    ResourceRequirement,
+)
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+NAME = "flamepy-cluster"
+STOP_TIMEOUT = 4.0
+
+App = str | os.PathLike[str] | tuple[str, ApplicationAttributes]
+
+
+class LocalCluster:
+    """A cluster of one machine; use it with ``with``, or ``start`` and ``stop``.
+
+    Args:
+        host: address to listen on; anything but loopback lets others run commands here.
+        port: 0 picks a free one.
+        executors: service processes at once; by default one per CPU.
+        apps: applications to register at the start: manifest files, or (name, attributes).
+        bind_timeout: seconds a service has to open its socket.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        executors: int | None = None,
+        apps: Iterable[App] = (),
+        bind_timeout: float = 30.0,
+    ) -> None:
+        if executors is not None and executors < 1:
+            raise InvalidArgumentError(f"executors must be 1 or more, got {executors}")
+        if not 0 <= port <= 65535:
+            raise InvalidArgumentError(f"port must be 0 (a free one) to 65535, got {port}")
+        if not bind_timeout > 0:
+            raise InvalidArgumentError(f"bind_timeout must be more than 0 s, got {bind_timeout}")
+        self._host = host
+        self._port = port
+        self._executors = executors or os.cpu_count() or 1
+        self._apps = [one if isinstance(one, tuple) else read_manifest(one) for one in apps]
+        self._bind_timeout = bind_timeout
+        self._services: dict[str, ServiceSource] = {}
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._engine: Engine | None = None
+        self._server: grpc.aio.Server | None = None
+        self._root: Path | None = None
+        self._endpoint: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<LocalCluster {self._endpoint or 'not running'}>"
+
+    @property
+    def endpoint(self) -> str:
+        """``http://host:port`` of the running cluster."""
+        if self._endpoint is None:
+            raise InvalidStateError("the cluster is not running: call start(), or use with")
+        return self._endpoint
+
+    @property
+    def context(self) -> FlameContext:
+        """A configuration that names the running cluster."""
+        return FlameContext(self.endpoint)
+
+    # ------------------------------------------------------------------ start, stop
+
+    def start(self) -> LocalCluster:
+        """Serve; returns when calls are answered.
+
+        Raises:
+            InvalidStateError: it runs already.
+            UnavailableError: the port is taken.
+            ConfigError, FlameError: an application cannot be registered.
+        """
+        if self._thread is not None:
+            raise InvalidStateError(f"the cluster runs already at {self._endpoint}")
+        self._root = Path(tempfile.mkdtemp(prefix="flame-"))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=NAME, daemon=True)
+        self._thread.start()
+        try:
+            self._call(self._start())
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    async def _start(self) -> None:
+        state = ClusterState(this_node(), now=lambda: time.time_ns() // 1_000_000)
+        self._engine = Engine(state, instances=self._instance, executors=self._executors)
+        for name, attributes in self._apps:
+            self._register(name, attributes)
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", RECEIVE_LIMIT),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),  # a taken port must be noticed
+            ]
+        )
+        server.add_generic_rpc_handlers((Frontend(self._engine).handler(),))
+        wanted = Endpoint("http", self._host, self._port).target
+        _check_free(self._host, self._port)
+        try:
+            port = server.add_insecure_port(wanted)
+        except RuntimeError as error:
+            raise UnavailableError(f"cannot listen on {wanted}: {error}") from error
+        await server.start()
+        self._server = server
+        self._endpoint = Endpoint("http", self._host, port).url
+
+    def stop(self) -> None:
+        """End services, server and thread, within 5 s; remove the folder. Idempotent."""
+        thread, loop = self._thread, self._loop
+        if thread is None or loop is None:
+            return
+        try:
+            self._call(self._stop())
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(STOP_TIMEOUT)
+            if not thread.is_alive():
+                retire(loop)
+            self._thread = self._loop = self._engine = self._server = self._endpoint = None
+            if self._root is not None:
+                shutil.rmtree(self._root, ignore_errors=True)
+                self._root = None
+
+    async def _stop(self) -> None:
+        if self._engine is not None:
+            await self._engine.aclose(STOP_TIMEOUT)
+        if self._server is not None:
+            await self._server.stop(0.1)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.get_running_loop().shutdown_asyncgens()
+
+    def __enter__(self) -> LocalCluster:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # ------------------------------------------------------------------ applications
+
+    def register_service(self, name: str, service: ServiceSource, **attributes: Any) -> None:
+        """Register an application whose service runs in threads of this process.
+
+        Args:
+            name: the application's name.
+            service: a ``FlameService`` subclass, made once per executor, or one instance that
+                all executors share.
+            attributes: of ``ApplicationAttributes``, for example ``delay_release=0``.
+
+        Raises:
+            AlreadyExistsError: the name is taken.
+            InvalidArgumentError: the name or the service is unusable.
+        """
+        if not callable(getattr(service, "on_task_invoke", None)) and not callable(service):
+            raise InvalidArgumentError(
+                f"{service!r} is not a service: give a FlameService subclass or an instance of one"
+            )
+        spec = ApplicationAttributes(**attributes)
+        if self._loop is None:
+            self._apps.append((name, spec))
+        else:
+            self._call(self._aregister(name, spec))
+        self._services[name] = service
+
+    async def _aregister(self, name: str, attributes: ApplicationAttributes) -> None:
+        self._register(name, attributes)
+
+    def _register(self, name: str, attributes: ApplicationAttributes) -> None:
+        assert self._engine is not None
+        try:
+            self._engine.register_application(name, attributes)
+        except Refusal as refusal:
+            kind: type[FlameError] = InvalidArgumentError
+            if "already exists" in refusal.message:
+                kind = AlreadyExistsError
+            raise kind(f"application {name!r}: {refusal.message}") from refusal  # type: ignore[call-arg,arg-type]  # subclasses fix the code
+
+    def _instance(self, application: Application, executor_id: str) -> Instance:
+        service = self._services.get(application.name)
+        if service is not None:
+            return ThreadInstance(service, application.name)
+        assert self._root is not None
+        plan = launch(
+            application,
+            executor_id,
+            root=self._root,
+            endpoint=self.endpoint,
+            cache_endpoint=None,
+            environ=os.environ,
+        )
+        return ProcessInstance(plan, bind_timeout=self._bind_timeout)
+
+    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        assert self._loop is not None
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
+def this_node() -> Node:
+    """Return this machine as a node: its CPUs and memory, as an executor manager reports it."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    capacity = ResourceRequirement(cpu=os.cpu_count() or 1, memory=memory, gpu=0)
+    return Node(
+        name=platform.node() or "localhost",
+        state=NodeState.READY,
+        capacity=capacity,
+        allocatable=capacity,
+        arch=platform.machine(),
+        os=platform.system().lower(),
+    )
+
+
+def _check_free(host: str, port: int) -> None:
+    # gRPC logs a taken port loudly and says little: ask the system first.
+    if port == 0:
+        return
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise UnavailableError(
+                f"cannot listen on {host}:{port}: {error.strerror}; is another cluster running? "
+                "Choose another port, 0 picks a free one"
+            ) from error

@@ -1,0 +1,301 @@
+"""The embedded engine: state, scheduling and executors on one asyncio loop.
+
+``frontend`` calls it for every RPC; it changes ``state``, wakes watchers, and starts and releases
+executors as ``scheduler`` decides - at once when something changed, never in a loop of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from flamepy.local.executor import ExecutorRun
+from flamepy.local.instance import InstanceFactory
+from flamepy.local.rows import SessionRow
+from flamepy.local.scheduler import Demand, Idle, decide
+from flamepy.local.state import ClusterState, task_number
+from flamepy.types import (
+    ApplicationAttributes,
+    SessionAttributes,
+    SessionInfo,
+    SessionState,
+    Task,
+)
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+BIND_BACKOFF = 0.1
+BIND_BACKOFF_LIMIT = 2.0
+
+
+class Engine:
+    """See the module.
+
+    Args:
+        state: the cluster's state.
+        instances: makes services.
+        executors: how many executors may live at once.
+        new_id: makes executor ids.
+    """
+
+    def __init__(
+        self,
+        state: ClusterState,
+        *,
+        instances: InstanceFactory,
+        executors: int,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self.state = state
+        self._instances = instances
+        self._limit = executors
+        self._new_id = new_id
+        self._loop = asyncio.get_running_loop()
+        self._runs: dict[str, ExecutorRun] = {}
+        self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._idle: dict[str, ExecutorRun] = {}  # by executor id, longest idle first
+        self._alive: dict[str, int] = {}  # executors of a session that are not ending
+        self._held: set[str] = set()  # sessions whose last bind failed a moment ago
+        self._wanting: dict[str, None] = {}  # sessions that may want executors
+        self._watchers: dict[tuple[str, int], set[asyncio.Event]] = {}
+        self._scheduled = False
+        self._closed = False
+
+    # ------------------------------------------------------------------ applications
+
+    def unregister_application(self, name: str) -> None:
+        """Remove an application and its sessions. Raises Refusal."""
+        for session_id in self.state.unregister_application(name):
+            self._session_ended(session_id)
+
+    def register_application(self, name: str, spec: ApplicationAttributes | None) -> None:
+        """Add an application. Raises Refusal."""
+        self.state.register_application(name, spec)
+
+    def update_application(self, name: str, spec: ApplicationAttributes | None) -> None:
+        """Replace an application. Raises Refusal."""
+        self.state.update_application(name, spec)
+
+    # ------------------------------------------------------------------ sessions
+
+    def create_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
+        """Create a session. Raises Refusal."""
+        info = self.state.create_session(session_id, spec)
+        self._want(session_id)
+        return info
+
+    def open_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
+        """Open or create a session. Raises Refusal."""
+        info = self.state.open_session(session_id, spec)
+        self._want(session_id)
+        return info
+
+    def close_session(self, session_id: str) -> SessionInfo:
+        """Close a session: its pending tasks are cancelled, its executors released.
+
+        Raises Refusal.
+        """
+        info, cancelled = self.state.close_session(session_id)
+        for number in cancelled:
+            self._task_changed(session_id, number)
+        self._release(session_id)
+        return info
+
+    def delete_session(self, session_id: str) -> SessionInfo:
+        """Delete a closed session. Raises Refusal."""
+        info = self.state.delete_session(session_id)
+        self._session_ended(session_id)
+        return info
+
+    def _release(self, session_id: str) -> None:
+        self._wanting.pop(session_id, None)
+        for run in list(self._runs.values()):
+            if run.row.session_id == session_id:
+                run.release()
+
+    def _session_ended(self, session_id: str) -> None:
+        self._release(session_id)
+        for key in [key for key in self._watchers if key[0] == session_id]:
+            self._task_changed(*key)
+
+    # ------------------------------------------------------------------ tasks
+
+    def create_task(self, session_id: str, payload: bytes | None) -> Task:
+        """Create a task and find somebody to run it. Raises Refusal."""
+        task = self.state.create_task(session_id, payload)
+        for run in self._idle.values():
+            if run.row.session_id == session_id:
+                del self._idle[run.row.id]
+                run.wake()
+                return task
+        self._want(session_id)
+        return task
+
+    async def watch_task(self, session_id: str, task_id: str) -> AsyncIterator[Task]:
+        """Yield a task at each change until it ended; as coarse as an engine's watch.
+
+        Unknown ids end it at once; the state at the call is not sent unless it is terminal; what
+        changes between two rounds is skipped unless it is terminal (docs/protocol.md#watch).
+
+        Raises Refusal for an id that is not a number, before anything is sent.
+        """
+        number = task_number(task_id)
+        return self._changes(session_id, number)
+
+    async def _changes(self, session_id: str, number: int) -> AsyncIterator[Task]:
+        task = self.state.find_task(session_id, number)
+        if task is None:
+            return
+        changed = asyncio.Event()
+        watchers = self._watchers.setdefault((session_id, number), set())
+        watchers.add(changed)
+        try:
+            before = task.state
+            while True:
+                if task.state.is_terminal or task.state != before:
+                    before = task.state
+                    yield task.view()
+                    if before.is_terminal:
+                        return
+                    continue
+                changed.clear()
+                await changed.wait()
+                if self._closed or self.state.find_task(session_id, number) is not task:
+                    return
+        finally:
+            watchers.discard(changed)
+            if not watchers:
+                self._watchers.pop((session_id, number), None)
+
+    def _task_changed(self, session_id: str, number: int) -> None:
+        for changed in self._watchers.get((session_id, number), ()):
+            changed.set()
+
+    # ------------------------------------------------------------------ scheduling
+
+    def _want(self, session_id: str) -> None:
+        self._wanting[session_id] = None
+        self._schedule_soon()
+
+    def _schedule_soon(self) -> None:
+        if not self._scheduled and not self._closed:
+            self._scheduled = True
+            self._loop.call_soon(self._schedule)
+
+    def _schedule(self) -> None:
+        self._scheduled = False
+        if self._closed:
+            return
+        demands = []
+        for session_id in list(self._wanting):
+            row = self.state.sessions.get(session_id)
+            demand = self._demand(row) if row is not None else None
+            if demand is None or not (demand.wanted or demand.executors):
+                del self._wanting[session_id]
+            if demand is not None:
+                demands.append(demand)
+        idle = [Idle(one.row.id, one.row.session_id) for one in self._idle.values()]
+        decision = decide(demands, idle, alive=len(self._runs), limit=self._limit)
+        for executor_id in decision.release:
+            self._runs[executor_id].release()
+        for session_id in decision.start:
+            self._start(session_id)
+
+    def _demand(self, row: SessionRow) -> Demand | None:
+        if row.state == SessionState.CLOSED or self.state.exhausted(row):
+            return None
+        counts = row.counts
+        return Demand(
+            session_id=row.id,
+            priority=row.priority,
+            order=row.order,
+            pending=counts.pending,
+            running=counts.running,
+            min_instances=row.min_instances,
+            max_instances=row.max_instances,
+            executors=self._alive.get(row.id, 0),
+            held_back=row.id in self._held,
+        )
+
+    # ------------------------------------------------------------------ executors
+
+    def _start(self, session_id: str) -> None:
+        row = self.state.add_executor(self._new_id(), session_id)
+        run = ExecutorRun(
+            row,
+            self.state,
+            instances=self._instances,
+            changed=self._task_changed,
+            idle=self._set_idle,
+            keep=self._needed,
+        )
+        self._runs[row.id] = run
+        self._alive[session_id] = self._alive.get(session_id, 0) + 1
+        self._jobs[row.id] = self._loop.create_task(self._live(run))
+
+    async def _live(self, run: ExecutorRun) -> None:
+        row = run.row
+        session = self.state.sessions.get(row.session_id)
+        failures = session.failures if session is not None else 0
+        try:
+            await run.run()
+        except Exception:
+            logger.exception("executor %s of session %s failed", row.id, row.session_id)
+        finally:
+            self.state.remove_executor(row)
+            self._runs.pop(row.id, None)
+            self._jobs.pop(row.id, None)
+            self._forget_alive(row.session_id)
+            if session is not None and session.failures > failures:
+                self._hold_back(row.session_id, session.failures)
+            self._want(row.session_id)
+
+    def _forget_alive(self, session_id: str) -> None:
+        left = self._alive.get(session_id, 0) - 1
+        if left > 0:
+            self._alive[session_id] = left
+        else:
+            self._alive.pop(session_id, None)
+
+    def _hold_back(self, session_id: str, failures: int) -> None:
+        self._held.add(session_id)
+
+        def go_on() -> None:
+            self._held.discard(session_id)
+            self._want(session_id)
+
+        delay = min(BIND_BACKOFF_LIMIT, BIND_BACKOFF * 2.0 ** min(failures - 1, 10))
+        self._loop.call_later(delay, go_on)
+
+    def _set_idle(self, run: ExecutorRun, waits: bool) -> None:
+        if waits:
+            self._idle[run.row.id] = run
+            if self._wanting:
+                self._schedule_soon()  # somebody may be waiting for a free executor
+        else:
+            self._idle.pop(run.row.id, None)
+
+    def _needed(self, session_id: str) -> bool:
+        row = self.state.sessions.get(session_id)
+        return row is not None and self._alive.get(session_id, 0) <= row.min_instances
+
+    # ------------------------------------------------------------------ life
+
+    async def aclose(self, timeout: float) -> None:
+        """End every executor and watch, within about ``timeout`` seconds."""
+        self._closed = True
+        for run in list(self._runs.values()):
+            run.release()
+        for watchers in list(self._watchers.values()):
+            for changed in watchers:
+                changed.set()
+        jobs = list(self._jobs.values())
+        if jobs:
+            await asyncio.wait(jobs, timeout=timeout)
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)

@@ -1,0 +1,98 @@
+"""What a service process is started with: command line, environment, folders. Pure.
+
+As an executor manager does it (docs/protocol.md#services): ``$VAR`` and ``${VAR}`` are expanded in
+command and arguments from the child's environment, in the application's variables from ours;
+unknown ones stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flamepy.types import FLAME_INSTANCE_ENDPOINT, Application
+
+_VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Everything that is needed to start one service process."""
+
+    command: str
+    arguments: tuple[str, ...]
+    environ: Mapping[str, str]
+    folder: Path  # the working directory
+    private: bool  # made for this process, and removed with it
+    scratch: Path  # TMPDIR
+    socket: Path
+    stdout: Path
+    stderr: Path
+
+
+def expand(text: str, *sources: Mapping[str, str]) -> str:
+    """Replace variables by their value in the first source that has them."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1) or match.group(2)
+        for source in sources:
+            if name in source:
+                return source[name]
+        return match.group(0)
+
+    return _VARIABLE.sub(value, text)
+
+
+def launch(
+    application: Application,
+    executor_id: str,
+    *,
+    root: Path,
+    endpoint: str,
+    cache_endpoint: str | None,
+    environ: Mapping[str, str],
+) -> Launch:
+    """Return how to start the service of an application for one executor.
+
+    Args:
+        application: what was registered.
+        executor_id: names the process's files.
+        root: the cluster's own folder.
+        endpoint: the frontend's URL, for the service's own calls.
+        cache_endpoint: the object cache's URL, if there is one.
+        environ: the environment to inherit.
+    """
+    private = application.working_directory is None
+    folder = root / "work" / executor_id if private else Path(application.working_directory or "")
+    scratch = folder / "work" / application.name / "tmp"
+    socket = root / f"{executor_id[:13]}.sock"  # a Unix socket's path holds about 100 characters
+    child = dict(environ)
+    for name, text in (application.environments or {}).items():
+        child[name] = expand(text, environ)
+    level = environ.get("RUST_LOG", "info")
+    child.update(
+        {
+            "RUST_LOG": level,
+            "FLAME_LOG": level,
+            FLAME_INSTANCE_ENDPOINT: str(socket),
+            "FLAME_ENDPOINT": endpoint,
+            "PWD": str(folder),
+        }
+    )
+    if cache_endpoint is not None:
+        child["FLAME_CACHE_ENDPOINT"] = cache_endpoint
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        child.setdefault(name, str(scratch))
+    return Launch(
+        command=expand(application.command or "", child, environ),
+        arguments=tuple(expand(one, child, environ) for one in application.arguments or ()),
+        environ=child,
+        folder=folder,
+        private=private,
+        scratch=scratch,
+        socket=socket,
+        stdout=folder / f"{executor_id}.out",
+        stderr=folder / f"{executor_id}.err",
+    )

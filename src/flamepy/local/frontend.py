@@ -1,0 +1,223 @@
+"""``flame.v1.Frontend`` over the embedded engine: decode, call, encode; no rule lives here.
+
+Refusals become gRPC status, or return code -1 inside OK for the three application calls
+(docs/protocol.md#errors). A message over the engine's limit is refused with the engine's text.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from flamepy._proto import frontend_pb2, types_pb2
+from flamepy.local.engine import Engine
+from flamepy.local.refusal import Refusal, ResultRefusal
+from flamepy.types import SessionAttributes
+from flamepy.wire.applications import decode_application_spec, encode_application
+from flamepy.wire.cluster import encode_executor, encode_node
+from flamepy.wire.services import FRONTEND, FRONTEND_SERVICE, Method
+from flamepy.wire.sessions import decode_session_spec, encode_session
+from flamepy.wire.tasks import encode_task
+
+logger = logging.getLogger(__name__)
+
+MESSAGE_LIMIT = 4 * 1024 * 1024
+RECEIVE_LIMIT = 64 * 1024 * 1024  # past this gRPC itself refuses, before we could say it well
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def too_large(found: int) -> str:
+    """Return the engine's text for a message over its limit."""
+    return (
+        f"Error, decoded message length too large: found {found} bytes, "
+        f"the limit is: {MESSAGE_LIMIT} bytes"
+    )
+
+
+class Frontend:
+    """The 18 calls; each takes a decoded request and returns the answer, or raises Refusal."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._state = engine.state
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return what a grpc.aio server needs to serve all calls."""
+        handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        for method in FRONTEND.values():
+            call = getattr(self, _snake(method.name))
+            if method.streams:
+                handlers[method.name] = grpc.unary_stream_rpc_method_handler(
+                    _streaming(method, call),
+                    response_serializer=method.response.SerializeToString,
+                )
+            else:
+                handlers[method.name] = grpc.unary_unary_rpc_method_handler(
+                    _unary(method, call),
+                    response_serializer=method.response.SerializeToString,
+                )
+        return grpc.method_handlers_generic_handler(FRONTEND_SERVICE, handlers)
+
+    # ------------------------------------------------------------------ applications
+
+    def register_application(
+        self, request: frontend_pb2.RegisterApplicationRequest
+    ) -> types_pb2.Result:
+        """RegisterApplication."""
+        spec = _application_spec(request)
+        self._engine.register_application(request.name, spec)
+        return types_pb2.Result(return_code=0)
+
+    def update_application(
+        self, request: frontend_pb2.UpdateApplicationRequest
+    ) -> types_pb2.Result:
+        """UpdateApplication."""
+        spec = _application_spec(request)
+        self._engine.update_application(request.name, spec)
+        return types_pb2.Result(return_code=0)
+
+    def unregister_application(
+        self, request: frontend_pb2.UnregisterApplicationRequest
+    ) -> types_pb2.Result:
+        """UnregisterApplication."""
+        self._engine.unregister_application(request.name)
+        return types_pb2.Result(return_code=0)
+
+    def get_application(self, request: frontend_pb2.GetApplicationRequest) -> types_pb2.Application:
+        """GetApplication."""
+        return encode_application(self._state.applications.get(request.name))
+
+    def list_application(
+        self, request: frontend_pb2.ListApplicationRequest
+    ) -> types_pb2.ApplicationList:
+        """ListApplication."""
+        found = map(encode_application, self._state.applications.list())
+        return types_pb2.ApplicationList(applications=found)
+
+    # ------------------------------------------------------------------ cluster
+
+    def list_executor(self, request: frontend_pb2.ListExecutorRequest) -> types_pb2.ExecutorList:
+        """ListExecutor."""
+        found = map(encode_executor, self._state.list_executors())
+        return types_pb2.ExecutorList(executors=found)
+
+    def list_nodes(self, request: frontend_pb2.ListNodesRequest) -> types_pb2.NodeList:
+        """ListNodes."""
+        return types_pb2.NodeList(nodes=[encode_node(self._state.node)])
+
+    def get_node(self, request: frontend_pb2.GetNodeRequest) -> frontend_pb2.GetNodeResponse:
+        """GetNode."""
+        return frontend_pb2.GetNodeResponse(node=encode_node(self._state.get_node(request.name)))
+
+    # ------------------------------------------------------------------ sessions
+
+    def create_session(self, request: frontend_pb2.CreateSessionRequest) -> types_pb2.Session:
+        """CreateSession."""
+        made = self._engine.create_session(request.session_id, _session_spec(request))
+        return encode_session(made)
+
+    def open_session(self, request: frontend_pb2.OpenSessionRequest) -> types_pb2.Session:
+        """OpenSession."""
+        opened = self._engine.open_session(request.session_id, _session_spec(request))
+        return encode_session(opened)
+
+    def close_session(self, request: frontend_pb2.CloseSessionRequest) -> types_pb2.Session:
+        """CloseSession."""
+        return encode_session(self._engine.close_session(request.session_id))
+
+    def delete_session(self, request: frontend_pb2.DeleteSessionRequest) -> types_pb2.Session:
+        """DeleteSession."""
+        return encode_session(self._engine.delete_session(request.session_id))
+
+    def get_session(self, request: frontend_pb2.GetSessionRequest) -> types_pb2.Session:
+        """GetSession."""
+        return encode_session(self._state.get_session(request.session_id))
+
+    def list_session(self, request: frontend_pb2.ListSessionRequest) -> types_pb2.SessionList:
+        """ListSession."""
+        found = map(encode_session, self._state.list_sessions())
+        return types_pb2.SessionList(sessions=found)
+
+    # ------------------------------------------------------------------ tasks
+
+    def create_task(self, request: frontend_pb2.CreateTaskRequest) -> types_pb2.Task:
+        """CreateTask."""
+        if not request.HasField("task"):
+            raise Refusal("INVALID_ARGUMENT", "session spec")  # the engine says just this
+        spec = request.task
+        payload = spec.input if spec.HasField("input") else None
+        return encode_task(self._engine.create_task(spec.session_id, payload))
+
+    def get_task(self, request: frontend_pb2.GetTaskRequest) -> types_pb2.Task:
+        """GetTask."""
+        return encode_task(self._state.get_task(request.session_id, request.task_id))
+
+    async def watch_task(
+        self, request: frontend_pb2.WatchTaskRequest
+    ) -> AsyncIterator[types_pb2.Task]:
+        """WatchTask."""
+        async for task in await self._engine.watch_task(request.session_id, request.task_id):
+            yield encode_task(task)
+
+    async def list_task(
+        self, request: frontend_pb2.ListTaskRequest
+    ) -> AsyncIterator[types_pb2.Task]:
+        """ListTask."""
+        for task in self._state.list_tasks(request.session_id):
+            yield encode_task(task)
+
+
+def _application_spec(request: Any) -> Any:
+    return decode_application_spec(request.application) if request.HasField("application") else None
+
+
+def _session_spec(request: Any) -> SessionAttributes | None:
+    return decode_session_spec(request.session) if request.HasField("session") else None
+
+
+def _unary(method: Method, call: Callable[[Any], Message]) -> Callable[[bytes, Context], Any]:
+    async def serve(raw: bytes, context: Context) -> Message:
+        try:
+            return call(_decode(method, raw))
+        except ResultRefusal as refusal:
+            return types_pb2.Result(return_code=-1, message=refusal.message)
+        except Refusal as refusal:
+            await _abort(context, refusal)
+
+    return serve
+
+
+def _streaming(
+    method: Method, call: Callable[[Any], AsyncIterator[Message]]
+) -> Callable[[bytes, Context], AsyncIterator[Message]]:
+    async def serve(raw: bytes, context: Context) -> AsyncIterator[Message]:
+        try:
+            async for message in call(_decode(method, raw)):
+                yield message
+        except Refusal as refusal:
+            await _abort(context, refusal)
+
+    return serve
+
+
+async def _abort(context: Context, refusal: Refusal) -> NoReturn:
+    await context.abort(grpc.StatusCode[refusal.code], refusal.message)
+
+
+def _decode(method: Method, raw: bytes) -> Message:
+    if len(raw) > MESSAGE_LIMIT:
+        raise Refusal("OUT_OF_RANGE", too_large(len(raw)))
+    try:
+        return method.request.FromString(raw)
+    except DecodeError as error:
+        raise Refusal("INTERNAL", f"failed to decode Protobuf message: {error}") from error
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)[1:]

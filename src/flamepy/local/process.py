@@ -1,0 +1,270 @@
+"""A service as a process of its own, driven over a Unix socket by the Instance protocol.
+
+The process gets a process group of its own, nothing on its standard input, and log files in its
+working directory. Its death is noticed at any moment and told with the exit status and the tail
+of its standard error. ``executor`` drives it; the calls run on the cluster's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from flamepy.local.environment import Launch
+from flamepy.local.frontend import MESSAGE_LIMIT, too_large
+from flamepy.local.instance import ENTER_FAILED, SHIM_FAILED, BindFailure, TaskOutcome
+from flamepy.types import Application, SessionInfo, TaskContext
+from flamepy.wire.services import INSTANCE
+from flamepy.wire.shim import encode_session_context, encode_task_context
+
+logger = logging.getLogger(__name__)
+
+POLL = 0.01
+LEAVE_TIMEOUT = 2.0
+GRACE = 2.0
+TAIL = 2000
+
+
+class ProcessInstance:
+    """See the module; implements ``instance.Instance``.
+
+    Args:
+        plan: command, environment and files.
+        bind_timeout: seconds the process has to open its socket.
+        grace: seconds between SIGTERM and SIGKILL.
+    """
+
+    def __init__(self, plan: Launch, *, bind_timeout: float, grace: float = GRACE) -> None:
+        self._plan = plan
+        self._bind_timeout = bind_timeout
+        self._grace = grace
+        self._process: asyncio.subprocess.Process | None = None
+        self._channel: grpc.aio.Channel | None = None
+        self._exit: asyncio.Task[int] | None = None
+
+    @property
+    def alive(self) -> bool:
+        """True while the process runs and its socket answers."""
+        running = self._process is not None and self._process.returncode is None
+        return running and self._channel is not None
+
+    # ------------------------------------------------------------------ start
+
+    async def start(self) -> None:
+        """Start the process and wait for its socket. Raises BindFailure 11."""
+        try:
+            await self._spawn()
+        except OSError as error:
+            raise _failed(
+                f"failed to start service by command <{self._plan.command}>: {_os_text(error)}"
+            ) from error
+        await self._wait_for_socket()
+        self._channel = grpc.aio.insecure_channel(
+            f"unix:{self._plan.socket}",
+            [
+                ("grpc.max_receive_message_length", -1),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.use_local_subchannel_pool", 1),
+                # The file is there from bind on, before listen: a slow server refuses once.
+                ("grpc.initial_reconnect_backoff_ms", 50),
+                ("grpc.min_reconnect_backoff_ms", 50),
+                ("grpc.max_reconnect_backoff_ms", 200),
+            ],
+        )
+
+    async def _spawn(self) -> None:
+        plan = self._plan
+        plan.folder.mkdir(parents=True, exist_ok=True)
+        plan.scratch.mkdir(parents=True, exist_ok=True)
+        if not plan.command:
+            raise FileNotFoundError(2, "No such file or directory")
+        with plan.stdout.open("wb") as out, plan.stderr.open("wb") as err:
+            self._process = await asyncio.create_subprocess_exec(
+                plan.command,
+                *plan.arguments,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=plan.folder,
+                env=dict(plan.environ),
+                start_new_session=True,
+            )
+        self._exit = asyncio.ensure_future(self._process.wait())
+
+    async def _wait_for_socket(self) -> None:
+        assert self._process is not None
+        limit = asyncio.get_running_loop().time() + self._bind_timeout
+        while not self._plan.socket.exists():
+            if self._process.returncode is not None:
+                raise _failed(f"service {self._how_it_ended()} before it opened its socket")
+            if asyncio.get_running_loop().time() > limit:
+                raise _failed(
+                    f"service <{self._plan.command}> did not open its socket within "
+                    f"{self._bind_timeout:g} s{self._tail()}"
+                )
+            await asyncio.sleep(POLL)
+
+    # ------------------------------------------------------------------ calls
+
+    async def enter(self, session: SessionInfo, application: Application) -> None:
+        """Call OnSessionEnter. Raises BindFailure 11, 12."""
+        request = encode_session_context(session.id, application, session.common_data)
+        answer = await self._call("OnSessionEnter", request, wait=self._bind_timeout)
+        if isinstance(answer, str):
+            code = ENTER_FAILED if self.alive else SHIM_FAILED
+            prefix = "on_session_enter failed: " if code == ENTER_FAILED else ""
+            raise BindFailure(code, f"{prefix}{answer}") if prefix else _failed(answer)
+        if answer.return_code != 0:
+            raise BindFailure(ENTER_FAILED, f"on_session_enter failed: {answer.message}")
+
+    async def invoke(self, task: TaskContext) -> TaskOutcome:
+        """Call OnTaskInvoke; the end of the process ends it."""
+        answer = await self._call("OnTaskInvoke", encode_task_context(task))
+        if isinstance(answer, str):
+            return TaskOutcome(-1, message=answer)
+        size = answer.ByteSize()
+        if size > MESSAGE_LIMIT:
+            return TaskOutcome(-1, message=too_large(size))
+        output = answer.output if answer.HasField("output") else None
+        message = answer.message if answer.HasField("message") else None
+        return TaskOutcome(answer.return_code, output, message)
+
+    async def leave(self) -> None:
+        """Call OnSessionLeave, for a bounded time."""
+        request = INSTANCE["OnSessionLeave"].request()
+        answer = await self._call("OnSessionLeave", request, timeout=LEAVE_TIMEOUT)
+        text = answer if isinstance(answer, str) else answer.message
+        if isinstance(answer, str) or answer.return_code != 0:
+            logger.warning("on_session_leave of %s: %s", self._plan.command, text)
+
+    async def _call(
+        self,
+        name: str,
+        request: Message,
+        *,
+        wait: float | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Return the answer, or the text of why there is none."""
+        if self._channel is None or self._exit is None:
+            return f"service {self._how_it_ended()}"
+        method = INSTANCE[name]
+        call = self._channel.unary_unary(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )(request, timeout=wait or timeout, wait_for_ready=wait is not None)
+        answered = asyncio.ensure_future(_answer(call))
+        try:
+            await asyncio.wait({answered, self._exit}, return_when=asyncio.FIRST_COMPLETED)
+            if not answered.done():
+                # The process is gone; what it had sent before may still be on its way.
+                await asyncio.wait({answered}, timeout=0.5)
+            if answered.done() and not isinstance(answered.result(), grpc.aio.AioRpcError):
+                return answered.result()
+            return await self._why(answered)
+        finally:
+            answered.cancel()
+            call.cancel()
+
+    async def _why(self, answered: asyncio.Future[Any]) -> str:
+        assert self._exit is not None
+        error = answered.result() if answered.done() else None
+        if error is not None and error.code() is not grpc.StatusCode.UNAVAILABLE:
+            return str(error.details() or error.code().name)
+        # A cut connection comes a moment before the exit is known.
+        await asyncio.wait({self._exit}, timeout=0.5)
+        if self._exit.done():
+            return f"service {self._how_it_ended()}"
+        return str((error.details() if error is not None else None) or "transport error")
+
+    # ------------------------------------------------------------------ how it ended
+
+    def _how_it_ended(self) -> str:
+        code = self._process.returncode if self._process is not None else None
+        if code is None:
+            how = "is gone"
+        elif code < 0:
+            how = f"was killed by signal {-code} ({_signal_name(-code)})"
+        else:
+            how = f"exited with status {code}"
+        return f"<{self._plan.command}> {how}{self._tail()}"
+
+    def _tail(self) -> str:
+        try:
+            with self._plan.stderr.open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(0, file.tell() - TAIL))
+                text = file.read().decode(errors="replace").strip()
+        except OSError:
+            return ""
+        return f"; the end of its stderr: {text}" if text else ""
+
+    # ------------------------------------------------------------------ stop
+
+    async def stop(self) -> None:
+        """SIGTERM to the process group, SIGKILL after the grace, then remove its files."""
+        if self._channel is not None:
+            channel, self._channel = self._channel, None
+            await channel.close()
+        if self._process is not None and self._exit is not None:
+            if not self._exit.done():
+                self._kill(signal.SIGTERM)
+                await asyncio.wait({self._exit}, timeout=self._grace)
+            self._kill(signal.SIGKILL)  # also children that the service left in its group
+            await self._exit
+        self._clean()
+
+    def _kill(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        try:
+            os.killpg(self._process.pid, number)
+        except (ProcessLookupError, PermissionError):
+            return  # the group has ended
+
+    def _clean(self) -> None:
+        plan = self._plan
+        plan.socket.unlink(missing_ok=True)
+        shutil.rmtree(plan.folder if plan.private else plan.scratch, ignore_errors=True)
+        if not plan.private:
+            _remove_empty(plan.scratch.parent)
+            _remove_empty(plan.scratch.parent.parent)
+
+
+async def _answer(call: Awaitable[Any]) -> Any:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        return error
+
+
+def _failed(text: str) -> BindFailure:
+    return BindFailure(SHIM_FAILED, f"shim creation failed: {text}")
+
+
+def _os_text(error: OSError) -> str:
+    return f"{error.strerror} (os error {error.errno})"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+def _remove_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return  # somebody else's files are in it

@@ -1,0 +1,151 @@
+"""The rows of the embedded cluster's state: sessions, tasks, executors. Pure data.
+
+Times are whole milliseconds since the epoch; sessions and tasks keep whole seconds of them, as
+an engine on ``fs`` storage does (docs/protocol.md#time). ``state`` changes the rows.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass, field
+
+from flamepy.types import (
+    Event,
+    Executor,
+    ExecutorState,
+    ResourceRequirement,
+    SessionInfo,
+    SessionState,
+    Task,
+    TaskCounts,
+    TaskState,
+)
+from flamepy.wire.times import from_millis
+
+
+def whole_seconds(millis: int) -> int:
+    """Return a time as the storage keeps it: whole seconds, in milliseconds."""
+    return millis // 1000 * 1000
+
+
+@dataclass(slots=True)
+class TaskRow:
+    """One task. ``shown`` are the events that GetTask left on it for lists and watches."""
+
+    number: int
+    session_id: str
+    input: bytes | None
+    created: int
+    state: TaskState = TaskState.PENDING
+    output: bytes | None = None
+    completed: int | None = None
+    events: list[Event] = field(default_factory=list)
+    shown: tuple[Event, ...] = ()
+
+    def view(self, events: tuple[Event, ...] | None = None) -> Task:
+        """Return the task as an answer shows it; with these events, or those last shown."""
+        return Task(
+            id=str(self.number),
+            session_id=self.session_id,
+            state=self.state,
+            creation_time=from_millis(self.created),
+            input=self.input,
+            output=self.output,
+            completion_time=None if self.completed is None else from_millis(self.completed),
+            events=self.shown if events is None else events,
+        )
+
+
+@dataclass(slots=True)
+class SessionRow:
+    """One session with its tasks; ``queue`` holds the pending numbers, lowest first."""
+
+    id: str
+    application: str
+    created: int
+    common_data: bytes | None
+    min_instances: int
+    max_instances: int | None
+    priority: int
+    resreq: ResourceRequirement
+    order: int
+    state: SessionState = SessionState.OPEN
+    completed: int | None = None
+    tasks: dict[int, TaskRow] = field(default_factory=dict)
+    queue: list[int] = field(default_factory=list)
+    tally: Counter[TaskState] = field(default_factory=Counter)
+    events: list[Event] = field(default_factory=list)
+    failures: int = 0
+
+    @property
+    def counts(self) -> TaskCounts:
+        """The five counters."""
+        tally = self.tally
+        return TaskCounts(
+            tally[TaskState.PENDING],
+            tally[TaskState.RUNNING],
+            tally[TaskState.SUCCEED],
+            tally[TaskState.FAILED],
+            tally[TaskState.CANCELLED],
+        )
+
+    def view(self, *, events: bool = False) -> SessionInfo:
+        """Return the session as an answer shows it."""
+        return SessionInfo(
+            id=self.id,
+            application=self.application,
+            state=self.state,
+            creation_time=from_millis(self.created),
+            counts=self.counts,
+            completion_time=None if self.completed is None else from_millis(self.completed),
+            common_data=self.common_data,
+            min_instances=self.min_instances,
+            max_instances=self.max_instances,
+            batch_size=1,
+            priority=self.priority,
+            resreq=self.resreq,
+            events=tuple(self.events) if events else (),
+        )
+
+    def add(self, task: TaskRow) -> None:
+        """Put a new pending task into the session."""
+        self.tasks[task.number] = task
+        self.tally[task.state] += 1
+        heapq.heappush(self.queue, task.number)
+
+    def move(self, task: TaskRow, state: TaskState) -> None:
+        """Change a task's state and the counters with it."""
+        self.tally[task.state] -= 1
+        self.tally[state] += 1
+        task.state = state
+
+    def pop(self) -> TaskRow | None:
+        """Take the lowest pending task out of the queue."""
+        while self.queue:
+            task = self.tasks.get(heapq.heappop(self.queue))
+            if task is not None and task.state == TaskState.PENDING:
+                return task
+        return None
+
+
+@dataclass(slots=True)
+class ExecutorRow:
+    """One executor, bound to one session for its whole life."""
+
+    id: str
+    session_id: str
+    node: str
+    resreq: ResourceRequirement
+    state: ExecutorState = ExecutorState.BINDING
+    task: int | None = None
+
+    def view(self) -> Executor:
+        """Return the executor as ListExecutor shows it."""
+        return Executor(
+            id=self.id,
+            state=self.state,
+            node=self.node,
+            resreq=self.resreq,
+            session_id=self.session_id,
+        )

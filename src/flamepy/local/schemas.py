@@ -1,0 +1,74 @@
+"""The check of an application's JSON Schemas at registration, with the engine's texts. Pure.
+
+That a text is JSON is checked here; that it is a schema needs the package ``jsonschema`` of the
+extra ``local``, loaded at the first schema.
+"""
+
+from __future__ import annotations
+
+import json
+
+from flamepy.local.refusal import Refusal
+from flamepy.types import ApplicationSchema
+
+_NAMES = (("input", "input"), ("output", "output"), ("common_data", "common data"))
+
+
+def check_schema(schema: ApplicationSchema | None) -> None:
+    """Check the members that are present, in the engine's order.
+
+    Raises:
+        Refusal: INVALID_ARGUMENT ``invalid input schema: ...``; INTERNAL if ``jsonschema`` is
+            not installed.
+    """
+    if schema is None:
+        return
+    for field, label in _NAMES:
+        text = getattr(schema, field)
+        if text is not None:
+            problem = _problem(text)
+            if problem is not None:
+                raise Refusal("INVALID_ARGUMENT", f"invalid {label} schema: {problem}")
+
+
+def _problem(text: str) -> str | None:
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        return _json_problem(text, error)
+    try:
+        from jsonschema import Draft202012Validator
+        from jsonschema.validators import validator_for
+    except ImportError as error:
+        raise Refusal(
+            "INTERNAL",
+            "checking a schema needs the package jsonschema: run "
+            'pip install "flamepy-informers[local]" where the cluster runs',
+        ) from error
+    if not isinstance(document, (dict, bool)):
+        return f'{json.dumps(document)} is not of types "boolean", "object"'
+    chosen = validator_for(document, default=Draft202012Validator)
+    meta = chosen(chosen.META_SCHEMA)
+    for found in meta.iter_errors(document):
+        if found.validator == "anyOf":
+            shown = json.dumps(found.instance)
+            return f"{shown} is not valid under any of the schemas listed in the 'anyOf' keyword"
+        return str(found.message)
+    return None
+
+
+def _json_problem(text: str, error: ValueError) -> str:
+    # The engine reports where its parser ran out of text; Python's says it in other words.
+    stripped = text.rstrip()
+    line = text.count("\n") + 1
+    if not stripped:
+        return f"EOF while parsing a value at line {line} column 0"
+    column = len(stripped.rsplit("\n", 1)[-1])
+    at_end = isinstance(error, json.JSONDecodeError) and error.pos >= len(stripped)
+    if at_end and stripped[-1] in "{,":
+        return f"EOF while parsing an object at line {line} column {column}"
+    if at_end:
+        return f"EOF while parsing a value at line {line} column {column}"
+    if isinstance(error, json.JSONDecodeError):
+        return f"expected value at line {error.lineno} column {error.colno}"
+    return str(error)

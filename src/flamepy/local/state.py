@@ -1,0 +1,338 @@
+"""The state of the embedded cluster and every rule that changes it. Pure: time comes in.
+
+One method per RPC that changes or reads sessions and tasks, with the checks, codes and texts of an
+engine on ``fs`` storage (docs/protocol.md#sessions, docs/protocol.md#tasks), and one per step of an
+executor. ``engine`` calls it on one loop and wakes who waits; ``scheduler`` decides who runs where.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from flamepy.local.applications import NO_FILE, Applications
+from flamepy.local.defaults import DEFAULT_RESOURCES, RETRY_LIMIT
+from flamepy.local.refusal import Refusal
+from flamepy.local.rows import ExecutorRow, SessionRow, TaskRow, whole_seconds
+from flamepy.types import (
+    Application,
+    ApplicationAttributes,
+    ApplicationState,
+    Event,
+    Executor,
+    ExecutorState,
+    Node,
+    ResourceRequirement,
+    SessionAttributes,
+    SessionInfo,
+    SessionState,
+    Task,
+    TaskState,
+)
+from flamepy.wire.times import from_millis
+
+BIND_FAILED = 1001
+RETRY_LIMIT_REACHED = 1002
+_NUMBER = re.compile(r"[+-]?[0-9]+")
+
+
+class ClusterState:
+    """Applications, sessions, tasks, executors and the one node.
+
+    Args:
+        node: this machine.
+        now: returns ms since the epoch.
+        retry_limit: failed binds after which a session gets no more executors.
+    """
+
+    def __init__(
+        self, node: Node, *, now: Callable[[], int], retry_limit: int = RETRY_LIMIT
+    ) -> None:
+        self.node = node
+        self._now = now
+        self._retry_limit = retry_limit
+        self._order = 0
+        self.applications = Applications(now())
+        self.sessions: dict[str, SessionRow] = {}
+        self.executors: dict[str, ExecutorRow] = {}
+
+    # ------------------------------------------------------------------ applications, cluster
+
+    def register_application(self, name: str, attributes: ApplicationAttributes | None) -> None:
+        """Add an application. Raises Refusal."""
+        self.applications.register(name, attributes, self._now())
+
+    def update_application(self, name: str, attributes: ApplicationAttributes | None) -> None:
+        """Replace an application. Raises Refusal."""
+        self.applications.update(name, attributes, open_sessions=self._has_open(name))
+
+    def unregister_application(self, name: str) -> list[str]:
+        """Remove an application and its sessions; return the ids of those. Raises Refusal."""
+        self.applications.unregister(name, open_sessions=self._has_open(name))
+        gone = [row.id for row in self.sessions.values() if row.application == name]
+        for session_id in gone:
+            del self.sessions[session_id]
+        return gone
+
+    def _has_open(self, name: str) -> bool:
+        return any(
+            row.application == name and row.state == SessionState.OPEN
+            for row in self.sessions.values()
+        )
+
+    def get_node(self, name: str) -> Node:
+        """Return the node. Raises Refusal NOT_FOUND."""
+        if name != self.node.name:
+            raise Refusal("NOT_FOUND", f"node <{name}> not found")
+        return self.node
+
+    def list_executors(self) -> list[Executor]:
+        """Return all executors."""
+        return [row.view() for row in self.executors.values()]
+
+    # ------------------------------------------------------------------ sessions
+
+    def create_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
+        """Create a session. Raises Refusal."""
+        if spec is None:
+            raise Refusal("INVALID_ARGUMENT", "session spec")
+        application = self.applications.get(spec.application)
+        if application.state != ApplicationState.ENABLED:
+            raise Refusal("INVALID_ARGUMENT", f"Application {spec.application} is not enabled")
+        if session_id in self.sessions:
+            raise Refusal("ALREADY_EXISTS", f"Session '{session_id}' already exists")
+        self._order += 1
+        row = SessionRow(
+            id=session_id,
+            application=spec.application,
+            created=whole_seconds(self._now()),
+            common_data=spec.common_data or None,
+            min_instances=spec.min_instances,
+            max_instances=spec.max_instances,
+            priority=spec.priority,
+            resreq=spec.resreq or DEFAULT_RESOURCES,
+            order=self._order,
+        )
+        self.sessions[session_id] = row
+        return row.view()
+
+    def open_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
+        """Return an open session, compared with ``spec``; create it if absent. Raises Refusal."""
+        row = self.sessions.get(session_id)
+        if row is None:
+            if spec is None:
+                raise Refusal("NOT_FOUND", f"Session {session_id} not found")
+            return self.create_session(session_id, spec)
+        if row.state == SessionState.CLOSED:
+            raise Refusal("INVALID_ARGUMENT", f"Session {session_id} is not open")
+        if spec is not None:
+            _compare(row, spec)
+        return row.view()
+
+    def get_session(self, session_id: str) -> SessionInfo:
+        """Return a session with its events. Raises Refusal NOT_FOUND with the bare id."""
+        return self._session(session_id).view(events=True)
+
+    def list_sessions(self) -> list[SessionInfo]:
+        """Return all sessions with their events."""
+        return [row.view(events=True) for row in self.sessions.values()]
+
+    def close_session(self, session_id: str) -> tuple[SessionInfo, list[int]]:
+        """Close a session; return it and the numbers of the tasks it cancelled. Raises Refusal."""
+        row = self.sessions.get(session_id)
+        if row is None:
+            raise Refusal("NOT_FOUND", f"session <{session_id}>")
+        if row.tally[TaskState.RUNNING]:
+            raise Refusal("INTERNAL", "Cannot close session with running tasks")
+        now = whole_seconds(self._now())
+        cancelled = []
+        while (task := row.pop()) is not None:
+            row.move(task, TaskState.CANCELLED)
+            task.completed = now
+            cancelled.append(task.number)
+        row.state, row.completed = SessionState.CLOSED, now
+        return row.view(), cancelled
+
+    def delete_session(self, session_id: str) -> SessionInfo:
+        """Remove a closed session; return it as it was. Raises Refusal."""
+        row = self.sessions.get(session_id)
+        if row is None:
+            raise Refusal("NOT_FOUND", f"session <{session_id}>")
+        if row.state == SessionState.OPEN:
+            raise Refusal("INTERNAL", "Cannot delete open session")
+        if row.tally[TaskState.PENDING] or row.tally[TaskState.RUNNING]:
+            raise Refusal("INTERNAL", "Cannot delete session with non-terminal tasks")
+        del self.sessions[session_id]
+        return row.view()
+
+    def _session(self, session_id: str) -> SessionRow:
+        row = self.sessions.get(session_id)
+        if row is None:
+            raise Refusal("NOT_FOUND", session_id)
+        return row
+
+    # ------------------------------------------------------------------ tasks
+
+    def create_task(self, session_id: str, payload: bytes | None) -> Task:
+        """Create a pending task; the answer shows no events. Raises Refusal."""
+        row = self.sessions.get(session_id)
+        if row is None:
+            raise Refusal("NOT_FOUND", f"Session {session_id} not found: {NO_FILE}")
+        if row.state == SessionState.CLOSED:
+            raise Refusal("INVALID_ARGUMENT", "Cannot create task in closed session")
+        now = self._now()
+        task = TaskRow(
+            number=len(row.tasks) + 1,
+            session_id=session_id,
+            input=payload or None,
+            created=whole_seconds(now),
+        )
+        task.events.append(_event(0, "Task was created with state <Pending>", now))
+        row.add(task)
+        return task.view()
+
+    def get_task(self, session_id: str, task_id: str) -> Task:
+        """Return a task with its events, which lists and watches show from then on.
+
+        Raises Refusal.
+        """
+        number = task_number(task_id)
+        task = self._session(session_id).tasks.get(number)
+        if task is None:
+            raise Refusal("NOT_FOUND", str(number))
+        task.shown = tuple(task.events)
+        return task.view()
+
+    def list_tasks(self, session_id: str) -> list[Task]:
+        """Return a snapshot of a session's tasks. Raises Refusal."""
+        return [task.view() for task in self._session(session_id).tasks.values()]
+
+    def find_task(self, session_id: str, number: int) -> TaskRow | None:
+        """Return a task's row, or None."""
+        row = self.sessions.get(session_id)
+        return row.tasks.get(number) if row else None
+
+    # ------------------------------------------------------------------ executors
+
+    def add_executor(self, executor_id: str, session_id: str) -> ExecutorRow:
+        """Make an executor that binds to a session."""
+        row = self.sessions[session_id]
+        executor = ExecutorRow(executor_id, session_id, self.node.name, row.resreq)
+        self.executors[executor_id] = executor
+        return executor
+
+    def bound(self, executor: ExecutorRow) -> None:
+        """Take in that a service has entered its session."""
+        executor.state = ExecutorState.BOUND
+
+    def bind_failed(self, executor: ExecutorRow, return_code: int, detail: str) -> None:
+        """Record a failed bind, and once that the retry limit is reached."""
+        executor.state = ExecutorState.UNBINDING
+        row = self.sessions.get(executor.session_id)
+        if row is None:
+            return
+        now = self._now()
+        row.failures += 1
+        row.events.append(
+            _event(
+                BIND_FAILED,
+                f"Executor <{executor.id}> on node <{executor.node}> failed to bind session with "
+                f"return_code <{return_code}>: {detail}",
+                now,
+            )
+        )
+        if row.failures == self._retry_limit:
+            row.events.append(
+                _event(
+                    RETRY_LIMIT_REACHED,
+                    f"Session retry limit reached after {row.failures}/{self._retry_limit} failed "
+                    "attempts; new executor assignment is paused for this session; existing "
+                    "executors are unchanged.",
+                    now,
+                )
+            )
+
+    def exhausted(self, row: SessionRow) -> bool:
+        """Return True if the session gets no more executors."""
+        return row.failures >= self._retry_limit
+
+    def launch(self, executor: ExecutorRow) -> Task | None:
+        """Give an executor the lowest pending task of its session, now running."""
+        row = self.sessions.get(executor.session_id)
+        task = row.pop() if row is not None else None
+        if row is None or task is None:
+            return None
+        row.move(task, TaskState.RUNNING)
+        task.events.append(_event(1, "Task state was updated to <Running>", self._now()))
+        executor.task = task.number
+        return task.view()
+
+    def complete(
+        self, executor: ExecutorRow, return_code: int, output: bytes | None, message: str | None
+    ) -> None:
+        """Record the end of an executor's task."""
+        row = self.sessions.get(executor.session_id)
+        number, executor.task = executor.task, None
+        task = row.tasks.get(number) if row is not None and number is not None else None
+        if row is None or task is None or task.state != TaskState.RUNNING:
+            return
+        now = self._now()
+        task.output = output or None
+        task.completed = whole_seconds(now)
+        if return_code == 0:
+            row.move(task, TaskState.SUCCEED)
+            task.events.append(_event(2, "Task was completed with state <Succeed>", now))
+        else:
+            row.move(task, TaskState.FAILED)
+            text = "Task failed with state <Failed>" if message is None else message
+            task.events.append(_event(3, text, now))
+
+    def remove_executor(self, executor: ExecutorRow) -> None:
+        """Forget an executor that has ended."""
+        self.executors.pop(executor.id, None)
+
+    def application_of(self, session_id: str) -> Application | None:
+        """Return the application of a session, or None when either is gone."""
+        row = self.sessions.get(session_id)
+        return self.applications.find(row.application) if row is not None else None
+
+
+def task_number(task_id: str) -> int:
+    """Return a task id as a signed 64-bit number. Raises Refusal INVALID_ARGUMENT."""
+    if len(task_id) <= 32 and _NUMBER.fullmatch(task_id):
+        number = int(task_id)
+        if -(1 << 63) <= number < 1 << 63:
+            return number
+    raise Refusal("INVALID_ARGUMENT", "invalid task id")
+
+
+def _event(code: int, message: str, now: int) -> Event:
+    return Event(code, message, from_millis(now))
+
+
+def _compare(row: SessionRow, spec: SessionAttributes) -> None:
+    pairs = (
+        ("application", f"'{row.application}'", f"'{spec.application}'"),
+        ("resreq", _resources(row.resreq), _resources(spec.resreq or DEFAULT_RESOURCES)),
+        ("min_instances", str(row.min_instances), str(spec.min_instances)),
+        ("max_instances", _option(row.max_instances), _option(spec.max_instances)),
+        ("priority", str(row.priority), str(spec.priority)),
+    )
+    for field, expected, got in pairs:
+        if expected != got:
+            raise Refusal(
+                "INVALID_ARGUMENT",
+                f"session <{row.id}> spec mismatch: {field} differs "
+                f"(expected {expected}, got {got})",
+            )
+
+
+def _option(value: int | None) -> str:
+    return "None" if value is None else f"Some({value})"
+
+
+def _resources(value: ResourceRequirement) -> str:
+    return (
+        f"Some(ResourceRequirement {{ cpu: {value.cpu}, memory: {value.memory}, "
+        f"gpu: {value.gpu} }})"
+    )

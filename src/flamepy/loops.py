@@ -1,0 +1,53 @@
+"""Event loops on threads of ours: how they end.
+
+gRPC has one poller for all asyncio loops of a process. A completion that arrives for a loop that
+was closed a moment ago makes it stumble, in whichever loop it was handing out completions. So a
+stopped loop is retired: it stays open, without a thread, until a few others have been retired
+after it, or the process ends. Imports nothing of flamepy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import threading
+from collections import deque
+
+KEPT = 4
+
+
+class _Retired:
+    """Owns the retired loops; the lock guards only the queue."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.loops: deque[asyncio.AbstractEventLoop] = deque()
+
+    def add(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self.lock:
+            self.loops.append(loop)
+        self.close_down_to(KEPT)
+
+    def close_down_to(self, kept: int) -> None:
+        while True:
+            with self.lock:
+                if len(self.loops) <= kept:
+                    return
+                loop = self.loops.popleft()
+            loop.close()
+
+
+_retired = _Retired()
+
+
+def retire(loop: asyncio.AbstractEventLoop) -> None:
+    """Take over a stopped loop and close it when nothing can arrive for it any more."""
+    _retired.add(loop)
+
+
+def close_retired() -> None:
+    """Close every retired loop now; at exit, and for tests that count files."""
+    _retired.close_down_to(0)
+
+
+atexit.register(close_retired)
