@@ -8,6 +8,7 @@ exists. Reads files and the environment, never the network. ``rpc`` makes channe
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,12 @@ from flamepy.types import (
 
 DEFAULT_PORT = 8080
 DEFAULT_EXCLUDES = (".venv", "__pycache__", ".gitignore", "*.pyc")
+DEFAULT_TEMPLATE = "flmrun"
+CACHE_SCHEMES = ("grpc", "grpcs", "grpc+tls", "http", "https")
 _EXAMPLE = "http://127.0.0.1:8080"
+_HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?")  # a name, an IPv4 or an IPv6 address
+_BLANK = re.compile(r"[\s\x00-\x1f]")
+_USER = re.compile(r"^([\w+.-]+://)?.*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,11 @@ class Endpoint:
         if not isinstance(text, str) or not text.strip():
             raise ConfigError(f"endpoint {text!r} is empty; write it like {_EXAMPLE!r}")
         text = text.strip()
+        if "@" in text:
+            raise ConfigError(
+                f"endpoint {without_password(text)!r} has a user or password, which an engine "
+                f"does not take; write it like {_EXAMPLE!r}"
+            )
         try:
             parts = urlsplit(text if "://" in text else f"http://{text}")
             host, port = parts.hostname, parts.port
@@ -58,8 +69,8 @@ class Endpoint:
                 f"endpoint {text!r}: the scheme must be http or https (with TLS), "
                 f"not {parts.scheme!r}; write it like {_EXAMPLE!r}"
             )
-        extra = parts.path.strip("/") or parts.query or parts.fragment or parts.username
-        if not host or extra or " " in text:
+        extra = parts.path.strip("/") or parts.query or parts.fragment
+        if not host or extra or not _HOST.fullmatch(host) or _BLANK.search(text):
             raise ConfigError(
                 f"endpoint {text!r} must be scheme, host and port only; write it like {_EXAMPLE!r}"
             )
@@ -84,6 +95,11 @@ class Endpoint:
         return f"{self.scheme}://{self.target}"
 
 
+def without_password(url: str) -> str:
+    """Return a URL with its user and password, if it has any, as ``***``."""
+    return _USER.sub(r"\1***@", url)
+
+
 @dataclass(frozen=True, slots=True)
 class FlameClientTls:
     """Files for TLS: the authority to trust, and a client certificate with its key.
@@ -100,11 +116,11 @@ class FlameClientTls:
 
 @dataclass(frozen=True, slots=True)
 class FlameClientCache:
-    """The object cache: its endpoint, a folder shared with it, its TLS files."""
+    """The object cache: its endpoint, its TLS files, a folder shared with it."""
 
     endpoint: str | None = None
-    storage: str | None = None
     tls: FlameClientTls | None = None
+    storage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +145,9 @@ class FlameContext:
         endpoint: the engine, ``http://host:port``; https uses TLS.
         cache_endpoint: the object cache, ``grpc://host:port``.
         tls: files for TLS to the engine.
+        cache_tls: files for TLS to the object cache.
+        package: where packages are stored.
+        runner: the template application of runners.
         config_file: read this file instead of ``FLAME_CONFIG`` or ``~/.flame/flame.yaml``.
         environ: the environment; ``os.environ`` by default.
 
@@ -142,6 +161,9 @@ class FlameContext:
         *,
         cache_endpoint: str | None = None,
         tls: FlameClientTls | None = None,
+        cache_tls: FlameClientTls | None = None,
+        package: FlamePackage | None = None,
+        runner: FlameContextRunner | None = None,
         config_file: str | os.PathLike[str] | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
@@ -156,28 +178,10 @@ class FlameContext:
             ("default", DEFAULT_FLAME_ENDPOINT),
         )
         self._parsed = self._checked(self._endpoint)
-        if tls is not None:
-            self._sources["tls"] = "argument"
-            self._tls: FlameClientTls | None = _complete(tls, "argument tls")
-        else:
-            self._tls = self._tls_of(file, environ, "cluster")
-        self._cache = FlameClientCache(
-            endpoint=self._choose(
-                "cache_endpoint",
-                ("argument", cache_endpoint),
-                ("FLAME_CACHE_ENDPOINT", environ.get("FLAME_CACHE_ENDPOINT") or None),
-                file.text("cache", "endpoint"),
-                ("default", DEFAULT_FLAME_CACHE_ENDPOINT),
-            ),
-            storage=self._pick(
-                "cache_storage",
-                ("FLAME_CACHE_STORAGE", environ.get("FLAME_CACHE_STORAGE") or None),
-                file.text("cache", "storage"),
-            ),
-            tls=self._tls_of(file, environ, "cache"),
-        )
-        self._package = file.package()
-        self._runner = FlameContextRunner(file.text("runner", "template")[1] or "flmrun")
+        self._tls = self._tls_of(tls, file, environ, "cluster")
+        self._cache = self._cache_of(cache_endpoint, cache_tls, file, environ)
+        self._package = self._package_of(package, file)
+        self._runner = self._runner_of(runner, file)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> FlameContext:
@@ -230,7 +234,8 @@ class FlameContext:
         return dict(self._sources)
 
     def __repr__(self) -> str:
-        return f"<FlameContext {self._endpoint} (from {self._sources['endpoint']})>"
+        sources = ", ".join(f"{name}: {source}" for name, source in self._sources.items())
+        return f"<FlameContext {self._endpoint} ({sources})>"
 
     def _choose(self, name: str, *candidates: tuple[str, str | None]) -> str:
         value = self._pick(name, *candidates)
@@ -251,19 +256,73 @@ class FlameContext:
             raise ConfigError(f"{self._sources['endpoint']}: {error.message}") from error
 
     def _tls_of(
-        self, file: _File, environ: Mapping[str, str], section: str
+        self,
+        given: FlameClientTls | None,
+        file: _File,
+        environ: Mapping[str, str],
+        section: str,
     ) -> FlameClientTls | None:
+        name = "tls" if section == "cluster" else "cache_tls"
+        if given is not None:
+            self._sources[name] = "argument"
+            return _complete(given, f"argument {name}")
         # As in the official SDK the environment only fills what the file leaves open.
         values: dict[str, str | None] = {}
         for key in ("ca_file", "cert_file", "key_file"):
             variable = f"FLAME_{key.upper()}"
             from_environ = (variable, environ.get(variable) or None)
-            values[key] = self._pick(
-                f"{section}.tls.{key}", file.text(section, "tls", key), from_environ
-            )
+            values[key] = self._pick(f"{name}.{key}", file.text(section, "tls", key), from_environ)
         if not any(values.values()):
             return None
-        return _complete(FlameClientTls(**values), f"{file.name}: {section}.tls")
+        places = (self._sources.get(f"{name}.{key}") for key in ("cert_file", "key_file"))
+        where = next((place for place in places if place is not None), name)
+        return _complete(FlameClientTls(**values), where)
+
+    def _cache_of(
+        self,
+        endpoint: str | None,
+        tls: FlameClientTls | None,
+        file: _File,
+        environ: Mapping[str, str],
+    ) -> FlameClientCache:
+        url = self._choose(
+            "cache_endpoint",
+            ("argument", endpoint),
+            ("FLAME_CACHE_ENDPOINT", environ.get("FLAME_CACHE_ENDPOINT") or None),
+            file.text("cache", "endpoint"),
+            ("default", DEFAULT_FLAME_CACHE_ENDPOINT),
+        )
+        if not isinstance(url, str) or urlsplit(url).scheme not in CACHE_SCHEMES:
+            shown = repr(without_password(url)) if isinstance(url, str) else repr(url)
+            raise ConfigError(
+                f"{self._sources['cache_endpoint']}: cache endpoint {shown}: write it like "
+                f"{DEFAULT_FLAME_CACHE_ENDPOINT!r}; the scheme is one of "
+                f"{', '.join(CACHE_SCHEMES)}"
+            )
+        storage = self._pick(
+            "cache_storage",
+            ("FLAME_CACHE_STORAGE", environ.get("FLAME_CACHE_STORAGE") or None),
+            file.text("cache", "storage"),
+        )
+        return FlameClientCache(url, self._tls_of(tls, file, environ, "cache"), storage)
+
+    def _package_of(self, given: FlamePackage | None, file: _File) -> FlamePackage | None:
+        if given is not None:
+            self._sources["package"] = "argument"
+            return given
+        where, found = file.package()
+        if found is not None:
+            self._sources["package"] = where
+        return found
+
+    def _runner_of(self, given: FlameContextRunner | None, file: _File) -> FlameContextRunner:
+        template = self._choose(
+            "runner",
+            ("argument", given.template if given is not None else None),
+            file.text("runner", "template"),
+            ("default", DEFAULT_TEMPLATE),
+        )
+        return FlameContextRunner(template)
 
 
 def _complete(tls: FlameClientTls, where: str) -> FlameClientTls:
@@ -332,29 +391,32 @@ class _File:
     def text(self, *path: str) -> tuple[str, str | None]:
         """Return where a text value is, and the value; None when it is not there."""
         value: Any = self._context
-        for depth, key in enumerate(path):
-            label = ".".join(path[:depth]) or "the context"
-            value = _mapping(self.name, f"{self._label} {label}", value).get(key)
-        where = f"{self._label}.{'.'.join(path)}"
+        where = self._label
+        for key in path:
+            value = _mapping("", where, value).get(key)
+            where = f"{where}.{key}"
         if value is not None and not isinstance(value, str):
             raise ConfigError(f"{where} must be text, got {value!r}")
         return where, value
 
-    def package(self) -> FlamePackage | None:
-        storage = self.text("package", "storage")[1]
+    def package(self) -> tuple[str, FlamePackage | None]:
+        """Return where the package section is, and what it says; None without a storage."""
+        where, storage = self.text("package", "storage")
         if storage is None:
-            return None
-        more = _mapping(self.name, "package", self._context.get("package")).get("excludes") or []
+            return where, None
+        section = _mapping(self.name, f"{self._label}.package", self._context.get("package"))
+        more = section.get("excludes") or []
         if not isinstance(more, list) or not all(isinstance(one, str) for one in more):
             raise ConfigError(
                 f"{self._label}.package.excludes must be a list of texts, got {more!r}"
             )
-        return FlamePackage(storage, tuple(dict.fromkeys([*DEFAULT_EXCLUDES, *more])))
+        return where, FlamePackage(storage, tuple(dict.fromkeys([*DEFAULT_EXCLUDES, *more])))
 
 
 def _mapping(name: str, key: str, value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{name}: {key} must be a mapping of keys to values, got {value!r}")
+        place = f"{name}: {key}" if name else key
+        raise ConfigError(f"{place} must be a mapping of keys to values, got {value!r}")
     return value

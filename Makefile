@@ -1,0 +1,41 @@
+# make demo    run the main job: every file of the standard library through an embedded cluster
+# make test    run the tests
+# make check   format, lint, types, layers, generated code, dependencies
+#
+# Needs Python 3.10 or newer with venv and pip, and nothing else: everything goes into .venv.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check protos bench clean
+
+demo: $(READY)
+	@$(BIN)/python examples/stdlib_census/client.py
+
+test: $(READY)
+	@$(BIN)/python -m pytest
+
+check: $(READY)
+	@$(BIN)/ruff format --check --quiet . && echo "format: ok"
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python scripts/generate_protos.py --check
+	@$(BIN)/python -m pip check
+
+protos: $(READY)
+	@$(BIN)/python scripts/generate_protos.py
+
+bench: $(READY)
+	@$(BIN)/python benchmarks/compare.py
+
+clean:
+	rm -rf .venv .cache dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(READY): pyproject.toml scripts/setup_venv.py
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "missing: Python 3.10 or newer (none of python3, python3.13 ... python3.10 is one)"; exit 1; fi
+	@$(PYTHON) scripts/setup_venv.py
+	@touch $@

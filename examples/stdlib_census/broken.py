@@ -1,0 +1,2 @@
+# This file is broken on purpose: the example shows how its failure is told.
+def broken(:

@@ -1,0 +1,258 @@
+"""``FakeEngine``: a real gRPC frontend on loopback whose tasks do what a test says.
+
+Nothing runs by itself: ``start``, ``succeed``, ``fail`` and ``requeue`` move tasks, and watches,
+lists and counters show it as an engine's do. Calls are counted, streams too; the server can be
+killed and come back on the same port, with or without its state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from types import TracebackType
+from typing import Any, TypeVar
+
+import grpc.aio
+
+from flamepy._proto import frontend_pb2, types_pb2
+from flamepy.local.cluster import this_node
+from flamepy.local.engine import Engine
+from flamepy.local.frontend import Frontend
+from flamepy.local.instance import BindFailure, Instance
+from flamepy.local.rows import SessionRow, TaskRow, whole_seconds
+from flamepy.local.state import ClusterState
+from flamepy.loops import retire
+from flamepy.types import Application, ApplicationAttributes, Event, SessionAttributes, TaskState
+from flamepy.wire.times import from_millis
+
+T = TypeVar("T")
+
+
+class FakeEngine:
+    """See the module; use it with ``with``. Methods may be called from any thread.
+
+    Attributes:
+        calls: how often each RPC was called, by name.
+        task_calls: how often GetTask, ListTask or WatchTask named a session, by session id.
+        open_streams, most_streams: WatchTask streams now, and at most.
+    """
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+        self.task_calls: Counter[str] = Counter()
+        self.open_streams = 0
+        self.most_streams = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="flamepy-fake-engine", daemon=True
+        )
+        self._server: grpc.aio.Server | None = None
+        self._engine: Engine | None = None
+        self._port = 0
+
+    @property
+    def endpoint(self) -> str:
+        """``http://127.0.0.1:port``; the port stays the same over ``kill`` and ``restart``."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> FakeEngine:
+        self._thread.start()
+        self._call(self._fresh())
+        self.restart()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
+        self._call(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5.0)
+        retire(self._loop)
+
+    # ------------------------------------------------------------------ the server
+
+    def kill(self) -> None:
+        """End the server and every stream; the state stays."""
+        self._call(self._kill())
+
+    def restart(self, *, lose_state: bool = False) -> None:
+        """Serve again on the same port; running tasks are pending again, as after a crash."""
+        if lose_state:
+            self._call(self._fresh())
+        self._call(self._restart())
+
+    async def _fresh(self) -> None:
+        state = ClusterState(this_node(), now=lambda: time.time_ns() // 1_000_000)
+        self._engine = Engine(state, instances=_nothing, executors=0)
+
+    async def _restart(self) -> None:
+        assert self._engine is not None
+        for session in self._engine.state.sessions.values():
+            for task in session.tasks.values():
+                if task.state == TaskState.RUNNING:
+                    session.move(task, TaskState.PENDING)
+        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+        server.add_generic_rpc_handlers((_Counting(self._engine, self).handler(),))
+        self._port = server.add_insecure_port(f"127.0.0.1:{self._port}")
+        await server.start()
+        self._server = server
+
+    async def _kill(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop(0)
+
+    async def _end(self) -> None:
+        assert self._engine is not None
+        await self._engine.aclose(1.0)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    # ------------------------------------------------------------------ the script
+
+    def add_session(self, session_id: str, application: str = "fake") -> None:
+        """Create an open session; the application is registered on demand."""
+
+        def add(engine: Engine) -> None:
+            if engine.state.applications.find(application) is None:
+                engine.register_application(application, ApplicationAttributes(command="none"))
+            engine.create_session(session_id, SessionAttributes(application))
+
+        self._do(add)
+
+    def add_task(self, session_id: str, payload: bytes = b"") -> str:
+        """Create a pending task; return its id."""
+        return self._do(lambda engine: engine.create_task(session_id, payload).id)
+
+    def start(self, session_id: str, task_id: str) -> None:
+        """Move a task to RUNNING."""
+        self._move(session_id, task_id, TaskState.RUNNING, 1, "Task state was updated to <Running>")
+
+    def succeed(self, session_id: str, task_id: str, output: bytes = b"") -> None:
+        """Move a task to SUCCEED."""
+        text = "Task was completed with state <Succeed>"
+        self._move(session_id, task_id, TaskState.SUCCEED, 2, text, output)
+
+    def fail(self, session_id: str, task_id: str, text: str) -> None:
+        """Move a task to FAILED with the service's text."""
+        self._move(session_id, task_id, TaskState.FAILED, 3, text)
+
+    def requeue(self, session_id: str, task_id: str) -> None:
+        """Move a running task back to PENDING, silently, as a restart does."""
+
+        def back(engine: Engine) -> None:
+            session, task = _find(engine, session_id, task_id)
+            session.move(task, TaskState.PENDING)
+
+        self._do(back)
+
+    def add_session_event(self, session_id: str, code: int, text: str) -> None:
+        """Record an event of a session, such as 1001 or 1002."""
+
+        def record(engine: Engine) -> None:
+            now = from_millis(time.time_ns() // 1_000_000)
+            engine.state.sessions[session_id].events.append(Event(code, text, now))
+
+        self._do(record)
+
+    def drop_session(self, session_id: str) -> None:
+        """Forget a session without telling anybody, as an eviction does."""
+        self._do(lambda engine: engine.state.sessions.pop(session_id))
+
+    def _move(
+        self,
+        session_id: str,
+        task_id: str,
+        state: TaskState,
+        code: int,
+        text: str,
+        output: bytes | None = None,
+    ) -> None:
+        def move(engine: Engine) -> None:
+            session, task = _find(engine, session_id, task_id)
+            now = time.time_ns() // 1_000_000
+            session.move(task, state)
+            task.events.append(Event(code, text, from_millis(now)))
+            if state.is_terminal:
+                task.completed, task.output = whole_seconds(now), output or None
+            engine._task_changed(session_id, task.number)
+
+        self._do(move)
+
+    # ------------------------------------------------------------------ the loop
+
+    def _do(self, act: Callable[[Engine], T]) -> T:
+        async def run() -> T:
+            assert self._engine is not None
+            return act(self._engine)
+
+        return self._call(run())
+
+    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10.0)
+
+
+class _Counting(Frontend):
+    """The embedded frontend, counting."""
+
+    def __init__(self, engine: Engine, fake: FakeEngine) -> None:
+        super().__init__(engine)
+        self._fake = fake
+
+    def list_session(self, request: frontend_pb2.ListSessionRequest) -> types_pb2.SessionList:
+        self._fake.calls["ListSession"] += 1
+        return super().list_session(request)
+
+    def get_session(self, request: frontend_pb2.GetSessionRequest) -> types_pb2.Session:
+        self._fake.calls["GetSession"] += 1
+        return super().get_session(request)
+
+    def create_task(self, request: frontend_pb2.CreateTaskRequest) -> types_pb2.Task:
+        self._fake.calls["CreateTask"] += 1
+        return super().create_task(request)
+
+    def get_task(self, request: frontend_pb2.GetTaskRequest) -> types_pb2.Task:
+        self._count("GetTask", request.session_id)
+        return super().get_task(request)
+
+    async def list_task(
+        self, request: frontend_pb2.ListTaskRequest
+    ) -> AsyncIterator[types_pb2.Task]:
+        self._count("ListTask", request.session_id)
+        async for task in super().list_task(request):
+            yield task
+
+    async def watch_task(
+        self, request: frontend_pb2.WatchTaskRequest
+    ) -> AsyncIterator[types_pb2.Task]:
+        fake = self._fake
+        self._count("WatchTask", request.session_id)
+        fake.open_streams += 1
+        fake.most_streams = max(fake.most_streams, fake.open_streams)
+        try:
+            async for task in super().watch_task(request):
+                yield task
+        finally:
+            fake.open_streams -= 1
+
+    def _count(self, name: str, session_id: str) -> None:
+        self._fake.calls[name] += 1
+        self._fake.task_calls[session_id] += 1
+
+
+def _find(engine: Engine, session_id: str, task_id: str) -> tuple[SessionRow, TaskRow]:
+    session = engine.state.sessions[session_id]
+    return session, session.tasks[int(task_id)]
+
+
+def _nothing(application: Application, executor_id: str) -> Instance:
+    raise BindFailure(11, "a fake engine runs nothing")

@@ -1,0 +1,45 @@
+"""Fixtures for pytest, found by its entry point; flamepy itself is imported at their first use.
+
+- ``flame_cluster``: a running ``LocalCluster`` of the test's own.
+- ``flame_connection``: a connection to it.
+- ``fake_engine``: a running ``FakeEngine``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from flamepy.core import Connection
+    from flamepy.local import LocalCluster
+    from flamepy.testing.fake_engine import FakeEngine
+
+
+@pytest.fixture
+def flame_cluster() -> Iterator[LocalCluster]:
+    """A running embedded cluster; it ends with the test."""
+    from flamepy.local import LocalCluster
+
+    with LocalCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def flame_connection(flame_cluster: LocalCluster) -> Iterator[Connection]:
+    """A connection to the test's cluster; it is closed with the test."""
+    from flamepy.core import connect
+
+    with connect(flame_cluster.endpoint) as connection:
+        yield connection
+
+
+@pytest.fixture
+def fake_engine() -> Iterator[FakeEngine]:
+    """A scripted engine; it ends with the test."""
+    from flamepy.testing.fake_engine import FakeEngine
+
+    with FakeEngine() as engine:
+        yield engine

@@ -1,0 +1,401 @@
+"""Configuration: which value wins, where it came from, and what a bad one is told."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flamepy.config import (
+    DEFAULT_EXCLUDES,
+    Endpoint,
+    FlameClientTls,
+    FlameContext,
+    FlameContextRunner,
+    FlamePackage,
+    without_password,
+)
+from flamepy.errors import ConfigError, FlameErrorCode
+
+FULL = """
+current-context: two
+contexts:
+  - name: one
+    cluster: {endpoint: "http://one:1111"}
+  - name: two
+    cluster:
+      endpoint: https://two:2222
+      tls: {ca_file: /ca.pem, cert_file: /cert.pem, key_file: /key.pem}
+    cache:
+      endpoint: grpcs://two:3333
+      storage: /shared
+      tls: {ca_file: /cache-ca.pem}
+    package:
+      storage: file:///packages
+      excludes: [data, "*.pyc"]
+    runner: {template: mine}
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """Return an environment whose home folder is empty."""
+    return {"HOME": str(tmp_path)}
+
+
+def write(folder: Path, text: str, name: str = "flame.yaml") -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refusal(text: str, tmp_path: Path) -> str:
+    """Return the message for a file with this text, after checking that it names the file."""
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        FlameContext(config_file=path, environ={})
+    assert str(path) in caught.value.message
+    assert caught.value.code is FlameErrorCode.INVALID_CONFIG
+    return caught.value.message
+
+
+class TestPrecedence:
+    def test_defaults_need_neither_file_nor_environment(self, home: dict[str, str]) -> None:
+        context = FlameContext(environ=home)
+        assert context.endpoint == "http://127.0.0.1:8080"
+        assert context.cache_endpoint == "grpc://127.0.0.1:9090"
+        assert context.tls is None
+        assert context.cache_tls is None
+        assert context.package is None
+        assert context.runner == FlameContextRunner("flmrun")
+        assert context.sources == {
+            "endpoint": "default",
+            "cache_endpoint": "default",
+            "runner": "default",
+        }
+
+    def test_file_fills_every_key_and_every_value_knows_its_place(self, tmp_path: Path) -> None:
+        path = write(tmp_path, FULL)
+        context = FlameContext.from_file(path)
+        assert context.endpoint == "https://two:2222"
+        assert context.address == Endpoint("https", "two", 2222)
+        assert context.tls == FlameClientTls("/ca.pem", "/cert.pem", "/key.pem")
+        assert context.cache.endpoint == context.cache_endpoint == "grpcs://two:3333"
+        assert context.cache.storage == "/shared"
+        assert context.cache.tls == context.cache_tls == FlameClientTls("/cache-ca.pem")
+        assert context.package == FlamePackage("file:///packages", (*DEFAULT_EXCLUDES, "data"))
+        assert context.runner.template == "mine"
+        place = f"{path}: contexts[two]"
+        assert context.sources == {
+            "endpoint": f"{place}.cluster.endpoint",
+            "tls.ca_file": f"{place}.cluster.tls.ca_file",
+            "tls.cert_file": f"{place}.cluster.tls.cert_file",
+            "tls.key_file": f"{place}.cluster.tls.key_file",
+            "cache_endpoint": f"{place}.cache.endpoint",
+            "cache_storage": f"{place}.cache.storage",
+            "cache_tls.ca_file": f"{place}.cache.tls.ca_file",
+            "package": f"{place}.package.storage",
+            "runner": f"{place}.runner.template",
+        }
+
+    def test_environment_wins_over_file_and_argument_over_both(self, tmp_path: Path) -> None:
+        environ = {
+            "FLAME_CONFIG": str(write(tmp_path, FULL)),
+            "FLAME_ENDPOINT": "env:5",
+            "FLAME_CACHE_ENDPOINT": "grpc://env:6",
+            "FLAME_CACHE_STORAGE": "/env",
+        }
+        context = FlameContext(environ=environ)
+        assert context.endpoint == "env:5"
+        assert context.sources["endpoint"] == "FLAME_ENDPOINT"
+        assert context.cache_endpoint == "grpc://env:6"
+        assert context.cache.storage == "/env"
+        context = FlameContext("arg:7", cache_endpoint="grpc://arg:8", environ=environ)
+        assert context.endpoint == "arg:7"
+        assert context.cache_endpoint == "grpc://arg:8"
+        assert context.sources["endpoint"] == context.sources["cache_endpoint"] == "argument"
+
+    def test_objects_given_as_arguments_win_whole(self, tmp_path: Path) -> None:
+        tls, other = FlameClientTls("/a"), FlameClientTls("/b")
+        context = FlameContext(
+            tls=tls,
+            cache_tls=other,
+            package=FlamePackage("here"),
+            runner=FlameContextRunner("own"),
+            config_file=write(tmp_path, FULL),
+            environ={"FLAME_CA_FILE": "/env-ca"},
+        )
+        assert (context.tls, context.cache_tls) == (tls, other)
+        assert context.package == FlamePackage("here")
+        assert context.runner.template == "own"
+        for name in ("tls", "cache_tls", "package", "runner"):
+            assert context.sources[name] == "argument"
+
+    def test_an_empty_variable_counts_as_unset(self, home: dict[str, str]) -> None:
+        environ = {**home, "FLAME_ENDPOINT": "", "FLAME_CONFIG": ""}
+        assert FlameContext(environ=environ).sources["endpoint"] == "default"
+
+    def test_the_process_environment_is_the_default(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.delenv("FLAME_CONFIG", raising=False)
+        monkeypatch.setenv("FLAME_ENDPOINT", "http://seen:1")
+        assert FlameContext().endpoint == "http://seen:1"
+
+
+class TestTlsFiles:
+    def test_variables_fill_only_what_the_file_leaves_open(self, tmp_path: Path) -> None:
+        # docs/protocol.md#transport: FLAME_CA_FILE fills the engine's and the cache's CA file.
+        text = "{current-context: a, contexts: [{name: a, cluster: {tls: {ca_file: /own}}}]}"
+        environ = {
+            "FLAME_CA_FILE": "/ca",
+            "FLAME_CERT_FILE": "/cert",
+            "FLAME_KEY_FILE": "/key",
+        }
+        context = FlameContext(config_file=write(tmp_path, text), environ=environ)
+        assert context.tls == FlameClientTls("/own", "/cert", "/key")
+        assert context.cache_tls == FlameClientTls("/ca", "/cert", "/key")
+        assert context.sources["tls.cert_file"] == "FLAME_CERT_FILE"
+
+    @pytest.mark.parametrize(
+        ("variable", "missing"),
+        [("FLAME_CERT_FILE", "key_file"), ("FLAME_KEY_FILE", "cert_file")],
+    )
+    def test_a_certificate_without_key_is_refused(
+        self, home: dict[str, str], variable: str, missing: str
+    ) -> None:
+        with pytest.raises(ConfigError, match=f"{variable}: .* without {missing}"):
+            FlameContext(environ={**home, variable: "/x"})
+
+    def test_a_pair_in_the_file_must_be_whole_too(self, tmp_path: Path) -> None:
+        message = refusal(
+            "{current-context: a, contexts: [{name: a, cluster: {tls: {key_file: /k}}}]}", tmp_path
+        )
+        assert "cluster.tls.key_file" in message
+        assert "cert_file" in message
+
+    def test_the_argument_is_checked_as_well(self, home: dict[str, str]) -> None:
+        with pytest.raises(ConfigError, match=r"argument tls: cert_file is set without key_file"):
+            FlameContext(tls=FlameClientTls(cert_file="/c"), environ=home)
+
+
+class TestFiles:
+    def test_the_file_in_the_home_folder_is_read(self, tmp_path: Path) -> None:
+        path = write(tmp_path, FULL, ".flame/flame.yaml")
+        context = FlameContext(environ={"HOME": str(tmp_path)})
+        assert context.sources["endpoint"].startswith(str(path))
+
+    def test_flame_config_names_another_one(self, tmp_path: Path) -> None:
+        write(tmp_path, FULL, ".flame/flame.yaml")
+        other = write(tmp_path, FULL.replace("two", "other"), "other.yaml")
+        environ = {"HOME": str(tmp_path), "FLAME_CONFIG": str(other)}
+        assert FlameContext(environ=environ).endpoint == "https://other:2222"
+
+    def test_a_named_file_wins_over_flame_config(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FLAME_CONFIG", str(tmp_path / "absent.yaml"))
+        monkeypatch.delenv("FLAME_ENDPOINT", raising=False)
+        context = FlameContext.from_file(write(tmp_path, FULL))
+        assert context.endpoint == "https://two:2222"
+
+    def test_a_missing_default_file_is_fine(self, tmp_path: Path) -> None:
+        environ = {"HOME": str(tmp_path / "nowhere")}
+        assert FlameContext(environ=environ).sources["endpoint"] == "default"
+
+    def test_a_missing_file_that_was_named_is_an_error(self, tmp_path: Path) -> None:
+        path = tmp_path / "absent.yaml"
+        with pytest.raises(ConfigError, match=r"absent\.yaml .*FLAME_CONFIG.* no such file"):
+            FlameContext(environ={"FLAME_CONFIG": str(path)})
+        with pytest.raises(ConfigError, match=r"absent\.yaml: there is no such file"):
+            FlameContext.from_file(path)
+
+    def test_an_unreadable_file_says_why(self, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="cannot be read: .*directory"):
+            FlameContext.from_file(tmp_path)
+        path = tmp_path / "latin.yaml"
+        path.write_bytes(b"name: \xff")
+        with pytest.raises(ConfigError, match="cannot be read: .*utf-8"):
+            FlameContext.from_file(path)
+
+    def test_broken_yaml_says_where(self, tmp_path: Path) -> None:
+        message = refusal("contexts: [a\nb: c: d", tmp_path)
+        assert "not YAML" in message
+        assert "line 2" in message
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("", "current-context is not set"),
+            ("[]", "the file must be a mapping"),
+            ("current-context: 3\ncontexts: []", "current-context is not set"),
+            ("current-context: a", "contexts must be a list of contexts, got None"),
+            ("{current-context: a, contexts: {a: b}}", "contexts must be a list of contexts"),
+            ("{current-context: a, contexts: [b]}", "each item must be a mapping"),
+            (
+                "{current-context: c, contexts: [{name: a}, {name: b}]}",
+                "context <c> not found: current-context must be one of: 'a', 'b'",
+            ),
+            ("{current-context: c, contexts: []}", "must be one of: none"),
+            (
+                "{current-context: a, contexts: [{name: a, cluster: {endpoint: 8080}}]}",
+                "contexts[a].cluster.endpoint must be text, got 8080",
+            ),
+            (
+                "{current-context: a, contexts: [{name: a, cluster: [x]}]}",
+                "contexts[a].cluster must be a mapping of keys to values, got ['x']",
+            ),
+            (
+                "{current-context: a, contexts: [{name: a, cluster: {tls: yes}}]}",
+                "contexts[a].cluster.tls must be a mapping of keys to values, got True",
+            ),
+            (
+                "{current-context: a, contexts: [{name: a, package: {storage: s, excludes: x}}]}",
+                "contexts[a].package.excludes must be a list of texts, got 'x'",
+            ),
+            (
+                "{current-context: a, contexts: [{name: a, cluster: {endpoint: 'ftp://h'}}]}",
+                "contexts[a].cluster.endpoint: endpoint 'ftp://h': the scheme must be http or",
+            ),
+            (
+                "{current-context: a, contexts: [{name: a, cache: {endpoint: 'h:9090'}}]}",
+                "contexts[a].cache.endpoint: cache endpoint 'h:9090': write it like",
+            ),
+        ],
+    )
+    def test_a_wrong_key_is_named_with_what_was_expected(
+        self, tmp_path: Path, text: str, expected: str
+    ) -> None:
+        assert expected in refusal(text, tmp_path)
+
+    def test_a_package_needs_a_storage(self, tmp_path: Path) -> None:
+        text = "{current-context: a, contexts: [{name: a, package: {excludes: [x]}}]}"
+        context = FlameContext(config_file=write(tmp_path, text), environ={})
+        assert context.package is None
+        assert "package" not in context.sources
+
+
+class TestEndpoint:
+    @pytest.mark.parametrize(
+        ("text", "target", "url"),
+        [
+            ("http://127.0.0.1:8080", "127.0.0.1:8080", "http://127.0.0.1:8080"),
+            ("https://flame.example", "flame.example:8080", "https://flame.example:8080"),
+            ("localhost:9000", "localhost:9000", "http://localhost:9000"),
+            ("1.2.3.4:9000", "1.2.3.4:9000", "http://1.2.3.4:9000"),
+            ("host", "host:8080", "http://host:8080"),
+            ("HTTP://Host:1/", "host:1", "http://host:1"),
+            ("  http://h:1 ", "h:1", "http://h:1"),
+            ("http://[::1]:9", "[::1]:9", "http://[::1]:9"),
+            ("[fe80::1]", "[fe80::1]:8080", "http://[fe80::1]:8080"),
+            ("flame_fsm-0.svc:1", "flame_fsm-0.svc:1", "http://flame_fsm-0.svc:1"),
+        ],
+    )
+    def test_parts(self, text: str, target: str, url: str) -> None:
+        endpoint = Endpoint.parse(text)
+        assert (endpoint.target, endpoint.url) == (target, url)
+        assert endpoint.tls is url.startswith("https")
+
+    @pytest.mark.parametrize(
+        ("text", "rule"),
+        [
+            ("", "is empty"),
+            ("   ", "is empty"),
+            ("ftp://h:1", "scheme must be http or https"),
+            ("grpc://h:1", "scheme must be http or https"),
+            ("http://", "scheme, host and port only"),
+            ("http://:80", "scheme, host and port only"),
+            ("http://h/path", "scheme, host and port only"),
+            ("http://h?x=1", "scheme, host and port only"),
+            ("http://h#x", "scheme, host and port only"),
+            ("two words", "scheme, host and port only"),
+            ("http://h\n:1", "scheme, host and port only"),
+            ("http://a,b:1", "scheme, host and port only"),
+            ("http://h:0", "1 to 65535"),
+            ("http://h:65536", "not a URL"),
+            ("http://h:x", "not a URL"),
+            ("::1", "not a URL"),
+            ("http://[::1", "not a URL"),
+        ],
+    )
+    def test_refusals_name_value_and_rule(self, text: str, rule: str) -> None:
+        with pytest.raises(ConfigError) as caught:
+            Endpoint.parse(text)
+        assert rule in caught.value.message
+        assert repr(text) in caught.value.message
+
+    def test_what_is_not_text_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="8080 is empty"):
+            Endpoint.parse(8080)  # type: ignore[arg-type]  # what a caller without types may do
+
+    @pytest.mark.parametrize(
+        "text", ["http://me:secret@h:1", "me:secret@h", "http://me:secr/et@h", "http://m:se@cret@h"]
+    )
+    def test_a_password_is_refused_and_not_repeated(self, text: str) -> None:
+        with pytest.raises(ConfigError, match="user or password") as caught:
+            Endpoint.parse(text)
+        assert "se" not in caught.value.message.replace("user", "")
+        assert caught.value.__cause__ is None
+
+    @given(
+        host=st.from_regex(
+            r"[a-z0-9]([a-z0-9-]{0,20}[a-z0-9])?(\.[a-z0-9]{1,10}){0,3}", fullmatch=True
+        ),
+        port=st.integers(1, 65535),
+        scheme=st.sampled_from(["http", "https"]),
+    )
+    def test_any_url_survives_a_round_trip(self, host: str, port: int, scheme: str) -> None:
+        endpoint = Endpoint.parse(f"{scheme}://{host}:{port}")
+        assert endpoint == Endpoint(scheme, host, port)
+        assert Endpoint.parse(endpoint.url) == endpoint
+
+    @given(st.text(max_size=40))
+    def test_any_text_gives_an_endpoint_or_a_config_error(self, text: str) -> None:
+        try:
+            endpoint = Endpoint.parse(text)
+        except ConfigError as error:
+            assert error.message.startswith("endpoint ")
+        else:
+            assert Endpoint.parse(endpoint.url) == endpoint
+
+
+class TestShape:
+    def test_repr_shows_endpoint_and_sources_and_no_secret(self, home: dict[str, str]) -> None:
+        context = FlameContext(
+            "http://h:1", tls=FlameClientTls("/ca", "/cert", "/private-key"), environ=home
+        )
+        shown = repr(context)
+        assert "http://h:1" in shown
+        assert "endpoint: argument" in shown
+        assert "private-key" not in shown
+
+    def test_a_cache_password_is_not_repeated(self, home: dict[str, str]) -> None:
+        with pytest.raises(ConfigError) as caught:
+            FlameContext(cache_endpoint="ftp://me:secret@h", environ=home)
+        assert "secret" not in caught.value.message
+        assert without_password("grpc://me:secret@h:1") == "grpc://***@h:1"
+        assert without_password("grpc://h:1") == "grpc://h:1"
+
+    def test_values_cannot_be_changed_afterwards(self, home: dict[str, str]) -> None:
+        context = FlameContext(environ=home)
+        with pytest.raises(AttributeError):
+            context.endpoint = "http://other:1"  # type: ignore[misc]  # that is the point
+        sources = context.sources
+        assert isinstance(sources, dict)
+        sources.clear()
+        assert context.sources
+
+    def test_no_network_is_used(
+        self, home: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*args: object) -> None:
+            raise AssertionError("FlameContext must not touch the network")
+
+        monkeypatch.setattr(socket, "getaddrinfo", refuse)
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+        assert FlameContext("http://no-such-host.invalid:1", environ=home).address.port == 1
