@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -108,6 +108,11 @@ class Link:
                 "make one connection per loop"
             )
         return self._frontend
+
+    def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+        """Run a coroutine on a synchronous link's loop and wait; from any other thread."""
+        assert self.reactor is not None, "an asynchronous link is awaited, not run"
+        return self.reactor.run(coroutine, timeout)
 
     def attachment(self, key: str, factory: Callable[[Link], T]) -> T:
         """Return the one attachment of that key, made by ``factory`` at the first call."""

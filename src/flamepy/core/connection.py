@@ -1,0 +1,197 @@
+"""``connect`` and ``Connection``: the calls of one engine, synchronous.
+
+Every call posts the coroutine of the same name of ``aio.Connection`` to the thread
+``flamepy-reactor`` and waits; nothing is implemented twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from flamepy import aio
+from flamepy.config import FlameClientTls, FlameContext
+from flamepy.core.session import Session
+from flamepy.rpc.implicit import close_link, implicit_link
+from flamepy.rpc.link import Link
+from flamepy.rpc.loop import ReactorLoop
+from flamepy.types import (
+    Application,
+    ApplicationAttributes,
+    Executor,
+    Node,
+    ResourceRequirement,
+    SessionAttributes,
+)
+
+
+def connect(
+    addr: str | None = None,
+    tls_config: FlameClientTls | None = None,
+    *,
+    context: FlameContext | None = None,
+    timeout: float = 10.0,
+) -> Connection:
+    """Return a connection to an engine that has answered; arguments as of ``aio.connect``.
+
+    Raises:
+        ConfigError: the address or a TLS file is unusable.
+        UnavailableError: nothing usable answered within ``timeout`` seconds.
+    """
+    link = Link(context or FlameContext(addr, tls=tls_config), reactor=ReactorLoop())
+    connection = Connection(link)
+    try:
+        link.run(link.connect(timeout))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Connection:
+    """The calls of one engine, synchronous; ``with`` closes it.
+
+    ``create_session`` and the others are documented at ``aio.Connection``; each takes
+    ``timeout=`` seconds.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self.link = link
+        self._aio = aio.Connection(link)
+
+    @classmethod
+    def implicit(cls) -> Connection:
+        """Return a view of the process's implicit connection."""
+        return cls(implicit_link())
+
+    def __repr__(self) -> str:
+        state = "closed" if self.link.closed else self.link.state
+        return f"<Connection {self.link.endpoint} {state}>"
+
+    @property
+    def endpoint(self) -> str:
+        """The engine's URL."""
+        return self.link.endpoint
+
+    @property
+    def addr(self) -> str:
+        """The engine's URL, under the official SDK's name."""
+        return self.link.endpoint
+
+    def register_application(
+        self,
+        name: str,
+        app_attrs: ApplicationAttributes | Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Register an application. Raises AlreadyExistsError, InvalidArgumentError."""
+        self.link.run(self._aio.register_application(name, app_attrs, timeout=timeout))
+
+    def update_application(
+        self,
+        name: str,
+        app_attrs: ApplicationAttributes | Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        """Replace an application. Raises ApplicationNotFoundError, InvalidStateError."""
+        self.link.run(self._aio.update_application(name, app_attrs, timeout=timeout))
+
+    def unregister_application(self, name: str, *, timeout: float | None = None) -> None:
+        """Remove an application. Raises ApplicationNotFoundError, InvalidStateError."""
+        self.link.run(self._aio.unregister_application(name, timeout=timeout))
+
+    def list_applications(self, *, timeout: float | None = None) -> list[Application]:
+        """Return all applications, by name."""
+        return self.link.run(self._aio.list_applications(timeout=timeout))
+
+    def get_application(self, name: str, *, timeout: float | None = None) -> Application | None:
+        """Return an application, or None when there is none of that name."""
+        return self.link.run(self._aio.get_application(name, timeout=timeout))
+
+    def list_executors(self, *, timeout: float | None = None) -> list[Executor]:
+        """Return all executors, by id."""
+        return self.link.run(self._aio.list_executors(timeout=timeout))
+
+    def list_nodes(self, *, timeout: float | None = None) -> list[Node]:
+        """Return all nodes, by name."""
+        return self.link.run(self._aio.list_nodes(timeout=timeout))
+
+    def get_node(self, name: str, *, timeout: float | None = None) -> Node:
+        """Return a node. Raises NotFoundError."""
+        return self.link.run(self._aio.get_node(name, timeout=timeout))
+
+    def create_session(
+        self,
+        application: str | SessionAttributes,
+        common_data: bytes | None = None,
+        session_id: str | None = None,
+        min_instances: int = 0,
+        max_instances: int | None = None,
+        batch_size: int = 1,
+        resreq: ResourceRequirement | None = None,
+        *,
+        priority: int = 0,
+        timeout: float | None = None,
+    ) -> Session:
+        """Create a session; see ``aio.Connection.create_session``."""
+        made = self._aio.create_session(
+            application,
+            common_data,
+            session_id,
+            min_instances,
+            max_instances,
+            batch_size,
+            resreq,
+            priority=priority,
+            timeout=timeout,
+        )
+        return Session(self.link, self.link.run(made))
+
+    def open_session(
+        self,
+        session_id: str,
+        spec: SessionAttributes | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> Session:
+        """Return an open session; with ``spec`` it is created if absent."""
+        opened = self._aio.open_session(session_id, spec, timeout=timeout)
+        return Session(self.link, self.link.run(opened))
+
+    def get_session(self, session_id: str, *, timeout: float | None = None) -> Session:
+        """Return a session, open or closed, with its events. Raises SessionNotFoundError."""
+        found = self._aio.get_session(session_id, timeout=timeout)
+        return Session(self.link, self.link.run(found))
+
+    def list_sessions(self, *, timeout: float | None = None) -> list[Session]:
+        """Return all sessions that the engine keeps, by id."""
+        found = self.link.run(self._aio.list_sessions(timeout=timeout))
+        return [Session(self.link, one) for one in found]
+
+    def close_session(self, session_id: str, *, timeout: float | None = None) -> Session:
+        """Close a session. Raises SessionBusyError while a task runs, SessionNotFoundError."""
+        closed = self._aio.close_session(session_id, timeout=timeout)
+        return Session(self.link, self.link.run(closed))
+
+    def delete_session(self, session_id: str, *, timeout: float | None = None) -> Session:
+        """Delete a closed session. Raises InvalidStateError, SessionNotFoundError."""
+        deleted = self._aio.delete_session(session_id, timeout=timeout)
+        return Session(self.link, self.link.run(deleted))
+
+    def close(self) -> None:
+        """Close the connection and end its thread; waits of others end with an error."""
+        close_link(self.link)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,200 @@
+"""``Session``: the calls of one session, synchronous; each posts its namesake of ``aio``."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+from collections.abc import AsyncGenerator, Iterator
+from datetime import datetime
+from types import TracebackType
+
+from flamepy import aio
+from flamepy.aio.session import CLOSE_WAIT
+from flamepy.core.futures import TaskFuture, completions
+from flamepy.core.watcher import TaskWatcher
+from flamepy.errors import DeadlineExceededError, SessionBusyError, SessionNotFoundError
+from flamepy.informers.following import follow_task
+from flamepy.informers.informer import TaskInformer
+from flamepy.rpc.link import Link
+from flamepy.types import Event, SessionState, Task
+from flamepy.watching.hub import Hub
+from flamepy.wire import validation
+
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """A session; what it shows is as of the call that returned it. ``with`` closes it."""
+
+    def __init__(self, link: Link, session: aio.Session) -> None:
+        self._link = link
+        self._aio = session
+
+    def __repr__(self) -> str:
+        return f"<Session {self.id} of {self.application} {self.state.name}>"
+
+    @property
+    def id(self) -> str:
+        """The session's id."""
+        return self._aio.id
+
+    @property
+    def application(self) -> str:
+        """The application's name."""
+        return self._aio.application
+
+    @property
+    def state(self) -> SessionState:
+        """Open or closed."""
+        return self._aio.state
+
+    @property
+    def creation_time(self) -> datetime:
+        """When it was created, UTC."""
+        return self._aio.creation_time
+
+    @property
+    def completion_time(self) -> datetime | None:
+        """When it was closed, UTC."""
+        return self._aio.info.completion_time
+
+    @property
+    def pending(self) -> int:
+        """Tasks that wait."""
+        return self._aio.info.counts.pending
+
+    @property
+    def running(self) -> int:
+        """Tasks that run."""
+        return self._aio.info.counts.running
+
+    @property
+    def succeed(self) -> int:
+        """Tasks that succeeded."""
+        return self._aio.info.counts.succeed
+
+    @property
+    def failed(self) -> int:
+        """Tasks that failed."""
+        return self._aio.info.counts.failed
+
+    @property
+    def cancelled(self) -> int:
+        """Tasks that were cancelled."""
+        return self._aio.info.counts.cancelled
+
+    @property
+    def priority(self) -> int:
+        """The session's priority, 0 is the lowest."""
+        return self._aio.info.priority
+
+    @property
+    def events(self) -> list[Event]:
+        """Failed binds and the retry limit; from get_session and list_sessions only."""
+        return list(self._aio.events)
+
+    def common_data(self) -> bytes | None:
+        """Return what every service process of the session gets."""
+        return self._aio.common_data()
+
+    def create_task(self, input_data: bytes, *, timeout: float | None = None) -> Task:
+        """Create a task and return it as acknowledged; see ``aio.Session.create_task``."""
+        return self._link.run(self._aio.create_task(input_data, timeout=timeout))
+
+    def get_task(self, task_id: str, *, timeout: float | None = None) -> Task:
+        """Return a task with payloads and events. Raises TaskNotFoundError."""
+        return self._link.run(self._aio.get_task(task_id, timeout=timeout))
+
+    def list_tasks(self, *, timeout: float | None = None) -> Iterator[Task]:
+        """Return an iterator over all tasks of the session, by number."""
+
+        async def collect() -> list[Task]:
+            return [task async for task in self._aio.list_tasks(timeout=timeout)]
+
+        return iter(self._link.run(collect()))
+
+    def watch_task(self, task_id: str, timeout: float | None = None) -> TaskWatcher:
+        """Return an iterator over the task's present state, then its changes until its end.
+
+        Args:
+            task_id: a decimal number as text.
+            timeout: seconds for the whole iteration; a silent stream ends as well.
+        """
+        number = validation.task_id(task_id)
+        seconds = validation.timeout(timeout)
+        return TaskWatcher(self._link, self._link.run(self._states(number)), seconds)
+
+    async def _states(self, number: str) -> AsyncGenerator[Task, None]:
+        return self._aio.watch_task(number)
+
+    def run(
+        self,
+        input_data: bytes,
+        informer: TaskInformer | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> TaskFuture:
+        """Create a task; return its future once the engine has acknowledged it.
+
+        Args:
+            input_data: at most 4 MiB minus 64 KiB.
+            informer: is told the task's present state, then its changes, with payloads.
+            timeout: seconds for the acknowledgement.
+        """
+        task, future = self._link.run(self._start(input_data, timeout))
+        if informer is not None:
+            follow_task(self._link, informer, task)
+        return future
+
+    async def _start(self, input_data: bytes, timeout: float | None) -> tuple[Task, TaskFuture]:
+        task = await self._aio.create_task(input_data, timeout=timeout)
+        worker = self._link.attachment("core.completions", completions)
+        future = TaskFuture(task, worker)
+        Hub.of(self._link).wait(task).add_done_callback(future._take)
+        return task, future
+
+    def invoke(
+        self,
+        input_data: bytes,
+        informer: TaskInformer | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> bytes | None:
+        """Create a task and wait for its output, for ``timeout`` seconds at most."""
+        if informer is None:
+            return self._link.run(self._aio.invoke(input_data, timeout=timeout))
+        future = self.run(input_data, informer, timeout=timeout)
+        try:
+            return future.result(timeout)
+        except concurrent.futures.TimeoutError as error:
+            if future.done():
+                raise
+            raise DeadlineExceededError(
+                f"task {future.task_id} had not ended within {timeout} s; it goes on"
+            ) from error
+
+    def refresh(self, *, timeout: float | None = None) -> Session:
+        """Read the session again; return self."""
+        self._link.run(self._aio.refresh(timeout=timeout))
+        return self
+
+    def close(self, wait: float = CLOSE_WAIT, *, timeout: float | None = None) -> None:
+        """Close the session, waiting for running tasks; see ``aio.Session.close``."""
+        self._link.run(self._aio.close(wait, timeout=timeout))
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+            return
+        try:
+            self.close(wait=0)
+        except (SessionBusyError, SessionNotFoundError) as left:
+            logger.info("session %s stays open: %s", self.id, left)
