@@ -26,9 +26,12 @@ _SCRIPT = json.dumps(
         "$schema": _DRAFT,
         "type": "object",
         "properties": {
-            "language": {"type": "string", "description": "The language of the script."},
-            "code": {"type": "string", "description": "The code of the script to run."},
-            "input": _integers("The bytes given to the script on its standard input."),
+            "language": {
+                "type": "string",
+                "description": "The language of the script: python or shell.",
+            },
+            "code": {"type": "string", "description": "The source code of the script to run."},
+            "input": _integers("The bytes given to the script on its standard input, each 0..255."),
         },
         "required": ["language", "code"],
     },

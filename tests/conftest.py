@@ -1,0 +1,87 @@
+"""Every test: warnings are errors, a time limit, and no thread, process or folder left behind."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.waiting import eventually
+
+GRPC_POLLER = "_poll_wrapper"  # one per process, kept by gRPC as long as it has an asyncio object
+FOREIGN = ("asyncio_", "ThreadPoolExecutor", "pytest_timeout")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--flame-endpoint",
+        default=None,
+        metavar="URL",
+        help="also run the contract tests against the Flame cluster at this endpoint",
+    )
+
+
+def golden_folder() -> Path | None:
+    """Return the folder of the recordings, or None in a clone without them."""
+    named = os.environ.get("FLAME_GOLDEN")
+    return Path(named) if named and Path(named).is_dir() else None
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    folder = golden_folder()
+    if folder is None:
+        return "golden: FLAME_GOLDEN names no folder of recordings; the replay tests are left out"
+    return f"golden: recordings of {folder.name}"
+
+
+def threads() -> set[threading.Thread]:
+    return {
+        one
+        for one in threading.enumerate()
+        if GRPC_POLLER not in one.name and not one.name.startswith(FOREIGN)
+    }
+
+
+def children() -> set[int]:
+    """Return the process ids of this process's children (Linux; elsewhere the empty set)."""
+    found: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        try:
+            found.update(map(int, path.read_text().split()))
+        except OSError:
+            continue  # a thread that ended meanwhile
+    return found
+
+
+def folders() -> set[str]:
+    return {str(one) for one in Path(tempfile.gettempdir()).glob("flame-*")}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test after which a thread, a child process or a temporary folder of ours is left."""
+    before = threads(), children(), folders()
+    yield
+    from flamepy.rpc.implicit import reset_implicit_link
+
+    reset_implicit_link()
+    for look, had, what in zip(
+        (threads, children, folders), before, ("thread", "process", "folder"), strict=True
+    ):
+        eventually(
+            lambda look=look, had=had: look() <= had,
+            f"no {what} left by {request.node.name}: {look() - had}",
+            limit=6.0,
+        )
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No FLAME_* variable and an empty home folder."""
+    for name in list(os.environ):
+        if name.startswith("FLAME_") and name != "FLAME_GOLDEN":
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
