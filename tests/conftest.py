@@ -60,6 +60,15 @@ def folders() -> set[str]:
     return {str(one) for one in Path(tempfile.gettempdir()).glob("flame-*")}
 
 
+@pytest.fixture(autouse=True, scope="session")
+def loops_closed() -> Iterator[None]:
+    """Close the retired loops before pytest looks for what was never closed."""
+    yield
+    from flamepy.loops import close_retired
+
+    close_retired()
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test after which a thread, a child process or a temporary folder of ours is left."""

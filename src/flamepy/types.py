@@ -4,7 +4,7 @@ What the engine hands out (``Task``, ``Application``, ``SessionInfo``, ...) is f
 caller builds to send (``SessionAttributes``, ``ApplicationAttributes``) can be changed until it
 is sent. Names and positional order are the official SDK's, additions come after them. Nothing
 here talks to anybody: ``wire`` turns these into messages and back, ``resources`` and
-``naming`` hold the rules for values.
+``wire.validation`` hold the rules for values.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 NAME = "flamepy-cluster"
+DRAIN = 1.0  # then running tasks are ended, which takes up to process.GRACE: 5 s in all
 STOP_TIMEOUT = 4.0
 
 App = str | os.PathLike[str] | tuple[str, ApplicationAttributes]
@@ -177,7 +178,7 @@ class LocalCluster:
 
     async def _stop(self) -> None:
         if self._engine is not None:
-            await self._engine.aclose(STOP_TIMEOUT)
+            await self._engine.aclose(DRAIN)
         if self._server is not None:
             await self._server.stop(0.1)
         left = asyncio.all_tasks() - {asyncio.current_task()}

@@ -36,6 +36,11 @@ from flamepy.wire.tasks import decode_task, encode_task_spec
 DEFAULT_TIMEOUT = 30.0
 
 M = TypeVar("M", bound=Message)
+Outcome = Callable[[FlameError | None], None]
+
+
+def _ignore(error: FlameError | None) -> None:
+    """Nobody wants to know."""
 
 
 class TaskStream:
@@ -47,18 +52,21 @@ class TaskStream:
         call: Call,
         *,
         payloads: bool = True,
+        outcome: Outcome = _ignore,
     ) -> None:
         self._stream = stream
         self._call = call
         self._payloads = payloads
-        self._cancelled = False
+        self._outcome = outcome
 
     async def __aiter__(self) -> AsyncIterator[Task]:
         try:
             async for message in self._stream:
                 yield decode_task(message, payloads=self._payloads)
         except grpc.aio.AioRpcError as error:
-            raise _translate(error, self._call) from error
+            failure = _translate(error, self._call)
+            self._outcome(failure)
+            raise failure from error
         finally:
             self._stream.cancel()
 
@@ -74,11 +82,20 @@ class Frontend:
         channel: an open channel of the running loop.
         endpoint: the engine's URL, for messages.
         policy: how repeatable calls are repeated.
+        outcome: is told how each attempt ended: None for an answer, else the error.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, endpoint: str, policy: RetryPolicy) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        endpoint: str,
+        policy: RetryPolicy,
+        *,
+        outcome: Outcome = _ignore,
+    ) -> None:
         self._endpoint = endpoint
         self._policy = policy
+        self._outcome = outcome
         self._unary: dict[str, Callable[..., Any]] = {}
         for method in FRONTEND.values():
             make = channel.unary_stream if method.streams else channel.unary_unary
@@ -207,13 +224,15 @@ class Frontend:
         stream = self._unary["ListTask"](
             method.request(session_id=session_id), timeout=timeout or 10 * DEFAULT_TIMEOUT
         )
-        return TaskStream(stream, self._call("ListTask", session_id), payloads=payloads)
+        call = self._call("ListTask", session_id)
+        return TaskStream(stream, call, payloads=payloads, outcome=self._outcome)
 
     def watch_task(self, session_id: str, task_id: str) -> TaskStream:
         """Open a stream of one task's changes; it has no deadline (docs/protocol.md#watch)."""
         method = FRONTEND["WatchTask"]
         stream = self._unary["WatchTask"](method.request(session_id=session_id, task_id=task_id))
-        return TaskStream(stream, self._call("WatchTask", session_id, task_id))
+        call = self._call("WatchTask", session_id, task_id)
+        return TaskStream(stream, call, outcome=self._outcome)
 
     # ------------------------------------------------------------------ one call
 
@@ -243,7 +262,10 @@ class Frontend:
             try:
                 reply: M = await send(request, timeout=left)
             except grpc.aio.AioRpcError as error:
-                raise _translate(error, call) from error
+                failure = _translate(error, call)
+                self._outcome(failure)
+                raise failure from error
+            self._outcome(None)
             return reply
 
         return await repeat(call.name, self._policy, timeout or DEFAULT_TIMEOUT, attempt)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import grpc
 import grpc.aio
 
 from flamepy.config import FlameContext
@@ -21,6 +20,7 @@ from flamepy.errors import (
     ConnectionClosedError,
     DeadlineExceededError,
     FlameError,
+    FlameErrorCode,
     InvalidStateError,
     UnavailableError,
 )
@@ -33,14 +33,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 PATIENCE = 120.0
-
-_STATES = {
-    grpc.ChannelConnectivity.IDLE: None,  # says nothing: the channel sleeps
-    grpc.ChannelConnectivity.CONNECTING: ConnectionState.CONNECTING,
-    grpc.ChannelConnectivity.READY: ConnectionState.CONNECTED,
-    grpc.ChannelConnectivity.TRANSIENT_FAILURE: ConnectionState.DISCONNECTED,
-    grpc.ChannelConnectivity.SHUTDOWN: ConnectionState.DISCONNECTED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +73,6 @@ class Link:
         self._frontend: Frontend | None = None
         self._attachments: dict[str, Any] = {}  # Any: each is of the type its factory makes
         self._observers: list[Callable[[ConnectionChange], None]] = []
-        self._monitor: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Link {self.endpoint} {'closed' if self.closed else self.state}>"
@@ -100,8 +91,10 @@ class Link:
         if self._frontend is None:
             self._loop = running
             self._channel = open_channel(self.context.address, self.context.tls)
-            self._frontend = Frontend(self._channel, self.endpoint, self.policy)
-            self._monitor = running.create_task(self._follow_state(self._channel))
+            self._frontend = Frontend(
+                self._channel, self.endpoint, self.policy, outcome=self._take_outcome
+            )
+            self._set_state(ConnectionState.CONNECTING)
         if running is not self._loop:
             raise InvalidStateError(
                 f"the connection to {self.endpoint} belongs to another event loop; "
@@ -157,15 +150,20 @@ class Link:
         failed = UnavailableError(f"no connection within {timeout:g} s: {reason}", retryable=True)
         raise failed from last
 
-    async def _follow_state(self, channel: grpc.aio.Channel) -> None:
-        now = channel.get_state()
-        while now is not grpc.ChannelConnectivity.SHUTDOWN:
-            self._set_state(_STATES[now])
-            await channel.wait_for_state_change(now)
-            now = channel.get_state()
+    def _take_outcome(self, error: FlameError | None) -> None:
+        # The state is what the last attempts showed. Watching the channel's own state would
+        # leave an operation pending in gRPC that outlives the channel's close.
+        if error is None:
+            self._set_state(ConnectionState.CONNECTED)
+        elif isinstance(error, DeadlineExceededError):
+            self._set_state(ConnectionState.DEGRADED)
+        elif isinstance(error, UnavailableError):
+            self._set_state(ConnectionState.DISCONNECTED)
+        elif error.code is not FlameErrorCode.CANCELLED:  # that was us
+            self._set_state(ConnectionState.CONNECTED)  # a refusal is an answer
 
-    def _set_state(self, state: ConnectionState | None) -> None:
-        if state is None or state is self.state:
+    def _set_state(self, state: ConnectionState) -> None:
+        if state is self.state or self.closed:
             return
         change = ConnectionChange(state, self.state)
         self.state = state
@@ -187,10 +185,5 @@ class Link:
         self._attachments.clear()
         if self._channel is not None:
             await self._channel.close()
-        if self._monitor is not None:
-            # It ends with the channel. Cancelled, its completion would reach a loop that may be
-            # closed by then, and gRPC's one poller serves the loops of the whole process.
-            await asyncio.wait({self._monitor}, timeout=1.0)
-            self._monitor.cancel()
-        self._set_state(ConnectionState.DISCONNECTED)
+        self.state = ConnectionState.DISCONNECTED
         self._frontend = self._channel = None

@@ -1,0 +1,209 @@
+"""A service as a process: well-behaved, misbehaving, dying, and always gone at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from support.loops import run
+from support.made import made_session
+
+from flamepy.local.environment import launch
+from flamepy.local.instance import BindFailure, TaskOutcome
+from flamepy.local.process import ProcessInstance
+from flamepy.types import Application, ApplicationState, TaskContext
+
+SERVICE = str(Path(__file__).parents[2] / "support" / "recorded_service.py")
+
+
+def application(command: str, *arguments: str, folder: str | None = None) -> Application:
+    return Application(
+        "app",
+        "app",
+        ApplicationState.ENABLED,
+        datetime.now(timezone.utc),
+        command=command,
+        arguments=arguments,
+        working_directory=folder,
+    )
+
+
+def instance(made: Application, root: Path, *, bind_timeout: float = 20.0, grace: float = 2.0):
+    plan = launch(
+        made,
+        "12345678-1234-1234-1234-123456789012",
+        root=root,
+        endpoint="http://127.0.0.1:1",
+        cache_endpoint=None,
+        environ=os.environ,
+    )
+    return ProcessInstance(plan, bind_timeout=bind_timeout, grace=grace)
+
+
+def with_service(
+    made: Application,
+    root: Path,
+    act: Callable[[ProcessInstance], Awaitable[object]],
+    **more: float,
+) -> object:
+    async def go() -> object:
+        one = instance(made, root, **more)
+        try:
+            await one.start()
+            await one.enter(made_session(), made)
+            return await act(one)
+        finally:
+            await one.stop()
+
+    return run(go())
+
+
+@pytest.fixture
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("r")  # short: a socket's path is limited
+
+
+def invoke(text: str) -> Callable[[ProcessInstance], Awaitable[TaskOutcome]]:
+    return lambda one: one.invoke(TaskContext("1", "s1", text.encode()))
+
+
+def script(root: Path, text: str) -> Application:
+    path = root / "script.py"
+    path.write_text(text)
+    return application(sys.executable, str(path))
+
+
+def refusal(made: Application, root: Path, **more: float) -> BindFailure:
+    with pytest.raises(BindFailure) as caught:
+        with_service(made, root, invoke("echo x"), **more)
+    return caught.value
+
+
+GOOD = application(sys.executable, SERVICE)
+
+
+class TestCalls:
+    def test_a_task_goes_there_and_back(self, root: Path) -> None:
+        assert with_service(GOOD, root, invoke("echo hi")) == TaskOutcome(0, b"hi", None)
+
+    def test_an_exception_is_the_services_own_text(self, root: Path) -> None:
+        assert with_service(GOOD, root, invoke("fail no way")) == TaskOutcome(-1, None, "no way")
+
+    def test_a_result_over_the_engines_limit_fails_with_its_text(self, root: Path) -> None:
+        outcome = with_service(GOOD, root, invoke(f"size {4 * 1024 * 1024 + 1}"))
+        assert isinstance(outcome, TaskOutcome)
+        assert outcome.message is not None
+        assert "the limit is: 4194304 bytes" in outcome.message
+
+    def test_nothing_is_left_of_it(self, root: Path) -> None:
+        with_service(GOOD, root, invoke("echo x"))
+        assert not list((root / "work").iterdir())
+        assert not list(root.glob("*.sock"))
+
+    def test_a_given_folder_stays_and_keeps_the_logs(self, root: Path, tmp_path: Path) -> None:
+        made = application(sys.executable, SERVICE, folder=str(tmp_path))
+        assert with_service(made, root, invoke("cwd")).output == str(tmp_path).encode()
+        assert sorted(one.suffix for one in tmp_path.iterdir()) == [".err", ".out"]
+
+
+class TestDeath:
+    def test_a_task_whose_process_exits_is_told_the_status(self, root: Path) -> None:
+        outcome = with_service(GOOD, root, invoke("exit 3"))
+        assert (outcome.return_code, outcome.output) == (-1, None)
+        assert "exited with status 3" in outcome.message
+
+    def test_a_task_whose_process_is_killed_is_told_the_signal(self, root: Path) -> None:
+        text = (
+            "import os, signal\n"
+            "from flamepy.core.service import FlameService, run\n"
+            "class S(FlameService):\n"
+            "    def on_task_invoke(self, context):\n"
+            "        print('last words', file=__import__('sys').stderr, flush=True)\n"
+            "        os.kill(os.getpid(), signal.SIGKILL)\n"
+            "run(S())\n"
+        )
+        outcome = with_service(script(root, text), root, invoke("x"))
+        assert "killed by signal 9 (SIGKILL)" in outcome.message
+        assert "last words" in outcome.message
+
+    def test_a_dead_process_is_not_alive(self, root: Path) -> None:
+        async def act(one: ProcessInstance) -> tuple[bool, bool]:
+            before = one.alive
+            await one.invoke(TaskContext("1", "s1", b"exit 0"))
+            return before, one.alive
+
+        assert with_service(GOOD, root, act) == (True, False)
+
+
+class TestBinding:
+    def test_a_command_that_does_not_exist(self, root: Path) -> None:
+        failure = refusal(application("/no/such/command"), root)
+        assert failure.return_code == 11
+        assert failure.detail == (
+            "shim creation failed: failed to start service by command </no/such/command>: "
+            "No such file or directory (os error 2)"
+        )
+
+    def test_an_application_without_a_command(self, root: Path) -> None:
+        assert "failed to start service by command <>" in refusal(application(""), root).detail
+
+    def test_a_process_that_ends_before_it_serves(self, root: Path) -> None:
+        made = script(root, "import sys; sys.exit('no configuration')")
+        failure = refusal(made, root)
+        assert "exited with status 1" in failure.detail
+        assert "no configuration" in failure.detail
+
+    def test_a_process_that_never_opens_its_socket(self, root: Path) -> None:
+        made = script(
+            root,
+            "import sys, threading\n"
+            "print('still looking', file=sys.stderr, flush=True)\n"
+            "threading.Event().wait()\n",
+        )
+        failure = refusal(made, root, bind_timeout=1.0)
+        assert "did not open its socket within 1 s" in failure.detail
+        assert "still looking" in failure.detail
+
+    def test_on_session_enter_that_raises(self, root: Path) -> None:
+        text = (
+            "from flamepy.core.service import FlameService, run\n"
+            "class S(FlameService):\n"
+            "    def on_session_enter(self, context):\n"
+            "        raise RuntimeError('no way')\n"
+            "run(S())\n"
+        )
+        failure = refusal(script(root, text), root)
+        assert (failure.return_code, failure.detail) == (12, "on_session_enter failed: no way")
+
+
+class TestStop:
+    def test_a_process_that_ignores_sigterm_is_killed_with_its_children(self, root: Path) -> None:
+        text = (
+            "import os, signal, subprocess, sys\n"
+            "from flamepy.core.service import FlameService, run\n"
+            "class S(FlameService):\n"
+            "    def on_task_invoke(self, context):\n"
+            "        signal.signal(signal.SIGTERM, signal.SIG_IGN) if False else None\n"
+            "        code = 'import threading; threading.Event().wait()'\n"
+            "        child = subprocess.Popen([sys.executable, '-c', code])\n"
+            "        return str(child.pid).encode()\n"
+            "signal.signal = lambda *a: None\n"
+            "run(S())\n"
+        )
+        outcome = with_service(script(root, text), root, invoke("x"), grace=0.2)
+        child = int(outcome.output)
+        from support.waiting import eventually
+
+        eventually(lambda: gone(child), "the service's child to end")
+
+
+def gone(process: int) -> bool:
+    """Return True once a process has ended, also while nobody has reaped it yet."""
+    try:
+        return "(zombie)" in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return True

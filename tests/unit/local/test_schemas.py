@@ -1,0 +1,51 @@
+"""Schemas are checked at registration with the engine's texts (docs/protocol.md#applications)."""
+
+from __future__ import annotations
+
+import pytest
+
+from flamepy.local.refusal import Refusal
+from flamepy.local.schemas import check_schema
+from flamepy.types import ApplicationSchema
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        (
+            ApplicationSchema(input="{"),
+            "invalid input schema: EOF while parsing an object at line 1 column 1",
+        ),
+        (
+            ApplicationSchema(common_data=""),
+            "invalid common data schema: EOF while parsing a value at line 1 column 0",
+        ),
+        (
+            ApplicationSchema(output='{"type": 5}'),
+            "invalid output schema: 5 is not valid under any of the schemas listed in the "
+            "'anyOf' keyword",
+        ),
+        (ApplicationSchema(input="5"), "invalid input schema: 5 is not of types"),
+        (ApplicationSchema(input="nonsense"), "invalid input schema: expected value at line 1"),
+    ],
+)
+def test_a_broken_schema_is_refused(schema: ApplicationSchema, text: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        check_schema(schema)
+    assert caught.value.code == "INVALID_ARGUMENT"
+    assert caught.value.message.startswith(text)
+
+
+@pytest.mark.parametrize(
+    "schema", [None, ApplicationSchema(), ApplicationSchema(input='{"type": "string"}')]
+)
+def test_a_good_one_passes(schema: ApplicationSchema | None) -> None:
+    check_schema(schema)
+
+
+def test_without_jsonschema_the_answer_says_what_to_install(monkeypatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "jsonschema", None)
+    with pytest.raises(Refusal, match=r"flamepy-informers\[local\]"):
+        check_schema(ApplicationSchema(input="{}"))

@@ -1,0 +1,194 @@
+"""What an observation changes: order, staleness, the end, and incarnations (contract G3-G7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.made import made_session, made_task
+
+from flamepy.types import SessionState, TaskCounts, TaskState
+from flamepy.watching.events import EventKind, EventSource, SessionEventKind, Window
+from flamepy.watching.store import Store, Verdict
+
+PENDING, RUNNING, SUCCEED, FAILED = (
+    TaskState.PENDING,
+    TaskState.RUNNING,
+    TaskState.SUCCEED,
+    TaskState.FAILED,
+)
+
+
+def see(store: Store, state: TaskState, at: float, until: float | None = None, **more: object):
+    text = more.pop("text", None)
+    task = made_task(state=state, text=text, born=more.pop("born", 0))
+    window = Window(at, at if until is None else until)
+    return store.observe_task(
+        task, window, EventSource.PROBE, text_known=text is not None or state != FAILED
+    )
+
+
+class TestTasks:
+    def test_the_first_sight_is_an_add_and_later_states_are_updates(self) -> None:
+        store = Store("e")
+        (added,) = see(store, PENDING, 1).events
+        (updated,) = see(store, SUCCEED, 2).events
+        assert (added.kind, added.old) == (EventKind.ADDED, None)
+        assert (updated.kind, updated.old.state) == (EventKind.UPDATED, PENDING)
+        assert added.sequence < updated.sequence
+
+    def test_the_same_state_again_is_no_event(self) -> None:
+        store = Store()
+        see(store, RUNNING, 1)
+        again = see(store, RUNNING, 2)
+        assert (again.verdict, again.events) == (Verdict.UNCHANGED, ())
+
+    def test_an_older_answer_that_disagrees_asks_for_another_look(self) -> None:
+        store = Store()
+        see(store, RUNNING, 5, 6)
+        assert see(store, PENDING, 4, 7).verdict is Verdict.STALE
+
+    def test_a_terminal_state_applies_whenever_it_arrives(self) -> None:
+        store = Store()
+        see(store, RUNNING, 5, 6)
+        assert see(store, SUCCEED, 1, 7).verdict is Verdict.APPLIED
+
+    def test_the_first_terminal_state_is_final(self) -> None:
+        store = Store()
+        see(store, SUCCEED, 1)
+        other = see(store, FAILED, 2, text="late")
+        assert (other.verdict, other.events) == (Verdict.DRIFT, ())
+        assert see(store, RUNNING, 3).verdict is Verdict.DRIFT
+
+    def test_a_task_of_another_creation_time_replaces_the_old_one(self) -> None:
+        store = Store()
+        see(store, RUNNING, 1)
+        gone, added = see(store, PENDING, 2, born=9).events
+        assert (gone.kind, gone.final_state_known) == (EventKind.DELETED, False)
+        assert (added.kind, added.task.state) == (EventKind.ADDED, PENDING)
+
+    def test_a_failure_waits_for_its_text(self) -> None:
+        store = Store()
+        see(store, RUNNING, 1)
+        held = see(store, FAILED, 2)
+        assert (held.verdict, held.events) == (Verdict.NEEDS_TEXT, ())
+        (event,) = see(store, FAILED, 3, text="boom").events
+        assert (event.old.state, event.task.error) == (RUNNING, "boom")
+
+    def test_a_requeue_is_told_and_named(self) -> None:
+        store = Store()
+        see(store, RUNNING, 1)
+        (event,) = see(store, PENDING, 2).events
+        assert event.is_requeue
+
+    def test_payloads_are_not_kept(self) -> None:
+        store = Store()
+        task = made_task(state=SUCCEED, output=b"x" * 1000)
+        (event,) = store.observe_task(task, Window(1, 1), EventSource.WATCH).events
+        assert (event.task.output, event.task.payloads_loaded) == (None, False)
+
+    def test_a_newcomer_is_told_what_was_delivered(self) -> None:
+        store = Store()
+        see(store, RUNNING, 1)
+        (event,) = store.replay(store.session("s1"), 9.0)
+        assert (event.initial, event.source, event.task.state) == (
+            True,
+            EventSource.REPLAY,
+            RUNNING,
+        )
+
+    def test_counts_follow_the_records(self) -> None:
+        store = Store()
+        for number, state in enumerate((PENDING, RUNNING, SUCCEED, SUCCEED), start=1):
+            store.observe_task(made_task(number, state), Window(1, 1), EventSource.LIST)
+        record = store.session("s1")
+        assert record.counts == TaskCounts(1, 1, 2, 0, 0)
+        assert list(record.unfinished()) == [1, 2]
+        store.forget_task("s1", 1)
+        assert (record.counts.pending, list(record.unfinished())) == (0, [2])
+
+
+class TestSessions:
+    def test_a_session_is_opened_moves_and_is_closed(self) -> None:
+        store = Store()
+        kinds = []
+        for at, info in enumerate(
+            (
+                made_session(),
+                made_session(counts=TaskCounts(1)),
+                made_session(counts=TaskCounts(0, 0, 0, 0, 1), state=SessionState.CLOSED),
+            )
+        ):
+            events, gone = store.observe_session(info, Window(at, at))
+            kinds += [event.kind for event in events]
+            assert not gone
+        kind = SessionEventKind
+        assert kinds == [kind.OPENED, kind.PROGRESS, kind.PROGRESS, kind.CLOSED]
+
+    def test_an_answer_sent_before_the_last_one_ended_is_ignored(self) -> None:
+        store = Store()
+        store.observe_session(made_session(counts=TaskCounts(2)), Window(5, 6))
+        assert store.observe_session(made_session(), Window(5.5, 7)) == ([], [])
+
+    def test_a_session_made_again_deletes_what_was_in_the_old_one(self) -> None:
+        store = Store()
+        store.observe_session(made_session(), Window(0, 0))
+        see(store, RUNNING, 1)
+        events, gone = store.observe_session(made_session(born=5), Window(2, 2))
+        assert [event.kind for event in events] == [
+            SessionEventKind.DELETED,
+            SessionEventKind.OPENED,
+        ]
+        assert [event.task.id for event in gone] == ["1"]
+        assert store.session("s1").epoch == 1
+
+
+@dataclass
+class History:
+    """A task's true states and when each began."""
+
+    states: list[TaskState]
+
+    def at(self, moment: float) -> TaskState:
+        return self.states[min(int(moment), len(self.states) - 1)]
+
+
+HISTORIES = st.lists(st.sampled_from([PENDING, RUNNING]), max_size=5).flatmap(
+    lambda middle: st.sampled_from([SUCCEED, TaskState.CANCELLED]).map(
+        lambda end: History([PENDING, *middle, end])
+    )
+)
+# (sent, how long the request took, how long the answer took), in units of one state
+LOOKS = st.lists(
+    st.tuples(st.floats(0, 8), st.floats(0, 3), st.floats(0, 3)), min_size=1, max_size=12
+)
+
+
+@given(HISTORIES, LOOKS)
+def test_what_is_told_is_an_ordered_part_of_what_happened(history: History, looks) -> None:
+    """Whatever overlaps and overtakes: no state is told out of order, and the end comes once."""
+    store = Store()
+    answers = sorted((sent + there + back, sent, sent + there) for sent, there, back in looks)
+    answers.append((100.0, 99.0, 99.5))  # a last look when all is over
+    told: list[TaskState] = []
+    for received, sent, looked in answers:
+        events = see(store, history.at(looked), sent, received).events
+        told += [event.task.state for event in events]
+    assert told[-1] is history.states[-1]
+    assert [state for state in told if state.is_terminal] == [history.states[-1]]
+    rest = iter(history.states)
+    assert all(state in rest for state in told), (told, history.states)
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.sampled_from(list(TaskState))), max_size=60))
+def test_the_counters_always_add_up(observations) -> None:
+    store = Store()
+    for at, (number, state) in enumerate(observations):
+        task = made_task(number, state, text="t")
+        store.observe_task(task, Window(at, at), EventSource.LIST, text_known=True)
+    record = store.session("s1")
+    assert record.counts.total == len(record.tasks)
+    assert list(record.unfinished()) == sorted(
+        number for number, known in record.tasks.items() if not known.state.is_terminal
+    )

@@ -1,0 +1,91 @@
+"""Who is told, and when everything that was there has been told (contract G9)."""
+
+from __future__ import annotations
+
+import pytest
+from support.made import made_session, made_task
+
+from flamepy.errors import UnavailableError
+from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent, Window
+from flamepy.watching.store import Store
+from flamepy.watching.subscriptions import Scope, Subscribers, Subscription
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.items: list[object] = []
+
+    def task_event(self, event: TaskEvent) -> None:
+        self.items.append(event.task.session_id)
+
+    def session_event(self, event: SessionEvent) -> None:
+        self.items.append(event.kind)
+
+    def synced(self) -> None:
+        self.items.append("synced")
+
+    def failed(self, error: Exception) -> None:
+        self.items.append("failed")
+
+
+@pytest.fixture
+def told() -> tuple[Subscribers, Heard, Subscription]:
+    subscribers, heard = Subscribers(), Heard()
+    one = Subscription(Scope(application="app"), heard)
+    subscribers.add(one)
+    return subscribers, heard, one
+
+
+@pytest.mark.parametrize(
+    ("scope", "covers"),
+    [
+        (Scope(), True),
+        (Scope(application="app"), True),
+        (Scope(application="other"), False),
+        (Scope(session="s1"), True),
+        (Scope(session="s2"), False),
+        (Scope(application="app", session="s2"), False),
+    ],
+)
+def test_a_scope_covers_what_it_names(scope: Scope, covers: bool) -> None:
+    assert scope.covers("s1", "app") is covers
+
+
+def test_events_outside_the_scope_are_not_told(told) -> None:
+    subscribers, heard, _ = told
+    for application in ("app", "other"):
+        event = TaskEvent(kind=EventKind.ADDED, task=made_task(), application=application)
+        subscribers.emit(event)
+    assert heard.items == ["s1"]
+
+
+def test_synced_comes_once_after_every_session_was_listed(told) -> None:
+    subscribers, heard, one = told
+    store = Store()
+    for name in ("a", "b"):
+        store.observe_session(made_session(name), Window(0, 0))
+    store.observe_session(made_session("c", application="other"), Window(0, 0))
+    assert subscribers.newcomers() == [one]
+    subscribers.listed(one, store.sessions.values())
+    assert subscribers.newcomers() == []
+    subscribers.session_synced("a")
+    assert heard.items == []
+    subscribers.session_synced("b")
+    subscribers.session_synced("b")
+    assert heard.items == ["synced"]
+
+
+def test_an_empty_engine_is_synced_at_once(told) -> None:
+    subscribers, heard, one = told
+    subscribers.listed(one, [])
+    assert heard.items == ["synced"]
+
+
+def test_who_was_removed_hears_nothing(told) -> None:
+    subscribers, heard, one = told
+    assert subscribers.remove(one)
+    assert not subscribers.remove(one)
+    kind = SessionEventKind.OPENED
+    subscribers.emit_session(SessionEvent(kind=kind, session=made_session()))
+    subscribers.failed(UnavailableError("away"))
+    assert heard.items == []
