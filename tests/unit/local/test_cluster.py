@@ -87,7 +87,7 @@ def test_a_broken_manifest_is_refused_before_the_start(tmp_path: Path) -> None:
 
 def test_an_application_that_cannot_be_registered_stops_the_start() -> None:
     bad = ApplicationAttributes(working_directory="rel")
-    with pytest.raises(FlameError, match="'x'.*absolute path"):
+    with pytest.raises(FlameError, match=r"'x'.*absolute path"):
         LocalCluster(apps=[("x", bad)]).start()
 
 

@@ -1,0 +1,257 @@
+"""What a connection owns: reaching an engine, saying why not, its state, and its end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+import trustme
+
+from flamepy import aio
+from flamepy.config import FlameClientTls, FlameContext
+from flamepy.core import connect
+from flamepy.errors import (
+    ConfigError,
+    ConnectionClosedError,
+    FlameError,
+    InvalidStateError,
+    UnavailableError,
+)
+from flamepy.local.cluster import LocalCluster
+from flamepy.rpc.implicit import close_link, implicit_link, reset_implicit_link
+from flamepy.rpc.link import ConnectionChange, Link
+from flamepy.rpc.loop import ReactorLoop
+from flamepy.testing import FakeEngine
+from flamepy.types import ConnectionState
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Silent:
+    """A server that takes connections and never says a word."""
+
+    def __enter__(self) -> str:
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.listen()
+        return f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+
+    def __exit__(self, *failure: object) -> None:
+        self.socket.close()
+
+
+class TestReaching:
+    def test_nothing_there_is_said_with_the_endpoint_and_the_reason(self) -> None:
+        endpoint = f"http://127.0.0.1:{closed_port()}"
+        with pytest.raises(UnavailableError) as caught:
+            connect(endpoint, timeout=0.5)
+        assert endpoint in caught.value.message
+        assert "refused" in caught.value.message
+        assert isinstance(caught.value, ConnectionError)
+        assert caught.value.__cause__ is not None
+
+    def test_a_server_that_never_answers_is_said(self) -> None:
+        with Silent() as endpoint, pytest.raises(FlameError) as caught:
+            connect(endpoint, timeout=0.5)
+        assert endpoint in caught.value.message
+
+    def test_a_host_that_does_not_exist_is_said(self) -> None:
+        with pytest.raises(UnavailableError, match=r"nothing\.invalid"):
+            connect("http://nothing.invalid:1", timeout=1.0)
+
+    def test_host_and_port_are_enough(self, fake_engine: FakeEngine) -> None:
+        with connect(fake_engine.endpoint.removeprefix("http://")) as connection:
+            assert connection.endpoint == fake_engine.endpoint
+
+
+class TestTls:
+    @pytest.fixture
+    def server(self, tmp_path):
+        """A cluster's frontend behind TLS, and the file of the authority that it needs."""
+        import grpc
+
+        from flamepy.wire.services import FRONTEND, FRONTEND_SERVICE
+
+        authority = trustme.CA()
+        certificate = authority.issue_cert("localhost", "127.0.0.1")
+        file = tmp_path / "ca.pem"
+        authority.cert_pem.write_to_path(file)
+        client = authority.issue_cert("client@example.org")
+        (tmp_path / "client.pem").write_bytes(client.cert_chain_pems[0].bytes())
+        (tmp_path / "client.key").write_bytes(client.private_key_pem.bytes())
+        method = FRONTEND["ListNodes"]
+        handler = grpc.method_handlers_generic_handler(
+            FRONTEND_SERVICE,
+            {
+                "ListNodes": grpc.unary_unary_rpc_method_handler(
+                    lambda request, context: method.response(),
+                    request_deserializer=method.request.FromString,
+                    response_serializer=method.response.SerializeToString,
+                )
+            },
+        )
+        from concurrent.futures import ThreadPoolExecutor
+
+        pool = ThreadPoolExecutor(2)
+        started = []
+
+        def start(*, ask_client: bool = False) -> str:
+            server = grpc.server(pool)
+            server.add_generic_rpc_handlers((handler,))
+            pair = (
+                certificate.private_key_pem.bytes(),
+                b"".join(one.bytes() for one in certificate.cert_chain_pems),
+            )
+            roots = authority.cert_pem.bytes() if ask_client else None
+            credentials = grpc.ssl_server_credentials([pair], roots, ask_client)
+            port = server.add_secure_port("127.0.0.1:0", credentials)
+            server.start()
+            started.append(server)
+            return f"localhost:{port}"
+
+        yield start, file
+        for one in started:
+            one.stop(0).wait()
+        pool.shutdown()
+
+    def test_a_known_authority_is_trusted(self, server) -> None:
+        start, file = server
+        address = start()
+        with connect(f"https://{address}", FlameClientTls(ca_file=str(file))) as connection:
+            assert connection.list_nodes() == []
+
+    def test_a_client_certificate_is_shown_where_one_is_asked_for(self, server) -> None:
+        start, file = server
+        address = start(ask_client=True)
+        tls = FlameClientTls(
+            str(file), str(file.with_name("client.pem")), str(file.with_name("client.key"))
+        )
+        with connect(f"https://{address}", tls) as connection:
+            assert connection.list_nodes() == []
+            assert "client.key" not in repr(connection)
+
+    def test_an_unknown_authority_says_what_to_set(self, server) -> None:
+        start, _ = server
+        with pytest.raises(FlameError, match=r"not trusted: set tls\.ca_file"):
+            connect(f"https://{start()}", timeout=2.0)
+
+    def test_plain_text_to_a_tls_engine_says_so(self, server) -> None:
+        start, _ = server
+        with pytest.raises(FlameError, match="does the engine expect TLS"):
+            connect(f"http://{start()}", timeout=2.0)
+
+    def test_tls_to_a_plain_engine_says_so(self, fake_engine: FakeEngine) -> None:
+        secure = fake_engine.endpoint.replace("http:", "https:")
+        with pytest.raises(FlameError, match="TLS mismatch"):
+            connect(secure, timeout=2.0)
+
+    def test_a_missing_file_is_named(self) -> None:
+        with pytest.raises(ConfigError, match=r"/no/such/ca\.pem"):
+            connect("https://127.0.0.1:1", FlameClientTls(ca_file="/no/such/ca.pem"))
+
+
+class TestState:
+    def test_it_is_what_the_last_attempts_showed(self, fake_engine: FakeEngine) -> None:
+        link = Link(FlameContext(fake_engine.endpoint), reactor=ReactorLoop())
+        changes: list[ConnectionChange] = []
+        undo = link.add_observer(changes.append)
+        try:
+            link.run(link.connect(5.0))
+            assert link.state is ConnectionState.CONNECTED
+            fake_engine.kill()
+            with pytest.raises(UnavailableError):
+                link.run(link.connect(0.3))
+            assert link.state is ConnectionState.DISCONNECTED
+            fake_engine.restart()
+            link.run(link.connect(10.0))
+            assert link.state is ConnectionState.CONNECTED
+        finally:
+            close_link(link)
+        undo()
+        undo()
+        assert [str(change.state) for change in changes] == [
+            "connecting",
+            "connected",
+            "disconnected",
+            "connected",
+        ]
+
+    def test_a_refusal_is_an_answer(self, fake_engine: FakeEngine) -> None:
+        with connect(fake_engine.endpoint) as connection:
+            assert connection.get_application("nothing") is None
+            assert connection.link.state is ConnectionState.CONNECTED
+
+
+class TestEnd:
+    def test_a_closed_connection_says_so(self, fake_engine: FakeEngine) -> None:
+        connection = connect(fake_engine.endpoint)
+        connection.close()
+        connection.close()
+        assert "closed" in repr(connection)
+        with pytest.raises(ConnectionClosedError):
+            connection.list_nodes()
+
+    def test_attachments_are_closed_last_made_first(self, fake_engine: FakeEngine) -> None:
+        order: list[str] = []
+
+        class Attached:
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            async def aclose(self) -> None:
+                order.append(self.name)
+                if self.name == "b":
+                    raise RuntimeError("this one fails")
+
+        link = Link(FlameContext(fake_engine.endpoint), reactor=ReactorLoop())
+
+        async def attach() -> None:
+            for name in ("a", "b", "c"):
+                made = link.attachment(name, lambda _, name=name: Attached(name))
+                assert link.attachment(name, lambda _: Attached("?")) is made
+
+        link.run(attach())
+        close_link(link)
+        assert order == ["c", "b", "a"]
+
+
+class TestAsyncio:
+    def test_a_connection_belongs_to_one_loop(self, fake_engine: FakeEngine) -> None:
+        from support.loops import run
+
+        async def make() -> aio.Connection:
+            connection = await aio.connect(fake_engine.endpoint)
+            await connection.list_nodes()
+            return connection
+
+        async def use_elsewhere() -> None:
+            kept = []
+
+            def other() -> None:
+                kept.append(run(make()))
+
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join()
+            with pytest.raises(InvalidStateError, match="another event loop"):
+                await kept[0].list_nodes()
+
+        run(use_elsewhere())
+
+
+class TestImplicit:
+    def test_it_is_made_once_and_again_after_a_reset(self, monkeypatch) -> None:
+        with LocalCluster(executors=1) as cluster:
+            monkeypatch.setenv("FLAME_ENDPOINT", cluster.endpoint)
+            first = implicit_link()
+            assert implicit_link() is first
+            assert first.endpoint == cluster.endpoint
+            reset_implicit_link()
+            assert first.closed
+            assert implicit_link() is not first
+            reset_implicit_link()
