@@ -3,7 +3,9 @@
 An ``Interest`` is one task that somebody waits for: a future, a ``watch_task`` iterator, a
 followed run. At most ``budget`` of them have a stream; the others live from the hub's polls and
 get a stream when one is free. Whatever ends a stream, GetTask is asked: an end without a
-terminal message says nothing (docs/protocol.md#watch). ``hub`` feeds every observation in.
+terminal message says nothing. A silent stream is not trusted either: it hides what changed
+before it was opened and hangs when nobody notifies it, so GetTask is asked beside it, ever less
+often (docs/protocol.md#watch). ``hub`` feeds every observation in.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ Spawn = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
 
 WATCH_BUDGET = 64
 SHORT_STREAMS = 3
+SILENCE = (0.1, 30.0)  # seconds of a first and of any later wait before a silent stream is doubted
 
 
 class Listener(Protocol):
@@ -38,7 +41,7 @@ class Listener(Protocol):
 class Interest:
     """One task that somebody waits for."""
 
-    __slots__ = ("job", "listeners", "number", "session_id", "task", "watched")
+    __slots__ = ("doubt", "job", "listeners", "number", "session_id", "task", "watched")
 
     def __init__(self, session_id: str, number: int) -> None:
         self.session_id = session_id
@@ -46,6 +49,7 @@ class Interest:
         self.listeners: list[Listener] = []
         self.task: Task | None = None
         self.job: asyncio.Task[None] | None = None
+        self.doubt: asyncio.TimerHandle | None = None
         self.watched = False
 
     @property
@@ -193,6 +197,7 @@ class Collector:
     async def _watch(self, interest: Interest) -> None:
         """Follow one task until it ended, is lost, or streams prove useless for it."""
         short = failures = 0
+        self._doubt_later(interest, 0)
         try:
             while self._wanted(interest) and short < SHORT_STREAMS:
                 opened = self._clock()
@@ -209,6 +214,21 @@ class Collector:
                 short = short + 1 if self._clock() - opened < 0.05 and not failures else 0
         finally:
             interest.watched = False
+            if interest.doubt is not None:
+                interest.doubt.cancel()
+
+    def _doubt_later(self, interest: Interest, attempt: int) -> None:
+        delay = retry_delay(attempt, first=SILENCE[0], limit=SILENCE[1])
+        loop = asyncio.get_running_loop()
+        interest.doubt = loop.call_later(
+            delay, lambda: self._spawn(self._look_beside(interest, attempt))
+        )
+
+    async def _look_beside(self, interest: Interest, attempt: int) -> None:
+        if self._wanted(interest) and interest.watched:
+            await self._ask(interest)
+        if self._wanted(interest) and interest.watched:
+            self._doubt_later(interest, attempt + 1)
 
     async def _stream(self, interest: Interest) -> None:
         previous = self._clock()
