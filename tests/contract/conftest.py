@@ -1,0 +1,79 @@
+"""Where the contract tests run: a cluster in this process, one as a process, and a given one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flamepy.core import Connection, connect, short_name
+from flamepy.local import LocalCluster
+from flamepy.types import ApplicationAttributes
+
+SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
+
+
+@dataclass
+class Target:
+    """An engine under test."""
+
+    endpoint: str
+    connection: Connection
+    own: bool  # ours: nobody else uses it
+
+    def register(self, **changes: object) -> str:
+        """Register an application of the recorded service; return its name."""
+        name = short_name("contract")
+        spec = ApplicationAttributes(
+            **{"command": sys.executable, "arguments": [SERVICE], "delay_release": 1, **changes}
+        )
+        self.connection.register_application(name, spec)
+        return name
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "endpoint" in metafunc.fixturenames:
+        given = metafunc.config.getoption("--flame-endpoint")
+        targets = ("local", "process", "given") if given else ("local", "process")
+        metafunc.parametrize("endpoint", targets, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, bool]]:
+    """Yield an endpoint and whether it is ours alone."""
+    if request.param == "local":
+        with LocalCluster(executors=2) as cluster:
+            yield cluster.endpoint, True
+    elif request.param == "process":
+        command = [sys.executable, "-m", "flamepy", "up", "--port", "0", "--executors", "2"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdout is not None
+            yield process.stdout.readline().removeprefix("ready: ").strip(), True
+            process.terminate()
+            assert process.wait(20) == 0
+    else:
+        yield request.config.getoption("--flame-endpoint"), False
+
+
+@pytest.fixture
+def target(endpoint: tuple[str, bool]) -> Iterator[Target]:
+    url, own = endpoint
+    with connect(url) as connection:
+        yield Target(url, connection, own)
+
+
+@pytest.fixture
+def application(target: Target) -> Iterator[str]:
+    """Yield an application of the recorded service; its sessions are closed afterwards."""
+    name = target.register()
+    yield name
+    for session in target.connection.list_sessions():
+        if session.application == name and session.state.name == "OPEN":
+            session.close()
+    target.connection.unregister_application(name)
