@@ -7,6 +7,7 @@ of ``register_service``. Everything it makes - sockets, folders, processes - goe
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import platform
@@ -272,16 +273,16 @@ def this_node() -> Node:
 
 
 def _check_free(host: str, port: int) -> None:
-    # gRPC logs a taken port loudly and says little: ask the system first.
-    if port == 0:
-        return
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise UnavailableError(
-                f"cannot listen on {host}:{port}: {error.strerror}; is another cluster running? "
-                "Choose another port, 0 picks a free one"
-            ) from error
+    # gRPC logs what it cannot bind loudly and says little: ask the system first.
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        hint = "choose an address of this machine, such as 127.0.0.1"
+        if error.errno == errno.EADDRINUSE:
+            hint = "is another cluster running? Choose another port, 0 picks a free one"
+        raise UnavailableError(
+            f"cannot listen on {host}:{port}: {error.strerror}; {hint}"
+        ) from error

@@ -56,7 +56,8 @@ class TaskEvent:
         endpoint: the engine.
         epoch: raised when the session was replaced by another of the same id.
         sequence: grows with each event of one link.
-        initial: True for what was there before the informer was registered.
+        initial: True for what was there before the informer was registered; each informer
+            gets its own answer.
         coalesced: how many intermediate changes were folded into this one by a full queue.
         final_state_known: for DELETED: True if the task had ended before it vanished.
         observed_at: monotonic seconds of the observation.

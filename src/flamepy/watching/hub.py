@@ -79,7 +79,7 @@ class Hub:
             self._collector,
             follows=self._subscribers.follow,
             emit=self._emit,
-            synced=self._subscribers.session_synced,
+            current=self._subscribers.session_current,
             missed=self._hurry,
             spawn=self._spawn,
             audit=audit,
@@ -233,13 +233,11 @@ class Hub:
         awaited = self._collector.get(task.session_id, number) is not None
         if not awaited and not self._subscribers.follow(record):
             return nothing
-        progress = self.updater.progress(task.session_id)
-        initial = progress is not None and progress.initial
-        observation = self.store.observe_task(
-            task, window, source, initial=initial, text_known=text_known
-        )
+        observation = self.store.observe_task(task, window, source, text_known=text_known)
         for event in observation.events:
             self._emit(event)
+        if record.info is None and self._subscribers:
+            self._hurry()  # nothing is told before the session was seen
         self._follow_up(task, observation.verdict)
         if awaited:
             self._tell(task, number, observation.verdict)

@@ -157,14 +157,16 @@ class Poller:
         window = Window(start, self._now())
         listed = {info.id for info in sessions}
         for info in sessions:
-            self._take(info, window, initial=bool(newcomers))
+            self._take(info, window)
         records = list(self._store.sessions.values())
         absent = {one.id for one in records if one.info and one.window_end <= start} - listed
         absent |= {one for one in self._collector.sessions() if one not in listed}
         for session_id in absent:
             await self._one(session_id)
+        records = list(self._store.sessions.values())
+        behind = {one.id for one in records if self._updater.is_behind(one)}
         for one in newcomers:
-            self._subscribers.listed(one, self._store.sessions.values())
+            self._subscribers.polled(one, records, behind)
 
     async def _one(self, session_id: str) -> None:
         start = self._now()
@@ -180,11 +182,11 @@ class Poller:
         self._updater.forget(session_id)
         self._tell(sessions, tasks)
         self._collector.lose_session(session_id, lost_session(session_id, error))
-        self._subscribers.session_synced(session_id)
+        self._subscribers.session_current(session_id)
 
-    def _take(self, info: SessionInfo, window: Window, *, initial: bool = False) -> None:
-        sessions, tasks = self._store.observe_session(info, window, initial=initial)
-        progress = self._updater.begin(info.id, initial=initial)
+    def _take(self, info: SessionInfo, window: Window) -> None:
+        sessions, tasks = self._store.observe_session(info, window)
+        progress = self._updater.begin(info.id)
         self._tell(sessions, tasks)
         self._updater.consider(self._store.session(info.id), progress)
         self._check_stuck(info, progress)

@@ -7,6 +7,8 @@ The rules (docs/architecture.md#observations):
   STALE and asks for a fresh look.
 - The first terminal state is final; a different one later is DRIFT and is not delivered.
 - A failed task is held until its text was read, so ``event.task.error`` is always there.
+- Nothing is told of a task before its session was seen: an event names its application, and
+  scopes ask for it. What was seen before is told, as one step, when the session is listed.
 - A session with another creation time is another session: everything of the old one is deleted,
   the epoch grows.
 
@@ -53,21 +55,20 @@ class Observation:
 
 @dataclass(slots=True)
 class TaskRecord:
-    """One task: what was delivered (``task``) and what the engine last said (``state``)."""
+    """One task: what is told of it (``task``) and what the engine last said (``state``)."""
 
     number: int
     task: Task
     state: TaskState
     window: Window
     seen_at: float
-    initial: bool = False
     delivered: bool = False
+    text_known: bool = False
 
     @property
     def is_held(self) -> bool:
-        """True for a failed task that waits for its text and was not delivered as failed."""
-        told = self.delivered and self.task.state == self.state
-        return self.state == TaskState.FAILED and not told
+        """True for a failed task that waits for its text."""
+        return self.state == TaskState.FAILED and not self.text_known
 
     def failed_task(self) -> Task:
         """Return the task as failed, for when its text cannot be had any more."""
@@ -156,7 +157,7 @@ class Store:
     # ------------------------------------------------------------------ sessions
 
     def observe_session(
-        self, info: SessionInfo, window: Window, *, initial: bool = False
+        self, info: SessionInfo, window: Window
     ) -> tuple[list[SessionEvent], list[TaskEvent]]:
         """Take in a session as the engine showed it; return what changed, sessions and tasks.
 
@@ -175,9 +176,7 @@ class Store:
             record.epoch = epoch
         kinds = session_changes(record.info, info)
         old, record.info, record.window_end = record.info, info, window.end
-        events += [
-            self._session_event(kind, record, info, old, window, initial=initial) for kind in kinds
-        ]
+        events += [self._session_event(kind, record, info, old, window) for kind in kinds]
         return events, gone
 
     def drop_session(
@@ -187,7 +186,13 @@ class Store:
         record = self.sessions.pop(session_id, None)
         if record is None:
             return [], []
-        tasks = [self._deleted(record, known, window) for known in record.tasks.values()]
+        tasks: list[TaskEvent] = []
+        for known in record.tasks.values():
+            if known.is_held and record.info is not None:  # its text cannot be had any more
+                last = known.failed_task()
+                tasks.append(self._event(record, known, last, window, EventSource.PROBE))
+            if known.delivered:
+                tasks.append(self._deleted(record, known, window))
         if record.info is None:
             return [], tasks
         kind = SessionEventKind.DELETED
@@ -201,7 +206,6 @@ class Store:
         window: Window,
         source: EventSource,
         *,
-        initial: bool = False,
         text_known: bool = False,
     ) -> Observation:
         """Take in a task as the engine showed it.
@@ -210,7 +214,6 @@ class Store:
             task: the observation, with or without payloads; the store keeps none.
             window: when it was true.
             source: which answer showed it.
-            initial: flag for the event, if one is made.
             text_known: True if the answer would hold a failed task's text (GetTask), or if
                 that text cannot be had any more.
         """
@@ -220,7 +223,7 @@ class Store:
         if known is not None and known.task.creation_time != task.creation_time:
             return self._replace(record, known, task, window, source, text_known)
         if known is None:
-            known = TaskRecord(number, _strip(task), task.state, window, window.end, initial)
+            known = TaskRecord(number, _strip(task), task.state, window, window.end)
             record.tasks[number] = known
             record._note(known, task.state, new=True)
         elif known.state.is_terminal:
@@ -230,13 +233,13 @@ class Store:
             return Observation(Verdict.UNCHANGED if same else Verdict.STALE)
         else:
             known.window = window
-            if task.state == known.state:
+            untold = not known.delivered and record.info is not None
+            if task.state == known.state and not untold:
                 return Observation(Verdict.UNCHANGED)
             record._note(known, task.state)
         if task.state == TaskState.FAILED and not text_known:
             return Observation(Verdict.NEEDS_TEXT)
-        event = self._deliver(record, known, task, window, source)
-        return Observation(Verdict.APPLIED, (event,))
+        return Observation(Verdict.APPLIED, self._deliver(record, known, task, window, source))
 
     def delete_task(self, session_id: str, number: int, window: Window) -> tuple[TaskEvent, ...]:
         """Forget a task that the engine no longer has; return its delete, if it was delivered."""
@@ -318,11 +321,26 @@ class Store:
         if task.state != known.state:
             return Observation(Verdict.UNCHANGED)
         if not text_known:
-            return Observation(Verdict.NEEDS_TEXT)
-        event = self._deliver(record, known, task, window, source)
-        return Observation(Verdict.APPLIED, (event,))
+            if known.is_held:
+                return Observation(Verdict.NEEDS_TEXT)
+            task = known.task
+        return Observation(Verdict.APPLIED, self._deliver(record, known, task, window, source))
 
     def _deliver(
+        self,
+        record: SessionRecord,
+        known: TaskRecord,
+        task: Task,
+        window: Window,
+        source: EventSource,
+    ) -> tuple[TaskEvent, ...]:
+        known.text_known = task.state == TaskState.FAILED
+        if record.info is None:
+            known.task, known.window = _strip(task), window
+            return ()
+        return (self._event(record, known, task, window, source),)
+
+    def _event(
         self,
         record: SessionRecord,
         known: TaskRecord,
@@ -341,7 +359,6 @@ class Store:
             endpoint=self.endpoint,
             epoch=record.epoch,
             sequence=self._next(),
-            initial=known.initial and old is None,
             observed_at=window.end,
         )
 

@@ -6,12 +6,12 @@ holds no lock and calls sinks directly: a sink only queues.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from flamepy.errors import FlameError
-from flamepy.watching.events import SessionEvent, TaskEvent
+from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 from flamepy.watching.store import SessionRecord
 
 
@@ -47,12 +47,26 @@ class Sink(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """One subscriber. ``awaiting`` are the sessions still to be listed for it."""
+    """One subscriber.
+
+    Attributes:
+        awaiting: sessions still to be brought up to date for it; None before its first poll.
+        present: of each session in that poll its epoch and how many tasks it had. Ids are
+            dense, so they tell which tasks were there before.
+    """
 
     scope: Scope
     sink: Sink
-    awaiting: set[str] | None = None  # None before the first poll that it took part in
+    awaiting: set[str] | None = None
+    present: dict[str, tuple[int, int]] = field(default_factory=dict)
     synced: bool = False
+
+    def was_there(self, event: TaskEvent) -> bool:
+        """Return True if a task was there before the subscription."""
+        if self.awaiting is None:
+            return True
+        epoch, tasks = self.present.get(event.task.session_id, (0, 0))
+        return event.epoch == epoch and int(event.task.id) <= tasks
 
 
 class Subscribers:
@@ -87,13 +101,17 @@ class Subscribers:
         """Tell those whose scope covers the task's session."""
         for one in self._all:
             if one.scope.covers(event.task.session_id, event.application):
-                one.sink.task_event(event)
+                initial = event.kind is EventKind.ADDED and one.was_there(event)
+                one.sink.task_event(replace(event, initial=True) if initial else event)
 
     def emit_session(self, event: SessionEvent) -> None:
         """Tell those whose scope covers the session."""
         for one in self._all:
             if one.scope.covers(event.session.id, event.session.application):
-                one.sink.session_event(event)
+                initial = one.awaiting is None
+                one.sink.session_event(replace(event, initial=True) if initial else event)
+            if event.kind is SessionEventKind.DELETED:
+                one.present.pop(event.session.id, None)
 
     def failed(self, error: FlameError) -> None:
         """Tell everyone that the engine does not answer."""
@@ -104,17 +122,25 @@ class Subscribers:
         """Return those that no poll was made for yet."""
         return [one for one in self._all if one.awaiting is None]
 
-    def listed(self, one: Subscription, records: Iterable[SessionRecord]) -> None:
-        """Take in that a poll showed these sessions: ``one`` waits for those not listed yet."""
-        one.awaiting = {
-            record.id
-            for record in records
-            if not record.synced and one.scope.covers(record.id, record.application)
+    def polled(
+        self, one: Subscription, records: Iterable[SessionRecord], behind: Container[str]
+    ) -> None:
+        """Take in that a poll was made for ``one``.
+
+        Args:
+            one: a newcomer.
+            records: what the poll showed.
+            behind: ids of the sessions that are not up to date yet.
+        """
+        covered = [record for record in records if one.scope.covers(record.id, record.application)]
+        one.awaiting = {record.id for record in covered if record.id in behind}
+        one.present = {
+            record.id: (record.epoch, record.info.counts.total) for record in covered if record.info
         }
         self._check(one)
 
-    def session_synced(self, session_id: str) -> None:
-        """Take in that a session's tasks were all told."""
+    def session_current(self, session_id: str) -> None:
+        """Take in that all that a poll had shown of a session was told."""
         for one in self._all:
             if one.awaiting:
                 one.awaiting.discard(session_id)

@@ -33,7 +33,6 @@ class Progress:
     """How far the work on one session's counters got; times in loop seconds."""
 
     audit_at: float
-    initial: bool = False  # its first list shows what was there before anybody listened
     refresh: bool = False  # list it whatever the counters say
     tried: TaskCounts | None = None
     attempts: int = 0
@@ -49,7 +48,7 @@ class Updater:
         store, reader, collector: of the hub.
         follows: tells whether somebody is told about a session's tasks.
         emit: gets the deletes that a list brought to light.
-        synced: is told the id of a session that was listed for the first time.
+        current: is told the id of a session when all that its counters showed was told.
         missed: is told that a session seems to be gone, so that the poll looks at once.
         spawn: starts a coroutine on the loop.
         audit: seconds between two lists of a session whose counters stand still.
@@ -64,7 +63,7 @@ class Updater:
         *,
         follows: Callable[[SessionRecord], bool],
         emit: Callable[[TaskEvent], None],
-        synced: Callable[[str], None],
+        current: Callable[[str], None],
         missed: Callable[[], None],
         spawn: Spawn,
         audit: float,
@@ -75,7 +74,7 @@ class Updater:
         self._collector = collector
         self._follows = follows
         self._emit = emit
-        self._synced = synced
+        self._current = current
         self._missed = missed
         self._spawn = spawn
         self._audit = audit
@@ -91,15 +90,11 @@ class Updater:
         """True while any session is worked on."""
         return bool(self._busy)
 
-    def progress(self, session_id: str) -> Progress | None:
-        """Return a session's progress, or None before its first poll."""
-        return self._progress.get(session_id)
-
-    def begin(self, session_id: str, *, initial: bool) -> Progress:
+    def begin(self, session_id: str) -> Progress:
         """Return a session's progress, made at its first poll."""
         progress = self._progress.get(session_id)
         if progress is None:
-            progress = Progress(self._next_audit(), initial=initial)
+            progress = Progress(self._next_audit())
             self._progress[session_id] = progress
         return progress
 
@@ -126,7 +121,7 @@ class Updater:
             if record.synced and now >= progress.audit_at:
                 progress.refresh = True
             if not progress.refresh and decide(record, self._reader.costs) is Step.NOTHING:
-                self._mark_synced(record, progress)
+                self._mark_current(record)
                 return
             news = record.info is None or progress.tried != record.info.counts
         else:
@@ -174,11 +169,12 @@ class Updater:
                 step = Step.LIST
         if step is Step.LIST:
             await self._scan(record, progress)
-        self._mark_synced(record, progress)
         if settled(record):
             progress.attempts, progress.due = 0, 0.0
         else:
             self._try_later(progress)
+        if step is Step.LIST or settled(record):
+            self._mark_current(record)
 
     def _try_later(self, progress: Progress) -> None:
         delay = retry_delay(progress.attempts, first=0.2, limit=30.0)
@@ -197,11 +193,15 @@ class Updater:
         progress.refresh = False
         progress.audit_at = self._next_audit()
 
-    def _mark_synced(self, record: SessionRecord, progress: Progress) -> None:
-        if not record.synced:
-            record.synced = True
-            progress.initial = False
-            self._synced(record.id)
+    def _mark_current(self, record: SessionRecord) -> None:
+        record.synced = True
+        self._current(record.id)
+
+    def is_behind(self, record: SessionRecord) -> bool:
+        """Return True while something that the counters show was not told yet."""
+        if record.info is None or record.id in self._busy or not record.synced:
+            return True
+        return decide(record, self._reader.costs) is not Step.NOTHING
 
     def _next_audit(self) -> float:
         return self._now() + self._audit * (0.5 + self._spread.random())

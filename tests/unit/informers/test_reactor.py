@@ -68,6 +68,24 @@ class TestDelivery:
         informer.wait_for(lambda seen: bool(seen.events), 20)
         assert {event.task.session_id for event in informer.events} == {"l"}
 
+    def test_tasks_that_end_before_their_session_was_seen_are_told(
+        self, fake_engine, reactor, connection
+    ) -> None:
+        """A future's stream may show a task before any poll has shown its session."""
+        informer = RecordingInformer()
+        reactor.register(informer, application="fake").wait_synced(20)
+        futures = []
+        for number in range(20):
+            name = connection.create_session("fake", session_id=f"new{number}").id
+            futures.append(connection.get_session(name).run(b"x"))
+            fake_engine.start(name, "1")
+            fake_engine.succeed(name, "1")
+        for future in futures:
+            future.result(20)
+        informer.wait_for(lambda seen: len(seen.terminal()) == 20, 20)
+        assert {event.application for event in informer.events} == {"fake"}
+        assert len(set(informer.terminal())) == 20
+
     def test_a_failure_comes_with_the_services_text(self, fake_engine, reactor) -> None:
         informer = RecordingInformer()
         reactor.register(informer, session="s").wait_synced(20)

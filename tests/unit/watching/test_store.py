@@ -20,6 +20,13 @@ PENDING, RUNNING, SUCCEED, FAILED = (
 )
 
 
+def seen() -> Store:
+    """Return a store that has seen the session."""
+    store = Store("e")
+    store.observe_session(made_session(), Window(0, 0))
+    return store
+
+
 def see(store: Store, state: TaskState, at: float, until: float | None = None, **more: object):
     text = more.pop("text", None)
     task = made_task(state=state, text=text, born=more.pop("born", 0))
@@ -31,7 +38,7 @@ def see(store: Store, state: TaskState, at: float, until: float | None = None, *
 
 class TestTasks:
     def test_the_first_sight_is_an_add_and_later_states_are_updates(self) -> None:
-        store = Store("e")
+        store = seen()
         (added,) = see(store, PENDING, 1).events
         (updated,) = see(store, SUCCEED, 2).events
         assert (added.kind, added.old) == (EventKind.ADDED, None)
@@ -39,37 +46,37 @@ class TestTasks:
         assert added.sequence < updated.sequence
 
     def test_the_same_state_again_is_no_event(self) -> None:
-        store = Store()
+        store = seen()
         see(store, RUNNING, 1)
         again = see(store, RUNNING, 2)
         assert (again.verdict, again.events) == (Verdict.UNCHANGED, ())
 
     def test_an_older_answer_that_disagrees_asks_for_another_look(self) -> None:
-        store = Store()
+        store = seen()
         see(store, RUNNING, 5, 6)
         assert see(store, PENDING, 4, 7).verdict is Verdict.STALE
 
     def test_a_terminal_state_applies_whenever_it_arrives(self) -> None:
-        store = Store()
+        store = seen()
         see(store, RUNNING, 5, 6)
         assert see(store, SUCCEED, 1, 7).verdict is Verdict.APPLIED
 
     def test_the_first_terminal_state_is_final(self) -> None:
-        store = Store()
+        store = seen()
         see(store, SUCCEED, 1)
         other = see(store, FAILED, 2, text="late")
         assert (other.verdict, other.events) == (Verdict.DRIFT, ())
         assert see(store, RUNNING, 3).verdict is Verdict.DRIFT
 
     def test_a_task_of_another_creation_time_replaces_the_old_one(self) -> None:
-        store = Store()
+        store = seen()
         see(store, RUNNING, 1)
         gone, added = see(store, PENDING, 2, born=9).events
         assert (gone.kind, gone.final_state_known) == (EventKind.DELETED, False)
         assert (added.kind, added.task.state) == (EventKind.ADDED, PENDING)
 
     def test_a_failure_waits_for_its_text(self) -> None:
-        store = Store()
+        store = seen()
         see(store, RUNNING, 1)
         held = see(store, FAILED, 2)
         assert (held.verdict, held.events) == (Verdict.NEEDS_TEXT, ())
@@ -77,19 +84,19 @@ class TestTasks:
         assert (event.old.state, event.task.error) == (RUNNING, "boom")
 
     def test_a_requeue_is_told_and_named(self) -> None:
-        store = Store()
+        store = seen()
         see(store, RUNNING, 1)
         (event,) = see(store, PENDING, 2).events
         assert event.is_requeue
 
     def test_payloads_are_not_kept(self) -> None:
-        store = Store()
+        store = seen()
         task = made_task(state=SUCCEED, output=b"x" * 1000)
         (event,) = store.observe_task(task, Window(1, 1), EventSource.WATCH).events
         assert (event.task.output, event.task.payloads_loaded) == (None, False)
 
     def test_a_newcomer_is_told_what_was_delivered(self) -> None:
-        store = Store()
+        store = seen()
         see(store, RUNNING, 1)
         (event,) = store.replay(store.session("s1"), 9.0)
         assert (event.initial, event.source, event.task.state) == (
@@ -99,7 +106,7 @@ class TestTasks:
         )
 
     def test_counts_follow_the_records(self) -> None:
-        store = Store()
+        store = seen()
         for number, state in enumerate((PENDING, RUNNING, SUCCEED, SUCCEED), start=1):
             store.observe_task(made_task(number, state), Window(1, 1), EventSource.LIST)
         record = store.session("s1")
@@ -107,6 +114,28 @@ class TestTasks:
         assert list(record.unfinished()) == [1, 2]
         store.forget_task("s1", 1)
         assert (record.counts.pending, list(record.unfinished())) == (0, [2])
+
+    def test_nothing_is_told_before_the_session_was_seen_and_nothing_is_lost(self) -> None:
+        """An event names its application: until that is known it waits."""
+        store = Store()
+        assert see(store, RUNNING, 1).events == ()
+        assert see(store, FAILED, 2, text="boom").events == ()
+        store.observe_session(made_session(), Window(3, 3))
+        (event,) = see(store, FAILED, 4).events
+        assert (event.kind, event.application, event.task.error) == (
+            EventKind.ADDED,
+            "app",
+            "boom",
+        )
+        assert see(store, FAILED, 5, text="boom").events == ()
+
+    def test_a_session_that_vanishes_takes_no_failure_with_it(self) -> None:
+        store = seen()
+        see(store, RUNNING, 1)
+        see(store, FAILED, 2)
+        _, (failed, gone) = store.drop_session("s1", Window(3, 3))
+        assert (failed.kind, failed.task.state) == (EventKind.UPDATED, FAILED)
+        assert (gone.kind, gone.final_state_known) == (EventKind.DELETED, True)
 
 
 class TestSessions:
@@ -168,7 +197,7 @@ LOOKS = st.lists(
 @given(HISTORIES, LOOKS)
 def test_what_is_told_is_an_ordered_part_of_what_happened(history: History, looks) -> None:
     """Whatever overlaps and overtakes: no state is told out of order, and the end comes once."""
-    store = Store()
+    store = seen()
     answers = sorted((sent + there + back, sent, sent + there) for sent, there, back in looks)
     answers.append((100.0, 99.0, 99.5))  # a last look when all is over
     told: list[TaskState] = []
@@ -183,7 +212,7 @@ def test_what_is_told_is_an_ordered_part_of_what_happened(history: History, look
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.sampled_from(list(TaskState))), max_size=60))
 def test_the_counters_always_add_up(observations) -> None:
-    store = Store()
+    store = seen()
     for at, (number, state) in enumerate(observations):
         task = made_task(number, state, text="t")
         store.observe_task(task, Window(at, at), EventSource.LIST, text_known=True)

@@ -6,6 +6,7 @@ import pytest
 from support.made import made_session, made_task
 
 from flamepy.errors import UnavailableError
+from flamepy.types import TaskCounts
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent, Window
 from flamepy.watching.store import Store
 from flamepy.watching.subscriptions import Scope, Subscribers, Subscription
@@ -59,25 +60,25 @@ def test_events_outside_the_scope_are_not_told(told) -> None:
     assert heard.items == ["s1"]
 
 
-def test_synced_comes_once_after_every_session_was_listed(told) -> None:
+def test_synced_comes_once_after_every_session_is_current(told) -> None:
     subscribers, heard, one = told
     store = Store()
     for name in ("a", "b"):
         store.observe_session(made_session(name), Window(0, 0))
     store.observe_session(made_session("c", application="other"), Window(0, 0))
     assert subscribers.newcomers() == [one]
-    subscribers.listed(one, store.sessions.values())
+    subscribers.polled(one, store.sessions.values(), behind={"a", "b", "c"})
     assert subscribers.newcomers() == []
-    subscribers.session_synced("a")
+    subscribers.session_current("a")
     assert heard.items == []
-    subscribers.session_synced("b")
-    subscribers.session_synced("b")
+    subscribers.session_current("b")
+    subscribers.session_current("b")
     assert heard.items == ["synced"]
 
 
 def test_an_empty_engine_is_synced_at_once(told) -> None:
     subscribers, heard, one = told
-    subscribers.listed(one, [])
+    subscribers.polled(one, [], ())
     assert heard.items == ["synced"]
 
 
@@ -89,3 +90,26 @@ def test_who_was_removed_hears_nothing(told) -> None:
     subscribers.emit_session(SessionEvent(kind=kind, session=made_session()))
     subscribers.failed(UnavailableError("away"))
     assert heard.items == []
+
+
+def test_what_was_there_before_is_flagged_for_each_on_its_own(told) -> None:
+    """Ids are dense: those up to the first poll's count were there, later ones were not."""
+    subscribers, _, one = told
+
+    class Flags(Heard):
+        def task_event(self, event: TaskEvent) -> None:
+            self.items.append((event.task.id, event.initial))
+
+    late = Flags()
+    subscribers.add(Subscription(Scope(), late))
+    one.awaiting = set()
+    store = Store()
+    store.observe_session(made_session("s1", TaskCounts(1, 1)), Window(0, 0))
+    (newcomer,) = subscribers.newcomers()
+    subscribers.polled(newcomer, store.sessions.values(), behind={"s1"})
+    for number in (2, 3):
+        event = TaskEvent(kind=EventKind.ADDED, task=made_task(number), application="app")
+        subscribers.emit(event)
+    event = TaskEvent(kind=EventKind.UPDATED, task=made_task(1), application="app")
+    subscribers.emit(event)
+    assert late.items == [("2", True), ("3", False), ("1", False)]

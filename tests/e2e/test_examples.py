@@ -1,0 +1,90 @@
+"""Every example runs as its README says and prints what its README shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ALONE = sorted(path.parent.name for path in EXAMPLES.glob("*/main.py"))
+
+
+def expected(name: str) -> list[str]:
+    text = (EXAMPLES / name / "README.md").read_text()
+    shown = re.search(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert shown, f"{name}: the README shows no output"
+    return shown.group(1).splitlines()
+
+
+def run(*command: str, **environment: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    command = [sys.executable, "-m", "flamepy", "up", "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().removeprefix("ready: ").strip()
+        process.terminate()
+
+
+@pytest.mark.parametrize("name", [name for name in ALONE if name != "watch"])
+def test_it_prints_what_its_readme_shows(name: str) -> None:
+    assert run(str(EXAMPLES / name / "main.py")) == expected(name)
+
+
+def test_a_watch_may_skip_a_state_but_not_the_last() -> None:
+    printed, shown = run(str(EXAMPLES / "watch" / "main.py")), expected("watch")
+    assert printed[-3:] == shown[-3:]
+    rest = iter(shown)
+    assert all(line in rest for line in printed)
+
+
+def test_the_byte_service_and_its_client(cluster: str) -> None:
+    client = str(EXAMPLES / "byte_service" / "client.py")
+    for _ in range(2):  # the second time the application is there already
+        assert run(client, FLAME_ENDPOINT=cluster) == expected("byte_service")
+
+
+def test_the_census_counts_what_a_direct_count_counts(tmp_path: Path) -> None:
+    client = str(EXAMPLES / "stdlib_census" / "client.py")
+    printed = run(client, "--limit", "40")
+    assert printed[-1] == "the totals are equal"
+    assert any("broken.py (this example's own): SyntaxError" in line for line in printed)
+    assert any("40/40 ended, 0 running" in line for line in printed)
+
+
+def test_the_census_runs_against_a_given_cluster(cluster: str) -> None:
+    client = str(EXAMPLES / "stdlib_census" / "client.py")
+    printed = run(client, "--limit", "20", "--endpoint", cluster)
+    assert printed[-1] == "the totals are equal"
+    assert any(line.startswith(f"connected to {cluster}") for line in printed)
+
+
+def test_examples_are_short_and_explained() -> None:
+    for folder in EXAMPLES.iterdir():
+        if folder.is_dir() and any(folder.glob("*.py")):
+            text = (folder / "README.md").read_text()
+            for part in ("**What.**", "**Run.**", "**Expected output.**"):
+                assert part in text, f"{folder.name}: {part}"
+            if folder.name != "stdlib_census":
+                lines = [len(path.read_text().splitlines()) for path in folder.glob("*.py")]
+                assert max(lines) < 80

@@ -1,0 +1,121 @@
+"""``flamepy up``: the ready line, the errors, and an end that leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.waiting import eventually
+
+from flamepy.core import ApplicationAttributes, connect
+
+SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
+UP = [sys.executable, "-m", "flamepy", "up"]
+
+
+@contextmanager
+def up(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run it with its temporary folders below ``folder``; give the process and its endpoint."""
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    with subprocess.Popen(
+        [*UP, "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("ready: http://127.0.0.1:"), line
+        try:
+            yield process, line.removeprefix("ready: ").strip()
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def fail(*options: str) -> str:
+    done = subprocess.run([*UP, *options], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert not done.stdout
+    return done.stderr.strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_everything_it_made(tmp_path: Path, number: int) -> None:
+    with up(tmp_path) as (process, endpoint):
+        with connect(endpoint) as connection:
+            spec = ApplicationAttributes(command=sys.executable, arguments=[SERVICE])
+            connection.register_application("app", spec)
+            session = connection.create_session("app")
+            service = int(session.invoke(b"pid", timeout=30) or b"0")
+            session.run(b"sleep 60000")
+            eventually(lambda: session.refresh().running, "a running task")
+            assert list(tmp_path.iterdir())
+            process.send_signal(number)
+            out, log = process.communicate(timeout=20)
+        assert (process.returncode, out) == (0, "")
+        assert "Traceback" not in log
+        assert not list(tmp_path.iterdir()), "a folder is left"
+        assert not Path(f"/proc/{service}").exists(), "the service is left"
+
+
+def test_manifests_are_registered(tmp_path: Path) -> None:
+    manifest = tmp_path / "app.yaml"
+    manifest.write_text(
+        f"metadata: {{name: app}}\nspec: {{command: {sys.executable}, arguments: [{SERVICE}]}}"
+    )
+    with up(tmp_path, "--app", str(manifest), "--executors", "1") as (process, endpoint):
+        with connect(endpoint) as connection, connection.create_session("app") as session:
+            assert session.invoke(b"echo hi", timeout=30) == b"hi"
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def test_a_taken_port_is_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = fail("--port", str(port))
+    assert said.startswith(f"flamepy up: cannot listen on 127.0.0.1:{port}: ")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--app", "/no/such.yaml"), "/no/such.yaml: cannot be read"),
+        (("--executors", "0"), "executors must be 1 or more"),
+        (("--port", "99999"), "port must be 0"),
+        (("--host", "nothing.invalid", "--port", "0"), "nothing.invalid"),
+    ],
+)
+def test_a_mistake_is_one_line(options: tuple[str, ...], says: str) -> None:
+    said = fail(*options)
+    assert says in said
+    assert said.startswith("flamepy up: ")
+    assert "\n" not in said
+
+
+def test_help_and_version() -> None:
+    for arguments, shows in (
+        (["--help"], "up"),
+        (["up", "--help"], "--executors"),
+        (["--version"], "0."),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "flamepy", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=True,
+        )
+        assert shows in done.stdout
