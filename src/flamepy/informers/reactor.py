@@ -33,6 +33,7 @@ from flamepy.watching.subscriptions import Scope, Subscription
 logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 10.0
+CATCH_UP = 2.0
 
 
 class ReactorState(str, enum.Enum):
@@ -221,7 +222,9 @@ class Reactor:
     # ------------------------------------------------------------------ stop
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Stop: no new events, queues drain for up to ``timeout`` seconds, threads end.
+        """Stop: what has happened by now is told, queues drain, threads end.
+
+        All that takes up to ``timeout`` seconds; 0 drops what was not told yet.
 
         Idempotent, and callable from any thread, callbacks included (the callback's own thread
         ends when it returns). After it returned no new callback starts.
@@ -242,7 +245,7 @@ class Reactor:
         worker = None
         if link is not None and not link.closed:
             try:
-                worker = self._loop(link).run(self._detach(link), timeout=max(timeout, 1.0))
+                worker = self._loop(link).run(self._detach(link, timeout), timeout=timeout + 1.0)
             except FlameError as error:
                 logger.warning("the reactor's loop ended before the reactor: %s", error)
         for registration in list(self._registrations):
@@ -252,8 +255,9 @@ class Reactor:
         if link is not None and self._own_endpoint is not None:
             close_link(link)
 
-    async def _detach(self, link: Link) -> Worker | None:
+    async def _detach(self, link: Link, timeout: float) -> Worker | None:
         hub = Hub.of(link)
+        await hub.catch_up(min(CATCH_UP, timeout / 2))
         for subscription in self._registrations.values():
             if subscription is not None:
                 hub.unsubscribe(subscription)

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncGenerator, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from flamepy.errors import ConnectionClosedError, FlameError
@@ -209,6 +210,14 @@ class Hub:
         if self._subscribers.remove(subscription):
             for record in list(self.store.sessions.values()):
                 self._prune(record)
+
+    async def catch_up(self, timeout: float) -> None:
+        """Wait, for ``timeout`` seconds at most, until what has happened by now was told."""
+        limit = self._loop.time() + timeout
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._poller.catch_up(), timeout)
+        while self._texts and self._loop.time() < limit:  # failures that wait for their text
+            await asyncio.sleep(0.005)
 
     def _prune(self, record: SessionRecord) -> None:
         # Nobody is told about this session any more: keep only what somebody waits for.

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 LOAD = 50.0  # a poll takes at most 1/50 of the time
 LONGEST = 60.0
+CATCH_UP_STEP = 0.005
 
 
 @dataclass(slots=True)
@@ -88,6 +89,7 @@ class Poller:
         self._wake = asyncio.Event()
         self._delay = self._fast
         self.moved = False
+        self._answered = 0  # number of the last poll that worked
         self.health = Health()
 
     def ensure(self) -> None:
@@ -99,6 +101,16 @@ class Poller:
         """Poll now, and often for a while."""
         self._delay = self._fast
         self._wake.set()
+
+    async def catch_up(self) -> None:
+        """Wait until a poll that starts from now on was worked on; at once while it is away."""
+        target = self.health.polls + 1
+        while self._job is not None and not self._job.done() and self.health.down_since is None:
+            if self._answered >= target and not self._updater.busy:
+                return
+            if self._answered < target:
+                self.hurry()
+            await asyncio.sleep(CATCH_UP_STEP)
 
     async def _run(self) -> None:
         failures = 0
@@ -114,6 +126,7 @@ class Poller:
                 delay = retry_delay(failures - 1, first=0.1, limit=limit)
                 await self._sleep(delay * (0.5 + self._spread.random()))
                 continue
+            self._answered = self.health.polls
             if failures:
                 failures = 0
                 self._up()

@@ -283,6 +283,27 @@ class TestLife:
             fast.wait_for(lambda seen: len(seen.events) == 20, 20)
         assert len(slow) == 20
 
+    def test_what_has_happened_is_told_before_the_stop(self, fake_engine, connection) -> None:
+        """Also what no poll has shown yet, and failures whose text is still to be read."""
+        informer = RecordingInformer()
+        with Reactor(connection=connection) as reactor:
+            reactor.register(informer).wait_synced(20)
+            for number in range(1, 21):
+                fake_engine.add_task("s")
+                fake_engine.fail("s", str(number), f"no {number}")
+        assert sorted(int(task) for _, task, _ in informer.terminal()) == list(range(1, 21))
+        assert all(event.task.error for event in informer.events if event.task.is_failed())
+
+    def test_a_stop_without_an_engine_does_not_wait_for_it(self, fake_engine, connection) -> None:
+        informer = RecordingInformer()
+        reactor = Reactor(connection=connection).start()
+        reactor.register(informer).wait_synced(20)
+        fake_engine.kill()
+        informer.wait_for(lambda seen: bool(seen.errors), 20)
+        reactor.stop()
+        assert reactor.state is ReactorState.STOPPED
+        fake_engine.restart()
+
     def test_it_is_started_once(self, connection) -> None:
         reactor = Reactor(connection=connection)
         with reactor, pytest.raises(InvalidStateError, match="is running"):

@@ -1,0 +1,131 @@
+"""Every code block of the README and of docs/ does what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flamepy.config import FlameContext
+from flamepy.core import ApplicationAttributes, connect
+from flamepy.local.manifest import read_manifest
+
+ROOT = Path(__file__).parents[2]
+SERVICE = ROOT / "examples" / "byte_service" / "service.py"
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(kind: str) -> list[object]:
+    return [
+        pytest.param(match.group(2), id=f"{path.stem}-{number}")
+        for path in DOCUMENTS
+        for number, match in enumerate(BLOCK.finditer(path.read_text()))
+        if match.group(1) == kind
+    ]
+
+
+@pytest.fixture
+def cluster() -> Iterator[str]:
+    """A cluster where the byte service is registered, as the documents assume."""
+    command = [sys.executable, "-m", "flamepy", "up", "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        endpoint = process.stdout.readline().removeprefix("ready: ").strip()
+        with connect(endpoint) as connection:
+            spec = ApplicationAttributes(command=sys.executable, arguments=[str(SERVICE)])
+            connection.register_application("byte-service", spec)
+        yield endpoint
+        process.terminate()
+
+
+@pytest.mark.parametrize("program", blocks("python"))
+def test_a_program_runs_when_pasted(program: str, cluster: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env={**os.environ, "FLAME_ENDPOINT": cluster},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip(), "it shows nothing"
+    assert "Traceback" not in done.stderr
+
+
+def test_the_twelve_lines_are_twelve_and_show_the_informer_at_work(tmp_path: Path) -> None:
+    program = BLOCK.search((ROOT / "README.md").read_text().split("## Twelve lines")[1])
+    assert program is not None
+    lines = [line for line in program.group(2).splitlines() if line.strip()]
+    assert len(lines) <= 12
+    done = subprocess.run(
+        [sys.executable, "-c", program.group(2)], capture_output=True, text=True, check=True
+    )
+    assert "b'HELLO'" in done.stdout
+    # Two threads print, so lines may run into one another.
+    assert re.search(r"shout-\w{6} 1 SUCCEED", done.stdout)
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_a_file_is_what_it_says(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    if "contexts" in yaml.safe_load(text):
+        context = FlameContext.from_file(path)
+        assert context.endpoint.startswith("https://flame.example.org")
+        assert context.tls is not None
+    else:
+        name, attributes = read_manifest(path)
+        assert (name, attributes.delay_release) == ("byte-service", 60)
+
+
+@pytest.mark.parametrize("text", blocks("console"))
+def test_a_command_exists(text: str) -> None:
+    for line in text.splitlines():
+        assert line.startswith("$ ")
+        program, *arguments = line.removeprefix("$ ").split()
+        if program == "make":
+            makefile = (ROOT / "Makefile").read_text()
+            assert re.search(rf"^{arguments[0]}:", makefile, re.MULTILINE)
+        elif program == "pip":
+            extra = re.search(r"\[(\w+)\]", line)
+            assert arguments[0] == "install"
+            if extra is not None:
+                metadata = (ROOT / "pyproject.toml").read_text()
+                assert re.search(rf"^{extra.group(1)} = \[", metadata, re.MULTILINE)
+        else:
+            assert (program, arguments[0]) == ("flamepy", "up")
+            helped = subprocess.run(
+                [sys.executable, "-m", "flamepy", "up", "--help"],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            for option in arguments[1:]:
+                assert not option.startswith("--") or option in helped.stdout
+
+
+@pytest.mark.parametrize("drawing", blocks("mermaid"))
+def test_a_drawing_names_real_rooms(drawing: str) -> None:
+    assert drawing.startswith("flowchart ")
+    rooms = {path.stem for path in (ROOT / "src" / "flamepy").rglob("*")}
+    named = set(re.findall(r"\b(cli|core|aio|watching|rpc|wire|sources|store|dispatch)\b", drawing))
+    assert len(named) >= 4
+    assert named <= rooms
+
+
+def test_every_link_leads_somewhere() -> None:
+    for path in [*DOCUMENTS, *ROOT.glob("examples/*/README.md")]:
+        for target in re.findall(r"\]\(([^)#]+)", path.read_text()):
+            if not target.startswith("http"):
+                assert (path.parent / target).exists(), f"{path.name}: {target}"
