@@ -1,0 +1,109 @@
+"""The README's table beside the official SDK: each row is checked here, on our side."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flamepy import core, errors
+from flamepy.core import client
+from flamepy.errors import FlameErrorCode
+from flamepy.types import Executor, Node, TaskState
+
+TABLE = (Path(__file__).parents[2] / "README.md").read_text().split("## Beside the official SDK")[1]
+ROWS = re.findall(r"^\| (.+?) \| (.+?) \|$", TABLE.split("## Platforms")[0], re.MULTILINE)
+
+
+def takes(function: Callable[..., object], *names: str) -> bool:
+    """Return True if these are the first positional parameters, in that order."""
+    given = [
+        one.name
+        for one in inspect.signature(function).parameters.values()
+        if one.kind is one.POSITIONAL_OR_KEYWORD
+    ]
+    return tuple(given[: len(names)]) == names
+
+
+def same_session_calls() -> bool:
+    order = "application common_data session_id min_instances max_instances batch_size resreq"
+    calls = (client.open_session, client.get_session, client.close_session)
+    return (
+        takes(client.connect, "addr", "tls_config")
+        and takes(client.create_session, *order.split())
+        and takes(client.open_session, "session_id", "spec")
+        and all(takes(call, "session_id") for call in calls)
+        and all(
+            "timeout" in inspect.signature(call).parameters
+            for call in (*calls, client.create_session, client.list_sessions)
+        )
+    )
+
+
+def callbacks() -> set[str]:
+    return {name for name in vars(core.TaskInformer) if name.startswith("on_")}
+
+
+def more(*names: str) -> Callable[[], bool]:
+    return lambda: all(hasattr(client, name) for name in names)
+
+
+def absent(*names: str) -> Callable[[], bool]:
+    return lambda: not any(hasattr(core, name) for name in names)
+
+
+def packages() -> bool:
+    names = ("informers", "aio", "local", "testing")
+    return all(importlib.import_module(f"flamepy.{name}") for name in names)
+
+
+def no_runner() -> bool:
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module("flamepy.runner")
+    return True
+
+
+CHECKS: dict[str, Callable[[], bool]] = {
+    "connect": same_session_calls,
+    "register_application": lambda: takes(client.register_application, "name", "app_attrs"),
+    "FlameService": lambda: takes(core.run, "service"),
+    "TaskInformer": lambda: {"on_update", "on_error"} < callbacks() and len(callbacks()) == 13,
+    "FlameErrorCode": lambda: [int(code) for code in FlameErrorCode] == list(range(13)),
+    "FlameError.code": lambda: errors.SessionNotFoundError("x").code is FlameErrorCode.NOT_FOUND,
+    "errors": lambda: issubclass(errors.DeadlineExceededError, TimeoutError),
+    "a failed task": lambda: issubclass(errors.TaskFailedError, errors.FlameError),
+    "TaskState": lambda: TaskState.CANCELLED == 4 and int(TaskState(17)) == 17,
+    "list_executors": lambda: all(map(dataclasses.is_dataclass, (Executor, Node))),
+    "futures": lambda: issubclass(errors.TaskLostError, errors.FlameError),  # tests/unit/core
+    "watch_task(timeout=)": lambda: takes(core.Session.watch_task, "self", "task_id", "timeout"),
+    "update_application": more("update_application", "delete_session", "get_node"),
+    "flamepy.informers": packages,
+    "put_object": absent("put_object", "get_object", "update_object", "patch_object"),
+    "flamepy.runner": no_runner,
+}
+
+
+def key(label: str) -> str:
+    return label.split(",")[0].strip("` ")
+
+
+def test_every_row_has_a_check_and_every_check_a_row() -> None:
+    assert [key(label) for label, _ in ROWS] == list(CHECKS)
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_row_says_the_truth(name: str) -> None:
+    assert CHECKS[name]()
+
+
+def test_the_numbers_in_the_table_are_right() -> None:
+    text = dict((key(label), said) for label, said in ROWS)
+    assert "nine others" in text["TaskInformer"]
+    assert len(callbacks()) - len({"on_update", "on_error", "on_succeeded", "on_failed"}) == 9
+    assert "five others" in text["FlameErrorCode"]
+    assert len(FlameErrorCode) - 6 - 2 == 5
