@@ -35,11 +35,13 @@ class SessionContext(_message.Message):
     def __init__(self, session_id: _Optional[str] = ..., application: _Optional[_Union[ApplicationContext, _Mapping]] = ..., common_data: _Optional[bytes] = ...) -> None: ...
 
 class TaskContext(_message.Message):
-    __slots__ = ("task_id", "session_id", "input")
+    __slots__ = ("task_id", "session_id", "input", "input_sdk")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SDK_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     session_id: str
     input: bytes
-    def __init__(self, task_id: _Optional[str] = ..., session_id: _Optional[str] = ..., input: _Optional[bytes] = ...) -> None: ...
+    input_sdk: bytes
+    def __init__(self, task_id: _Optional[str] = ..., session_id: _Optional[str] = ..., input: _Optional[bytes] = ..., input_sdk: _Optional[bytes] = ...) -> None: ...

@@ -5,6 +5,8 @@ from __future__ import annotations
 from flamepy._proto import shim_pb2, types_pb2
 from flamepy.types import Application, ApplicationContext, SessionContext, TaskContext
 
+TWICE_LIMIT = 1024 * 1024
+
 
 def decode_session_context(message: shim_pb2.SessionContext) -> SessionContext:
     """Return what ``on_session_enter`` is given."""
@@ -46,17 +48,28 @@ def encode_session_context(
 
 
 def decode_task_context(message: shim_pb2.TaskContext) -> TaskContext:
-    """Return what ``on_task_invoke`` is given; an unset input is None."""
-    return TaskContext(
-        task_id=message.task_id,
-        session_id=message.session_id,
-        input=message.input if message.HasField("input") else None,
-    )
+    """Return what ``on_task_invoke`` is given, from whichever field holds it; unset is None."""
+    payload = None
+    if message.HasField("input_sdk"):
+        payload = message.input_sdk
+    elif message.HasField("input"):
+        payload = message.input
+    return TaskContext(task_id=message.task_id, session_id=message.session_id, input=payload)
 
 
 def encode_task_context(task: TaskContext) -> shim_pb2.TaskContext:
-    """Return the message that invokes a task."""
-    return shim_pb2.TaskContext(task_id=task.task_id, session_id=task.session_id, input=task.input)
+    """Return the message that invokes a task, readable by services of either numbering.
+
+    A large input is sent once, under the official SDK's number: twice, it would be over the
+    4 MiB that a Python service receives (docs/protocol.md#limits).
+    """
+    small = task.input is None or len(task.input) <= TWICE_LIMIT
+    return shim_pb2.TaskContext(
+        task_id=task.task_id,
+        session_id=task.session_id,
+        input=task.input if small else None,
+        input_sdk=task.input,
+    )
 
 
 def encode_result(message: str | None = None) -> types_pb2.Result:

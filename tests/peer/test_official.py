@@ -1,0 +1,147 @@
+"""Beside the official SDK 0.6.0: the same surface, and either end of our cluster."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flamepy import core
+from flamepy.core import ApplicationAttributes, connect
+from flamepy.errors import TaskFailedError
+from flamepy.local import LocalCluster
+
+HERE = Path(__file__).parent
+RECORDED = str(HERE.parent / "support" / "recorded_service.py")
+
+# What the official SDK has and this library does not, with the reason.
+LEFT_OUT = {
+    **dict.fromkeys(
+        (
+            "ObjectKey",
+            "ObjectRef",
+            "download_object",
+            "get_object",
+            "patch_object",
+            "put_object",
+            "update_object",
+            "upload_object",
+        ),
+        "the object cache is not here yet",
+    ),
+    **dict.fromkeys(
+        ("ConnectionInstance", "FlameInstanceServer", "FlameInstanceServicer"),
+        "its inner workings",
+    ),
+}
+# Parameters that are called differently here.
+RENAMED = {("Connection", "create_session"): "attrs or an application's name with its attributes"}
+
+
+def run(python: str, script: str, *arguments: str, **environment: str) -> Any:
+    done = subprocess.run(
+        [python, str(HERE / script), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def surface(official: str) -> dict[str, Any]:
+    described: dict[str, Any] = run(official, "describe.py")
+    return described
+
+
+def positional(function: Any) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    given = inspect.signature(function).parameters.values()
+    return [one.name for one in given if one.kind in kinds]
+
+
+@pytest.mark.timeout(700)
+class TestSurface:
+    def test_every_name_is_here_or_left_out_for_a_reason(self, surface: dict[str, Any]) -> None:
+        absent = {name for name in surface if not hasattr(core, name)}
+        assert absent == set(LEFT_OUT)
+
+    def test_parameters_keep_their_names_and_order(self, surface: dict[str, Any]) -> None:
+        for name, described in surface.items():
+            if name in LEFT_OUT:
+                continue
+            ours = getattr(core, name)
+            if "parameters" in described:
+                wanted = described["parameters"]
+                assert positional(ours)[: len(wanted)] == wanted, name
+            for method, wanted in described.get("methods", {}).items():
+                if (name, method) not in RENAMED:
+                    assert positional(getattr(ours, method))[: len(wanted)] == wanted, (
+                        f"{name}.{method}"
+                    )
+
+    def test_fields_keep_their_order_and_numbers_their_meaning(
+        self, surface: dict[str, Any]
+    ) -> None:
+        for name, described in surface.items():
+            ours = getattr(core, name, None)
+            if name not in LEFT_OUT and "fields" in described:
+                fields = [one.name for one in dataclasses.fields(ours)]
+                assert fields[: len(described["fields"])] == described["fields"], name
+            for member, number in described.get("members", {}).items():
+                assert ours[member] == number, f"{name}.{member}"
+
+
+@pytest.mark.timeout(700)
+def test_the_messages_are_the_same(official: str) -> None:
+    theirs = run(official, "descriptors.py", "flamepy.proto")
+    ours = run(sys.executable, "descriptors.py", "flamepy._proto")
+    assert len(theirs) > 40
+    # The one difference; ours has both numbers (docs/protocol.md#services).
+    assert theirs["flame.v1.TaskContext"].pop("input") == ours["flame.v1.TaskContext"].pop(
+        "input_sdk"
+    )
+    del ours["flame.v1.TaskContext"]["input"]
+    assert ours == theirs
+
+
+@pytest.mark.timeout(700)
+def test_it_is_a_client_of_our_cluster(official: str) -> None:
+    with LocalCluster(executors=2) as cluster:
+        seen = run(official, "client.py", RECORDED, sys.executable, FLAME_ENDPOINT=cluster.endpoint)
+    assert seen == {
+        "application": "peer",
+        "state": "OPEN",
+        "invoke": "hi",
+        "common": "cd",
+        "runs": ["x"] * 5,
+        "watched": "SUCCEED",
+        "output": "slept 300",
+        "listed": 8,
+        "failed": "no way",
+        "sessions": [True],
+    }
+
+
+@pytest.mark.timeout(700)
+def test_its_services_run_under_our_cluster(official: str) -> None:
+    spec = ApplicationAttributes(command=official, arguments=[str(HERE / "service.py")])
+    with (
+        LocalCluster(executors=1, apps=[("theirs", spec)]) as cluster,
+        connect(cluster.endpoint) as connection,
+        connection.create_session("theirs", b"cd ") as session,
+    ):
+        assert session.invoke(b"x", timeout=60) == b"cd x"
+        with pytest.raises(TaskFailedError, match="no way"):
+            session.invoke(b"fail", timeout=60)
+        assert session.invoke(b"y", timeout=60) == b"cd y"
