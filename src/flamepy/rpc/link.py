@@ -144,7 +144,9 @@ class Link:
             except DeadlineExceededError as error:
                 last = last or error
             except UnavailableError as error:
-                last = error
+                # A host may have several addresses; keep the one whose answer says most.
+                if last is None or "TLS" not in last.message:
+                    last = error
                 await asyncio.sleep(min(0.1, max(left, 0.0)))
         reason = last.message if last else "no time was given"
         failed = UnavailableError(f"no connection within {timeout:g} s: {reason}", retryable=True)
