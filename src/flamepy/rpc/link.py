@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -145,7 +146,7 @@ class Link:
                 last = last or error
             except UnavailableError as error:
                 # A host may have several addresses; keep the one whose answer says most.
-                if last is None or "TLS" not in last.message:
+                if last is None or not re.search("TLS|not trusted", last.message):
                     last = error
                 await asyncio.sleep(min(0.1, max(left, 0.0)))
         reason = last.message if last else "no time was given"
