@@ -19,7 +19,6 @@ from flamepy.rpc.link import Link
 from flamepy.types import (
     Application,
     ApplicationAttributes,
-    ApplicationSchema,
     Executor,
     Node,
     ResourceRequirement,
@@ -287,7 +286,4 @@ def _application(value: ApplicationAttributes | Mapping[str, Any]) -> Applicatio
             raise InvalidArgumentError(
                 f"application attributes {value!r}: {error}; see ApplicationAttributes"
             ) from error
-    schema: object = value.schema
-    if isinstance(schema, Mapping):  # of a manifest or a dict
-        value.schema = ApplicationSchema(**schema)
     return validation.application_attributes(value)

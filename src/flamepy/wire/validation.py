@@ -7,11 +7,19 @@ cluster does not: it answers as an engine does.
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 
 from flamepy.errors import InvalidArgumentError
-from flamepy.types import ApplicationAttributes, ResourceRequirement, SessionAttributes, Shim
+from flamepy.types import (
+    ApplicationAttributes,
+    ApplicationSchema,
+    ResourceRequirement,
+    SessionAttributes,
+    Shim,
+)
 
 PAYLOAD_LIMIT = 4 * 1024 * 1024 - 64 * 1024
 SESSION_ID_LIMIT = 128
@@ -94,6 +102,11 @@ def timeout(value: object) -> float | None:
 
 def session_attributes(value: SessionAttributes) -> SessionAttributes:
     """Return the attributes, checked, with ``common_data`` as bytes."""
+    given: object = value
+    if not isinstance(given, SessionAttributes):
+        raise InvalidArgumentError(
+            f"a session's spec must be SessionAttributes(application=...), got {given!r}"
+        )
     application_name(value.application)
     data = value.common_data
     minimum = _number("min_instances", value.min_instances, _U32)
@@ -123,27 +136,65 @@ def resources(value: ResourceRequirement) -> None:
 
 
 def application_attributes(value: ApplicationAttributes) -> ApplicationAttributes:
-    """Return the attributes, checked; an empty schema is left out as if it were not given."""
-    folder = value.working_directory
-    if folder is not None and folder and not str(folder).startswith("/"):
-        raise InvalidArgumentError(
-            f"working_directory {folder!r} must be an absolute path on the machine that runs "
-            "the service"
-        )
+    """Return the attributes, checked and as the wire takes them; ``value`` is left alone."""
+    given: dict[str, object] = {one.name: getattr(value, one.name) for one in fields(value)}
+    for name in ("image", "description", "command", "url", "installer"):
+        if given[name] is not None and not isinstance(given[name], str):
+            raise InvalidArgumentError(f"{name} must be text, got {given[name]!r}")
     for name in ("labels", "arguments"):
-        texts = getattr(value, name)
-        if isinstance(texts, str) or not all(isinstance(one, str) for one in texts or ()):
+        texts = given[name]
+        if texts is not None and not _is_texts(texts):
             raise InvalidArgumentError(f"{name} must be a list of texts, got {texts!r}")
-    for key, text in dict(value.environments or {}).items():
+    for name, limit in (("max_instances", _U32), ("delay_release", _I32)):
+        if given[name] is not None:
+            _number(name, given[name], limit)
+    _check_environments(given["environments"])
+    shim = given["shim"]
+    if shim is not None and (isinstance(shim, bool) or not isinstance(shim, int)):
+        known = ", ".join(f"Shim.{one.name}" for one in Shim)
+        raise InvalidArgumentError(f"shim must be one of {known}, got {shim!r}")
+    return replace(
+        value,
+        working_directory=_folder(given["working_directory"]),
+        schema=_schema(given["schema"]),
+    )
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
+
+
+def _check_environments(value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Mapping):
+        raise InvalidArgumentError(f"environments must be a dict of text to text, got {value!r}")
+    for key, text in value.items():
         if not isinstance(key, str) or not isinstance(text, str) or not key or "=" in key:
             raise InvalidArgumentError(f"environments: {key!r}={text!r} must be text to text")
-    if value.max_instances is not None:
-        _number("max_instances", value.max_instances, _U32)
-    if value.delay_release is not None:
-        _number("delay_release", value.delay_release, _I32)
-    if value.shim is not None:
-        Shim(value.shim)
-    return replace(value, working_directory=str(folder) if folder is not None else None)
+
+
+def _folder(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)) or (value and not str(value).startswith("/")):
+        raise InvalidArgumentError(
+            f"working_directory {value!r} must be an absolute path on the machine that runs "
+            "the service"
+        )
+    return str(value)
+
+
+def _schema(value: object) -> ApplicationSchema | None:
+    """Take a schema or a dict of its members; they are JSON Schemas as text."""
+    if value is None or isinstance(value, ApplicationSchema):
+        return value
+    names = [one.name for one in fields(ApplicationSchema)]
+    if not isinstance(value, Mapping) or not set(value) <= set(names):
+        raise InvalidArgumentError(
+            f"schema must be an ApplicationSchema, or a dict with {', '.join(names)}, got {value!r}"
+        )
+    return ApplicationSchema(**value)
 
 
 def _number(name: str, value: object, limit: int) -> int:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flamepy.errors import InvalidArgumentError
-from flamepy.types import ApplicationAttributes, ResourceRequirement, SessionAttributes
+from flamepy.types import (
+    ApplicationAttributes,
+    ApplicationSchema,
+    ResourceRequirement,
+    SessionAttributes,
+)
 from flamepy.wire import validation
 
 
@@ -79,6 +85,10 @@ class TestSessions:
         with pytest.raises(InvalidArgumentError, match=rule):
             validation.session_attributes(dataclasses.replace(good, **change))
 
+    def test_something_else_is_no_spec(self) -> None:
+        with pytest.raises(InvalidArgumentError, match="must be SessionAttributes"):
+            validation.session_attributes({"application": "app"})  # type: ignore[arg-type]
+
     def test_good_attributes_pass(self) -> None:
         good = SessionAttributes("app", max_instances=0, common_data=bytearray(b"x"))
         assert validation.session_attributes(good).common_data == b"x"
@@ -95,11 +105,25 @@ class TestApplications:
             ({"environments": {"A=B": "1"}}, "environments"),
             ({"max_instances": -1}, "max_instances"),
             ({"delay_release": -1}, "delay_release"),
+            ({"command": 5}, "command must be text, got 5"),
+            ({"url": b"x"}, "url must be text"),
+            ({"schema": "{}"}, "schema must be an ApplicationSchema"),
+            ({"schema": {"inputs": "{}"}}, "or a dict with input, output, common_data"),
+            ({"arguments": 7}, "arguments must be a list"),
+            ({"environments": ["A=1"]}, "environments must be a dict"),
+            ({"working_directory": 7}, "absolute path"),
+            ({"shim": "Host"}, r"shim must be one of Shim\.HOST"),
         ],
     )
     def test_mistakes(self, change: dict[str, object], rule: str) -> None:
         with pytest.raises(InvalidArgumentError, match=rule):
             validation.application_attributes(ApplicationAttributes(**change))
+
+    def test_paths_and_dicts_become_what_the_wire_takes_and_the_given_object_stays(self) -> None:
+        given = ApplicationAttributes(working_directory=Path("/srv"), schema={"input": "{}"})
+        made = validation.application_attributes(given)
+        assert (made.working_directory, made.schema) == ("/srv", ApplicationSchema(input="{}"))
+        assert given.schema == {"input": "{}"}
 
 
 class TestTimeouts:
