@@ -25,12 +25,10 @@ _ALLOWED = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Applications:
-    """Registered applications, by name; starts with an engine's default ones."""
+    """Registered applications, by name."""
 
-    def __init__(self, now: int) -> None:
+    def __init__(self) -> None:
         self._all: dict[str, Application] = {}
-        for name, attributes in default_applications().items():
-            self._all[name] = _application(name, attributes, now)
 
     def list(self) -> list[Application]:
         """Return all of them."""
@@ -47,18 +45,36 @@ class Applications:
             raise Refusal("NOT_FOUND", not_found(name))
         return found
 
-    def register(self, name: str, attributes: ApplicationAttributes | None, now: int) -> None:
-        """Add an application. Raises Refusal, ResultRefusal."""
+    def put(self, application: Application) -> None:
+        """Add or replace an application that was checked."""
+        self._all[application.name] = application
+
+    def remove(self, name: str) -> None:
+        """Remove an application."""
+        del self._all[name]
+
+    def is_same(self, name: str, attributes: ApplicationAttributes) -> bool:
+        """Return True if the named application has just this spec."""
+        before = self._all[name]
+        fresh = _application(name, attributes, 0)
+        return replace(fresh, creation_time=before.creation_time) == before
+
+    # ------------------------------------------------------------------ rules
+
+    def registered(
+        self, name: str, attributes: ApplicationAttributes | None, now: int
+    ) -> Application:
+        """Return an application to add. Raises Refusal, ResultRefusal."""
         checked = _checked(attributes)
         _check_name(name)
         if name in self._all:
             raise ResultRefusal(f"Application '{name}' already exists")
-        self._all[name] = _application(name, checked, now)
+        return _application(name, checked, now)
 
-    def update(
+    def updated(
         self, name: str, attributes: ApplicationAttributes | None, *, open_sessions: bool
-    ) -> None:
-        """Replace an application's spec but for its shim. Raises Refusal, ResultRefusal."""
+    ) -> Application:
+        """Return an application with another spec but its old shim. Raises Refusal."""
         checked = _checked(attributes)
         before = self._all.get(name)
         if before is None:
@@ -66,15 +82,19 @@ class Applications:
         if open_sessions:
             raise ResultRefusal(f"Cannot update application '{name}': has open sessions")
         fresh = _application(name, checked, 0)
-        self._all[name] = replace(fresh, shim=before.shim, creation_time=before.creation_time)
+        return replace(fresh, shim=before.shim, creation_time=before.creation_time)
 
-    def unregister(self, name: str, *, open_sessions: bool) -> None:
-        """Remove an application. Raises ResultRefusal."""
+    def check_removable(self, name: str, *, open_sessions: bool) -> None:
+        """Raise ResultRefusal if an application cannot be removed."""
         if name not in self._all:
             raise ResultRefusal(f"Failed to delete application '{name}': {NO_FILE}")
         if open_sessions:
             raise ResultRefusal(f"Cannot unregister application '{name}': has open sessions")
-        del self._all[name]
+
+
+def default_set(now: int) -> list[Application]:
+    """Return the applications of a fresh engine."""
+    return [_application(name, spec, now) for name, spec in default_applications().items()]
 
 
 def not_found(name: str) -> str:

@@ -34,12 +34,16 @@ from flamepy.errors import (
 )
 from flamepy.local.engine import Engine
 from flamepy.local.environment import launch
+from flamepy.local.folder import DataFolder
 from flamepy.local.frontend import RECEIVE_LIMIT, Frontend
 from flamepy.local.instance import Instance
+from flamepy.local.journal import Stored
 from flamepy.local.manifest import read_manifest
 from flamepy.local.process import ProcessInstance
+from flamepy.local.reaper import Reaper
 from flamepy.local.refusal import Refusal
 from flamepy.local.state import ClusterState
+from flamepy.local.storage import Storage
 from flamepy.local.threads import ServiceSource, ThreadInstance
 from flamepy.loops import retire
 from flamepy.types import (
@@ -69,6 +73,12 @@ class LocalCluster:
         executors: service processes at once; by default one per CPU.
         apps: applications to register at the start: manifest files, or (name, attributes).
         bind_timeout: seconds a service has to open its socket.
+        data: a folder that keeps applications, sessions and tasks over restarts and kills;
+            without one the cluster forgets everything when it stops.
+        max_sessions: closed sessions are dropped for good, oldest end first, while there are this
+            many sessions or more; by default all are kept.
+        task_timeout: seconds after which a task is failed and its service ended; by default a
+            task may run for ever.
     """
 
     def __init__(
@@ -79,24 +89,33 @@ class LocalCluster:
         executors: int | None = None,
         apps: Iterable[App] = (),
         bind_timeout: float = 30.0,
+        data: str | os.PathLike[str] | None = None,
+        max_sessions: int | None = None,
+        task_timeout: float | None = None,
     ) -> None:
-        if executors is not None and executors < 1:
-            raise InvalidArgumentError(f"executors must be 1 or more, got {executors}")
+        _check_range("executors", executors, 1)
+        _check_range("max_sessions", max_sessions, 1)
         if not 0 <= port <= 65535:
             raise InvalidArgumentError(f"port must be 0 (a free one) to 65535, got {port}")
-        if not bind_timeout > 0:
-            raise InvalidArgumentError(f"bind_timeout must be more than 0 s, got {bind_timeout}")
+        for name, seconds in (("bind_timeout", bind_timeout), ("task_timeout", task_timeout)):
+            if seconds is not None and not seconds > 0:
+                raise InvalidArgumentError(f"{name} must be more than 0 s, got {seconds}")
         self._host = host
         self._port = port
         self._executors = executors or os.cpu_count() or 1
         self._apps = [one if isinstance(one, tuple) else read_manifest(one) for one in apps]
         self._bind_timeout = bind_timeout
+        self._max_sessions = max_sessions
+        self._task_timeout = task_timeout
+        self._folder = DataFolder(data) if data is not None else None
+        self._storage: Storage | None = None
         self._services: dict[str, ServiceSource] = {}
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._engine: Engine | None = None
         self._server: grpc.aio.Server | None = None
         self._root: Path | None = None
+        self._reaper: Reaper | None = None
         self._endpoint: str | None = None
 
     def __repr__(self) -> str:
@@ -121,16 +140,20 @@ class LocalCluster:
 
         Raises:
             InvalidStateError: it runs already.
+            InvalidStateError: another process has the data folder; its pid is named.
             UnavailableError: the port is taken.
-            ConfigError, FlameError: an application cannot be registered.
+            ConfigError: the data folder or its database cannot be used.
+            FlameError: an application cannot be registered.
         """
         if self._thread is not None:
             raise InvalidStateError(f"the cluster runs already at {self._endpoint}")
         self._root = Path(tempfile.mkdtemp(prefix="flame-"))
+        self._reaper = Reaper(self._root)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=NAME, daemon=True)
         self._thread.start()
         try:
+            self._reaper.start()
             self._call(self._start())
         except BaseException:
             self.stop()
@@ -138,10 +161,22 @@ class LocalCluster:
         return self
 
     async def _start(self) -> None:
-        state = ClusterState(this_node(), now=lambda: time.time_ns() // 1_000_000)
-        self._engine = Engine(state, instances=self._instance, executors=self._executors)
+        stored = self._open_storage()
+        state = ClusterState(
+            this_node(),
+            now=lambda: time.time_ns() // 1_000_000,
+            journal=self._storage,
+            stored=stored,
+            max_sessions=self._max_sessions,
+        )
+        self._engine = Engine(
+            state,
+            instances=self._instance,
+            executors=self._executors,
+            task_timeout=self._task_timeout,
+        )
         for name, attributes in self._apps:
-            self._register(name, attributes)
+            self._provide(name, attributes)
         server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", RECEIVE_LIMIT),
@@ -159,6 +194,14 @@ class LocalCluster:
         await server.start()
         self._server = server
         self._endpoint = Endpoint("http", self._host, port).url
+        self._engine.resume()
+
+    def _open_storage(self) -> Stored | None:
+        if self._folder is None:
+            return None
+        self._folder.acquire()
+        self._storage = Storage(self._folder.path)
+        return None if self._storage.fresh else self._storage.load()
 
     def stop(self) -> None:
         """End services, server and thread, within 5 s; remove the folder. Idempotent."""
@@ -176,6 +219,9 @@ class LocalCluster:
             if self._root is not None:
                 shutil.rmtree(self._root, ignore_errors=True)
                 self._root = None
+            if self._reaper is not None:
+                self._reaper.close()
+                self._reaper = None
 
     async def _stop(self) -> None:
         if self._engine is not None:
@@ -187,6 +233,11 @@ class LocalCluster:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         await asyncio.get_running_loop().shutdown_asyncgens()
+        if self._storage is not None:
+            self._storage.close()
+            self._storage = None
+        if self._folder is not None:
+            self._folder.release()
 
     def __enter__(self) -> LocalCluster:
         return self.start()
@@ -228,6 +279,23 @@ class LocalCluster:
     async def _aregister(self, name: str, attributes: ApplicationAttributes) -> None:
         self._register(name, attributes)
 
+    def _provide(self, name: str, attributes: ApplicationAttributes) -> None:
+        """Register an application, or bring the one that an earlier start left up to date."""
+        assert self._engine is not None
+        if not self._engine.state.applications.find(name):
+            self._register(name, attributes)
+        elif not self._engine.state.applications.is_same(name, attributes):
+            try:
+                self._engine.update_application(name, attributes)
+            except Refusal as refusal:
+                raise InvalidStateError(
+                    f"application {name!r} differs from the one in {self._folder_name()} and "
+                    f"cannot be changed: {refusal.message}"
+                ) from refusal
+
+    def _folder_name(self) -> str:
+        return str(self._folder.path) if self._folder is not None else "this cluster"
+
     def _register(self, name: str, attributes: ApplicationAttributes) -> None:
         assert self._engine is not None
         try:
@@ -251,11 +319,17 @@ class LocalCluster:
             cache_endpoint=None,
             environ=os.environ,
         )
-        return ProcessInstance(plan, bind_timeout=self._bind_timeout)
+        assert self._reaper is not None
+        return ProcessInstance(plan, bind_timeout=self._bind_timeout, reaper=self._reaper)
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+
+def _check_range(name: str, value: int | None, least: int) -> None:
+    if value is not None and value < least:
+        raise InvalidArgumentError(f"{name} must be {least} or more, got {value}")
 
 
 def this_node() -> Node:

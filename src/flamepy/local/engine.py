@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from flamepy.local.executor import ExecutorRun
 from flamepy.local.instance import InstanceFactory
+from flamepy.local.refusal import StorageRefusal
 from flamepy.local.rows import SessionRow
 from flamepy.local.scheduler import Demand, Idle, decide
 from flamepy.local.state import ClusterState, task_number
@@ -39,6 +40,7 @@ class Engine:
         state: the cluster's state.
         instances: makes services.
         executors: how many executors may live at once.
+        task_timeout: seconds a task may run; None for ever.
         new_id: makes executor ids.
     """
 
@@ -48,11 +50,13 @@ class Engine:
         *,
         instances: InstanceFactory,
         executors: int,
+        task_timeout: float | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self.state = state
         self._instances = instances
         self._limit = executors
+        self._task_timeout = task_timeout
         self._new_id = new_id
         self._loop = asyncio.get_running_loop()
         self._runs: dict[str, ExecutorRun] = {}
@@ -86,12 +90,14 @@ class Engine:
         """Create a session. Raises Refusal."""
         info = self.state.create_session(session_id, spec)
         self._want(session_id)
+        self._evict()
         return info
 
     def open_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
         """Open or create a session. Raises Refusal."""
         info = self.state.open_session(session_id, spec)
         self._want(session_id)
+        self._evict()
         return info
 
     def close_session(self, session_id: str) -> SessionInfo:
@@ -103,6 +109,7 @@ class Engine:
         for number in cancelled:
             self._task_changed(session_id, number)
         self._release(session_id)
+        self._evict()
         return info
 
     def delete_session(self, session_id: str) -> SessionInfo:
@@ -110,6 +117,16 @@ class Engine:
         info = self.state.delete_session(session_id)
         self._session_ended(session_id)
         return info
+
+    def _evict(self) -> None:
+        try:
+            evicted = self.state.evict()
+        except StorageRefusal as refusal:
+            logger.warning("sessions over the limit stay for now: %s", refusal.message)
+            return
+        for session_id in evicted:
+            logger.info("session evicted", extra={"session": session_id})
+            self._session_ended(session_id)
 
     def _release(self, session_id: str) -> None:
         self._wanting.pop(session_id, None)
@@ -232,6 +249,7 @@ class Engine:
             changed=self._task_changed,
             idle=self._set_idle,
             keep=self._needed,
+            task_timeout=self._task_timeout,
         )
         self._runs[row.id] = run
         self._alive[session_id] = self._alive.get(session_id, 0) + 1
@@ -284,6 +302,11 @@ class Engine:
         return row is not None and self._alive.get(session_id, 0) <= row.min_instances
 
     # ------------------------------------------------------------------ life
+
+    def resume(self) -> None:
+        """Find somebody for the tasks that an earlier process left."""
+        for session_id in self.state.sessions:
+            self._want(session_id)
 
     async def aclose(self, timeout: float) -> None:
         """End every executor and watch, within about ``timeout`` seconds."""

@@ -10,13 +10,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
-from flamepy.local.instance import BindFailure, Instance, InstanceFactory
+from flamepy.local.instance import BindFailure, Instance, InstanceFactory, TaskOutcome
+from flamepy.local.refusal import StorageRefusal
 from flamepy.local.rows import ExecutorRow
 from flamepy.local.state import ClusterState
 from flamepy.types import ExecutorState, SessionState, Task, TaskContext
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+RECORD_DELAY = 0.1
+RECORD_DELAY_LIMIT = 2.0
 
 
 class ExecutorRun:
@@ -29,6 +35,7 @@ class ExecutorRun:
         changed: is told (session id, task number) when a task changed its state.
         idle: is told that this executor waits for a task, or stopped waiting.
         keep: tells whether an idle executor must stay (``min_instances``).
+        task_timeout: seconds after which a task is failed and its service ended; None for never.
     """
 
     def __init__(
@@ -40,6 +47,7 @@ class ExecutorRun:
         changed: Callable[[str, int], None],
         idle: Callable[[ExecutorRun, bool], None],
         keep: Callable[[str], bool],
+        task_timeout: float | None = None,
     ) -> None:
         self.row = row
         self._state = state
@@ -47,6 +55,8 @@ class ExecutorRun:
         self._changed = changed
         self._idle = idle
         self._keep = keep
+        self._task_timeout = task_timeout
+        self._hangs = False
         self._wake = asyncio.Event()
         self._released = False
 
@@ -69,7 +79,7 @@ class ExecutorRun:
             if await self._bind(instance):
                 await self._work(instance)
                 self.row.state = ExecutorState.UNBINDING
-                if instance.alive:
+                if instance.alive and not self._hangs:
                     await instance.leave()
         finally:
             self.row.state = ExecutorState.RELEASING
@@ -84,7 +94,8 @@ class ExecutorRun:
             await instance.enter(session, application)
         except BindFailure as failure:
             logger.warning("session %s: %s", session.id, failure.detail)
-            self._state.bind_failed(self.row, failure.return_code, failure.detail)
+            code, detail = failure.return_code, failure.detail
+            await self._record(lambda: self._state.bind_failed(self.row, code, detail))
             if instance.alive:
                 await instance.leave()
             return False
@@ -92,8 +103,8 @@ class ExecutorRun:
         return True
 
     async def _work(self, instance: Instance) -> None:
-        while instance.alive and not self._released:
-            task = self._state.launch(self.row)
+        while instance.alive and not self._released and not self._hangs:
+            task = await self._record(lambda: self._state.launch(self.row))
             if task is None:
                 if not await self._wait_for_task():
                     return
@@ -104,8 +115,26 @@ class ExecutorRun:
             self._changed(task.session_id, number)
 
     async def _run_task(self, instance: Instance, task: Task) -> None:
-        outcome = await instance.invoke(TaskContext(task.id, task.session_id, task.input))
-        self._state.complete(self.row, outcome.return_code, outcome.output, outcome.message)
+        context = TaskContext(task.id, task.session_id, task.input)
+        try:
+            outcome = await asyncio.wait_for(instance.invoke(context), self._task_timeout)
+        except asyncio.TimeoutError:
+            self._hangs = True
+            text = f"the task did not end within {self._task_timeout:g} s (task timeout)"
+            outcome = TaskOutcome(-1, message=f"{text}; its service was ended")
+        code, output, message = outcome.return_code, outcome.output, outcome.message
+        await self._record(lambda: self._state.complete(self.row, code, output, message))
+
+    async def _record(self, change: Callable[[], T]) -> T:
+        """Repeat a change until the storage takes it: no outcome is lost to a full disk."""
+        delay = RECORD_DELAY
+        while True:
+            try:
+                return change()
+            except StorageRefusal as refusal:
+                logger.error("executor %s waits to record: %s", self.row.id, refusal.message)
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RECORD_DELAY_LIMIT)
 
     async def _wait_for_task(self) -> bool:
         """Wait for a task up to the application's ``delay_release``; False to leave."""

@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError, Message
 
 from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.local.engine import Engine
-from flamepy.local.refusal import Refusal, ResultRefusal
+from flamepy.local.refusal import Refusal, ResultRefusal, StorageRefusal
 from flamepy.types import SessionAttributes
 from flamepy.wire.applications import decode_application_spec, encode_application
 from flamepy.wire.cluster import encode_executor, encode_node
@@ -188,6 +188,8 @@ def _unary(method: Method, call: Callable[[Any], Message]) -> Callable[[bytes, C
         except ResultRefusal as refusal:
             return types_pb2.Result(return_code=-1, message=refusal.message)
         except Refusal as refusal:
+            if isinstance(refusal, StorageRefusal) and method.response is types_pb2.Result:
+                return types_pb2.Result(return_code=-1, message=refusal.message)
             await _abort(context, refusal)
 
     return serve

@@ -23,6 +23,8 @@ from google.protobuf.message import Message
 from flamepy.local.environment import Launch
 from flamepy.local.frontend import MESSAGE_LIMIT, too_large
 from flamepy.local.instance import ENTER_FAILED, SHIM_FAILED, BindFailure, TaskOutcome
+from flamepy.local.logfiles import bound_logs, tail
+from flamepy.local.reaper import Reaper
 from flamepy.types import Application, SessionInfo, TaskContext
 from flamepy.wire.services import INSTANCE
 from flamepy.wire.shim import encode_session_context, encode_task_context
@@ -32,7 +34,6 @@ logger = logging.getLogger(__name__)
 POLL = 0.01
 LEAVE_TIMEOUT = 2.0
 GRACE = 2.0
-TAIL = 2000
 
 
 class ProcessInstance:
@@ -41,11 +42,16 @@ class ProcessInstance:
     Args:
         plan: command, environment and files.
         bind_timeout: seconds the process has to open its socket.
+        reaper: ends the process if the cluster is killed.
         grace: seconds between SIGTERM and SIGKILL.
     """
 
-    def __init__(self, plan: Launch, *, bind_timeout: float, grace: float = GRACE) -> None:
+    def __init__(
+        self, plan: Launch, *, bind_timeout: float, reaper: Reaper, grace: float = GRACE
+    ) -> None:
         self._plan = plan
+        self._reaper = reaper
+        self._logs: asyncio.Task[None] | None = None
         self._bind_timeout = bind_timeout
         self._grace = grace
         self._process: asyncio.subprocess.Process | None = None
@@ -88,7 +94,10 @@ class ProcessInstance:
         plan.scratch.mkdir(parents=True, exist_ok=True)
         if not plan.command:
             raise FileNotFoundError(2, "No such file or directory")
-        with plan.stdout.open("wb") as out, plan.stderr.open("wb") as err:
+        for path in (plan.stdout, plan.stderr):
+            path.unlink(missing_ok=True)
+        # Appending, so that a file that was cut is written on at its new end.
+        with plan.stdout.open("ab") as out, plan.stderr.open("ab") as err:
             self._process = await asyncio.create_subprocess_exec(
                 plan.command,
                 *plan.arguments,
@@ -99,7 +108,9 @@ class ProcessInstance:
                 env=dict(plan.environ),
                 start_new_session=True,
             )
+        self._reaper.add(self._process.pid)
         self._exit = asyncio.ensure_future(self._process.wait())
+        self._logs = asyncio.ensure_future(bound_logs((plan.stdout, plan.stderr)))
 
     async def _wait_for_socket(self) -> None:
         assert self._process is not None
@@ -201,13 +212,7 @@ class ProcessInstance:
         return f"<{self._plan.command}> {how}{self._tail()}"
 
     def _tail(self) -> str:
-        try:
-            with self._plan.stderr.open("rb") as file:
-                file.seek(0, os.SEEK_END)
-                file.seek(max(0, file.tell() - TAIL))
-                text = file.read().decode(errors="replace").strip()
-        except OSError:
-            return ""
+        text = tail(self._plan.stderr)
         return f"; the end of its stderr: {text}" if text else ""
 
     # ------------------------------------------------------------------ stop
@@ -223,6 +228,9 @@ class ProcessInstance:
                 await asyncio.wait({self._exit}, timeout=self._grace)
             self._kill(signal.SIGKILL)  # also children that the service left in its group
             await self._exit
+            self._reaper.discard(self._process.pid)
+        if self._logs is not None:
+            self._logs.cancel()
         self._clean()
 
     def _kill(self, number: signal.Signals) -> None:

@@ -22,3 +22,10 @@ class ResultRefusal(Refusal):
 
     def __init__(self, message: str) -> None:
         super().__init__("OK", message)
+
+
+class StorageRefusal(Refusal):
+    """A change that could not be written down, and so was not made."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("INTERNAL", message)

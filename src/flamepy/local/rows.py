@@ -23,6 +23,13 @@ from flamepy.types import (
 )
 from flamepy.wire.times import from_millis
 
+TASK_EVENTS = {
+    0: "Task was created with state <Pending>",
+    1: "Task state was updated to <Running>",
+    2: "Task was completed with state <Succeed>",
+}
+"""Texts of task events, by code; a failure (3) has the service's own."""
+
 
 def whole_seconds(millis: int) -> int:
     """Return a time as the storage keeps it: whole seconds, in milliseconds."""
@@ -120,13 +127,30 @@ class SessionRow:
         self.tally[state] += 1
         task.state = state
 
-    def pop(self) -> TaskRow | None:
-        """Take the lowest pending task out of the queue."""
+    def next(self) -> TaskRow | None:
+        """Return the lowest pending task, or None; numbers that wait no more are dropped."""
         while self.queue:
-            task = self.tasks.get(heapq.heappop(self.queue))
-            if task is not None and task.state == TaskState.PENDING:
+            task = self.tasks[self.queue[0]]
+            if task.state == TaskState.PENDING:
                 return task
+            heapq.heappop(self.queue)
         return None
+
+    def pending(self) -> list[TaskRow]:
+        """Return the pending tasks, lowest number first."""
+        waiting = (self.tasks[number] for number in sorted(self.queue))
+        return [task for task in waiting if task.state == TaskState.PENDING]
+
+    def restore(self) -> None:
+        """Rebuild what follows from the tasks after a restart; who ran waits again."""
+        for task in self.tasks.values():
+            if task.state == TaskState.RUNNING:
+                task.state = TaskState.PENDING
+        self.tally = Counter(task.state for task in self.tasks.values())
+        self.queue = [
+            task.number for task in self.tasks.values() if task.state == TaskState.PENDING
+        ]
+        heapq.heapify(self.queue)
 
 
 @dataclass(slots=True)

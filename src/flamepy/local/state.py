@@ -2,7 +2,9 @@
 
 One method per RPC that changes or reads sessions and tasks, with the checks, codes and texts of an
 engine on ``fs`` storage (docs/protocol.md#sessions, docs/protocol.md#tasks), and one per step of an
-executor. ``engine`` calls it on one loop and wakes who waits; ``scheduler`` decides who runs where.
+executor. Each change is given to the ``journal`` before it is made: what cannot be written down
+does not happen. ``engine`` calls it on one loop and wakes who waits; ``scheduler`` decides who
+runs where.
 """
 
 from __future__ import annotations
@@ -10,10 +12,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from flamepy.local.applications import NO_FILE, Applications
+from flamepy.local.applications import NO_FILE, Applications, default_set
+from flamepy.local.comparison import compare
 from flamepy.local.defaults import DEFAULT_RESOURCES, RETRY_LIMIT
+from flamepy.local.journal import Ending, Journal, Stored, Unwritten
 from flamepy.local.refusal import Refusal
-from flamepy.local.rows import ExecutorRow, SessionRow, TaskRow, whole_seconds
+from flamepy.local.rows import TASK_EVENTS, ExecutorRow, SessionRow, TaskRow, whole_seconds
 from flamepy.types import (
     Application,
     ApplicationAttributes,
@@ -22,7 +26,6 @@ from flamepy.types import (
     Executor,
     ExecutorState,
     Node,
-    ResourceRequirement,
     SessionAttributes,
     SessionInfo,
     SessionState,
@@ -42,37 +45,71 @@ class ClusterState:
     Args:
         node: this machine.
         now: returns ms since the epoch.
+        journal: is told each change before it is made.
+        stored: what an earlier process left; None for a fresh cluster with its default
+            applications. Running tasks are pending again (docs/protocol.md#restart).
         retry_limit: failed binds after which a session gets no more executors.
+        max_sessions: closed sessions are dropped, oldest end first, while there are this many
+            or more; None keeps all.
     """
 
     def __init__(
-        self, node: Node, *, now: Callable[[], int], retry_limit: int = RETRY_LIMIT
+        self,
+        node: Node,
+        *,
+        now: Callable[[], int],
+        journal: Journal | None = None,
+        stored: Stored | None = None,
+        retry_limit: int = RETRY_LIMIT,
+        max_sessions: int | None = None,
     ) -> None:
         self.node = node
         self._now = now
+        self._journal = journal or Unwritten()
         self._retry_limit = retry_limit
+        self._max_sessions = max_sessions
         self._order = 0
-        self.applications = Applications(now())
+        self.applications = Applications()
         self.sessions: dict[str, SessionRow] = {}
         self.executors: dict[str, ExecutorRow] = {}
+        if stored is None:
+            for application in default_set(now()):
+                self._put(application)
+        else:
+            self._restore(stored)
+
+    def _restore(self, stored: Stored) -> None:
+        for application in stored.applications:
+            self.applications.put(application)
+        for row in stored.sessions:
+            row.restore()
+            self.sessions[row.id] = row
+            self._order = max(self._order, row.order)
 
     # ------------------------------------------------------------------ applications, cluster
 
     def register_application(self, name: str, attributes: ApplicationAttributes | None) -> None:
         """Add an application. Raises Refusal."""
-        self.applications.register(name, attributes, self._now())
+        self._put(self.applications.registered(name, attributes, self._now()))
 
     def update_application(self, name: str, attributes: ApplicationAttributes | None) -> None:
         """Replace an application. Raises Refusal."""
-        self.applications.update(name, attributes, open_sessions=self._has_open(name))
+        open_sessions = self._has_open(name)
+        self._put(self.applications.updated(name, attributes, open_sessions=open_sessions))
+
+    def _put(self, application: Application) -> None:
+        self._journal.application_put(application)
+        self.applications.put(application)
 
     def unregister_application(self, name: str) -> list[str]:
         """Remove an application and its sessions; return the ids of those. Raises Refusal."""
-        self.applications.unregister(name, open_sessions=self._has_open(name))
-        gone = [row.id for row in self.sessions.values() if row.application == name]
-        for session_id in gone:
-            del self.sessions[session_id]
-        return gone
+        self.applications.check_removable(name, open_sessions=self._has_open(name))
+        gone = [row for row in self.sessions.values() if row.application == name]
+        self._journal.application_gone(name, gone)
+        self.applications.remove(name)
+        for row in gone:
+            del self.sessions[row.id]
+        return [row.id for row in gone]
 
     def _has_open(self, name: str) -> bool:
         return any(
@@ -101,7 +138,6 @@ class ClusterState:
             raise Refusal("INVALID_ARGUMENT", f"Application {spec.application} is not enabled")
         if session_id in self.sessions:
             raise Refusal("ALREADY_EXISTS", f"Session '{session_id}' already exists")
-        self._order += 1
         row = SessionRow(
             id=session_id,
             application=spec.application,
@@ -111,8 +147,10 @@ class ClusterState:
             max_instances=spec.max_instances,
             priority=spec.priority,
             resreq=spec.resreq or DEFAULT_RESOURCES,
-            order=self._order,
+            order=self._order + 1,
         )
+        self._journal.session_created(row)
+        self._order = row.order
         self.sessions[session_id] = row
         return row.view()
 
@@ -126,7 +164,7 @@ class ClusterState:
         if row.state == SessionState.CLOSED:
             raise Refusal("INVALID_ARGUMENT", f"Session {session_id} is not open")
         if spec is not None:
-            _compare(row, spec)
+            compare(row, spec)
         return row.view()
 
     def get_session(self, session_id: str) -> SessionInfo:
@@ -145,13 +183,14 @@ class ClusterState:
         if row.tally[TaskState.RUNNING]:
             raise Refusal("INTERNAL", "Cannot close session with running tasks")
         now = whole_seconds(self._now())
-        cancelled = []
-        while (task := row.pop()) is not None:
+        cancelled = row.pending()
+        self._journal.session_closed(row, now, cancelled)
+        for task in cancelled:
             row.move(task, TaskState.CANCELLED)
             task.completed = now
-            cancelled.append(task.number)
+        row.queue.clear()
         row.state, row.completed = SessionState.CLOSED, now
-        return row.view(), cancelled
+        return row.view(), [task.number for task in cancelled]
 
     def delete_session(self, session_id: str) -> SessionInfo:
         """Remove a closed session; return it as it was. Raises Refusal."""
@@ -162,8 +201,27 @@ class ClusterState:
             raise Refusal("INTERNAL", "Cannot delete open session")
         if row.tally[TaskState.PENDING] or row.tally[TaskState.RUNNING]:
             raise Refusal("INTERNAL", "Cannot delete session with non-terminal tasks")
+        self._journal.sessions_gone([row])
         del self.sessions[session_id]
         return row.view()
+
+    def evict(self) -> list[str]:
+        """Drop closed sessions over the limit for good, oldest end first; return their ids.
+
+        As an engine does after each create and close: while there are ``max_sessions`` or more,
+        so that one fewer than the limit stays; open sessions are never dropped.
+        """
+        limit = self._max_sessions
+        if limit is None or len(self.sessions) < limit:
+            return []
+        closed = [row for row in self.sessions.values() if row.state == SessionState.CLOSED]
+        closed.sort(key=lambda row: (row.completed or 0, row.order))
+        gone = closed[: len(self.sessions) - limit + 1]
+        if gone:
+            self._journal.sessions_gone(gone)
+        for row in gone:
+            del self.sessions[row.id]
+        return [row.id for row in gone]
 
     def _session(self, session_id: str) -> SessionRow:
         row = self.sessions.get(session_id)
@@ -187,7 +245,8 @@ class ClusterState:
             input=payload or None,
             created=whole_seconds(now),
         )
-        task.events.append(_event(0, "Task was created with state <Pending>", now))
+        task.events.append(_event(0, TASK_EVENTS[0], now))
+        self._journal.task_created(row, task)
         row.add(task)
         return task.view()
 
@@ -226,66 +285,69 @@ class ClusterState:
         executor.state = ExecutorState.BOUND
 
     def bind_failed(self, executor: ExecutorRow, return_code: int, detail: str) -> None:
-        """Record a failed bind, and once that the retry limit is reached."""
-        executor.state = ExecutorState.UNBINDING
+        """Record a failed bind, and once that the retry limit is reached. Raises Refusal."""
         row = self.sessions.get(executor.session_id)
-        if row is None:
-            return
+        if row is not None:
+            events = self._bind_events(executor, row.failures + 1, return_code, detail)
+            self._journal.session_events(row, [*row.events, *events])
+            row.failures += 1
+            row.events += events
+        executor.state = ExecutorState.UNBINDING
+
+    def _bind_events(
+        self, executor: ExecutorRow, failures: int, return_code: int, detail: str
+    ) -> list[Event]:
         now = self._now()
-        row.failures += 1
-        row.events.append(
-            _event(
-                BIND_FAILED,
-                f"Executor <{executor.id}> on node <{executor.node}> failed to bind session with "
-                f"return_code <{return_code}>: {detail}",
-                now,
-            )
+        text = (
+            f"Executor <{executor.id}> on node <{executor.node}> failed to bind session with "
+            f"return_code <{return_code}>: {detail}"
         )
-        if row.failures == self._retry_limit:
-            row.events.append(
-                _event(
-                    RETRY_LIMIT_REACHED,
-                    f"Session retry limit reached after {row.failures}/{self._retry_limit} failed "
-                    "attempts; new executor assignment is paused for this session; existing "
-                    "executors are unchanged.",
-                    now,
-                )
+        events = [_event(BIND_FAILED, text, now)]
+        if failures == self._retry_limit:
+            text = (
+                f"Session retry limit reached after {failures}/{self._retry_limit} failed "
+                "attempts; new executor assignment is paused for this session; existing "
+                "executors are unchanged."
             )
+            events.append(_event(RETRY_LIMIT_REACHED, text, now))
+        return events
 
     def exhausted(self, row: SessionRow) -> bool:
         """Return True if the session gets no more executors."""
         return row.failures >= self._retry_limit
 
     def launch(self, executor: ExecutorRow) -> Task | None:
-        """Give an executor the lowest pending task of its session, now running."""
+        """Give an executor the lowest pending task of its session, now running. Raises Refusal.
+
+        A task that ran when the cluster died keeps its one event of running, as recorded of an
+        engine's restart.
+        """
         row = self.sessions.get(executor.session_id)
-        task = row.pop() if row is not None else None
+        task = row.next() if row is not None else None
         if row is None or task is None:
             return None
+        again = task.events[-1].code == 1
+        events = [] if again else [_event(1, TASK_EVENTS[1], self._now())]
+        self._journal.task_started(row, task, [*task.events, *events])
         row.move(task, TaskState.RUNNING)
-        task.events.append(_event(1, "Task state was updated to <Running>", self._now()))
+        task.events += events
         executor.task = task.number
         return task.view()
 
     def complete(
         self, executor: ExecutorRow, return_code: int, output: bytes | None, message: str | None
     ) -> None:
-        """Record the end of an executor's task."""
+        """Record the end of an executor's task. Raises Refusal."""
         row = self.sessions.get(executor.session_id)
-        number, executor.task = executor.task, None
+        number = executor.task
         task = row.tasks.get(number) if row is not None and number is not None else None
-        if row is None or task is None or task.state != TaskState.RUNNING:
-            return
-        now = self._now()
-        task.output = output or None
-        task.completed = whole_seconds(now)
-        if return_code == 0:
-            row.move(task, TaskState.SUCCEED)
-            task.events.append(_event(2, "Task was completed with state <Succeed>", now))
-        else:
-            row.move(task, TaskState.FAILED)
-            text = "Task failed with state <Failed>" if message is None else message
-            task.events.append(_event(3, text, now))
+        if row is not None and task is not None and task.state == TaskState.RUNNING:
+            ending = _ending(return_code, output, message, self._now())
+            self._journal.task_ended(row, task, ending)
+            row.move(task, ending.state)
+            task.output, task.completed = ending.output, ending.completed
+            task.events.append(ending.event)
+        executor.task = None
 
     def remove_executor(self, executor: ExecutorRow) -> None:
         """Forget an executor that has ended."""
@@ -310,29 +372,10 @@ def _event(code: int, message: str, now: int) -> Event:
     return Event(code, message, from_millis(now))
 
 
-def _compare(row: SessionRow, spec: SessionAttributes) -> None:
-    pairs = (
-        ("application", f"'{row.application}'", f"'{spec.application}'"),
-        ("resreq", _resources(row.resreq), _resources(spec.resreq or DEFAULT_RESOURCES)),
-        ("min_instances", str(row.min_instances), str(spec.min_instances)),
-        ("max_instances", _option(row.max_instances), _option(spec.max_instances)),
-        ("priority", str(row.priority), str(spec.priority)),
-    )
-    for field, expected, got in pairs:
-        if expected != got:
-            raise Refusal(
-                "INVALID_ARGUMENT",
-                f"session <{row.id}> spec mismatch: {field} differs "
-                f"(expected {expected}, got {got})",
-            )
-
-
-def _option(value: int | None) -> str:
-    return "None" if value is None else f"Some({value})"
-
-
-def _resources(value: ResourceRequirement) -> str:
-    return (
-        f"Some(ResourceRequirement {{ cpu: {value.cpu}, memory: {value.memory}, "
-        f"gpu: {value.gpu} }})"
-    )
+def _ending(return_code: int, output: bytes | None, message: str | None, now: int) -> Ending:
+    if return_code == 0:
+        state, event = TaskState.SUCCEED, _event(2, TASK_EVENTS[2], now)
+    else:
+        text = "Task failed with state <Failed>" if message is None else message
+        state, event = TaskState.FAILED, _event(3, text, now)
+    return Ending(state, whole_seconds(now), output or None, event)

@@ -15,6 +15,7 @@ from support.made import made_session
 from flamepy.local.environment import launch
 from flamepy.local.instance import BindFailure, TaskOutcome
 from flamepy.local.process import ProcessInstance
+from flamepy.local.reaper import Reaper
 from flamepy.types import Application, ApplicationState, TaskContext
 
 SERVICE = str(Path(__file__).parents[2] / "support" / "recorded_service.py")
@@ -41,7 +42,7 @@ def instance(made: Application, root: Path, *, bind_timeout: float = 20.0, grace
         cache_endpoint=None,
         environ=os.environ,
     )
-    return ProcessInstance(plan, bind_timeout=bind_timeout, grace=grace)
+    return ProcessInstance(plan, bind_timeout=bind_timeout, reaper=Reaper(root), grace=grace)
 
 
 def with_service(

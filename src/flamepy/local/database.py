@@ -1,0 +1,124 @@
+"""The database file of ``--data``: made whole or not at all, and never taken for another's.
+
+A file that is damaged, somebody else's, or of a newer version is named and left as it is. Changes
+are transactions of a write-ahead log that the operating system has when they return: they survive
+the death of the process at any moment (of the machine: up to the last checkpoint).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+from flamepy.errors import ConfigError
+
+NAME = "flame.db"
+FORMAT = 1  # PRAGMA user_version
+APPLICATION_ID = 0x464C4D49  # "FLMI": tells our databases from others
+WAL_LIMIT = 64 * 1024 * 1024  # bytes the log keeps after it was larger
+
+_HEADER = 100
+_MAGIC = b"SQLite format 3\0"
+_SCHEMA = """
+CREATE TABLE applications (name TEXT PRIMARY KEY, message BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE sessions (
+    key INTEGER PRIMARY KEY, id TEXT NOT NULL, spec BLOB NOT NULL, state INTEGER NOT NULL,
+    created INTEGER NOT NULL, completed INTEGER, events TEXT NOT NULL);
+CREATE TABLE tasks (
+    session INTEGER NOT NULL, number INTEGER NOT NULL, state INTEGER NOT NULL,
+    created INTEGER NOT NULL, completed INTEGER, events TEXT NOT NULL,
+    PRIMARY KEY (session, number)) WITHOUT ROWID;
+CREATE TABLE inputs (
+    session INTEGER NOT NULL, number INTEGER NOT NULL, payload BLOB NOT NULL,
+    PRIMARY KEY (session, number));
+CREATE TABLE outputs (
+    session INTEGER NOT NULL, number INTEGER NOT NULL, payload BLOB NOT NULL,
+    PRIMARY KEY (session, number));
+"""
+
+
+def open_database(folder: Path) -> tuple[sqlite3.Connection, bool]:
+    """Return the folder's database, ready for transactions, and whether it was made just now.
+
+    The connection belongs to the calling thread.
+
+    Raises:
+        ConfigError: the file is damaged, foreign or newer, or cannot be read or made.
+    """
+    path = folder / NAME
+    fresh = not path.exists()
+    try:
+        if fresh:
+            _create(path)
+        _check_header(path)
+        _check_pages(path)
+        return _connect(path), fresh
+    except (sqlite3.Error, OSError) as error:
+        raise ConfigError(damaged(path, error)) from error
+
+
+def damaged(path: Path, why: object) -> str:
+    """Return the text for a database that cannot be read."""
+    return (
+        f"{path} cannot be read as a database of flamepy: {why}. It is left as it is: put back a "
+        "copy, or move the folder away to start empty"
+    )
+
+
+def _create(path: Path) -> None:
+    # Under another name until it is whole: a crash leaves nothing that looks like a database.
+    made = path.with_name(f"{path.name}.new")
+    for left in (made, made.with_name(f"{made.name}-journal")):
+        left.unlink(missing_ok=True)
+    os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    database = sqlite3.connect(made, isolation_level=None)
+    try:
+        database.executescript(
+            f"BEGIN;{_SCHEMA}PRAGMA application_id = {APPLICATION_ID};"
+            f"PRAGMA user_version = {FORMAT};COMMIT;"
+        )
+    finally:
+        database.close()
+    made.rename(path)
+
+
+def _check_header(path: Path) -> None:
+    """Read the file's first bytes, without SQLite: opening another's file could change it."""
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    if len(header) < _HEADER or not header.startswith(_MAGIC):
+        raise ConfigError(damaged(path, "this is no SQLite database, or a damaged one"))
+    if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
+        raise ConfigError(
+            f"{path} is a database of another program: it is left as it is; give another folder"
+        )
+    version = int.from_bytes(header[60:64], "big")
+    if version > FORMAT:
+        raise ConfigError(
+            f"{path} was written by a newer flamepy (format {version}; this one knows {FORMAT}): "
+            "it is left as it is; upgrade with pip install --upgrade flamepy-informers"
+        )
+
+
+def _check_pages(path: Path) -> None:
+    """Look for damage with a connection that cannot write, not even its log into the file."""
+    database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+    try:
+        found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+    finally:
+        database.close()
+    if found != "ok":
+        raise ConfigError(damaged(path, found))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None)
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+    except BaseException:
+        database.close()
+        raise
+    return database

@@ -1,0 +1,66 @@
+"""The folder of ``--data``: made, checked, and held by one process at a time.
+
+Belongs here: who may use the folder. What is in its database is ``database``'s and ``storage``'s.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import TextIO
+
+from flamepy.errors import ConfigError, InvalidStateError
+
+LOCK = "lock"
+
+
+class DataFolder:
+    """A folder and the lock on it, which ends with the process however it ends.
+
+    Args:
+        path: the folder; made, for this user alone, if it is not there.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).expanduser().absolute()
+        self._lock: TextIO | None = None
+
+    def acquire(self) -> None:
+        """Make the folder if need be and take it.
+
+        Raises:
+            InvalidStateError: another process has it; its pid is named.
+            ConfigError: it is no folder, or cannot be written to.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = (self.path / LOCK).open("a+", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(
+                f"data folder {self.path} cannot be used: {error.strerror}; "
+                "give a folder that this user may write to"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            owner = lock.read().strip() or "unknown"
+            lock.close()
+            raise InvalidStateError(
+                f"data folder {self.path} is in use by the cluster of process {owner}: "
+                "stop that one, or give this one a folder of its own"
+            ) from error
+        with contextlib.suppress(OSError):  # on a full disk the lock holds, only nameless
+            lock.seek(0)
+            lock.truncate()
+            lock.write(f"{os.getpid()}\n")
+            lock.flush()
+        self._lock = lock
+
+    def release(self) -> None:
+        """Let the folder go. Idempotent. The lock's file stays: removing it would be a race."""
+        if self._lock is not None:
+            lock, self._lock = self._lock, None
+            lock.close()

@@ -1,0 +1,66 @@
+"""What ends a cluster's services and removes its folder when the cluster is killed.
+
+A cluster that stops does that itself; SIGKILL leaves it no time. So a small process in a session
+of its own holds the other end of a pipe: when that closes, it kills the process groups it was told
+of. It ends with the cluster, however that ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+
+from flamepy.local import reaper_main
+
+END_TIMEOUT = 5.0
+
+
+class Reaper:
+    """See the module. Used on the cluster's thread, but for ``start`` and ``close``.
+
+    Args:
+        folder: the cluster's own, with its sockets and private working directories.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process. Raises OSError."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(reaper_main.__file__), str(self._folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={},
+            start_new_session=True,  # Ctrl-C is for the cluster
+        )
+
+    def add(self, group: int) -> None:
+        """Note a process group that lives."""
+        self._say(f"+{group}\n")
+
+    def discard(self, group: int) -> None:
+        """Note that a process group has ended."""
+        self._say(f"-{group}\n")
+
+    def _say(self, line: str) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # somebody killed it; we go on without
+                self._process.stdin.write(line.encode())
+                self._process.stdin.flush()
+
+    def close(self) -> None:
+        """Let it end. Idempotent."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        with contextlib.suppress(subprocess.TimeoutExpired, BrokenPipeError):
+            process.communicate(timeout=END_TIMEOUT)
+        if process.poll() is None:
+            process.kill()
+            process.wait()

@@ -1,0 +1,45 @@
+"""The program of ``reaper``: waits for the end of its standard input, then ends what is left.
+
+Runs as a script without this package, so that it starts fast and stays small. It reads lines
+``+PID`` and ``-PID``, the process groups that live; its argument is the cluster's own folder.
+"""
+
+import os
+import shutil
+import signal
+import sys
+
+
+def main(folder: str) -> None:
+    """Serve until the cluster is gone; a cluster that ended by itself left nothing."""
+    groups: set[int] = set()
+    for line in sys.stdin:
+        number = int(line[1:])
+        if line.startswith("+"):
+            groups.add(number)
+        else:
+            groups.discard(number)
+    for number in groups | _unannounced(folder):
+        try:
+            os.killpg(number, signal.SIGKILL)
+        except OSError:
+            continue  # it has ended
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unannounced(folder: str) -> set[int]:
+    """Return services that were started in the cluster's last moment (Linux; else nothing)."""
+    mark = f"FLAME_INSTANCE_ENDPOINT={folder}/".encode()
+    found = set()
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        try:
+            with open(f"/proc/{name}/environ", "rb") as file:
+                if mark in file.read():
+                    found.add(os.getpgid(int(name)))
+        except (OSError, ValueError):
+            continue  # no process, not ours, or gone meanwhile
+    return found - {os.getpgid(0)}
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

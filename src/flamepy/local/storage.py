@@ -1,0 +1,281 @@
+"""The cluster's state in SQLite: a ``Journal`` that writes, and ``load`` that reads it back.
+
+One change is one transaction, done when the method returns. Inputs and outputs have tables of
+their own, so that a state is changed without writing a payload again. Everything runs on the
+cluster's thread, and a write takes some tens of microseconds; ``database`` opens the file.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from flamepy._proto import types_pb2
+from flamepy.errors import ConfigError
+from flamepy.local.database import NAME, damaged, open_database
+from flamepy.local.defaults import DEFAULT_RESOURCES
+from flamepy.local.journal import Ending, Stored
+from flamepy.local.refusal import StorageRefusal
+from flamepy.local.rows import TASK_EVENTS, SessionRow, TaskRow
+from flamepy.types import Application, Event, SessionAttributes, SessionState, TaskState
+from flamepy.wire.applications import decode_application, encode_application
+from flamepy.wire.sessions import decode_session_spec, encode_session_spec
+from flamepy.wire.times import from_millis, to_millis
+
+logger = logging.getLogger(__name__)
+
+_TASK_TABLES = ("tasks", "inputs", "outputs")
+
+
+class Storage:
+    """See the module; implements ``journal.Journal``.
+
+    Made, used and closed on one thread.
+
+    Args:
+        folder: of the database, which is made if it is not there.
+
+    Attributes:
+        fresh: True if the database was made just now.
+
+    Raises:
+        ConfigError: the database cannot be used; it is left as it is.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._database, self.fresh = open_database(folder)
+
+    def close(self) -> None:
+        """Put everything into the one file, and close it."""
+        self._database.close()
+
+    # ------------------------------------------------------------------ reading
+
+    def load(self) -> Stored:
+        """Return everything, tasks in ascending order. Raises ConfigError if it is damaged."""
+        try:
+            applications = [
+                decode_application(types_pb2.Application.FromString(message))
+                for (message,) in self._database.execute("SELECT message FROM applications")
+            ]
+            sessions = {
+                one[0]: _session(*one)
+                for one in self._database.execute(
+                    "SELECT key, id, spec, state, created, completed, events FROM sessions "
+                    "ORDER BY key"
+                )
+            }
+            self._load_tasks(sessions)
+        except (sqlite3.Error, DecodeError, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(damaged(self._folder / NAME, error)) from error
+        return Stored(applications, list(sessions.values()))
+
+    def _load_tasks(self, sessions: dict[int, SessionRow]) -> None:
+        columns = "session, number, state, created, completed, events"
+        for key, number, state, created, completed, events in self._database.execute(
+            f"SELECT {columns} FROM tasks ORDER BY session, number"
+        ):
+            row = sessions[key]
+            if number != len(row.tasks) + 1:
+                raise ValueError(f"session {row.id!r} has no task {len(row.tasks) + 1}")
+            _known(TaskState(state))
+            row.tasks[number] = TaskRow(
+                number=number,
+                session_id=row.id,
+                input=None,
+                created=created,
+                state=TaskState(state),
+                completed=completed,
+                events=_decode_events(events),
+            )
+        for key, number, payload in self._database.execute(
+            "SELECT session, number, payload FROM inputs"
+        ):
+            sessions[key].tasks[number].input = payload
+        for key, number, payload in self._database.execute(
+            "SELECT session, number, payload FROM outputs"
+        ):
+            sessions[key].tasks[number].output = payload
+
+    # ------------------------------------------------------------------ applications, sessions
+
+    def application_put(self, application: Application) -> None:
+        """Add or replace an application."""
+        message = encode_application(application).SerializeToString()
+        with self._transaction() as database:
+            database.execute(
+                "INSERT OR REPLACE INTO applications VALUES (?, ?)", (application.name, message)
+            )
+
+    def application_gone(self, name: str, sessions: Sequence[SessionRow]) -> None:
+        """Remove an application and these sessions of it."""
+        with self._transaction() as database:
+            database.execute("DELETE FROM applications WHERE name = ?", (name,))
+            _delete_sessions(database, sessions)
+
+    def session_created(self, row: SessionRow) -> None:
+        """Add a session."""
+        spec = SessionAttributes(
+            application=row.application,
+            common_data=row.common_data,
+            min_instances=row.min_instances,
+            max_instances=row.max_instances,
+            priority=row.priority,
+            resreq=row.resreq,
+        )
+        message = encode_session_spec(spec).SerializeToString()
+        values = (row.order, row.id, message, int(row.state), row.created, row.completed, "[]")
+        with self._transaction() as database:
+            database.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+
+    def session_closed(self, row: SessionRow, completed: int, cancelled: Sequence[TaskRow]) -> None:
+        """Close a session and cancel these tasks."""
+        closed = (int(SessionState.CLOSED), completed, row.order)
+        with self._transaction() as database:
+            database.execute("UPDATE sessions SET state = ?, completed = ? WHERE key = ?", closed)
+            database.executemany(
+                "UPDATE tasks SET state = ?, completed = ? WHERE session = ? AND number = ?",
+                [
+                    (int(TaskState.CANCELLED), completed, row.order, task.number)
+                    for task in cancelled
+                ],
+            )
+
+    def sessions_gone(self, rows: Sequence[SessionRow]) -> None:
+        """Remove sessions with their tasks."""
+        with self._transaction() as database:
+            _delete_sessions(database, rows)
+
+    def session_events(self, row: SessionRow, events: Sequence[Event]) -> None:
+        """Replace the events of a session."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE sessions SET events = ? WHERE key = ?", (_encode_events(events), row.order)
+            )
+
+    # ------------------------------------------------------------------ tasks
+
+    def task_created(self, row: SessionRow, task: TaskRow) -> None:
+        """Add a task."""
+        key = (row.order, task.number)
+        values = (*key, int(task.state), task.created, None, _encode_events(task.events))
+        with self._transaction() as database:
+            database.execute("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)", values)
+            if task.input is not None:
+                database.execute("INSERT INTO inputs VALUES (?, ?, ?)", (*key, task.input))
+
+    def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[Event]) -> None:
+        """Note that a task runs."""
+        values = (int(TaskState.RUNNING), _encode_events(events), row.order, task.number)
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE tasks SET state = ?, events = ? WHERE session = ? AND number = ?", values
+            )
+
+    def task_ended(self, row: SessionRow, task: TaskRow, ending: Ending) -> None:
+        """Note the end of a task."""
+        events = _encode_events([*task.events, ending.event])
+        key = (row.order, task.number)
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE tasks SET state = ?, completed = ?, events = ? "
+                "WHERE session = ? AND number = ?",
+                (int(ending.state), ending.completed, events, *key),
+            )
+            if ending.output is not None:
+                database.execute("INSERT INTO outputs VALUES (?, ?, ?)", (*key, ending.output))
+
+    # ------------------------------------------------------------------ transactions
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            yield self._database
+            self._database.execute("COMMIT")
+        except BaseException as error:
+            self._undo()
+            if isinstance(error, sqlite3.Error):
+                raise StorageRefusal(
+                    f"storage {self._folder}: {error}; nothing was changed: "
+                    "make room or mend the disk, then try again"
+                ) from error
+            raise
+
+    def _undo(self) -> None:
+        try:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+        except sqlite3.Error:
+            logger.exception("storage %s: a failed change could not be rolled back", self._folder)
+
+
+def _session(
+    key: int,
+    session_id: str,
+    spec: bytes,
+    state: int,
+    created: int,
+    completed: int | None,
+    events: str,
+) -> SessionRow:
+    _known(SessionState(state))
+    wanted = decode_session_spec(types_pb2.SessionSpec.FromString(spec))
+    return SessionRow(
+        id=session_id,
+        application=wanted.application,
+        created=created,
+        common_data=wanted.common_data,
+        min_instances=wanted.min_instances,
+        max_instances=wanted.max_instances,
+        priority=wanted.priority,
+        resreq=wanted.resreq or DEFAULT_RESOURCES,
+        order=key,
+        state=SessionState(state),
+        completed=completed,
+        events=_decode_events(events),
+    )
+
+
+def _delete_sessions(database: sqlite3.Connection, rows: Iterable[SessionRow]) -> None:
+    for row in rows:
+        database.execute("DELETE FROM sessions WHERE key = ?", (row.order,))
+        for table in _TASK_TABLES:
+            database.execute(f"DELETE FROM {table} WHERE session = ?", (row.order,))
+
+
+def _known(state: SessionState | TaskState) -> None:
+    if not state.is_known:
+        raise ValueError(f"there is no state {int(state)}")
+
+
+def _millis(event: Event) -> int:
+    assert event.creation_time is not None  # the cluster's own events have one
+    return to_millis(event.creation_time)
+
+
+def _encode_events(events: Iterable[Event]) -> str:
+    """Return ``[[code, ms, text], ...]``; the texts that follow from the code are left out."""
+    return json.dumps(
+        [
+            [one.code, _millis(one)]
+            if TASK_EVENTS.get(one.code) == one.message
+            else [one.code, _millis(one), one.message]
+            for one in events
+        ],
+        separators=(",", ":"),
+    )
+
+
+def _decode_events(text: str) -> list[Event]:
+    return [
+        Event(code, rest[0] if rest else TASK_EVENTS[code], from_millis(millis))
+        for code, millis, *rest in json.loads(text)
+    ]
