@@ -17,6 +17,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.json_format import MessageToDict, ParseDict
+from support.cluster_process import ClusterProcess
 from support.waiting import eventually
 
 from flamepy.types import TaskState
@@ -25,6 +26,7 @@ from flamepy.wire.services import FRONTEND
 SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
 TERMINAL = {"Succeed", "Failed", "Cancelled"}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+SCHEDULED = re.compile(r"max_instances (\d+): six tasks of 300 ms: ")
 LONG = re.compile(r"<(\d+) characters>")
 
 
@@ -52,11 +54,16 @@ class Result:
 
 
 class Replay:
-    """One scenario against one endpoint."""
+    """One scenario against one endpoint; ``cluster`` is what notes kill and start again."""
 
     def __init__(
-        self, channel: grpc.Channel, scenario: dict[str, Any], skip: dict[int, str]
+        self,
+        channel: grpc.Channel,
+        scenario: dict[str, Any],
+        skip: dict[int, str],
+        cluster: ClusterProcess | None = None,
     ) -> None:
+        self.cluster = cluster
         self.steps = scenario["steps"]
         self.skip = skip
         self.result = Result()
@@ -80,7 +87,12 @@ class Replay:
     # ------------------------------------------------------------------ steps
 
     def open_early(self, index: int) -> None:
-        """Open a watch of the step after this one that was opened before it."""
+        """Open what was open before this step: the watch after it, or those that a kill ends."""
+        if self.steps[index].get("note") == "SIGKILL":
+            for later, step in enumerate(self.steps):
+                if step.get("note") == "open while the process died":
+                    self.open[later] = self.stream(step)
+                    next(self.open[later])
         if index + 1 < len(self.steps):
             later = self.steps[index + 1]
             if later.get("note") == "opened before the previous step":
@@ -99,7 +111,8 @@ class Replay:
             got = self.collect(index, step)
         else:
             got = self.answer(step)
-        self.result.add(index, expected, self.normalise(tidy(got), expected))
+        got = self.normalise(tidy(got), expected)
+        self.result.add(index, library_text(expected), library_text(got))
 
     def answer(self, step: dict[str, Any]) -> dict[str, Any]:
         name, request = step["call"], self.fill(step["request"])
@@ -109,7 +122,8 @@ class Replay:
             return eventually(lambda: self.ended(request), f"task {request} to end")
         if name == "GetSession" and any(one["code"] == 1002 for one in wanted.get("events", ())):
             return eventually(lambda: self.given_up(request), "event 1002", limit=60.0)
-        if name == "GetSession" and wanted.get("completion_time") is None:
+        down = step.get("status", {}).get("code") == "UNAVAILABLE"
+        if name == "GetSession" and wanted.get("completion_time") is None and not down:
             return self.counted(request, wanted)
         if name == "CloseSession" and step.get("note") == "one task is running":
             eventually(lambda: self.session(request)["running"], "a running task")
@@ -120,6 +134,14 @@ class Replay:
         return self.unary(name, request)
 
     def do_note(self, index: int, note: str) -> None:
+        if (found := SCHEDULED.match(note)) is not None:
+            self.result.add(index, note, self.scheduled(int(found.group(1))))
+            return
+        if self.cluster is not None and note == "SIGKILL":
+            self.cluster.kill()
+        if self.cluster is not None and note == "started again":
+            self.cluster.start()
+            eventually(self.is_up, "the connection to come back")
         if note == "wait until the running task has ended, then close at once":
             # GetTask waited; the recorded close came after the other two had run as well.
             eventually(lambda: self.ended({"session_id": "t1", "task_id": "9"}), "task 9 to end")
@@ -127,6 +149,38 @@ class Replay:
             eventually(lambda: self.session(request)["succeed"] == 9, "nine tasks to succeed")
             self.unary("CloseSession", request)
         self.result.skipped[index] = f"a note: {note}"
+
+    def is_up(self) -> bool:
+        return "response" in self.unary("ListNodes", {})
+
+    def scheduled(self, limit: int) -> str:
+        """Run the six tasks of the recording; say what was seen, in its words."""
+        spec = {"command": sys.executable, "arguments": [SERVICE], "delay_release": 1}
+        name = f"scheduling-{limit}"
+        self.unary("RegisterApplication", {"name": name, "application": spec})
+        session = {"application": name, "max_instances": limit}
+        self.unary("CreateSession", {"session_id": name, "session": session})
+        payload = base64.b64encode(b"sleep 300").decode()
+        for _ in range(6):
+            self.unary("CreateTask", {"task": {"session_id": name, "input": payload}})
+        most = 0
+        done: list[str] = []
+
+        def all_ended() -> bool:
+            nonlocal most
+            tasks = list(self.stream({"call": "ListTask", "request": {"session_id": name}}))[1:-1]
+            states = {one["metadata"]["id"]: one["status"]["state"] for one in tasks}
+            most = max(most, sum(state == "Running" for state in states.values()))
+            done.extend(
+                sorted(one for one in states if states[one] == "Succeed" and one not in done)
+            )
+            return len(done) == 6
+
+        eventually(all_ended, "six tasks to end")
+        return (
+            f"max_instances {limit}: six tasks of 300 ms: at most {most} running at once, "
+            f"finished in order {done}"
+        )
 
     # ------------------------------------------------------------------ conditions
 
@@ -272,6 +326,15 @@ class Replay:
             got = got.replace(sys.executable, "<python>").replace(SERVICE, "<service>")
             return UUID.sub("<uuid>", got).replace(self.host, "<host>")
         return got
+
+
+def library_text(answer: Any) -> Any:
+    """Leave out the text of a lost connection: it is the client library's, not the engine's."""
+    for key in ("status", "end"):
+        found = answer.get(key) if isinstance(answer, dict) else None
+        if isinstance(found, dict) and found.get("code") == "UNAVAILABLE":
+            return {**answer, key: {"code": "UNAVAILABLE"}}
+    return answer
 
 
 def differences(expected: Any, got: Any, where: str = "") -> list[str]:

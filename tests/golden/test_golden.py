@@ -6,15 +6,26 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from golden.replay import Replay
+from support.cluster_process import ClusterProcess
 
 from flamepy.local import LocalCluster
 
 FOLDER = Path(os.environ.get("FLAME_GOLDEN") or "no-recordings") / "fs"
-SCENARIOS = ("applications", "sessions", "tasks", "cancelled", "sizes", "cluster", "service")
+SCENARIOS = (
+    "applications",
+    "sessions",
+    "tasks",
+    "cancelled",
+    "sizes",
+    "cluster",
+    "service",
+    "scheduling",
+)
 
 # Steps left out, each with its reason; counted and shown by -rP.
 SKIPPED: dict[str, dict[int, str]] = {
@@ -26,13 +37,20 @@ SKIPPED: dict[str, dict[int, str]] = {
 }
 
 
+LIMITS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_reconnect_backoff_ms", 200),
+]
+
+
 @pytest.fixture
 def channel() -> Iterator[grpc.Channel]:
-    with LocalCluster(executors=2) as cluster:
-        target = cluster.endpoint.removeprefix("http://")
-        limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-        with grpc.insecure_channel(target, options=limits) as made:
-            yield made
+    with (
+        LocalCluster(executors=2) as cluster,
+        grpc.insecure_channel(cluster.endpoint.removeprefix("http://"), options=LIMITS) as made,
+    ):
+        yield made
 
 
 @pytest.mark.skipif(not FOLDER.is_dir(), reason="FLAME_GOLDEN names no folder of recordings")
@@ -40,7 +58,22 @@ def channel() -> Iterator[grpc.Channel]:
 @pytest.mark.timeout(120)
 def test_answers_are_the_recorded_ones(scenario: str, channel: grpc.Channel) -> None:
     recorded = json.loads((FOLDER / f"{scenario}.json").read_text())
-    result = Replay(channel, recorded, SKIPPED.get(scenario, {})).run()
-    print(f"{scenario}: {result}")
+    check(recorded, Replay(channel, recorded, SKIPPED.get(scenario, {})))
+
+
+@pytest.mark.skipif(not FOLDER.is_dir(), reason="FLAME_GOLDEN names no folder of recordings")
+@pytest.mark.timeout(120)
+def test_a_kill_leaves_what_it_left_the_engine(tmp_path: Path) -> None:
+    recorded = json.loads((FOLDER / "restart.json").read_text())
+    with (
+        ClusterProcess(tmp_path, executors=2, data=str(tmp_path / "data")) as cluster,
+        grpc.insecure_channel(cluster.endpoint.removeprefix("http://"), options=LIMITS) as made,
+    ):
+        check(recorded, Replay(made, recorded, {}, cluster))
+
+
+def check(recorded: dict[str, Any], replay: Replay) -> None:
+    result = replay.run()
+    print(f"{recorded['scenario']}: {result}")
     assert not result.failed, str(result)
     assert len(result.passed) + len(result.skipped) == len(recorded["steps"])

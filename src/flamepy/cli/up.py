@@ -6,15 +6,15 @@ SIGINT and SIGTERM stop it within 5 s; a second one ends it at once.
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
-import sys
 import threading
 from types import FrameType
+from typing import Any
 
 import click
 
+from flamepy.cli.logs import FORMATS, set_up_logging
 from flamepy.errors import FlameError
 from flamepy.local.cluster import LocalCluster
 
@@ -27,21 +27,51 @@ from flamepy.local.cluster import LocalCluster
     "--app",
     "apps",
     multiple=True,
+    type=click.Path(),
     metavar="FILE.yaml",
     help="Register the application of this manifest; may be given more than once.",
 )
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Keep everything in this folder, over restarts and kills; default: in memory.",
+)
+@click.option(
+    "--max-sessions",
+    type=int,
+    metavar="N",
+    help="Drop closed sessions, oldest first, while there are N or more; default: keep all.",
+)
+@click.option(
+    "--task-timeout",
+    type=float,
+    metavar="SECONDS",
+    help="Fail a task that runs longer and end its service; default: a task may run for ever.",
+)
+@click.option(
+    "--bind-timeout",
+    type=float,
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time that a service has to open its socket.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="Logs on standard error: lines for people, or one JSON object a line.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Log more.")
-def up(host: str, port: int, executors: int | None, apps: tuple[str, ...], verbose: bool) -> None:
+def up(log_format: str, verbose: bool, **options: Any) -> None:
     """Run an embedded Flame cluster on this machine until SIGINT or SIGTERM."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    set_up_logging(log_format, verbose=verbose)
     stop = threading.Event()
     _stop_on_signals(stop)
     try:
-        cluster = LocalCluster(host=host, port=port, executors=executors, apps=apps)
+        cluster = LocalCluster(**options)
         cluster.start()
     except FlameError as error:
         raise SystemExit(f"flamepy up: {error.message}") from None

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
+from flamepy.local.changes import note
 from flamepy.local.executor import ExecutorRun
 from flamepy.local.instance import InstanceFactory
 from flamepy.local.refusal import StorageRefusal
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 BIND_BACKOFF = 0.1
 BIND_BACKOFF_LIMIT = 2.0
+RESTART_PAUSE = 2.0
 
 
 class Engine:
@@ -63,7 +65,7 @@ class Engine:
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._idle: dict[str, ExecutorRun] = {}  # by executor id, longest idle first
         self._alive: dict[str, int] = {}  # executors of a session that are not ending
-        self._held: set[str] = set()  # sessions whose last bind failed a moment ago
+        self._held: set[str] = set()  # sessions that get no executor for a moment
         self._wanting: dict[str, None] = {}  # sessions that may want executors
         self._watchers: dict[tuple[str, int], set[asyncio.Event]] = {}
         self._scheduled = False
@@ -75,27 +77,34 @@ class Engine:
         """Remove an application and its sessions. Raises Refusal."""
         for session_id in self.state.unregister_application(name):
             self._session_ended(session_id)
+        note(logger, "application unregistered", application=name)
 
     def register_application(self, name: str, spec: ApplicationAttributes | None) -> None:
         """Add an application. Raises Refusal."""
         self.state.register_application(name, spec)
+        note(logger, "application registered", application=name)
 
     def update_application(self, name: str, spec: ApplicationAttributes | None) -> None:
         """Replace an application. Raises Refusal."""
         self.state.update_application(name, spec)
+        note(logger, "application updated", application=name)
 
     # ------------------------------------------------------------------ sessions
 
     def create_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
         """Create a session. Raises Refusal."""
         info = self.state.create_session(session_id, spec)
+        note(logger, "session open", session=session_id, application=info.application)
         self._want(session_id)
         self._evict()
         return info
 
     def open_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
         """Open or create a session. Raises Refusal."""
+        before = session_id in self.state.sessions
         info = self.state.open_session(session_id, spec)
+        if not before:
+            note(logger, "session open", session=session_id, application=info.application)
         self._want(session_id)
         self._evict()
         return info
@@ -106,6 +115,7 @@ class Engine:
         Raises Refusal.
         """
         info, cancelled = self.state.close_session(session_id)
+        note(logger, "session closed", session=session_id, cancelled=len(cancelled) or None)
         for number in cancelled:
             self._task_changed(session_id, number)
         self._release(session_id)
@@ -115,6 +125,7 @@ class Engine:
     def delete_session(self, session_id: str) -> SessionInfo:
         """Delete a closed session. Raises Refusal."""
         info = self.state.delete_session(session_id)
+        note(logger, "session deleted", session=session_id)
         self._session_ended(session_id)
         return info
 
@@ -125,7 +136,7 @@ class Engine:
             logger.warning("sessions over the limit stay for now: %s", refusal.message)
             return
         for session_id in evicted:
-            logger.info("session evicted", extra={"session": session_id})
+            note(logger, "session evicted", session=session_id)
             self._session_ended(session_id)
 
     def _release(self, session_id: str) -> None:
@@ -144,6 +155,7 @@ class Engine:
     def create_task(self, session_id: str, payload: bytes | None) -> Task:
         """Create a task and find somebody to run it. Raises Refusal."""
         task = self.state.create_task(session_id, payload)
+        note(logger, "task pending", session=session_id, task=task.id)
         for run in self._idle.values():
             if run.row.session_id == session_id:
                 del self._idle[run.row.id]
@@ -269,7 +281,8 @@ class Engine:
             self._jobs.pop(row.id, None)
             self._forget_alive(row.session_id)
             if session is not None and session.failures > failures:
-                self._hold_back(row.session_id, session.failures)
+                delay = BIND_BACKOFF * 2.0 ** min(session.failures - 1, 10)
+                self._hold_back(row.session_id, min(BIND_BACKOFF_LIMIT, delay))
             self._want(row.session_id)
 
     def _forget_alive(self, session_id: str) -> None:
@@ -279,14 +292,13 @@ class Engine:
         else:
             self._alive.pop(session_id, None)
 
-    def _hold_back(self, session_id: str, failures: int) -> None:
+    def _hold_back(self, session_id: str, delay: float) -> None:
         self._held.add(session_id)
 
         def go_on() -> None:
             self._held.discard(session_id)
             self._want(session_id)
 
-        delay = min(BIND_BACKOFF_LIMIT, BIND_BACKOFF * 2.0 ** min(failures - 1, 10))
         self._loop.call_later(delay, go_on)
 
     def _set_idle(self, run: ExecutorRun, waits: bool) -> None:
@@ -304,8 +316,14 @@ class Engine:
     # ------------------------------------------------------------------ life
 
     def resume(self) -> None:
-        """Find somebody for the tasks that an earlier process left."""
+        """Find somebody for the tasks that an earlier process left.
+
+        Tasks that ran when it died wait a moment more: a service of the dead process may still be
+        at them, until ``reaper`` has ended it.
+        """
         for session_id in self.state.sessions:
+            if session_id in self.state.interrupted:
+                self._hold_back(session_id, RESTART_PAUSE)
             self._want(session_id)
 
     async def aclose(self, timeout: float) -> None:

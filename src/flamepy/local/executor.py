@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
+from flamepy.local.changes import note, shorten
 from flamepy.local.instance import BindFailure, Instance, InstanceFactory, TaskOutcome
 from flamepy.local.refusal import StorageRefusal
 from flamepy.local.rows import ExecutorRow
@@ -84,6 +85,7 @@ class ExecutorRun:
         finally:
             self.row.state = ExecutorState.RELEASING
             await instance.stop()
+            self._note("executor released")
 
     async def _bind(self, instance: Instance) -> bool:
         session = self._state.sessions[self.row.session_id].view()
@@ -93,13 +95,15 @@ class ExecutorRun:
             await instance.start()
             await instance.enter(session, application)
         except BindFailure as failure:
-            logger.warning("session %s: %s", session.id, failure.detail)
+            logger.warning("session %s: %s", shorten(session.id), failure.detail)
             code, detail = failure.return_code, failure.detail
             await self._record(lambda: self._state.bind_failed(self.row, code, detail))
+            self._note("executor failed to bind", return_code=code)
             if instance.alive:
                 await instance.leave()
             return False
         self._state.bound(self.row)
+        self._note("executor bound")
         return True
 
     async def _work(self, instance: Instance) -> None:
@@ -110,6 +114,7 @@ class ExecutorRun:
                     return
                 continue
             number = int(task.id)
+            self._note("task running", task=task.id)
             self._changed(task.session_id, number)
             await self._run_task(instance, task)
             self._changed(task.session_id, number)
@@ -124,6 +129,10 @@ class ExecutorRun:
             outcome = TaskOutcome(-1, message=f"{text}; its service was ended")
         code, output, message = outcome.return_code, outcome.output, outcome.message
         await self._record(lambda: self._state.complete(self.row, code, output, message))
+        self._note("task failed" if code else "task succeeded", task=task.id)
+
+    def _note(self, what: str, **ids: object) -> None:
+        note(logger, what, session=self.row.session_id, **ids, executor=self.row.id)
 
     async def _record(self, change: Callable[[], T]) -> T:
         """Repeat a change until the storage takes it: no outcome is lost to a full disk."""

@@ -15,6 +15,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from flamepy._proto import frontend_pb2, types_pb2
+from flamepy.local.changes import shorten
 from flamepy.local.engine import Engine
 from flamepy.local.refusal import Refusal, ResultRefusal, StorageRefusal
 from flamepy.types import SessionAttributes
@@ -27,6 +28,7 @@ from flamepy.wire.tasks import encode_task
 logger = logging.getLogger(__name__)
 
 MESSAGE_LIMIT = 4 * 1024 * 1024
+TEXT_LIMIT = 2000  # characters of a status text
 RECEIVE_LIMIT = 64 * 1024 * 1024  # past this gRPC itself refuses, before we could say it well
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -209,7 +211,8 @@ def _streaming(
 
 
 async def _abort(context: Context, refusal: Refusal) -> NoReturn:
-    await context.abort(grpc.StatusCode[refusal.code], refusal.message)
+    # A text may quote an id as long as a message; past some KiB clients refuse the trailer.
+    await context.abort(grpc.StatusCode[refusal.code], shorten(refusal.message, TEXT_LIMIT))
 
 
 def _decode(method: Method, raw: bytes) -> Message:

@@ -141,16 +141,17 @@ class SessionRow:
         waiting = (self.tasks[number] for number in sorted(self.queue))
         return [task for task in waiting if task.state == TaskState.PENDING]
 
-    def restore(self) -> None:
-        """Rebuild what follows from the tasks after a restart; who ran waits again."""
-        for task in self.tasks.values():
-            if task.state == TaskState.RUNNING:
-                task.state = TaskState.PENDING
+    def restore(self) -> bool:
+        """Rebuild what follows from the tasks after a restart; tell if one ran, and waits again."""
+        running = [task for task in self.tasks.values() if task.state == TaskState.RUNNING]
+        for task in running:
+            task.state = TaskState.PENDING
         self.tally = Counter(task.state for task in self.tasks.values())
         self.queue = [
             task.number for task in self.tasks.values() if task.state == TaskState.PENDING
         ]
         heapq.heapify(self.queue)
+        return bool(running)
 
 
 @dataclass(slots=True)

@@ -72,6 +72,7 @@ class ClusterState:
         self.applications = Applications()
         self.sessions: dict[str, SessionRow] = {}
         self.executors: dict[str, ExecutorRow] = {}
+        self.interrupted: set[str] = set()  # sessions that had a task running in the last process
         if stored is None:
             for application in default_set(now()):
                 self._put(application)
@@ -82,7 +83,8 @@ class ClusterState:
         for application in stored.applications:
             self.applications.put(application)
         for row in stored.sessions:
-            row.restore()
+            if row.restore():
+                self.interrupted.add(row.id)
             self.sessions[row.id] = row
             self._order = max(self._order, row.order)
 

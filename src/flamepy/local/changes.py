@@ -1,0 +1,37 @@
+"""One log line per change of state, with ids as fields, whatever the ids contain.
+
+The line reads ``task running session=s1 task=3``; the record's attribute ``flame`` has the same
+ids as a mapping, for structured logs. Ids come from clients, so they are quoted and cut.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+
+LONGEST = 200  # characters of an id that a line shows
+_PLAIN = re.compile(r"[A-Za-z0-9._:/@-]+")
+
+
+def note(logger: logging.Logger, what: str, **ids: object) -> None:
+    """Log a change at INFO.
+
+    Args:
+        logger: of the module that made the change.
+        what: the object and what became of it: ``"session closed"``.
+        ids: what it is about; None is left out.
+    """
+    if logger.isEnabledFor(logging.INFO):
+        shown = {name: shorten(str(value)) for name, value in ids.items() if value is not None}
+        line = "".join(f" {name}={_quoted(value)}" for name, value in shown.items())
+        logger.info("%s%s", what, line, extra={"flame": shown})
+
+
+def shorten(text: str, limit: int = LONGEST) -> str:
+    """Return a text, or its beginning and its length."""
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text)} characters)"
+
+
+def _quoted(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else json.dumps(text)

@@ -1,0 +1,37 @@
+"""One process at a time has a data folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flamepy.errors import ConfigError, InvalidStateError
+from flamepy.local.folder import DataFolder
+
+
+def test_it_is_made_for_this_user_alone(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path / "a" / "b")
+    folder.acquire()
+    assert folder.path.stat().st_mode & 0o077 == 0
+    folder.release()
+    folder.release()
+
+
+def test_the_second_is_told_who_has_it(tmp_path: Path) -> None:
+    first, second = DataFolder(tmp_path), DataFolder(tmp_path)
+    first.acquire()
+    with pytest.raises(
+        InvalidStateError, match=rf"in use by the cluster of process {os.getpid()}:"
+    ):
+        second.acquire()
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"file cannot be used: .*; give a folder"):
+        DataFolder(tmp_path / "file").acquire()
