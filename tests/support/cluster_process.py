@@ -19,7 +19,8 @@ class ClusterProcess:
 
     Args:
         folder: for its temporary files and its standard error.
-        options: of ``LocalCluster``; ``apps`` as (name, attributes as a mapping).
+        options: of ``LocalCluster``; ``apps`` as (name, attributes as a mapping); and
+            ``restart_pause``, the seconds that an interrupted session waits after a restart.
     """
 
     def __init__(self, folder: Path, **options: Any) -> None:
@@ -85,10 +86,11 @@ class ClusterProcess:
 
 
 def main() -> None:
-    from flamepy.local import LocalCluster
+    from flamepy.local import LocalCluster, engine
     from flamepy.types import ApplicationAttributes
 
     options = json.loads(sys.argv[1])
+    engine.RESTART_PAUSE = options.pop("restart_pause", engine.RESTART_PAUSE)
     apps = [(name, ApplicationAttributes(**spec)) for name, spec in options.pop("apps", ())]
     with LocalCluster(apps=apps, **options) as cluster:
         print(cluster.endpoint, flush=True)
