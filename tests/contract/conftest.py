@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from support.invariants import Ends, check_executors, check_order, check_session
+from support.stubs import Stubs
+from support.waiting import eventually
 
 from flamepy.core import Connection, connect, short_name
 from flamepy.local import LocalCluster
-from flamepy.types import ApplicationAttributes
+from flamepy.types import ApplicationAttributes, SessionInfo, Task
+from flamepy.wire.cluster import decode_executor
+from flamepy.wire.sessions import decode_session
+from flamepy.wire.tasks import decode_task
 
 SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
 
@@ -61,11 +67,42 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, bool]]:
         yield request.config.getoption("--flame-endpoint"), False
 
 
+@pytest.fixture(scope="module")
+def ends() -> Ends:
+    """Remember how tasks ended, from one test of a module to the next."""
+    return Ends()
+
+
 @pytest.fixture
-def target(endpoint: tuple[str, bool]) -> Iterator[Target]:
+def target(endpoint: tuple[str, bool], ends: Ends) -> Iterator[Target]:
+    """Yield the engine; afterwards, what must be true of any engine of ours is checked."""
     url, own = endpoint
     with connect(url) as connection:
         yield Target(url, connection, own)
+    if own:
+        with Stubs(url) as stubs:
+            check_cluster(stubs, ends)
+
+
+def check_cluster(stubs: Stubs, ends: Ends) -> None:
+    """Check every session and all executors against ``support.invariants``."""
+    sessions = [decode_session(one) for one in stubs.ListSession().sessions]
+    check_executors(sessions, [decode_executor(one) for one in stubs.ListExecutor().executors])
+    for session in sessions:
+        now, tasks = eventually(lambda one=session: snapshot(stubs, one.id), "a quiet moment")
+        check_session(now, tasks)
+        ends.check(now, tasks)
+        if len(tasks) <= 50:
+            asked = [stubs.GetTask(session_id=now.id, task_id=task.id) for task in tasks]
+            check_order([decode_task(one) for one in asked])
+
+
+def snapshot(stubs: Stubs, session_id: str) -> tuple[SessionInfo, list[Task]] | None:
+    """Return a session and its tasks if nothing moved while they were read."""
+    before = decode_session(stubs.GetSession(session_id=session_id))
+    tasks = [decode_task(one) for one in stubs.ListTask(session_id=session_id)]
+    after = decode_session(stubs.GetSession(session_id=session_id))
+    return (after, tasks) if before.counts == after.counts else None
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from flamepy.local.storage import Storage
 from flamepy.types import (
     Application,
     ApplicationAttributes,
+    ExecutorState,
     Node,
     NodeState,
     ResourceRequirement,
@@ -54,6 +55,7 @@ SESSIONS = ("a", "b", "c", "d", "e", "f")
 
 applications = st.sampled_from(APPLICATIONS)
 sessions = st.sampled_from(SESSIONS)
+busy_sessions = st.sampled_from([*SESSIONS, "a", "a", "b", "b", "a", "b"])
 
 
 class Scripted:
@@ -124,6 +126,10 @@ class Cluster(RuleBasedStateMachine):
         self.ends = Ends()
         self.order = 0
         self.open()
+        for name in APPLICATIONS:
+            self.register(name)
+        for name in SESSIONS[:2]:
+            self.create(name, "one", None, 0, 0, opens=False)
 
     def open(self) -> None:
         self.storage = Storage(self.folder)
@@ -301,7 +307,7 @@ class Cluster(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ tasks
 
-    @rule(name=sessions, payload=st.sampled_from([b"", b"x"]))
+    @rule(name=busy_sessions, payload=st.sampled_from([b"", b"x"]))
     def create_task(self, name: str, payload: bytes) -> None:
         answer = self.call("CreateTask", task={"session_id": name, "input": payload})
         known = self.model.get(name)
@@ -322,7 +328,7 @@ class Cluster(RuleBasedStateMachine):
         else:
             assert answer.status.events[0].code == 0
 
-    @rule(name=sessions, number=st.integers(0, 4))
+    @rule(name=busy_sessions, number=st.sampled_from([1, 2, 3, 1, 2, 0]))
     def watch(self, name: str, number: int) -> None:
         known = self.model.get(name)
         exists = known is not None and 1 <= number <= len(known.tasks)
@@ -349,6 +355,15 @@ class Cluster(RuleBasedStateMachine):
 
     def busy(self) -> list[Scripted]:
         return [one for one in self.instances if one.task is not None]
+
+    @precondition(lambda self: self.binding() or self.busy())
+    @rule()
+    def work_well(self) -> None:
+        """What mostly happens: services start, and end their tasks."""
+        for number in reversed(range(len(self.binding()))):
+            self.bind(number, works=True)
+        for number in reversed(range(len(self.busy()))):
+            self.finish(number, "output")
 
     @precondition(lambda self: self.binding())
     @rule(choice=st.integers(0, LIMIT - 1), works=st.sampled_from([True, True, False]))
@@ -438,6 +453,14 @@ class Cluster(RuleBasedStateMachine):
         assert len(running) == sum(one.counts.running for one in state.list_sessions())
 
     @invariant()
+    def nobody_idles_beside_work(self) -> None:
+        for run in self.engine._runs.values() if hasattr(self, "engine") else ():
+            row = self.engine.state.sessions.get(run.row.session_id)
+            free = run.row.state == ExecutorState.BOUND and run.row.task is None
+            if row is not None and free and not run._released:
+                assert not row.tally[TaskState.PENDING]
+
+    @invariant()
     def watches_end_with_the_task(self) -> None:
         for watch in getattr(self, "watches", []):
             assert all(not one.is_terminal for one in watch.seen[:-1])
@@ -464,7 +487,7 @@ class Cluster(RuleBasedStateMachine):
 
     def everything_ends(self) -> None:
         """With services that work, no task waits for ever: no wake-up was lost."""
-        for _ in range(400):
+        for _ in range(200):
             for instance in self.binding():
                 instance.bind.set_result(None)
             self.settle()
@@ -488,7 +511,7 @@ class Cluster(RuleBasedStateMachine):
 
 
 Cluster.TestCase.settings = settings(
-    max_examples=80,
+    max_examples=300,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
