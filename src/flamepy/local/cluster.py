@@ -61,6 +61,19 @@ NAME = "flamepy-cluster"
 DRAIN = 1.0  # then running tasks are ended, which takes up to process.GRACE: 5 s in all
 STOP_TIMEOUT = 4.0
 
+SERVER_OPTIONS = [
+    ("grpc.max_receive_message_length", RECEIVE_LIMIT),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),  # a taken port must be noticed
+    # An engine answers every ping; gRPC would end connections that ping more than every 5 min.
+    ("grpc.http2.max_ping_strikes", 0),
+    # Who never speaks HTTP/2, and who is gone without a word, does not hold a socket for ever.
+    ("grpc.server_handshake_timeout_ms", 20_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
 App = str | os.PathLike[str] | tuple[str, ApplicationAttributes]
 
 
@@ -177,13 +190,7 @@ class LocalCluster:
         )
         for name, attributes in self._apps:
             self._provide(name, attributes)
-        server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", RECEIVE_LIMIT),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.so_reuseport", 0),  # a taken port must be noticed
-            ]
-        )
+        server = grpc.aio.server(options=SERVER_OPTIONS)
         server.add_generic_rpc_handlers((Frontend(self._engine).handler(),))
         wanted = Endpoint("http", self._host, self._port).target
         _check_free(self._host, self._port)

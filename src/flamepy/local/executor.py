@@ -13,11 +13,24 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from flamepy.local.changes import note, shorten
-from flamepy.local.instance import BindFailure, Instance, InstanceFactory, TaskOutcome
+from flamepy.local.instance import (
+    SHIM_FAILED,
+    BindFailure,
+    Instance,
+    InstanceFactory,
+    TaskOutcome,
+)
 from flamepy.local.refusal import StorageRefusal
 from flamepy.local.rows import ExecutorRow
 from flamepy.local.state import ClusterState
-from flamepy.types import ExecutorState, SessionState, Task, TaskContext
+from flamepy.types import (
+    Application,
+    ExecutorState,
+    SessionInfo,
+    SessionState,
+    Task,
+    TaskContext,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +105,7 @@ class ExecutorRun:
         application = self._state.application_of(self.row.session_id)
         assert application is not None  # checked a moment ago, on the same loop
         try:
-            await instance.start()
-            await instance.enter(session, application)
+            await _start(instance, session, application)
         except BindFailure as failure:
             logger.warning("session %s: %s", shorten(session.id), failure.detail)
             code, detail = failure.return_code, failure.detail
@@ -120,16 +132,27 @@ class ExecutorRun:
             self._changed(task.session_id, number)
 
     async def _run_task(self, instance: Instance, task: Task) -> None:
-        context = TaskContext(task.id, task.session_id, task.input)
-        try:
-            outcome = await asyncio.wait_for(instance.invoke(context), self._task_timeout)
-        except asyncio.TimeoutError:
-            self._hangs = True
-            text = f"the task did not end within {self._task_timeout:g} s (task timeout)"
-            outcome = TaskOutcome(-1, message=f"{text}; its service was ended")
+        outcome = await self._invoke(instance, task)
         code, output, message = outcome.return_code, outcome.output, outcome.message
         await self._record(lambda: self._state.complete(self.row, code, output, message))
         self._note("task failed" if code else "task succeeded", task=task.id)
+
+    async def _invoke(self, instance: Instance, task: Task) -> TaskOutcome:
+        call = asyncio.ensure_future(
+            instance.invoke(TaskContext(task.id, task.session_id, task.input))
+        )
+        try:
+            await asyncio.wait({call}, timeout=self._task_timeout)
+            if call.done():
+                return call.result()
+            text = f"the task did not end within {self._task_timeout:g} s (task timeout)"
+        except Exception as error:  # whatever it is, the task must not run for ever
+            logger.exception("task %s of session %s", task.id, shorten(task.session_id))
+            text = f"the call of the service failed: {error!r}"
+        finally:
+            call.cancel()
+        self._hangs = True
+        return TaskOutcome(-1, message=f"{text}; its service was ended")
 
     def _note(self, what: str, **ids: object) -> None:
         note(logger, what, session=self.row.session_id, **ids, executor=self.row.id)
@@ -160,3 +183,14 @@ class ExecutorRun:
         finally:
             self._idle(self, False)
         return not self._released
+
+
+async def _start(instance: Instance, session: SessionInfo, application: Application) -> None:
+    try:
+        await instance.start()
+        await instance.enter(session, application)
+    except BindFailure:
+        raise
+    except Exception as error:  # counted like any other failure, or it would be tried for ever
+        logger.exception("session %s: its service could not be started", shorten(session.id))
+        raise BindFailure(SHIM_FAILED, f"shim creation failed: {error!r}") from error

@@ -70,7 +70,7 @@ class ProcessInstance:
         """Start the process and wait for its socket. Raises BindFailure 11."""
         try:
             await self._spawn()
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a zero byte, "=" in a name
             raise _failed(
                 f"failed to start service by command <{self._plan.command}>: {_os_text(error)}"
             ) from error
@@ -243,6 +243,8 @@ class ProcessInstance:
     def _clean(self) -> None:
         plan = self._plan
         plan.socket.unlink(missing_ok=True)
+        if "\0" in str(plan.folder):
+            return  # there can be no such folder
         shutil.rmtree(plan.folder if plan.private else plan.scratch, ignore_errors=True)
         if not plan.private:
             _remove_empty(plan.scratch.parent)
@@ -260,7 +262,9 @@ def _failed(text: str) -> BindFailure:
     return BindFailure(SHIM_FAILED, f"shim creation failed: {text}")
 
 
-def _os_text(error: OSError) -> str:
+def _os_text(error: OSError | ValueError) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
     return f"{error.strerror} (os error {error.errno})"
 
 

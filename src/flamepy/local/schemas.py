@@ -26,7 +26,10 @@ def check_schema(schema: ApplicationSchema | None) -> None:
     for field, label in _NAMES:
         text = getattr(schema, field)
         if text is not None:
-            problem = _problem(text)
+            try:
+                problem = _problem(text)
+            except RecursionError:
+                problem = "recursion limit exceeded"
             if problem is not None:
                 raise Refusal("INVALID_ARGUMENT", f"invalid {label} schema: {problem}")
 
