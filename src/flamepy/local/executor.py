@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from flamepy.local.changes import note, shorten
 from flamepy.local.instance import (
@@ -72,16 +72,21 @@ class ExecutorRun:
         self._task_timeout = task_timeout
         self._hangs = False
         self._wake = asyncio.Event()
-        self._released = False
+        self._let_go = asyncio.Event()
 
     def wake(self) -> None:
         """Look for a task: there may be one."""
         self._wake.set()
 
     def release(self) -> None:
-        """Let go once the running task, if any, has ended."""
-        self._released = True
+        """Let go: at once while binding, else once the running task, if any, has ended."""
+        self._let_go.set()
         self._wake.set()
+
+    @property
+    def released(self) -> bool:
+        """True once it was asked to let go."""
+        return self._let_go.is_set()
 
     async def run(self) -> None:
         """Bind, work, leave."""
@@ -105,7 +110,8 @@ class ExecutorRun:
         application = self._state.application_of(self.row.session_id)
         assert application is not None  # checked a moment ago, on the same loop
         try:
-            await _start(instance, session, application)
+            if not await self._unless_released(_start(instance, session, application)):
+                return False
         except BindFailure as failure:
             logger.warning("session %s: %s", shorten(session.id), failure.detail)
             code, detail = failure.return_code, failure.detail
@@ -118,8 +124,22 @@ class ExecutorRun:
         self._note("executor bound")
         return True
 
+    async def _unless_released(self, binding: Coroutine[Any, Any, None]) -> bool:
+        """Wait for a start that may take for ever; False if it was given up. Raises BindFailure."""
+        start = asyncio.ensure_future(binding)
+        let_go = asyncio.ensure_future(self._let_go.wait())
+        try:
+            await asyncio.wait({start, let_go}, return_when=asyncio.FIRST_COMPLETED)
+            if start.done():
+                start.result()
+            return start.done()
+        finally:
+            start.cancel()
+            let_go.cancel()
+            await asyncio.gather(start, let_go, return_exceptions=True)
+
     async def _work(self, instance: Instance) -> None:
-        while instance.alive and not self._released and not self._hangs:
+        while instance.alive and not self.released and not self._hangs:
             task = await self._record(lambda: self._state.launch(self.row))
             if task is None:
                 if not await self._wait_for_task():
@@ -182,7 +202,7 @@ class ExecutorRun:
             return self._keep(self.row.session_id)
         finally:
             self._idle(self, False)
-        return not self._released
+        return not self.released
 
 
 async def _start(instance: Instance, session: SessionInfo, application: Application) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from flamepy.local.environment import Launch
 from flamepy.local.frontend import MESSAGE_LIMIT, too_large
@@ -74,7 +74,8 @@ class ProcessInstance:
             raise _failed(
                 f"failed to start service by command <{self._plan.command}>: {_os_text(error)}"
             ) from error
-        await self._wait_for_socket()
+        limit = asyncio.get_running_loop().time() + self._bind_timeout
+        await self._wait_for_socket(limit)
         self._channel = grpc.aio.insecure_channel(
             f"unix:{self._plan.socket}",
             [
@@ -87,6 +88,7 @@ class ProcessInstance:
                 ("grpc.max_reconnect_backoff_ms", 200),
             ],
         )
+        await self._connect(self._channel, limit)
 
     async def _spawn(self) -> None:
         plan = self._plan
@@ -112,9 +114,8 @@ class ProcessInstance:
         self._exit = asyncio.ensure_future(self._process.wait())
         self._logs = asyncio.ensure_future(bound_logs((plan.stdout, plan.stderr)))
 
-    async def _wait_for_socket(self) -> None:
+    async def _wait_for_socket(self, limit: float) -> None:
         assert self._process is not None
-        limit = asyncio.get_running_loop().time() + self._bind_timeout
         while not self._plan.socket.exists():
             if self._process.returncode is not None:
                 raise _failed(f"service {self._how_it_ended()} before it opened its socket")
@@ -125,12 +126,28 @@ class ProcessInstance:
                 )
             await asyncio.sleep(POLL)
 
+    async def _connect(self, channel: grpc.aio.Channel, limit: float) -> None:
+        """Wait until somebody answers at the socket: a file there may be of anything."""
+        assert self._exit is not None
+        ready = asyncio.ensure_future(channel.channel_ready())
+        left = limit - asyncio.get_running_loop().time()
+        try:
+            await asyncio.wait(
+                {ready, self._exit}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not ready.done():
+                ended = self._exit.done()
+                why = self._how_it_ended() if ended else f"nobody answers{self._tail()}"
+                raise _failed(f"failed to connect to service at <{self._plan.socket}>: {why}")
+        finally:
+            ready.cancel()
+
     # ------------------------------------------------------------------ calls
 
     async def enter(self, session: SessionInfo, application: Application) -> None:
         """Call OnSessionEnter. Raises BindFailure 11, 12."""
         request = encode_session_context(session.id, application, session.common_data)
-        answer = await self._call("OnSessionEnter", request, wait=self._bind_timeout)
+        answer = await self._call("OnSessionEnter", request)
         if isinstance(answer, str):
             code = ENTER_FAILED if self.alive else SHIM_FAILED
             prefix = "on_session_enter failed: " if code == ENTER_FAILED else ""
@@ -158,32 +175,25 @@ class ProcessInstance:
         if isinstance(answer, str) or answer.return_code != 0:
             logger.warning("on_session_leave of %s: %s", self._plan.command, text)
 
-    async def _call(
-        self,
-        name: str,
-        request: Message,
-        *,
-        wait: float | None = None,
-        timeout: float | None = None,
-    ) -> Any:
+    async def _call(self, name: str, request: Message, *, timeout: float | None = None) -> Any:
         """Return the answer, or the text of why there is none."""
         if self._channel is None or self._exit is None:
             return f"service {self._how_it_ended()}"
         method = INSTANCE[name]
-        call = self._channel.unary_unary(
-            method.path,
-            request_serializer=method.request.SerializeToString,
-            response_deserializer=method.response.FromString,
-        )(request, timeout=wait or timeout, wait_for_ready=wait is not None)
+        call: grpc.aio.UnaryUnaryCall[Any, bytes] = self._channel.unary_unary(
+            method.path, request_serializer=method.request.SerializeToString
+        )(request, timeout=timeout)
         answered = asyncio.ensure_future(_answer(call))
         try:
             await asyncio.wait({answered, self._exit}, return_when=asyncio.FIRST_COMPLETED)
             if not answered.done():
                 # The process is gone; what it had sent before may still be on its way.
                 await asyncio.wait({answered}, timeout=0.5)
-            if answered.done() and not isinstance(answered.result(), grpc.aio.AioRpcError):
-                return answered.result()
+            if answered.done() and isinstance(raw := answered.result(), bytes):
+                return method.response.FromString(raw)
             return await self._why(answered)
+        except DecodeError as error:
+            return f"the service's answer is no {method.response.DESCRIPTOR.name}: {error}"
         finally:
             answered.cancel()
             call.cancel()

@@ -457,7 +457,7 @@ class Cluster(RuleBasedStateMachine):
         for run in self.engine._runs.values() if hasattr(self, "engine") else ():
             row = self.engine.state.sessions.get(run.row.session_id)
             free = run.row.state == ExecutorState.BOUND and run.row.task is None
-            if row is not None and free and not run._released:
+            if row is not None and free and not run.released:
                 assert not row.tally[TaskState.PENDING]
 
     @invariant()

@@ -1,0 +1,192 @@
+"""A service that misbehaves costs its task or its session, with a reason, and nobody else."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.waiting import eventually
+
+from flamepy.core import ApplicationAttributes, Connection, Session, connect
+from flamepy.core.service import FlameService, TaskContext
+from flamepy.errors import SessionRetryLimitError, TaskFailedError
+from flamepy.local import LocalCluster
+
+SCRIPT = str(Path(__file__).parent.parent / "support" / "misbehaving_service.py")
+pytestmark = pytest.mark.timeout(120)
+
+
+class Slow(FlameService):
+    enough = threading.Event()
+
+    def on_task_invoke(self, context: TaskContext) -> bytes | None:
+        if context.input == b"slow":
+            self.enough.wait(60.0)
+        return b"ok"
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(executors=2, bind_timeout=3.0, task_timeout=2.0) as made:
+        yield made
+
+
+@pytest.fixture
+def connection(cluster: LocalCluster) -> Iterator[Connection]:
+    """Yield a connection; afterwards a service that behaves is served, and no process is left."""
+    with connect(cluster.endpoint) as made:
+        yield made
+        with service(made, "behaves") as session:
+            good = session.invoke(b"x", timeout=60)
+            assert good is not None
+            assert int(good) > 0
+        for one in made.list_sessions():
+            if one.state.name == "OPEN":
+                one.close(wait=30.0)
+        eventually(lambda: not processes(), "every service to end", limit=20.0)
+        eventually(lambda: not made.list_executors(), "every executor to go", limit=20.0)
+
+
+def service(connection: Connection, mode: str) -> Session:
+    name = f"bad-{mode}"
+    if connection.get_application(name) is None:
+        spec = ApplicationAttributes(
+            command=sys.executable, arguments=[SCRIPT, mode], delay_release=1
+        )
+        connection.register_application(name, spec)
+    return connection.create_session(name, max_instances=1)
+
+
+def processes() -> list[str]:
+    """Return the command lines of misbehaving services that live (Linux; elsewhere none)."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue  # gone meanwhile
+        if SCRIPT in command:
+            found.append(command)
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        ("exit-at-once", r"python.* exited with status 3.*no licence"),
+        ("signal-at-once", r"python.* was killed by signal 11 \(SIGSEGV\)"),
+        ("never-binds", r"python.* did not open its socket within 3 s.*still thinking"),
+        ("socket-is-a-file", r"failed to connect to service at <.*sock>: nobody answers"),
+        ("enter-abort", "on_session_enter failed: no seat"),
+        ("enter-exit", r"exited with status 4.*dying in enter"),
+    ],
+)
+def test_a_service_that_cannot_be_bound_ends_the_wait_with_the_reason(
+    connection: Connection, mode: str, says: str
+) -> None:
+    session = service(connection, mode)
+    with pytest.raises(SessionRetryLimitError, match=rf"(?s){says}"):
+        session.invoke(b"x", timeout=100)
+    codes = [event.code for event in connection.get_session(session.id).events]
+    assert (codes.count(1001), codes.count(1002)) == (5, 1)
+
+
+def test_a_service_that_binds_late_works(connection: Connection) -> None:
+    assert service(connection, "binds-late").invoke(b"x", timeout=60)
+
+
+def test_an_enter_may_take_longer_than_the_socket(connection: Connection) -> None:
+    assert service(connection, "enter-slow").invoke(b"x", timeout=60)
+
+
+def test_an_enter_that_hangs_ends_with_its_session(connection: Connection) -> None:
+    session = service(connection, "enter-hang")
+    session.create_task(b"x")
+    eventually(lambda: len(processes()) == 1, "the service to start")
+    session.close()
+    eventually(lambda: not processes(), "the service to end", limit=20.0)
+
+
+def test_a_service_that_exits_at_its_third_task_fails_that_one(connection: Connection) -> None:
+    session = service(connection, "exit-at-3")
+    first, second = (session.invoke(b"x", timeout=60) for _ in range(2))
+    assert first == second
+    with pytest.raises(TaskFailedError, match=r"(?s)python.* exited with status 5.*enough"):
+        session.invoke(b"x", timeout=60)
+    assert session.invoke(b"x", timeout=60) != first
+
+
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        ("large", r"message length too large: found 52428\d\d bytes"),
+        ("code-without-text", "Task failed with state <Failed>"),
+        ("code-with-output", "half done"),
+        ("abort", "no memory"),
+        ("garbage", "answer is no TaskResult"),
+    ],
+)
+def test_an_answer_that_is_none_fails_the_task(
+    connection: Connection, mode: str, says: str
+) -> None:
+    session = service(connection, mode)
+    for _ in range(2):
+        with pytest.raises(TaskFailedError, match=says):
+            session.invoke(b"x", timeout=60)
+
+
+def test_a_task_that_hangs_is_ended_by_the_task_timeout(connection: Connection) -> None:
+    session = service(connection, "hang")
+    before = session.invoke(b"x", timeout=60)
+    with pytest.raises(TaskFailedError, match=r"did not end within 2 s.*its service was ended"):
+        session.invoke(b"hang", timeout=60)
+    assert session.invoke(b"x", timeout=60) != before
+    assert not alive(int(before or b"0"))
+
+
+def test_a_task_of_this_process_that_hangs_is_left_behind(
+    cluster: LocalCluster, connection: Connection
+) -> None:
+    cluster.register_service("slow", Slow, delay_release=0)
+    with connection.create_session("slow", max_instances=1) as session:
+        with pytest.raises(TaskFailedError, match="did not end within 2 s"):
+            session.invoke(b"slow", timeout=60)
+        assert session.invoke(b"x", timeout=60) == b"ok"
+    Slow.enough.set()
+
+
+def test_a_service_that_floods_its_output_keeps_small_files(connection: Connection) -> None:
+    session = service(connection, "flood")
+    session.invoke(b"x", timeout=60)  # 200 MB on standard output, 20 MB on standard error
+    pid = int(session.invoke(b"x", timeout=60) or b"0")
+    files = [Path(f"/proc/{pid}/fd/{number}").resolve() for number in (1, 2)]
+    eventually(lambda: all(one.stat().st_size < 16 << 20 for one in files), "the files to be cut")
+
+
+@pytest.mark.parametrize("mode", ["ignores-sigterm", "child", "leave-hang"])
+def test_what_does_not_end_is_killed_with_its_group(connection: Connection, mode: str) -> None:
+    session = service(connection, mode)
+    pid = int(session.invoke(b"x", timeout=60) or b"0")
+    assert alive(pid)
+    session.close()
+    eventually(lambda: not alive(pid), "it to be killed", limit=20.0)
+
+
+@pytest.mark.parametrize("mode", ["leave-error", "leave-abort"])
+def test_a_leave_that_fails_is_only_logged(
+    connection: Connection, mode: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = service(connection, mode)
+    session.invoke(b"x", timeout=60)
+    session.close()
+    eventually(lambda: "cannot leave" in caplog.text, "the warning")

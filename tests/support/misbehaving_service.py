@@ -1,0 +1,118 @@
+"""A service that misbehaves in one way, named by its argument.
+
+On bare gRPC, without the library's service base, so that it can answer what that never would.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from flamepy.wire.services import INSTANCE, INSTANCE_SERVICE
+
+mode = sys.argv[1]
+tasks = 0
+SLEEP = [sys.executable, "-c", "import threading; threading.Event().wait()"]
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def enter(request, context):
+    if mode == "enter-hang":
+        threading.Event().wait()
+    if mode == "enter-slow":
+        threading.Event().wait(4.0)
+    if mode == "enter-abort":
+        context.abort(grpc.StatusCode.INTERNAL, "no seat")
+    if mode == "enter-exit":
+        say("dying in enter")
+        os._exit(4)
+    return INSTANCE["OnSessionEnter"].response(return_code=0)
+
+
+def invoke(request, context):
+    global tasks
+    tasks += 1
+    answer = INSTANCE["OnTaskInvoke"].response
+    if mode == "exit-at-3" and tasks == 3:
+        say("enough")
+        os._exit(5)
+    if mode == "hang" and request.input_sdk == b"hang":
+        threading.Event().wait()
+    if mode == "flood":
+        for _ in range(2000):
+            os.write(1, b"x" * 100_000)
+            os.write(2, b"y" * 10_000)
+    if mode == "large":
+        return answer(return_code=0, output=b"z" * (5 << 20))
+    if mode == "code-without-text":
+        return answer(return_code=7)
+    if mode == "code-with-output":
+        return answer(return_code=7, output=b"half", message="half done")
+    if mode == "abort":
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no memory")
+    if mode == "child":
+        child = subprocess.Popen(SLEEP)
+        return answer(return_code=0, output=str(child.pid).encode())
+    return answer(return_code=0, output=str(os.getpid()).encode())
+
+
+def leave(request, context):
+    if mode == "leave-error":
+        return INSTANCE["OnSessionLeave"].response(return_code=-1, message="cannot leave")
+    if mode == "leave-abort":
+        context.abort(grpc.StatusCode.INTERNAL, "cannot leave")
+    if mode == "leave-hang":
+        threading.Event().wait()
+    return INSTANCE["OnSessionLeave"].response(return_code=0)
+
+
+def garbage(raw, context):
+    return b"\xff\xff\xff"
+
+
+def serve() -> None:
+    server = grpc.server(ThreadPoolExecutor(2))
+    calls = {"OnSessionEnter": enter, "OnTaskInvoke": invoke, "OnSessionLeave": leave}
+    handlers = {}
+    for name, call in calls.items():
+        method = INSTANCE[name]
+        handlers[name] = grpc.unary_unary_rpc_method_handler(
+            call,
+            request_deserializer=method.request.FromString,
+            response_serializer=method.response.SerializeToString,
+        )
+    if mode == "garbage":
+        handlers["OnTaskInvoke"] = grpc.unary_unary_rpc_method_handler(garbage)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(INSTANCE_SERVICE, handlers),)
+    )
+    server.add_insecure_port(f"unix:{os.environ['FLAME_INSTANCE_ENDPOINT']}")
+    server.start()
+    server.wait_for_termination()
+
+
+if mode == "exit-at-once":
+    say("no licence")
+    sys.exit(3)
+if mode == "signal-at-once":
+    os.kill(os.getpid(), signal.SIGSEGV)
+if mode == "never-binds":
+    say("still thinking")
+    threading.Event().wait()
+if mode == "binds-late":
+    threading.Event().wait(1.0)
+if mode == "socket-is-a-file":
+    open(os.environ["FLAME_INSTANCE_ENDPOINT"], "w").close()
+    threading.Event().wait()
+if mode in ("ignores-sigterm", "child", "hang", "leave-hang"):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+serve()
