@@ -72,7 +72,6 @@ def test_the_twelve_lines_are_twelve_and_show_the_informer_at_work(tmp_path: Pat
         [sys.executable, "-c", program.group(2)], capture_output=True, text=True, check=True
     )
     assert "b'HELLO'" in done.stdout
-    # Two threads print, so lines may run into one another.
     assert re.search(r"shout-\w{6} 1 SUCCEED", done.stdout)
 
 

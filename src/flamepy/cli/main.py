@@ -1,4 +1,4 @@
-"""The entry point of ``flamepy``: loads click, if it is there, and the commands."""
+"""The entry point of ``flamepy``: says what to install when click is missing, else ``commands``."""
 
 from __future__ import annotations
 
@@ -8,20 +8,13 @@ import sys
 def main() -> None:
     """Run the command line; exits with its status."""
     try:
-        import click
+        import click  # noqa: F401
     except ImportError:
         print(
             'flamepy: the command line needs click: run pip install "flamepy-informers[cli]"',
             file=sys.stderr,
         )
         raise SystemExit(2) from None
-    from flamepy._version import __version__
-    from flamepy.cli.up import up
+    from flamepy.cli.commands import flamepy
 
-    @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-    @click.version_option(__version__, prog_name="flamepy")
-    def flamepy() -> None:
-        """Clients, informers and an embedded cluster for the Flame engine."""
-
-    flamepy.add_command(up)
-    flamepy()
+    flamepy(prog_name="flamepy")

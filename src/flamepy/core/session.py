@@ -16,7 +16,7 @@ from flamepy.errors import DeadlineExceededError, SessionBusyError, SessionNotFo
 from flamepy.informers.following import follow_task
 from flamepy.informers.informer import TaskInformer
 from flamepy.rpc.link import Link
-from flamepy.types import Event, SessionState, Task
+from flamepy.types import Event, SessionInfo, SessionState, Task
 from flamepy.watching.hub import Hub
 from flamepy.wire import validation
 
@@ -32,6 +32,11 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<Session {self.id} of {self.application} {self.state.name}>"
+
+    @property
+    def info(self) -> SessionInfo:
+        """The session as the engine last showed it, whole."""
+        return self._aio.info
 
     @property
     def id(self) -> str:

@@ -8,6 +8,7 @@ capped at a second or it outlives an outage.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 
 import grpc.aio
 
@@ -42,15 +43,23 @@ def options(endpoint: Endpoint) -> list[tuple[str, int]]:
     return chosen
 
 
-def open_channel(endpoint: Endpoint, tls: FlameClientTls | None) -> grpc.aio.Channel:
+def open_channel(
+    endpoint: Endpoint, tls: FlameClientTls | None, changed: Mapping[str, int] | None = None
+) -> grpc.aio.Channel:
     """Return a channel of the running loop; it connects at its first call.
+
+    Args:
+        endpoint: the engine.
+        tls: files for https.
+        changed: options of gRPC that differ from ``options``.
 
     Raises:
         ConfigError: a TLS file cannot be read.
     """
+    chosen = list({**dict(options(endpoint)), **(changed or {})}.items())
     if endpoint.tls:
-        return grpc.aio.secure_channel(endpoint.target, credentials(tls), options(endpoint))
-    return grpc.aio.insecure_channel(endpoint.target, options(endpoint))
+        return grpc.aio.secure_channel(endpoint.target, credentials(tls), chosen)
+    return grpc.aio.insecure_channel(endpoint.target, chosen)
 
 
 def _is_loopback(host: str) -> bool:

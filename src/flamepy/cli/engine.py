@@ -1,0 +1,64 @@
+"""What the commands that ask an engine share: ``--endpoint``, connecting, errors of one line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from flamepy.errors import FlameError, UnavailableError
+
+F = TypeVar("F", bound=Callable[..., Any])
+CONNECT_TIMEOUT = 5.0
+CALL_TIMEOUT = 60.0
+COMPLETION_TIMEOUT = 1.0
+
+
+def endpoint_option(command: F) -> F:
+    """Add ``--endpoint``."""
+    option = click.option(
+        "--endpoint",
+        metavar="URL",
+        help="The engine; default: FLAME_ENDPOINT, else ~/.flame/flame.yaml, else this machine.",
+    )
+    return option(command)
+
+
+@contextmanager
+def engine(endpoint: str | None, timeout: float = CONNECT_TIMEOUT) -> Iterator[Any]:
+    """Give a ``core.Connection``; any ``FlameError`` ends the program with one line, status 1.
+
+    It is typed ``Any`` because ``core`` is imported when it is needed only.
+    """
+    from flamepy.core import connect
+
+    try:
+        with connect(endpoint, timeout=timeout) as connection:
+            yield connection
+    except FlameError as error:
+        path = click.get_current_context().command_path
+        line = " ".join(error.message.split())
+        if isinstance(error, UnavailableError):
+            line += "; `flamepy doctor` shows where it fails"
+        raise SystemExit(f"{path}: {line}") from None
+
+
+def completions(find: Callable[[Any], list[str]]) -> Callable[..., list[str]]:
+    """Return what completes a word with names that ``find`` reads from a connection.
+
+    An engine that does not answer within ``COMPLETION_TIMEOUT`` seconds completes nothing.
+    """
+
+    def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+        from flamepy.core import connect
+
+        try:
+            endpoint = context.params.get("endpoint")
+            with connect(endpoint, timeout=COMPLETION_TIMEOUT) as connection:
+                return sorted(name for name in find(connection) if name.startswith(begun))
+        except FlameError:
+            return []
+
+    return complete

@@ -1,0 +1,51 @@
+"""``flamepy nodes``: the machines of an engine and their executors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from flamepy.cli.engine import CALL_TIMEOUT, endpoint_option, engine
+from flamepy.cli.output import Record, format_option, show
+from flamepy.types import Executor, ExecutorState, Node
+
+COLUMNS = (
+    *("name", "state", "cpu", "memory_gib", "gpu", "executors", "bound", "arch", "os"),
+    "addresses",
+)
+
+
+@click.command()
+@endpoint_option
+@format_option
+def nodes(endpoint: str | None, as_json: bool | None) -> None:
+    """List nodes with what they have, and how many executors run there.
+
+    BOUND counts the executors that serve a session.
+    """
+    with engine(endpoint) as connection:
+        found = connection.list_nodes(timeout=CALL_TIMEOUT)
+        executors = connection.list_executors(timeout=CALL_TIMEOUT)
+    show([record(node, executors) for node in found], COLUMNS, as_json=as_json)
+
+
+def record(node: Node, executors: Sequence[Executor]) -> Record:
+    """Return what is shown of a node."""
+    here = [executor for executor in executors if executor.node == node.name]
+    return {
+        "name": node.name,
+        "state": node.state,
+        "cpu": node.capacity.cpu,
+        "memory": node.capacity.memory,
+        "memory_gib": round(node.capacity.memory / 2**30, 1),
+        "gpu": node.capacity.gpu,
+        "executors": len(here),
+        "bound": sum(executor.state == ExecutorState.BOUND for executor in here),
+        "arch": node.arch,
+        "os": node.os,
+        "addresses": list(node.addresses),
+        "executor_list": [
+            {"id": one.id, "state": one.state, "session": one.session_id} for one in here
+        ],
+    }
