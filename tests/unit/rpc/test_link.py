@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-import trustme
+from support.tls import TlsFrontend
 
 from flamepy import aio
 from flamepy.config import FlameClientTls, FlameContext
@@ -71,79 +73,31 @@ class TestReaching:
 
 class TestTls:
     @pytest.fixture
-    def server(self, tmp_path):
-        """A cluster's frontend behind TLS, and the file of the authority that it needs."""
-        import grpc
+    def server(self, tmp_path: Path) -> Iterator[TlsFrontend]:
+        with TlsFrontend(tmp_path) as made:
+            yield made
 
-        from flamepy.wire.services import FRONTEND, FRONTEND_SERVICE
-
-        authority = trustme.CA()
-        certificate = authority.issue_cert("localhost", "127.0.0.1")
-        file = tmp_path / "ca.pem"
-        authority.cert_pem.write_to_path(file)
-        client = authority.issue_cert("client@example.org")
-        (tmp_path / "client.pem").write_bytes(client.cert_chain_pems[0].bytes())
-        (tmp_path / "client.key").write_bytes(client.private_key_pem.bytes())
-        method = FRONTEND["ListNodes"]
-        handler = grpc.method_handlers_generic_handler(
-            FRONTEND_SERVICE,
-            {
-                "ListNodes": grpc.unary_unary_rpc_method_handler(
-                    lambda request, context: method.response(),
-                    request_deserializer=method.request.FromString,
-                    response_serializer=method.response.SerializeToString,
-                )
-            },
-        )
-        from concurrent.futures import ThreadPoolExecutor
-
-        pool = ThreadPoolExecutor(2)
-        started = []
-
-        def start(*, ask_client: bool = False) -> str:
-            server = grpc.server(pool)
-            server.add_generic_rpc_handlers((handler,))
-            pair = (
-                certificate.private_key_pem.bytes(),
-                b"".join(one.bytes() for one in certificate.cert_chain_pems),
-            )
-            roots = authority.cert_pem.bytes() if ask_client else None
-            credentials = grpc.ssl_server_credentials([pair], roots, ask_client)
-            port = server.add_secure_port("127.0.0.1:0", credentials)
-            server.start()
-            started.append(server)
-            return f"127.0.0.1:{port}"  # one address: of several, gRPC names any one's failure
-
-        yield start, file
-        for one in started:
-            one.stop(0).wait()
-        pool.shutdown()
-
-    def test_a_known_authority_is_trusted(self, server) -> None:
-        start, file = server
-        address = start()
-        with connect(f"https://{address}", FlameClientTls(ca_file=str(file))) as connection:
+    def test_a_known_authority_is_trusted(self, server: TlsFrontend) -> None:
+        tls = FlameClientTls(ca_file=str(server.ca_file))
+        with connect(f"https://{server.start()}", tls) as connection:
             assert connection.list_nodes() == []
 
-    def test_a_client_certificate_is_shown_where_one_is_asked_for(self, server) -> None:
-        start, file = server
-        address = start(ask_client=True)
-        tls = FlameClientTls(
-            str(file), str(file.with_name("client.pem")), str(file.with_name("client.key"))
-        )
+    def test_a_client_certificate_is_shown_where_one_is_asked_for(
+        self, server: TlsFrontend
+    ) -> None:
+        address = server.start(ask_client=True)
+        tls = FlameClientTls(str(server.ca_file), str(server.cert_file), str(server.key_file))
         with connect(f"https://{address}", tls) as connection:
             assert connection.list_nodes() == []
             assert "client.key" not in repr(connection)
 
-    def test_an_unknown_authority_says_what_to_set(self, server) -> None:
-        start, _ = server
+    def test_an_unknown_authority_says_what_to_set(self, server: TlsFrontend) -> None:
         with pytest.raises(FlameError, match=r"not trusted: set tls\.ca_file"):
-            connect(f"https://{start()}", timeout=2.0)
+            connect(f"https://{server.start()}", timeout=2.0)
 
-    def test_plain_text_to_a_tls_engine_says_so(self, server) -> None:
-        start, _ = server
+    def test_plain_text_to_a_tls_engine_says_so(self, server: TlsFrontend) -> None:
         with pytest.raises(FlameError, match="does the engine expect TLS"):
-            connect(f"http://{start()}", timeout=2.0)
+            connect(f"http://{server.start()}", timeout=2.0)
 
     def test_tls_to_a_plain_engine_says_so(self, fake_engine: FakeEngine) -> None:
         secure = fake_engine.endpoint.replace("http:", "https:")

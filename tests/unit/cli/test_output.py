@@ -1,0 +1,68 @@
+"""Tables cannot be disturbed by what they show; JSON shows everything."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flamepy.cli.output import age, cell, printable, show
+from flamepy.types import TaskState
+
+NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
+RECORDS = [
+    {"id": "1", "state": TaskState.FAILED, "size": 5, "creation_time": NOW, "error": "a\x1b[31m b"},
+    {"id": "2" * 90, "state": TaskState(9), "size": None, "creation_time": NOW, "error": None},
+]
+
+
+@given(st.text())
+def test_no_text_moves_the_cursor(text: str) -> None:
+    assert printable(text).isprintable()
+    if text.isprintable():
+        assert printable(text) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-5, "0s"), (0, "0s"), (119, "119s"), (120, "2m"), (7199, "119m"), (7200, "2h"), (2e6, "23d")],
+)
+def test_an_age_has_one_unit(seconds: float, shown: str) -> None:
+    assert age(seconds) == shown
+
+
+def test_a_cell_is_short() -> None:
+    assert cell(None, NOW) == "-"
+    assert cell([], NOW) == "-"
+    assert cell(["a", "b"], NOW) == "a, b"
+    assert cell(TaskState.RUNNING, NOW) == "RUNNING"
+    assert cell(NOW - timedelta(minutes=3), NOW) == "3m"
+
+
+def test_a_pipe_gets_every_key_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    show(RECORDS, ["id"], as_json=None)
+    first, second = json.loads(capsys.readouterr().out)
+    assert first == {
+        **RECORDS[0],
+        "state": "FAILED",
+        "creation_time": "2026-01-02T00:00:00+00:00",
+    }
+    assert second["state"] == "UNKNOWN_9"
+
+
+def test_a_table_cuts_no_id_and_keeps_a_row_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    show(RECORDS, ["id", "state", "size", "creation_time", "error"], as_json=False)
+    title, first, second = capsys.readouterr().out.splitlines()
+    assert title.split() == ["ID", "STATE", "SIZE", "AGE", "ERROR"]
+    assert first.split()[-2:] == ["a\\x1b[31m", "b"]
+    assert second.startswith("2" * 90)
+
+
+def test_nothing_is_an_empty_list_and_a_title(capsys: pytest.CaptureFixture[str]) -> None:
+    show([], ["id"], as_json=True)
+    assert json.loads(capsys.readouterr().out) == []
+    show([], ["id"], as_json=False)
+    assert capsys.readouterr().out.strip() == "ID"
