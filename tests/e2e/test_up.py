@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from support.waiting import eventually
 
 from flamepy.core import ApplicationAttributes, connect
+from flamepy.errors import TaskFailedError
 
 SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
 UP = [sys.executable, "-m", "flamepy", "up"]
@@ -65,6 +69,55 @@ def test_a_signal_ends_it_and_everything_it_made(tmp_path: Path, number: int) ->
         assert "Traceback" not in log
         assert not list(tmp_path.iterdir()), "a folder is left"
         assert not Path(f"/proc/{service}").exists(), "the service is left"
+
+
+def log_of_two_tasks(folder: Path, *options: str) -> list[str]:
+    """Return what it logs while one task of a session succeeds and one fails."""
+    with up(folder, "--executors", "1", *options) as (process, endpoint):
+        with connect(endpoint) as connection:
+            spec = ApplicationAttributes(command=sys.executable, arguments=[SERVICE])
+            connection.register_application("app", spec)
+            with connection.create_session("app", session_id="s") as session:
+                session.invoke(b"echo hi", timeout=30)
+                with pytest.raises(TaskFailedError):
+                    session.invoke(b"fail no way", timeout=30)
+        process.terminate()
+        _, log = process.communicate(timeout=20)
+    return log.splitlines()
+
+
+def test_each_change_is_one_line_of_json_with_its_ids(tmp_path: Path) -> None:
+    lines = [json.loads(line) for line in log_of_two_tasks(tmp_path, "--log-format", "json")]
+    assert {line["level"] for line in lines} == {"INFO"}
+    assert all(datetime.fromisoformat(line["time"]).utcoffset() == timedelta() for line in lines)
+    tasks = [line for line in lines if "task" in line]
+    for number, end in (("1", "succeeded"), ("2", "failed")):
+        said = [line["message"].split()[1] for line in tasks if line["task"] == number]
+        assert said == ["pending", "running", end]
+    assert {line["session"] for line in tasks} == {"s"}
+    sessions = [line for line in lines if line.get("session") == "s" and "task" not in line]
+    assert [line["message"].split()[1] for line in sessions if "executor" not in line] == [
+        "open",
+        "closed",
+    ]
+
+
+def test_lines_for_people_have_time_level_and_ids(tmp_path: Path) -> None:
+    lines = log_of_two_tasks(tmp_path)
+    stamp = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO flamepy\.local\.")
+    assert all(stamp.match(line) for line in lines), lines
+    assert any(" task running session=s task=1 executor=" in line for line in lines), lines
+
+
+def test_a_folder_in_use_is_refused_with_the_process(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with up(tmp_path, "--data", str(data)) as (process, _):
+        said = fail("--port", "0", "--data", str(data))
+        assert said.startswith("flamepy up: ")
+        assert str(process.pid) in said
+        assert str(data) in said
+        process.terminate()
+        process.communicate(timeout=20)
 
 
 def test_manifests_are_registered(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from flamepy._proto import types_pb2
-from flamepy.errors import FlameError
+from flamepy.errors import FlameError, SessionClosedError, SessionNotFoundError
 from flamepy.rpc.retry import repeat
 from flamepy.rpc.status import Call, from_result, from_status
 from flamepy.types import (
@@ -204,7 +204,17 @@ class Frontend:
         """Create a task. Raises SessionNotFoundError, SessionClosedError."""
         call = self._call("CreateTask", session_id)
         spec = encode_task_spec(session_id, payload)
-        return decode_task(await self._one(types_pb2.Task, call, timeout, task=spec))
+        try:
+            return decode_task(await self._one(types_pb2.Task, call, timeout, task=spec))
+        except SessionNotFoundError as refused:
+            if refused.grpc_code != grpc.StatusCode.INTERNAL.name:
+                raise
+            # The sqlite storage says the same of a closed session (docs/protocol.md#errors).
+            found = await self.get_session(session_id, timeout=timeout)
+            raise SessionClosedError(
+                f"session {session_id!r} is {found.state.name}: {refused.message}",
+                grpc_code=refused.grpc_code,
+            ) from refused
 
     async def get_task(
         self, session_id: str, task_id: str, *, timeout: float | None = None

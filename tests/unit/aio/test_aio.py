@@ -14,10 +14,14 @@ from flamepy.errors import (
     ConnectionClosedError,
     DeadlineExceededError,
     InvalidArgumentError,
+    SessionClosedError,
+    SessionNotFoundError,
     TaskFailedError,
     TaskNotFoundError,
 )
+from flamepy.local.refusal import Refusal
 from flamepy.testing import FakeEngine
+from flamepy.testing import fake_engine as fake_engine_module
 from flamepy.types import ApplicationAttributes, SessionAttributes, SessionState, TaskState
 
 
@@ -80,6 +84,25 @@ def test_a_timeout_ends_the_wait_and_not_the_task(engine: FakeEngine) -> None:
             await asyncio.wait_for(handle.result(), 0.05)
         await asyncio.to_thread(engine.succeed, "s", "1", b"late")
         assert await handle.result(timeout=20) == b"late"
+
+    on(engine, act)
+
+
+def test_a_refusal_that_has_two_meanings_is_cleared_up(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, request: object) -> None:  # as the sqlite storage of engine 0.6
+        raise Refusal("INTERNAL", "NOT NULL constraint failed: tasks.ssn_id")
+
+    async def act(connection: aio.Connection) -> None:
+        session = await connection.get_session("s")
+        await session.close()
+        monkeypatch.setattr(fake_engine_module._Counting, "create_task", refuse)
+        with pytest.raises(SessionClosedError, match="session 's' is CLOSED: NOT NULL"):
+            await session.create_task(b"x")
+        await connection.delete_session("s")
+        with pytest.raises(SessionNotFoundError):
+            await session.create_task(b"x")
 
     on(engine, act)
 
