@@ -19,9 +19,9 @@ from flamepy.errors import (
     TaskFailedError,
     TaskNotFoundError,
 )
+from flamepy.local.engine import Engine
 from flamepy.local.refusal import Refusal
 from flamepy.testing import FakeEngine
-from flamepy.testing import fake_engine as fake_engine_module
 from flamepy.types import ApplicationAttributes, SessionAttributes, SessionState, TaskState
 
 
@@ -91,13 +91,15 @@ def test_a_timeout_ends_the_wait_and_not_the_task(engine: FakeEngine) -> None:
 def test_a_refusal_that_has_two_meanings_is_cleared_up(
     engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: object, request: object) -> None:  # as the sqlite storage of engine 0.6
+    def refuse(
+        self: object, session_id: str, payload: object
+    ) -> None:  # as the sqlite storage of engine 0.6
         raise Refusal("INTERNAL", "NOT NULL constraint failed: tasks.ssn_id")
 
     async def act(connection: aio.Connection) -> None:
         session = await connection.get_session("s")
         await session.close()
-        monkeypatch.setattr(fake_engine_module._Counting, "create_task", refuse)
+        monkeypatch.setattr(Engine, "create_task", refuse)
         with pytest.raises(SessionClosedError, match="session 's' is CLOSED: NOT NULL"):
             await session.create_task(b"x")
         await connection.delete_session("s")
