@@ -1,6 +1,8 @@
-# make demo    run the main job: every file of the standard library through an embedded cluster
-# make test    run the tests
-# make check   format, lint, types, layers, generated code, dependencies
+# make demo      run the main job: every file of the standard library through an embedded cluster
+# make test      run the tests
+# make test-all  run them from the wheel: on each Python here, with the lowest dependencies, on uvloop;
+#                ENVIRONMENTS="lowest 3.12" chooses some
+# make check     format, lint, types, layers, generated code, dependencies
 #
 # Needs Python 3.10 or newer with venv and pip, and nothing else: everything goes into .venv.
 
@@ -9,13 +11,18 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check protos bench clean
+.PHONY: demo test test-all check protos bench clean
 
 demo: $(READY)
 	@$(BIN)/python examples/stdlib_census/client.py
 
 test: $(READY)
 	@$(BIN)/python -m pytest
+
+test-all:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "missing: Python 3.10 or newer (none of python3, python3.13 ... python3.10 is one)"; exit 1; fi
+	@$(PYTHON) scripts/test_all.py $(ENVIRONMENTS)
 
 check: $(READY)
 	@$(BIN)/ruff format --check --quiet . && echo "format: ok"

@@ -133,6 +133,59 @@ def test_it_is_a_client_of_our_cluster(official: str) -> None:
     }
 
 
+# What engine 0.6 was recorded to say of each mistake (the SDK puts its own words before).
+SAID = {
+    "register twice": "Application 'peer' already exists",
+    "register a bad name": ("application name contains invalid characters (path traversal): a/b"),
+    "create without application": (
+        "Application nothing not found: No such file or directory (os error 2)"
+    ),
+    "get a session that is not there": "nothing",
+    "open a session that is not there": "Session nothing not found",
+    "close a session that is not there": "session <nothing>",
+    "unregister what is not there": (
+        "Failed to delete application 'nothing': No such file or directory (os error 2)"
+    ),
+    "create twice": "Session 'p1' already exists",
+    "open with another specification": (
+        "session <p1> spec mismatch: min_instances differs (expected 0, got 1)"
+    ),
+    "unregister with an open session": "Cannot unregister application 'peer': has open sessions",
+    "a task that fails": "Task failed without error message",  # a watch has no event of the end
+    "get a task that is not there": "99",
+    "get a task without a number": "invalid task id",
+    "close while a task runs": "Cannot close session with running tasks",
+    "a task for a closed session": "Cannot create task in closed session",
+    "open a closed session": "Session p1 is not open",
+    "get a dropped session": "p1",
+}
+
+
+@pytest.mark.timeout(700)
+def test_its_mistakes_are_answered_as_an_engine_answers(official: str) -> None:
+    with LocalCluster(executors=2) as cluster:
+        seen = run(
+            official, "mistakes.py", RECORDED, sys.executable, FLAME_ENDPOINT=cluster.endpoint
+        )
+    for mistake, text in SAID.items():
+        kind, code, message = seen.pop(mistake)
+        assert kind == "FlameError", mistake
+        assert message == text or message.endswith(f": {text}"), mistake
+        certain = "open a" in mistake or mistake == "open with another specification"
+        assert (code != "INTERNAL") is certain, (mistake, code)
+    assert seen == {
+        "application that is not there": None,
+        "application": "peer",
+        "applications": True,
+        "opened": "p1",
+        "executors": 1,
+        "nodes": 1,
+        "ended": "SUCCEED",
+        "closed": "CLOSED",
+        "sessions": ["p1"],
+    }
+
+
 @pytest.mark.timeout(700)
 def test_its_services_run_under_our_cluster(official: str) -> None:
     spec = ApplicationAttributes(command=official, arguments=[str(HERE / "service.py")])

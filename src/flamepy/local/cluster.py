@@ -45,7 +45,7 @@ from flamepy.local.refusal import Refusal
 from flamepy.local.state import ClusterState
 from flamepy.local.storage import Storage
 from flamepy.local.threads import ServiceSource, ThreadInstance
-from flamepy.loops import retire
+from flamepy.loops import new_loop, retire
 from flamepy.types import (
     Application,
     ApplicationAttributes,
@@ -162,7 +162,7 @@ class LocalCluster:
             raise InvalidStateError(f"the cluster runs already at {self._endpoint}")
         self._root = Path(tempfile.mkdtemp(prefix="flame-"))
         self._reaper = Reaper(self._root)
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=NAME, daemon=True)
         self._thread.start()
         try:

@@ -114,8 +114,11 @@ class Engine:
 
         Raises Refusal.
         """
+        before = self.state.sessions.get(session_id)
+        changes = before is not None and before.state == SessionState.OPEN
         info, cancelled = self.state.close_session(session_id)
-        note(logger, "session closed", session=session_id, cancelled=len(cancelled) or None)
+        if changes:
+            note(logger, "session closed", session=session_id, cancelled=len(cancelled) or None)
         for number in cancelled:
             self._task_changed(session_id, number)
         self._release(session_id)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from flamepy.errors import ConnectionClosedError, DeadlineExceededError, InvalidStateError
-from flamepy.loops import retire
+from flamepy.loops import new_loop, retire
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class ReactorLoop:
                 "make a new connection in the child"
             )
         if self._loop is None:
-            self._loop = _new_loop()
+            self._loop = new_loop()
             self._thread = threading.Thread(target=_run, args=(self._loop,), name=NAME, daemon=True)
             self._thread.start()
         return self._loop
@@ -131,15 +131,6 @@ class ReactorLoop:
             thread.join(timeout)
             if thread.is_alive():
                 logger.warning("the thread %s did not end within %s s", NAME, timeout)
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
 
 
 async def _end_tasks() -> None:
