@@ -19,6 +19,7 @@
     ├── TaskCancelledError              (also concurrent.futures.CancelledError)
     ├── TaskLostError                   the session or task is gone, the fate is unknown
     ├── InformerError                   a callback of an informer raised (given to on_error)
+    ├── PluginError                     an informer plugin cannot be loaded
     ├── UnavailableError                (also ConnectionError) nothing answers at the endpoint
     │   └── ConnectionClosedError       this connection was closed here
     ├── DeadlineExceededError           (also TimeoutError)
@@ -51,6 +52,7 @@ __all__ = [
     "MissingExtraError",
     "NotFoundError",
     "PermissionDeniedError",
+    "PluginError",
     "ResourceExhaustedError",
     "SessionBusyError",
     "SessionClosedError",
@@ -255,6 +257,12 @@ class InformerError(_CodedError):
     """A callback of an informer raised; the exception is the ``__cause__``."""
 
     default_code = FlameErrorCode.INTERNAL
+
+
+class PluginError(_CodedError):
+    """An informer plugin cannot be loaded; the message names it and its distribution."""
+
+    default_code = FlameErrorCode.INVALID_CONFIG
 
 
 class UnavailableError(_CodedError, ConnectionError):

@@ -55,7 +55,11 @@ class Observation:
 
 @dataclass(slots=True)
 class TaskRecord:
-    """One task: what is told of it (``task``) and what the engine last said (``state``)."""
+    """One task: what is told of it (``task``) and what the engine last said (``state``).
+
+    ``born`` and ``sequence`` are the sequence numbers of its first and its last event: what a
+    reader who has everything up to some number still lacks.
+    """
 
     number: int
     task: Task
@@ -64,6 +68,8 @@ class TaskRecord:
     seen_at: float
     delivered: bool = False
     text_known: bool = False
+    born: int = 0
+    sequence: int = 0
 
     @property
     def is_held(self) -> bool:
@@ -350,6 +356,9 @@ class Store:
     ) -> TaskEvent:
         old = known.task if known.delivered else None
         known.task, known.delivered, known.window = _strip(task), True, window
+        known.sequence = self._next()
+        if old is None:
+            known.born = known.sequence
         return TaskEvent(
             kind=EventKind.ADDED if old is None else EventKind.UPDATED,
             task=known.task,
@@ -358,7 +367,7 @@ class Store:
             source=source,
             endpoint=self.endpoint,
             epoch=record.epoch,
-            sequence=self._next(),
+            sequence=known.sequence,
             observed_at=window.end,
         )
 
