@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from flamepy.watching.store import SessionRecord
+from flamepy.watching.records import SessionRecord
 
 BATCH = 16
 MISSES = 2

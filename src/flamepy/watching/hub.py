@@ -21,8 +21,9 @@ from flamepy.types import Task
 from flamepy.watching.collector import WATCH_BUDGET, Collector, Interest, Listener
 from flamepy.watching.events import EventSource, SessionEvent, TaskEvent, Window
 from flamepy.watching.polling import Health, Poller
+from flamepy.watching.records import SessionRecord
 from flamepy.watching.sources import Engine, Reader
-from flamepy.watching.store import Observation, SessionRecord, Store, Verdict
+from flamepy.watching.store import Observation, Store, Verdict
 from flamepy.watching.subscriptions import Scope, Sink, Subscribers, Subscription
 from flamepy.watching.updating import AUDIT, Updater
 
@@ -185,20 +186,33 @@ class Hub:
 
     # ------------------------------------------------------------------ subscriptions
 
-    def subscribe(self, scope: Scope, sink: Sink) -> Subscription:
+    def now(self) -> float:
+        """Return the loop's time, in which windows and ``observed_at`` are given."""
+        return self._loop.time()
+
+    def present_sessions(self, scope: Scope) -> list[SessionEvent]:
+        """Return the present state of the sessions in the scope, for a newcomer."""
+        return [
+            event
+            for record in list(self.store.sessions.values())
+            if record.info is not None and scope.covers(record.id, record.application)
+            for event in self.store.replay_session(record, self._loop.time())
+        ]
+
+    def subscribe(self, scope: Scope, sink: Sink, *, replay: bool = True) -> Subscription:
         """Tell ``sink`` the present state of the scope, then every observed change.
 
         The present state is flagged ``initial``; there is no gap and no repetition between it
-        and what follows (contract G9).
+        and what follows (contract G9). Without ``replay`` the caller tells the present state.
         """
         self._check_open()
-        now = self._loop.time()
-        for record in list(self.store.sessions.values()):
-            if record.info is not None and scope.covers(record.id, record.application):
-                for session_event in self.store.replay_session(record, now):
-                    sink.session_event(session_event)
-                for event in self.store.replay(record, now):
-                    sink.task_event(event)
+        if replay:
+            for session_event in self.present_sessions(scope):
+                sink.session_event(session_event)
+            for record in list(self.store.sessions.values()):
+                if record.info is not None and scope.covers(record.id, record.application):
+                    for event in self.store.replay(record, self._loop.time()):
+                        sink.task_event(event)
         subscription = Subscription(scope, sink)
         self._subscribers.add(subscription)
         self._poller.ensure()
@@ -296,6 +310,10 @@ class Hub:
                 await self._reader.probe(session_id, number)
             except FlameError as error:
                 logger.debug("could not look again at %s/%s: %s", session_id, number, error)
+
+    def reader_moved(self) -> None:
+        """Take in that ``needed_since`` of a subscription changed."""
+        self.store.forget_graves(self._subscribers.needed_since())
 
     def _emit(self, event: TaskEvent) -> None:
         self._poller.moved = True

@@ -15,7 +15,8 @@ from flamepy.types import SessionInfo, Task, TaskState
 from flamepy.watching.cursor import Costs, Probing, retry_delay
 from flamepy.watching.diff import missing
 from flamepy.watching.events import EventSource, Window
-from flamepy.watching.store import Observation, SessionRecord, Store
+from flamepy.watching.records import SessionRecord
+from flamepy.watching.store import Observation, Store
 
 TEXT_DELAY = 0.1
 

@@ -17,13 +17,11 @@ No clock, no thread, no I/O: ``hub`` feeds it on the loop and hands the events o
 
 from __future__ import annotations
 
-import bisect
 import enum
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
-from flamepy.types import SessionInfo, Task, TaskCounts, TaskState
+from flamepy.types import SessionInfo, Task, TaskState
 from flamepy.watching.diff import session_changes
 from flamepy.watching.events import (
     EventKind,
@@ -33,6 +31,9 @@ from flamepy.watching.events import (
     TaskEvent,
     Window,
 )
+from flamepy.watching.records import Grave, SessionRecord, TaskRecord
+
+Covers = Callable[[str, str], bool]  # session id, application
 
 
 class Verdict(enum.Enum):
@@ -53,105 +54,15 @@ class Observation:
     events: tuple[TaskEvent, ...] = ()
 
 
-@dataclass(slots=True)
-class TaskRecord:
-    """One task: what is told of it (``task``) and what the engine last said (``state``).
-
-    ``born`` and ``sequence`` are the sequence numbers of its first and its last event: what a
-    reader who has everything up to some number still lacks.
-    """
-
-    number: int
-    task: Task
-    state: TaskState
-    window: Window
-    seen_at: float
-    delivered: bool = False
-    text_known: bool = False
-    born: int = 0
-    sequence: int = 0
-
-    @property
-    def is_held(self) -> bool:
-        """True for a failed task that waits for its text."""
-        return self.state == TaskState.FAILED and not self.text_known
-
-    def failed_task(self) -> Task:
-        """Return the task as failed, for when its text cannot be had any more."""
-        return replace(self.task, state=TaskState.FAILED)
-
-
-@dataclass(slots=True)
-class SessionRecord:
-    """One session: its last counters and every task known of it."""
-
-    id: str
-    info: SessionInfo | None = None
-    window_end: float = float("-inf")
-    epoch: int = 0
-    synced: bool = False
-    tasks: dict[int, TaskRecord] = field(default_factory=dict)
-    highest: int = 0
-    _tally: Counter[TaskState] = field(default_factory=Counter)
-    _open: list[int] = field(default_factory=list)  # ascending; ended ones leave lazily
-
-    @property
-    def application(self) -> str:
-        """The application's name, or "" while no answer has shown the session itself."""
-        return self.info.application if self.info else ""
-
-    @property
-    def counts(self) -> TaskCounts:
-        """How many known tasks the engine last showed in each state."""
-        tally = self._tally
-        return TaskCounts(
-            tally[TaskState.PENDING],
-            tally[TaskState.RUNNING],
-            tally[TaskState.SUCCEED],
-            tally[TaskState.FAILED],
-            tally[TaskState.CANCELLED],
-        )
-
-    @property
-    def explained(self) -> bool:
-        """True when the known tasks account for every counter of the engine."""
-        return self.info is None or self.counts == self.info.counts
-
-    def unfinished(self) -> Iterator[int]:
-        """Yield the ids of the tasks that have not ended, lowest first."""
-        for number in self._open:
-            record = self.tasks.get(number)
-            if record is not None and not record.state.is_terminal:
-                yield number
-
-    def _note(self, record: TaskRecord, state: TaskState, *, new: bool = False) -> None:
-        if new:
-            bisect.insort(self._open, record.number)
-            self.highest = max(self.highest, record.number)
-        else:
-            self._tally[record.state] -= 1
-        self._tally[state] += 1
-        record.state = state
-        ended = len(self.tasks) - self._tally[TaskState.PENDING] - self._tally[TaskState.RUNNING]
-        if (
-            len(self._open) > 64
-            and ended * 2 > len(self.tasks)
-            and len(self._open) > 2 * (len(self.tasks) - ended)
-        ):
-            self._open = list(self.unfinished())
-
-    def _forget(self, number: int) -> None:
-        record = self.tasks.pop(number)
-        self._tally[record.state] -= 1
-
-
 class Store:
     """All records of one link, by session id."""
 
     def __init__(self, endpoint: str = "") -> None:
         self.endpoint = endpoint
         self.sessions: dict[str, SessionRecord] = {}
-        self._sequence = 0
+        self.sequence = 0
+        self.keep_graves = False  # while some reader is behind
+        self._graves: list[Grave] = []
 
     def session(self, session_id: str) -> SessionRecord:
         """Return the record of a session, made on demand."""
@@ -290,6 +201,33 @@ class Store:
             for kind in session_changes(None, record.info)
         ]
 
+    # ------------------------------------------------------------------ for readers behind
+
+    def changed_since(
+        self, sequence: int, covers: Covers
+    ) -> Iterator[tuple[SessionRecord, TaskRecord]]:
+        """Yield the tasks whose last event is newer than ``sequence``, in no order."""
+        for record in self.sessions.values():
+            if covers(record.id, record.application):
+                for known in record.tasks.values():
+                    if known.delivered and known.sequence > sequence:
+                        yield record, known
+
+    def deleted_since(self, sequence: int, covers: Covers) -> Iterator[Grave]:
+        """Yield the tasks that went after ``sequence``, oldest first; see ``keep_graves``."""
+        for grave in self._graves:
+            event = grave.event
+            if event.sequence > sequence and covers(event.task.session_id, event.application):
+                yield grave
+
+    def forget_graves(self, sequence: int | None) -> None:
+        """Drop graves up to ``sequence``, which every reader has passed; all of them for None."""
+        self.keep_graves = sequence is not None
+        if sequence is None:
+            self._graves.clear()
+        elif self._graves and self._graves[0].event.sequence <= sequence:
+            self._graves = [one for one in self._graves if one.event.sequence > sequence]
+
     # ------------------------------------------------------------------ inside
 
     def _replace(
@@ -356,7 +294,7 @@ class Store:
     ) -> TaskEvent:
         old = known.task if known.delivered else None
         known.task, known.delivered, known.window = _strip(task), True, window
-        known.sequence = self._next()
+        known.sequence, known.source = self._next(), source
         if old is None:
             known.born = known.sequence
         return TaskEvent(
@@ -372,7 +310,7 @@ class Store:
         )
 
     def _deleted(self, record: SessionRecord, known: TaskRecord, window: Window) -> TaskEvent:
-        return TaskEvent(
+        event = TaskEvent(
             kind=EventKind.DELETED,
             task=known.task,
             old=known.task,
@@ -383,6 +321,9 @@ class Store:
             final_state_known=known.task.state.is_terminal,
             observed_at=window.end,
         )
+        if self.keep_graves:
+            self._graves.append(Grave(known.born, known.sequence, event))
+        return event
 
     def _session_event(
         self,
@@ -406,8 +347,8 @@ class Store:
         )
 
     def _next(self) -> int:
-        self._sequence += 1
-        return self._sequence
+        self.sequence += 1
+        return self.sequence
 
 
 def _strip(task: Task) -> Task:

@@ -12,15 +12,19 @@ from typing import Protocol
 
 from flamepy.errors import FlameError
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
-from flamepy.watching.store import SessionRecord
+from flamepy.watching.records import SessionRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """Which sessions a subscription covers; None means any."""
+    """Which sessions a subscription covers; None means any.
+
+    Without ``tasks`` only the sessions themselves are told, which costs no call for a task.
+    """
 
     application: str | None = None
     session: str | None = None
+    tasks: bool = True
 
     def covers(self, session_id: str, application: str) -> bool:
         """Return True if the session is in the scope."""
@@ -53,6 +57,7 @@ class Subscription:
         awaiting: sessions still to be brought up to date for it; None before its first poll.
         present: of each session in that poll its epoch and how many tasks it had. Ids are
             dense, so they tell which tasks were there before.
+        needed_since: a reader that is behind needs what came after this sequence number.
     """
 
     scope: Scope
@@ -60,6 +65,7 @@ class Subscription:
     awaiting: set[str] | None = None
     present: dict[str, tuple[int, int]] = field(default_factory=dict)
     synced: bool = False
+    needed_since: int | None = None
 
     def was_there(self, event: TaskEvent) -> bool:
         """Return True if a task was there before the subscription."""
@@ -95,12 +101,19 @@ class Subscribers:
 
     def follow(self, record: SessionRecord) -> bool:
         """Return True if somebody is told about the session's tasks."""
-        return any(one.scope.covers(record.id, record.application) for one in self._all)
+        return any(
+            one.scope.tasks and one.scope.covers(record.id, record.application) for one in self._all
+        )
+
+    def needed_since(self) -> int | None:
+        """Return the oldest sequence number that a reader behind has not passed, or None."""
+        needed = [one.needed_since for one in self._all if one.needed_since is not None]
+        return min(needed, default=None)
 
     def emit(self, event: TaskEvent) -> None:
         """Tell those whose scope covers the task's session."""
         for one in self._all:
-            if one.scope.covers(event.task.session_id, event.application):
+            if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
                 initial = event.kind is EventKind.ADDED and one.was_there(event)
                 one.sink.task_event(replace(event, initial=True) if initial else event)
 
@@ -133,7 +146,7 @@ class Subscribers:
             behind: ids of the sessions that are not up to date yet.
         """
         covered = [record for record in records if one.scope.covers(record.id, record.application)]
-        one.awaiting = {record.id for record in covered if record.id in behind}
+        one.awaiting = {record.id for record in covered if one.scope.tasks and record.id in behind}
         one.present = {
             record.id: (record.epoch, record.info.counts.total) for record in covered if record.info
         }

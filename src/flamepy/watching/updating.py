@@ -19,8 +19,9 @@ from flamepy.types import TaskCounts
 from flamepy.watching.collector import Collector, Spawn
 from flamepy.watching.cursor import Step, awaited_batch, decide, retry_delay, settled
 from flamepy.watching.events import TaskEvent, Window
+from flamepy.watching.records import SessionRecord
 from flamepy.watching.sources import Reader
-from flamepy.watching.store import SessionRecord, Store
+from flamepy.watching.store import Store
 
 logger = logging.getLogger(__name__)
 

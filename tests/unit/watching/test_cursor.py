@@ -19,7 +19,8 @@ from flamepy.watching.cursor import (
     settled,
 )
 from flamepy.watching.events import EventSource, Window
-from flamepy.watching.store import SessionRecord, Store
+from flamepy.watching.records import SessionRecord
+from flamepy.watching.store import Store
 
 
 def record_of(states: list[TaskState], counts: TaskCounts, *, synced: bool = True) -> SessionRecord:
