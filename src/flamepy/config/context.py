@@ -1,0 +1,215 @@
+"""``FlameContext``: every value of a configuration, and where it came from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from flamepy.config.endpoint import Endpoint, without_password
+from flamepy.config.file import ConfigFile
+from flamepy.config.values import (
+    FlameClientCache,
+    FlameClientTls,
+    FlameContextRunner,
+    FlamePackage,
+)
+from flamepy.errors import ConfigError
+from flamepy.types import DEFAULT_FLAME_CACHE_ENDPOINT, DEFAULT_FLAME_ENDPOINT
+
+DEFAULT_TEMPLATE = "flmrun"
+CACHE_SCHEMES = ("grpc", "grpcs", "grpc+tls", "http", "https")
+
+
+class FlameContext:
+    """The configuration of a connection; read once, at construction.
+
+    Args:
+        endpoint: the engine, ``http://host:port``; https uses TLS.
+        cache_endpoint: the object cache, ``grpc://host:port``.
+        tls: files for TLS to the engine.
+        cache_tls: files for TLS to the object cache.
+        package: where packages are stored.
+        runner: the template application of runners.
+        config_file: read this file instead of ``FLAME_CONFIG`` or ``~/.flame/flame.yaml``.
+        environ: the environment; ``os.environ`` by default.
+
+    Raises:
+        ConfigError: names file or variable, key, value and what was expected.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        cache_endpoint: str | None = None,
+        tls: FlameClientTls | None = None,
+        cache_tls: FlameClientTls | None = None,
+        package: FlamePackage | None = None,
+        runner: FlameContextRunner | None = None,
+        config_file: str | os.PathLike[str] | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        environ = os.environ if environ is None else environ
+        self._sources: dict[str, str] = {}
+        file = ConfigFile.load(config_file, environ)
+        self._endpoint = self._choose(
+            "endpoint",
+            ("argument", endpoint),
+            ("FLAME_ENDPOINT", environ.get("FLAME_ENDPOINT") or None),
+            file.text("cluster", "endpoint"),
+            ("default", DEFAULT_FLAME_ENDPOINT),
+        )
+        self._parsed = self._checked(self._endpoint)
+        self._tls = self._tls_of(tls, file, environ, "cluster")
+        self._cache = self._cache_of(cache_endpoint, cache_tls, file, environ)
+        self._package = self._package_of(package, file)
+        self._runner = self._runner_of(runner, file)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> FlameContext:
+        """Read this file; the environment still wins over it."""
+        return cls(config_file=path)
+
+    @property
+    def endpoint(self) -> str:
+        """The engine's URL as it was written."""
+        return self._endpoint
+
+    @property
+    def address(self) -> Endpoint:
+        """The engine's URL in parts."""
+        return self._parsed
+
+    @property
+    def tls(self) -> FlameClientTls | None:
+        """Files for TLS to the engine, or None when none are named."""
+        return self._tls
+
+    @property
+    def cache(self) -> FlameClientCache:
+        """The object cache."""
+        return self._cache
+
+    @property
+    def cache_endpoint(self) -> str | None:
+        """The object cache's URL."""
+        return self._cache.endpoint
+
+    @property
+    def cache_tls(self) -> FlameClientTls | None:
+        """Files for TLS to the object cache."""
+        return self._cache.tls
+
+    @property
+    def package(self) -> FlamePackage | None:
+        """Where packages go, or None when no storage is named."""
+        return self._package
+
+    @property
+    def runner(self) -> FlameContextRunner:
+        """The template application of runners."""
+        return self._runner
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Where each value came from: ``{"endpoint": "FLAME_ENDPOINT", ...}``."""
+        return dict(self._sources)
+
+    def __repr__(self) -> str:
+        sources = ", ".join(f"{name}: {source}" for name, source in self._sources.items())
+        return f"<FlameContext {self._endpoint} ({sources})>"
+
+    def _choose(self, name: str, *candidates: tuple[str, str | None]) -> str:
+        value = self._pick(name, *candidates)
+        assert value is not None  # the last candidate is the default
+        return value
+
+    def _pick(self, name: str, *candidates: tuple[str, str | None]) -> str | None:
+        for source, value in candidates:
+            if value is not None:
+                self._sources[name] = source
+                return value
+        return None
+
+    def _checked(self, text: str) -> Endpoint:
+        try:
+            return Endpoint.parse(text)
+        except ConfigError as error:
+            raise ConfigError(f"{self._sources['endpoint']}: {error.message}") from error
+
+    def _tls_of(
+        self,
+        given: FlameClientTls | None,
+        file: ConfigFile,
+        environ: Mapping[str, str],
+        section: str,
+    ) -> FlameClientTls | None:
+        name = "tls" if section == "cluster" else "cache_tls"
+        if given is not None:
+            self._sources[name] = "argument"
+            return _complete(given, f"argument {name}")
+        # As in the official SDK the environment only fills what the file leaves open.
+        values: dict[str, str | None] = {}
+        for key in ("ca_file", "cert_file", "key_file"):
+            variable = f"FLAME_{key.upper()}"
+            from_environ = (variable, environ.get(variable) or None)
+            values[key] = self._pick(f"{name}.{key}", file.text(section, "tls", key), from_environ)
+        if not any(values.values()):
+            return None
+        places = (self._sources.get(f"{name}.{key}") for key in ("cert_file", "key_file"))
+        where = next((place for place in places if place is not None), name)
+        return _complete(FlameClientTls(**values), where)
+
+    def _cache_of(
+        self,
+        endpoint: str | None,
+        tls: FlameClientTls | None,
+        file: ConfigFile,
+        environ: Mapping[str, str],
+    ) -> FlameClientCache:
+        url = self._choose(
+            "cache_endpoint",
+            ("argument", endpoint),
+            ("FLAME_CACHE_ENDPOINT", environ.get("FLAME_CACHE_ENDPOINT") or None),
+            file.text("cache", "endpoint"),
+            ("default", DEFAULT_FLAME_CACHE_ENDPOINT),
+        )
+        if not isinstance(url, str) or urlsplit(url).scheme not in CACHE_SCHEMES:
+            shown = repr(without_password(url)) if isinstance(url, str) else repr(url)
+            raise ConfigError(
+                f"{self._sources['cache_endpoint']}: cache endpoint {shown}: write it like "
+                f"{DEFAULT_FLAME_CACHE_ENDPOINT!r}; the scheme is one of "
+                f"{', '.join(CACHE_SCHEMES)}"
+            )
+        storage = self._pick(
+            "cache_storage",
+            ("FLAME_CACHE_STORAGE", environ.get("FLAME_CACHE_STORAGE") or None),
+            file.text("cache", "storage"),
+        )
+        return FlameClientCache(url, self._tls_of(tls, file, environ, "cache"), storage)
+
+    def _package_of(self, given: FlamePackage | None, file: ConfigFile) -> FlamePackage | None:
+        if given is not None:
+            self._sources["package"] = "argument"
+            return given
+        where, found = file.package()
+        if found is not None:
+            self._sources["package"] = where
+        return found
+
+    def _runner_of(self, given: FlameContextRunner | None, file: ConfigFile) -> FlameContextRunner:
+        template = self._choose(
+            "runner",
+            ("argument", given.template if given is not None else None),
+            file.text("runner", "template"),
+            ("default", DEFAULT_TEMPLATE),
+        )
+        return FlameContextRunner(template)
+
+
+def _complete(tls: FlameClientTls, where: str) -> FlameClientTls:
+    if bool(tls.cert_file) != bool(tls.key_file):
+        given, missing = ("cert_file", "key_file") if tls.cert_file else ("key_file", "cert_file")
+        raise ConfigError(f"{where}: {given} is set without {missing}; give both or none")
+    return tls

@@ -1,0 +1,83 @@
+"""An engine's address: ``Endpoint``, parsed and checked; URLs without their passwords."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from flamepy.errors import ConfigError
+
+DEFAULT_PORT = 8080
+_EXAMPLE = "http://127.0.0.1:8080"
+_HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?")  # a name, an IPv4 or an IPv6 address
+_BLANK = re.compile(r"[\s\x00-\x1f]")
+_USER = re.compile(r"^([\w+.-]+://)?.*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An engine's address, checked."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Endpoint:
+        """Parse ``http://host:port``, ``https://host:port``, ``host:port`` or ``host``.
+
+        The scheme defaults to http, the port to 8080.
+
+        Raises:
+            ConfigError: names the text and the rule that it breaks.
+        """
+        if not isinstance(text, str) or not text.strip():
+            raise ConfigError(f"endpoint {text!r} is empty; write it like {_EXAMPLE!r}")
+        text = text.strip()
+        if "@" in text:
+            raise ConfigError(
+                f"endpoint {without_password(text)!r} has a user or password, which an engine "
+                f"does not take; write it like {_EXAMPLE!r}"
+            )
+        try:
+            parts = urlsplit(text if "://" in text else f"http://{text}")
+            host, port = parts.hostname, parts.port
+        except ValueError as error:
+            raise ConfigError(
+                f"endpoint {text!r} is not a URL: {error}; write it like {_EXAMPLE!r}"
+            ) from error
+        if parts.scheme not in ("http", "https"):
+            raise ConfigError(
+                f"endpoint {text!r}: the scheme must be http or https (with TLS), "
+                f"not {parts.scheme!r}; write it like {_EXAMPLE!r}"
+            )
+        extra = parts.path.strip("/") or parts.query or parts.fragment
+        if not host or extra or not _HOST.fullmatch(host) or _BLANK.search(text):
+            raise ConfigError(
+                f"endpoint {text!r} must be scheme, host and port only; write it like {_EXAMPLE!r}"
+            )
+        if port == 0:
+            raise ConfigError(f"endpoint {text!r}: the port must be 1 to 65535")
+        return cls(parts.scheme, host, port or DEFAULT_PORT)
+
+    @property
+    def tls(self) -> bool:
+        """True for https."""
+        return self.scheme == "https"
+
+    @property
+    def target(self) -> str:
+        """The form that gRPC takes: ``host:port``, an IPv6 host in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """The form that people read: ``http://host:port``."""
+        return f"{self.scheme}://{self.target}"
+
+
+def without_password(url: str) -> str:
+    """Return a URL with its user and password, if it has any, as ``***``."""
+    return _USER.sub(r"\1***@", url)

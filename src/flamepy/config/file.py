@@ -1,0 +1,103 @@
+"""The configuration file: finding it, reading its chosen context, and what a bad one is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flamepy.config.values import DEFAULT_EXCLUDES, FlamePackage
+from flamepy.errors import ConfigError
+from flamepy.types import DEFAULT_FLAME_CONF
+
+
+class ConfigFile:
+    """The chosen context of one configuration file; of none, when there is no file."""
+
+    def __init__(self, name: str, context: Mapping[str, Any], label: str) -> None:
+        self.name = name
+        self._context = context
+        self._label = label
+
+    @classmethod
+    def load(cls, named: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> ConfigFile:
+        """Read the named file, else ``FLAME_CONFIG``, else ``~/.flame/flame.yaml`` if it exists."""
+        variable = environ.get("FLAME_CONFIG")
+        if named is not None:
+            path, must = Path(named), True
+        elif variable:
+            path, must = Path(variable), True
+        else:
+            home = environ.get("HOME")
+            folder = Path(home) if home else Path.home()
+            path, must = folder / ".flame" / DEFAULT_FLAME_CONF, False
+        try:
+            text = path.expanduser().read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            if not must:
+                return cls("no file", {}, "")
+            origin = "" if named is not None else " (named by FLAME_CONFIG)"
+            raise ConfigError(f"{path}{origin}: there is no such file") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}") from error
+        return cls._parse(str(path), text)
+
+    @classmethod
+    def _parse(cls, name: str, text: str) -> ConfigFile:
+        import yaml  # costs 10 ms, and most processes have no file
+
+        try:
+            document = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{name}: this is not YAML: {error}") from error
+        root = _mapping(name, "the file", document)
+        current = root.get("current-context")
+        if not isinstance(current, str):
+            raise ConfigError(
+                f"{name}: current-context is not set: it must name one of the contexts"
+            )
+        contexts = root.get("contexts")
+        if not isinstance(contexts, list):
+            raise ConfigError(f"{name}: contexts must be a list of contexts, got {contexts!r}")
+        found = [_mapping(name, "contexts: each item", one) for one in contexts]
+        for one in found:
+            if one.get("name") == current:
+                return cls(name, one, f"{name}: contexts[{current}]")
+        names = ", ".join(repr(one.get("name")) for one in found) or "none"
+        raise ConfigError(
+            f"{name}: context <{current}> not found: current-context must be one of: {names}"
+        )
+
+    def text(self, *path: str) -> tuple[str, str | None]:
+        """Return where a text value is, and the value; None when it is not there."""
+        value: Any = self._context
+        where = self._label
+        for key in path:
+            value = _mapping("", where, value).get(key)
+            where = f"{where}.{key}"
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{where} must be text, got {value!r}")
+        return where, value
+
+    def package(self) -> tuple[str, FlamePackage | None]:
+        """Return where the package section is, and what it says; None without a storage."""
+        where, storage = self.text("package", "storage")
+        if storage is None:
+            return where, None
+        section = _mapping(self.name, f"{self._label}.package", self._context.get("package"))
+        more = section.get("excludes") or []
+        if not isinstance(more, list) or not all(isinstance(one, str) for one in more):
+            raise ConfigError(
+                f"{self._label}.package.excludes must be a list of texts, got {more!r}"
+            )
+        return where, FlamePackage(storage, tuple(dict.fromkeys([*DEFAULT_EXCLUDES, *more])))
+
+
+def _mapping(name: str, key: str, value: Any) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        place = f"{name}: {key}" if name else key
+        raise ConfigError(f"{place} must be a mapping of keys to values, got {value!r}")
+    return value

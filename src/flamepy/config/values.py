@@ -1,0 +1,46 @@
+"""The parts of a configuration: frozen dataclasses without behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+DEFAULT_EXCLUDES = (".venv", "__pycache__", ".gitignore", "*.pyc")
+
+
+@dataclass(frozen=True, slots=True)
+class FlameClientTls:
+    """Files for TLS: the authority to trust, and a client certificate with its key.
+
+    Attributes:
+        ca_file: None means the system's authorities.
+        cert_file, key_file: for proxies that ask for a client certificate; both or none.
+    """
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlameClientCache:
+    """The object cache: its endpoint, its TLS files, a folder shared with it."""
+
+    endpoint: str | None = None
+    tls: FlameClientTls | None = None
+    storage: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlamePackage:
+    """Where packages are stored, and which files stay out of them."""
+
+    storage: str
+    excludes: Sequence[str] = DEFAULT_EXCLUDES
+
+
+@dataclass(frozen=True, slots=True)
+class FlameContextRunner:
+    """The template application of runners."""
+
+    template: str | None = None
