@@ -16,6 +16,7 @@ from flamepy.config import (
     FlameClientTls,
     FlameContext,
     FlameContextRunner,
+    FlameInformer,
     FlamePackage,
     without_password,
 )
@@ -147,6 +148,58 @@ class TestPrecedence:
         monkeypatch.delenv("FLAME_CONFIG", raising=False)
         monkeypatch.setenv("FLAME_ENDPOINT", "http://seen:1")
         assert FlameContext().endpoint == "http://seen:1"
+
+
+class TestContexts:
+    def test_a_context_is_chosen_by_name(self, tmp_path: Path) -> None:
+        path = write(tmp_path, FULL)
+        context = FlameContext(config_file=path, context="one", environ={})
+        assert context.endpoint == "http://one:1111"
+        with pytest.raises(ConfigError, match=r"context <three> not found: choose one of: 'one'"):
+            FlameContext(config_file=path, context="three", environ={})
+
+    def test_a_named_context_needs_the_file(self, home: dict[str, str]) -> None:
+        with pytest.raises(ConfigError, match=r"no such file, so no context 'one' either"):
+            FlameContext(context="one", environ=home)
+
+
+class TestInformers:
+    def informers(self, text: str, tmp_path: Path, **environ: str) -> FlameContext:
+        lines = f"{{current-context: a, contexts: [{{name: a, informers: {text}}}]}}"
+        return FlameContext(config_file=write(tmp_path, lines), environ=environ)
+
+    def test_names_and_options(self, tmp_path: Path) -> None:
+        context = self.informers("[one, {name: two, options: {a: [1]}}]", tmp_path)
+        assert context.informers == (FlameInformer("one"), FlameInformer("two", {"a": [1]}))
+        assert context.sources["informers"].endswith("contexts[a].informers")
+        assert self.informers("[]", tmp_path).informers == ()
+
+    def test_the_variable_names_others_and_the_options_stay(self, tmp_path: Path) -> None:
+        text = "[one, {name: two, options: {a: 1}}]"
+        context = self.informers(text, tmp_path, FLAME_INFORMERS="two, three,two,")
+        assert context.informers == (FlameInformer("two", {"a": 1}), FlameInformer("three"))
+        assert context.sources["informers"] == "FLAME_INFORMERS"
+        none = self.informers(text, tmp_path, FLAME_INFORMERS="")
+        assert none.informers == ()
+        assert [one.name for one in none.configured_informers] == ["one", "two"]
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("one", "informers must be a list of names"),
+            ("[3]", "informers[0] must be a mapping"),
+            ("[one, {options: {}}]", "informers[1].name must be the name of a plugin, got None"),
+            ("[{name: one, port: 3}]", "unknown key 'port': there are name and options"),
+            ("[{name: one, options: 3}]", "informers[0].options must be a mapping"),
+            ("[{name: one, options: {3: 3}}]", "the keys must be texts"),
+            ("[one, {name: one}]", "names 'one' twice"),
+        ],
+    )
+    def test_refusals_name_the_place(self, text: str, says: str, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError) as caught:
+            self.informers(text, tmp_path)
+        assert says in caught.value.message
+        assert "contexts[a].informers" in caught.value.message
 
 
 class TestTlsFiles:

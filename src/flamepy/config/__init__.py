@@ -12,6 +12,7 @@ from flamepy.config.values import (
     FlameClientCache,
     FlameClientTls,
     FlameContextRunner,
+    FlameInformer,
     FlamePackage,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "FlameClientTls",
     "FlameContext",
     "FlameContextRunner",
+    "FlameInformer",
     "FlamePackage",
     "without_password",
 ]

@@ -12,6 +12,7 @@ from flamepy.config.values import (
     FlameClientCache,
     FlameClientTls,
     FlameContextRunner,
+    FlameInformer,
     FlamePackage,
 )
 from flamepy.errors import ConfigError
@@ -32,6 +33,7 @@ class FlameContext:
         package: where packages are stored.
         runner: the template application of runners.
         config_file: read this file instead of ``FLAME_CONFIG`` or ``~/.flame/flame.yaml``.
+        context: the context of that file to use, instead of its ``current-context``.
         environ: the environment; ``os.environ`` by default.
 
     Raises:
@@ -48,11 +50,12 @@ class FlameContext:
         package: FlamePackage | None = None,
         runner: FlameContextRunner | None = None,
         config_file: str | os.PathLike[str] | None = None,
+        context: str | None = None,
         environ: Mapping[str, str] | None = None,
     ) -> None:
         environ = os.environ if environ is None else environ
         self._sources: dict[str, str] = {}
-        file = ConfigFile.load(config_file, environ)
+        file = ConfigFile.load(config_file, environ, context)
         self._endpoint = self._choose(
             "endpoint",
             ("argument", endpoint),
@@ -65,6 +68,7 @@ class FlameContext:
         self._cache = self._cache_of(cache_endpoint, cache_tls, file, environ)
         self._package = self._package_of(package, file)
         self._runner = self._runner_of(runner, file)
+        self._informers = self._informers_of(file, environ)
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> FlameContext:
@@ -110,6 +114,16 @@ class FlameContext:
     def runner(self) -> FlameContextRunner:
         """The template application of runners."""
         return self._runner
+
+    @property
+    def informers(self) -> tuple[FlameInformer, ...]:
+        """The informer plugins that are enabled, with their options."""
+        return self._informers
+
+    @property
+    def configured_informers(self) -> tuple[FlameInformer, ...]:
+        """Those that the file names, also when ``FLAME_INFORMERS`` enables others."""
+        return self._configured_informers
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -206,6 +220,21 @@ class FlameContext:
             ("default", DEFAULT_TEMPLATE),
         )
         return FlameContextRunner(template)
+
+    def _informers_of(
+        self, file: ConfigFile, environ: Mapping[str, str]
+    ) -> tuple[FlameInformer, ...]:
+        where, configured = file.informers()
+        self._configured_informers = tuple(configured or ())
+        named = environ.get("FLAME_INFORMERS")  # empty is not unset: it enables none
+        if named is None:
+            if configured is not None:
+                self._sources["informers"] = where
+            return self._configured_informers
+        self._sources["informers"] = "FLAME_INFORMERS"
+        known = {one.name: one for one in self._configured_informers}
+        names = dict.fromkeys(name.strip() for name in named.split(","))
+        return tuple(known.get(name, FlameInformer(name)) for name in names if name)
 
 
 def _complete(tls: FlameClientTls, where: str) -> FlameClientTls:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flamepy.config.values import DEFAULT_EXCLUDES, FlamePackage
+from flamepy.config.values import DEFAULT_EXCLUDES, FlameInformer, FlamePackage
 from flamepy.errors import ConfigError
 from flamepy.types import DEFAULT_FLAME_CONF
 
@@ -21,8 +21,19 @@ class ConfigFile:
         self._label = label
 
     @classmethod
-    def load(cls, named: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> ConfigFile:
-        """Read the named file, else ``FLAME_CONFIG``, else ``~/.flame/flame.yaml`` if it exists."""
+    def load(
+        cls,
+        named: str | os.PathLike[str] | None,
+        environ: Mapping[str, str],
+        context: str | None = None,
+    ) -> ConfigFile:
+        """Read the named file, else ``FLAME_CONFIG``, else ``~/.flame/flame.yaml`` if it exists.
+
+        Args:
+            named: the file; it must exist.
+            environ: the environment.
+            context: choose this context instead of the file's ``current-context``.
+        """
         variable = environ.get("FLAME_CONFIG")
         if named is not None:
             path, must = Path(named), True
@@ -35,16 +46,17 @@ class ConfigFile:
         try:
             text = path.expanduser().read_text(encoding="utf-8")
         except FileNotFoundError as error:
-            if not must:
+            if not must and context is None:
                 return cls("no file", {}, "")
-            origin = "" if named is not None else " (named by FLAME_CONFIG)"
-            raise ConfigError(f"{path}{origin}: there is no such file") from error
+            origin = " (named by FLAME_CONFIG)" if variable and named is None else ""
+            why = "" if must else f", so no context {context!r} either"
+            raise ConfigError(f"{path}{origin}: there is no such file{why}") from error
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: cannot be read: {error}") from error
-        return cls._parse(str(path), text)
+        return cls._parse(str(path), text, context)
 
     @classmethod
-    def _parse(cls, name: str, text: str) -> ConfigFile:
+    def _parse(cls, name: str, text: str, context: str | None) -> ConfigFile:
         import yaml  # costs 10 ms, and most processes have no file
 
         try:
@@ -52,7 +64,7 @@ class ConfigFile:
         except yaml.YAMLError as error:
             raise ConfigError(f"{name}: this is not YAML: {error}") from error
         root = _mapping(name, "the file", document)
-        current = root.get("current-context")
+        current = root.get("current-context") if context is None else context
         if not isinstance(current, str):
             raise ConfigError(
                 f"{name}: current-context is not set: it must name one of the contexts"
@@ -66,7 +78,8 @@ class ConfigFile:
                 return cls(name, one, f"{name}: contexts[{current}]")
         names = ", ".join(repr(one.get("name")) for one in found) or "none"
         raise ConfigError(
-            f"{name}: context <{current}> not found: current-context must be one of: {names}"
+            f"{name}: context <{current}> not found: "
+            f"{'current-context must be' if context is None else 'choose'} one of: {names}"
         )
 
     def text(self, *path: str) -> tuple[str, str | None]:
@@ -92,6 +105,42 @@ class ConfigFile:
                 f"{self._label}.package.excludes must be a list of texts, got {more!r}"
             )
         return where, FlamePackage(storage, tuple(dict.fromkeys([*DEFAULT_EXCLUDES, *more])))
+
+    def informers(self) -> tuple[str, list[FlameInformer] | None]:
+        """Return where the enabled plugins are, and which; None when the file names none."""
+        where = f"{self._label}.informers"
+        value = self._context.get("informers")
+        if value is None:
+            return where, None
+        if not isinstance(value, list):
+            raise ConfigError(
+                f"{where} must be a list of names, or of {{name: ..., options: ...}}, got {value!r}"
+            )
+        found = [_informer(f"{where}[{place}]", one) for place, one in enumerate(value)]
+        names = [one.name for one in found]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ConfigError(f"{where} names {twice!r} twice; a plugin runs once in a reactor")
+        return where, found
+
+
+def _informer(where: str, item: Any) -> FlameInformer:
+    if isinstance(item, str) and item.strip():
+        return FlameInformer(item.strip())
+    section = _mapping("", where, item)
+    name = section.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"{where}.name must be the name of a plugin, got {name!r}")
+    unknown = sorted(str(key) for key in set(section) - {"name", "options"})
+    if unknown:
+        raise ConfigError(
+            f"{where}: unknown key {unknown[0]!r}: there are name and options; what is for the "
+            f"plugin goes below options"
+        )
+    options = _mapping("", f"{where}.options", section.get("options"))
+    if not all(isinstance(key, str) for key in options):
+        raise ConfigError(f"{where}.options: the keys must be texts, got {list(options)!r}")
+    return FlameInformer(name.strip(), dict(options))
 
 
 def _mapping(name: str, key: str, value: Any) -> Mapping[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 DEFAULT_EXCLUDES = (".venv", "__pycache__", ".gitignore", "*.pyc")
 
@@ -44,3 +45,11 @@ class FlameContextRunner:
     """The template application of runners."""
 
     template: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlameInformer:
+    """An informer plugin that is enabled: its name and the options it is made with."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever YAML holds
