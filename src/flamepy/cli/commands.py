@@ -17,6 +17,7 @@ COMMANDS = {
     "completion": "flamepy.cli.completion",
     "doctor": "flamepy.cli.doctor",
     "nodes": "flamepy.cli.nodes",
+    "plugins": "flamepy.cli.plugins",
     "sessions": "flamepy.cli.sessions",
     "tasks": "flamepy.cli.tasks",
     "up": "flamepy.cli.up",

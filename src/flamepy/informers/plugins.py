@@ -22,7 +22,7 @@ from flamepy.errors import InvalidArgumentError, PluginError
 from flamepy.informers.discovery import GROUP, PluginInfo, discover
 from flamepy.informers.informer import TaskInformer
 
-__all__ = ["Plugin", "PluginInfo", "check_plugins", "discover", "load_plugins"]
+__all__ = ["Plugin", "PluginInfo", "check_plugins", "discover", "load_informer", "load_plugins"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,21 @@ def load_plugins(
                 raise
             logger.error("%s; it is left out", error.message, exc_info=error.__cause__)
     return loaded
+
+
+def load_informer(value: str, options: Options | None = None) -> Plugin:
+    """Import ``module:Class`` and make an informer; it need not be an installed plugin.
+
+    Raises:
+        PluginError: it cannot be used.
+    """
+    module, colon, attribute = value.partition(":")
+    if not (module and colon and attribute):
+        raise PluginError(f"informer {value!r}: write module:Class")
+    try:
+        return Plugin(value, _make(_import(PluginInfo(value, value=value)), options or {}))
+    except _Broken as broken:
+        raise PluginError(f"informer {value!r}: {broken}") from broken.__cause__
 
 
 def check_plugins(
