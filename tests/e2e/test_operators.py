@@ -112,10 +112,16 @@ def test_applications_come_and_go(flamepy: Any, tmp_path: Path) -> None:
         (("nodes", "--endpoint", "127.0.0.1:1"), "refused; `flamepy doctor` shows"),
         (("apps", "register", "/no/such.yaml"), "/no/such.yaml: cannot be read"),
         (("apps", "--endpoint", "nothing.invalid"), "nothing.invalid"),
+        (("apps", "register", "{folder}/broken.yaml"), "broken.yaml: this is not YAML"),
+        (("sessions", "--endpoint", "{tls}"), "TLS mismatch"),
     ],
 )
-def test_a_mistake_is_one_line(flamepy: Any, arguments: tuple[str, ...], says: str) -> None:
-    said = flamepy(*arguments, status=1)
+def test_a_mistake_is_one_line(
+    cluster: Connection, flamepy: Any, arguments: tuple[str, ...], says: str, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [\n")
+    tls = cluster.endpoint.replace("http", "https")
+    said = flamepy(*(one.format(folder=tmp_path, tls=tls) for one in arguments), status=1)
     assert says in said
     assert said.startswith(f"flamepy {arguments[0]}")
 
@@ -123,6 +129,30 @@ def test_a_mistake_is_one_line(flamepy: Any, arguments: tuple[str, ...], says: s
 def test_a_wrong_word_shows_the_usage(flamepy: Any) -> None:
     assert "No such command 'frob'" in flamepy("frob", status=2)
     assert "Missing argument 'SESSION'" in flamepy("tasks", status=2)
+    for seconds in ("0", "nan"):
+        assert "value for '--timeout'" in flamepy("doctor", "--timeout", seconds, status=2)
+
+
+def test_help_is_whole(flamepy: Any) -> None:
+    commands = flamepy("--help").split("Commands:\n")[1].splitlines()
+    assert all(line.endswith(".") and not line.endswith("...") for line in commands), commands
+    lines = [line.strip() for line in flamepy("completion", "--help").splitlines()]
+    assert 'bash: eval "$(flamepy completion bash)"       in ~/.bashrc' in lines
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux' full device")
+def test_a_full_disk_is_one_line(cluster: Connection) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*FLAMEPY, "sessions", "--endpoint", cluster.endpoint],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "flamepy: [Errno 28] No space left on device\n"
 
 
 def in_terminal(command: list[str], environment: dict[str, str]) -> str:

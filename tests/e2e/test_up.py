@@ -19,6 +19,7 @@ from support.waiting import eventually
 
 from flamepy.core import ApplicationAttributes, connect
 from flamepy.errors import TaskFailedError
+from flamepy.local import LocalCluster
 
 SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
 UP = [sys.executable, "-m", "flamepy", "up"]
@@ -45,9 +46,9 @@ def up(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str
                 process.kill()
 
 
-def fail(*options: str) -> str:
+def fail(*options: str, status: int = 1) -> str:
     done = subprocess.run([*UP, *options], capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 1
+    assert done.returncode == status
     assert not done.stdout
     return done.stderr.strip()
 
@@ -109,6 +110,10 @@ def test_lines_for_people_have_time_level_and_ids(tmp_path: Path) -> None:
     assert any(" task running session=s task=1 executor=" in line for line in lines), lines
 
 
+def test_a_quiet_one_says_nothing_of_tasks(tmp_path: Path) -> None:
+    assert log_of_two_tasks(tmp_path, "--quiet") == []
+
+
 def test_a_folder_in_use_is_refused_with_the_process(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with up(tmp_path, "--data", str(data)) as (process, _):
@@ -146,16 +151,41 @@ def test_a_taken_port_is_one_line() -> None:
     ("options", "says"),
     [
         (("--app", "/no/such.yaml"), "/no/such.yaml: cannot be read"),
-        (("--executors", "0"), "executors must be 1 or more"),
-        (("--port", "99999"), "port must be 0"),
+        (("--app", "{folder}/broken.yaml"), "broken.yaml: this is not YAML"),
+        (("--data", "{folder}/broken", "--port", "0"), "flame.db cannot be read as a database"),
         (("--host", "nothing.invalid", "--port", "0"), "nothing.invalid"),
     ],
 )
-def test_a_mistake_is_one_line(options: tuple[str, ...], says: str) -> None:
-    said = fail(*options)
+def test_a_mistake_is_one_line(options: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [\n")
+    damage_a_database(tmp_path / "broken")
+    said = fail(*(option.format(folder=tmp_path) for option in options))
     assert says in said
     assert said.startswith("flamepy up: ")
     assert "\n" not in said
+
+
+def damage_a_database(folder: Path) -> None:
+    """Make one in which SQLite finds damage, which it tells in several lines."""
+    with LocalCluster(data=folder):
+        pass
+    path = folder / "flame.db"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:8192] + b"\xaa" * (len(whole) - 8192))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--executors", "0"),
+        ("--port", "99999"),
+        ("--max-sessions", "0"),
+        ("--task-timeout", "0"),
+        ("--bind-timeout", "-1"),
+    ],
+)
+def test_a_number_out_of_range_names_the_option(options: tuple[str, str]) -> None:
+    assert f"Invalid value for '{options[0]}'" in fail(*options, status=2)
 
 
 def test_help_and_version() -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engine
+from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engine, failure
 from flamepy.cli.output import Record, format_option, show
 from flamepy.errors import AlreadyExistsError, ApplicationNotFoundError, ConfigError
 from flamepy.local.manifest import read_manifest
@@ -44,7 +44,7 @@ def register(outer: str | None, file: str, update: bool, endpoint: str | None) -
     try:
         name, attributes = read_manifest(file)
     except ConfigError as error:
-        raise SystemExit(f"flamepy apps register: {error.message}") from None
+        raise failure(error.message) from None
     with engine(endpoint or outer) as connection:
         try:
             connection.register_application(name, attributes, timeout=CALL_TIMEOUT)

@@ -12,13 +12,13 @@ VARIABLE = "_FLAMEPY_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    r"""Print the completion script of SHELL.
+    """Print the completion script of SHELL.
 
     \b
     bash: eval "$(flamepy completion bash)"       in ~/.bashrc
     zsh:  eval "$(flamepy completion zsh)"        in ~/.zshrc
     fish: flamepy completion fish | source        in ~/.config/fish/config.fish
-    """
+    """  # noqa: D301  # click wants the character, not a backslash and a b
     kind = get_completion_class(shell)
     assert kind is not None  # the choice above
     root = context.find_root().command

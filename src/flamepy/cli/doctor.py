@@ -13,7 +13,7 @@ from dataclasses import replace
 import click
 
 from flamepy.cli import installation
-from flamepy.cli.engine import endpoint_option
+from flamepy.cli.engine import endpoint_option, silence_grpc
 from flamepy.cli.findings import Finding, Verdict, failed, passed, skipped
 from flamepy.cli.output import printable
 from flamepy.config import FlameContext
@@ -34,7 +34,10 @@ def doctor(endpoint: str | None, timeout: float) -> None:
     One line a check, with what to do about a failure; exit status 1 if any failed.
     """
     if not 0 < timeout < 3600:
-        raise SystemExit(f"flamepy doctor: --timeout {timeout:g}: must be more than 0, in seconds")
+        raise click.BadParameter(
+            "must be more than 0 and less than 3600 seconds", param_hint="'--timeout'"
+        )
+    silence_grpc()
     broken = asyncio.run(_report(endpoint, timeout))
     raise SystemExit(1 if broken else 0)
 

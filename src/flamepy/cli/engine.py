@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 
+from flamepy.cli.output import printable
 from flamepy.errors import FlameError, UnavailableError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -32,17 +34,30 @@ def engine(endpoint: str | None, timeout: float = CONNECT_TIMEOUT) -> Iterator[A
 
     It is typed ``Any`` because ``core`` is imported when it is needed only.
     """
+    silence_grpc()
     from flamepy.core import connect
 
     try:
         with connect(endpoint, timeout=timeout) as connection:
             yield connection
+    except UnavailableError as error:
+        raise failure(f"{error.message}; `flamepy doctor` shows where it fails") from None
     except FlameError as error:
-        path = click.get_current_context().command_path
-        line = " ".join(error.message.split())
-        if isinstance(error, UnavailableError):
-            line += "; `flamepy doctor` shows where it fails"
-        raise SystemExit(f"{path}: {line}") from None
+        raise failure(error.message) from None
+
+
+def failure(message: str) -> SystemExit:
+    """Return the end of the program: the command and the message in one line, status 1."""
+    path = click.get_current_context().command_path
+    return SystemExit(f"{path}: {printable(' '.join(message.split()))}")
+
+
+def silence_grpc() -> None:
+    """Keep gRPC's own log lines out of the terminal; call it before gRPC is imported.
+
+    Not for ``flamepy up``, whose services inherit the environment.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def completions(find: Callable[[Any], list[str]]) -> Callable[..., list[str]]:
@@ -52,6 +67,7 @@ def completions(find: Callable[[Any], list[str]]) -> Callable[..., list[str]]:
     """
 
     def complete(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+        silence_grpc()
         from flamepy.core import connect
 
         try:

@@ -37,8 +37,8 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return dict(fields) if isinstance(fields, dict) else {}
 
 
-def set_up_logging(style: str, *, verbose: bool) -> None:
-    """Log to standard error from now on, at INFO or, verbose, at DEBUG."""
+def set_up_logging(style: str, level: int) -> None:
+    """Log to standard error from now on, what is of ``level`` or above."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else logging.Formatter(TEXT))
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+    logging.basicConfig(level=level, handlers=[handler])

@@ -17,4 +17,8 @@ def main() -> None:
         raise SystemExit(2) from None
     from flamepy.cli.commands import flamepy
 
-    flamepy(prog_name="flamepy")
+    try:
+        flamepy(prog_name="flamepy")
+    except OSError as error:  # standard output or the folder for temporary files is full
+        print(f"flamepy: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

@@ -20,7 +20,7 @@ COLUMNS = (
 @endpoint_option
 @format_option
 def nodes(endpoint: str | None, as_json: bool | None) -> None:
-    """List nodes with what they have, and how many executors run there.
+    """List nodes and how many executors they run.
 
     BOUND counts the executors that serve a session.
     """

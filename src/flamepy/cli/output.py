@@ -21,6 +21,7 @@ Record = Mapping[str, object]
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
 _PIPE_WIDTH = 100_000  # a table that is not in a terminal is never cut
 _LAST = 24  # columns that a long text has at least, in the last column
+_LONGEST = 240  # characters of a text in a table; of a longer one both ends are shown
 
 
 def format_option(command: F) -> F:
@@ -104,7 +105,12 @@ def cell(value: object, now: datetime) -> str:
         return age((now - value).total_seconds())
     if isinstance(value, (list, tuple)):
         return ", ".join(cell(one, now) for one in value) or "-"
-    return printable(str(value))
+    return _cut(printable(str(value)))
+
+
+def _cut(text: str) -> str:
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}"
 
 
 def printable(text: str) -> str:

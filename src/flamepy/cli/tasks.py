@@ -35,9 +35,10 @@ def tasks(
     last: int | None,
     as_json: bool | None,
 ) -> None:
-    """List the tasks of SESSION by number, with the error text of failed ones.
+    """List the tasks of SESSION, and why the failed ones failed.
 
-    Sizes are bytes. SECONDS is the time from creation to the end.
+    Sizes are bytes. SECONDS is the time from creation to the end. A table cuts long error texts
+    in the middle; --json has all of them.
     """
     with engine(endpoint) as connection:
         found = connection.get_session(session, timeout=CALL_TIMEOUT)

@@ -6,6 +6,7 @@ SIGINT and SIGTERM stop it within 5 s; a second one ends it at once.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -14,15 +15,30 @@ from typing import Any
 
 import click
 
+from flamepy.cli.engine import failure
 from flamepy.cli.logs import FORMATS, set_up_logging
 from flamepy.errors import FlameError
 from flamepy.local.cluster import LocalCluster
 
+SECONDS = click.FloatRange(min=0, min_open=True)
+
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, help="Port; 0 picks a free one.")
-@click.option("--executors", type=int, help="Service processes at once; default: one per CPU.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    metavar="N",
+    help="Port; 0 picks a free one.",
+)
+@click.option(
+    "--executors",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Service processes at once; default: one per CPU.",
+)
 @click.option(
     "--app",
     "apps",
@@ -39,19 +55,19 @@ from flamepy.local.cluster import LocalCluster
 )
 @click.option(
     "--max-sessions",
-    type=int,
+    type=click.IntRange(1),
     metavar="N",
     help="Drop closed sessions, oldest first, while there are N or more; default: keep all.",
 )
 @click.option(
     "--task-timeout",
-    type=float,
+    type=SECONDS,
     metavar="SECONDS",
     help="Fail a task that runs longer and end its service; default: a task may run for ever.",
 )
 @click.option(
     "--bind-timeout",
-    type=float,
+    type=SECONDS,
     default=30.0,
     show_default=True,
     metavar="SECONDS",
@@ -64,17 +80,30 @@ from flamepy.local.cluster import LocalCluster
     show_default=True,
     help="Logs on standard error: lines for people, or one JSON object a line.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log more.")
-def up(log_format: str, verbose: bool, **options: Any) -> None:
-    """Run an embedded Flame cluster on this machine until SIGINT or SIGTERM."""
-    set_up_logging(log_format, verbose=verbose)
+@click.option(
+    "-v", "--verbose", "level", flag_value=logging.DEBUG, type=int, help="Log more than changes."
+)
+@click.option(
+    "-q",
+    "--quiet",
+    "level",
+    flag_value=logging.WARNING,
+    type=int,
+    help="Log warnings and errors only.",
+)
+def up(log_format: str, level: int | None, **options: Any) -> None:
+    """Run an embedded Flame cluster until SIGINT or SIGTERM.
+
+    A line is logged for every change of a session, task or executor, with its ids.
+    """
+    set_up_logging(log_format, logging.INFO if level is None else level)
     stop = threading.Event()
     _stop_on_signals(stop)
     try:
         cluster = LocalCluster(**options)
         cluster.start()
     except FlameError as error:
-        raise SystemExit(f"flamepy up: {error.message}") from None
+        raise failure(error.message) from None
     try:
         print(f"ready: {cluster.endpoint}", flush=True)
         while not stop.wait(0.2):

@@ -61,6 +61,19 @@ def test_a_table_cuts_no_id_and_keeps_a_row_a_line(capsys: pytest.CaptureFixture
     assert second.startswith("2" * 90)
 
 
+def test_a_long_text_shows_both_its_ends_in_a_table_and_is_whole_in_json(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = f"exited with status 3: {'File, line 7 ' * 100}ValueError: no"
+    show([{"error": text}], ["error"], as_json=False)
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.startswith("exited with status 3")
+    assert row.rstrip().endswith("ValueError: no")
+    assert len(row) < 300
+    show([{"error": text}], ["error"], as_json=True)
+    assert json.loads(capsys.readouterr().out) == [{"error": text}]
+
+
 def test_nothing_is_an_empty_list_and_a_title(capsys: pytest.CaptureFixture[str]) -> None:
     show([], ["id"], as_json=True)
     assert json.loads(capsys.readouterr().out) == []
