@@ -111,14 +111,24 @@ class ProcessInstance:
                 start_new_session=True,
             )
         self._reaper.add(self._process.pid)
-        self._exit = asyncio.ensure_future(self._process.wait())
+        self._exit = asyncio.ensure_future(self._ended(self._process))
         self._logs = asyncio.ensure_future(bound_logs((plan.stdout, plan.stderr)))
+
+    async def _ended(self, process: asyncio.subprocess.Process) -> int:
+        """Wait for the end of the process, and end at once what it leaves in its group.
+
+        Later its number may be another's, whose group must not be killed.
+        """
+        status = await process.wait()
+        self._kill(signal.SIGKILL)
+        self._reaper.discard(process.pid)
+        return status
 
     async def _wait_for_socket(self, limit: float) -> None:
         assert self._process is not None
         while not self._plan.socket.exists():
             if self._process.returncode is not None:
-                raise _failed(f"service {self._how_it_ended()} before it opened its socket")
+                raise _failed(f"service {self._how_it_ended(' before it opened its socket')}")
             if asyncio.get_running_loop().time() > limit:
                 raise _failed(
                     f"service <{self._plan.command}> did not open its socket within "
@@ -211,7 +221,7 @@ class ProcessInstance:
 
     # ------------------------------------------------------------------ how it ended
 
-    def _how_it_ended(self) -> str:
+    def _how_it_ended(self, when: str = "") -> str:
         code = self._process.returncode if self._process is not None else None
         if code is None:
             how = "is gone"
@@ -219,7 +229,7 @@ class ProcessInstance:
             how = f"was killed by signal {-code} ({_signal_name(-code)})"
         else:
             how = f"exited with status {code}"
-        return f"<{self._plan.command}> {how}{self._tail()}"
+        return f"<{self._plan.command}> {how}{when}{self._tail()}"
 
     def _tail(self) -> str:
         text = tail(self._plan.stderr)
@@ -232,13 +242,12 @@ class ProcessInstance:
         if self._channel is not None:
             channel, self._channel = self._channel, None
             await channel.close()
-        if self._process is not None and self._exit is not None:
+        if self._exit is not None and not self._exit.done():
+            self._kill(signal.SIGTERM)
+            await asyncio.wait({self._exit}, timeout=self._grace)
             if not self._exit.done():
-                self._kill(signal.SIGTERM)
-                await asyncio.wait({self._exit}, timeout=self._grace)
-            self._kill(signal.SIGKILL)  # also children that the service left in its group
+                self._kill(signal.SIGKILL)
             await self._exit
-            self._reaper.discard(self._process.pid)
         if self._logs is not None:
             self._logs.cancel()
         self._clean()
