@@ -53,6 +53,7 @@ from flamepy.types import (
     NodeState,
     ResourceRequirement,
 )
+from flamepy.wire.validation import application_attributes
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class LocalCluster:
         self._host = host
         self._port = port
         self._executors = executors or os.cpu_count() or 1
-        self._apps = [one if isinstance(one, tuple) else read_manifest(one) for one in apps]
+        self._apps = [_checked(*_named(one)) for one in apps]
         self._bind_timeout = bind_timeout
         self._max_sessions = max_sessions
         self._task_timeout = task_timeout
@@ -270,13 +271,13 @@ class LocalCluster:
 
         Raises:
             AlreadyExistsError: the name is taken.
-            InvalidArgumentError: the name or the service is unusable.
+            InvalidArgumentError: the name, the service or an attribute is unusable.
         """
         if not callable(getattr(service, "on_task_invoke", None)) and not callable(service):
             raise InvalidArgumentError(
                 f"{service!r} is not a service: give a FlameService subclass or an instance of one"
             )
-        spec = ApplicationAttributes(**attributes)
+        name, spec = _checked(name, ApplicationAttributes(**attributes))
         if self._loop is None:
             self._apps.append((name, spec))
         else:
@@ -337,6 +338,18 @@ class LocalCluster:
 def _check_range(name: str, value: int | None, least: int) -> None:
     if value is not None and value < least:
         raise InvalidArgumentError(f"{name} must be {least} or more, got {value}")
+
+
+def _named(app: App) -> tuple[str, ApplicationAttributes]:
+    return app if isinstance(app, tuple) else read_manifest(app)
+
+
+def _checked(name: str, attributes: ApplicationAttributes) -> tuple[str, ApplicationAttributes]:
+    """Refuse what no message can carry: it would break every later list of applications."""
+    try:
+        return name, application_attributes(attributes)
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"application {name!r}: {error.message}") from error
 
 
 def this_node() -> Node:

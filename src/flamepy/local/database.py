@@ -48,9 +48,9 @@ def open_database(folder: Path) -> tuple[sqlite3.Connection, bool]:
     """
     path = folder / NAME
     fresh = not path.exists()
+    if fresh:
+        _make(path)
     try:
-        if fresh:
-            _create(path)
         _check_header(path)
         _check_pages(path)
         return _connect(path), fresh
@@ -64,6 +64,16 @@ def damaged(path: Path, why: object) -> str:
         f"{path} cannot be read as a database of flamepy: {why}. It is left as it is: put back a "
         "copy, or move the folder away to start empty"
     )
+
+
+def _make(path: Path) -> None:
+    try:
+        _create(path)
+    except (sqlite3.Error, OSError) as error:
+        raise ConfigError(
+            f"{path} cannot be made: {error}; make room, or give a folder that this user may "
+            "write to"
+        ) from error
 
 
 def _create(path: Path) -> None:

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import TextIO
 
-from flamepy.errors import ConfigError, InvalidStateError
+from flamepy.errors import ConfigError, InvalidArgumentError, InvalidStateError
 
 LOCK = "lock"
 
@@ -21,9 +21,14 @@ class DataFolder:
 
     Args:
         path: the folder; made, for this user alone, if it is not there.
+
+    Raises:
+        InvalidArgumentError: the path is empty.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not os.fspath(path):  # an unset variable must not make the working directory one
+            raise InvalidArgumentError('data folder "": give a folder, "." for the present one')
         self.path = Path(path).expanduser().absolute()
         self._lock: TextIO | None = None
 

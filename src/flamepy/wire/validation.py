@@ -1,8 +1,9 @@
 """Rules for what users send, checked before it is sent: the value and the rule in the message.
 
 Engines accept ids that later break their files, and payloads that make an executor loop for ever
-(docs/protocol.md#identifiers, docs/protocol.md#limits). Pure; ``aio`` calls it. The embedded
-cluster does not: it answers as an engine does.
+(docs/protocol.md#identifiers, docs/protocol.md#limits). Pure; ``aio`` calls it, and
+``local`` for what its Python callers give. What arrives by a call, the embedded cluster answers as
+an engine does.
 """
 
 from __future__ import annotations

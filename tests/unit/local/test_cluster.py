@@ -85,10 +85,30 @@ def test_a_broken_manifest_is_refused_before_the_start(tmp_path: Path) -> None:
         LocalCluster(apps=[tmp_path / "nothing.yaml"])
 
 
+@pytest.mark.parametrize(
+    ("attributes", "says"),
+    [
+        ({"working_directory": "rel"}, "absolute path"),
+        ({"delay_release": 1 << 70}, "delay_release must be a whole number"),
+        ({"max_instances": 1 << 32}, "max_instances must be a whole number"),
+        ({"environments": {"A": 5}}, "environments"),
+    ],
+)
+def test_an_application_that_no_list_could_show_is_refused(
+    attributes: dict[str, object], says: str
+) -> None:
+    spec = ApplicationAttributes(**attributes)
+    with pytest.raises(InvalidArgumentError, match=f"'x'.*{says}"):
+        LocalCluster(apps=[("x", spec)])
+    with LocalCluster() as cluster, connect(cluster.endpoint) as connection:
+        with pytest.raises(InvalidArgumentError, match=f"'x'.*{says}"):
+            cluster.register_service("x", Upper, **attributes)
+        assert "x" not in [one.name for one in connection.list_applications()]
+
+
 def test_an_application_that_cannot_be_registered_stops_the_start() -> None:
-    bad = ApplicationAttributes(working_directory="rel")
-    with pytest.raises(FlameError, match=r"'x'.*absolute path"):
-        LocalCluster(apps=[("x", bad)]).start()
+    with pytest.raises(FlameError, match=r"'x y'.*invalid characters"):
+        LocalCluster(apps=[("x y", ApplicationAttributes())]).start()
 
 
 def test_names_are_taken_once() -> None:

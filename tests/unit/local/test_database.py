@@ -90,3 +90,10 @@ def test_a_folder_that_is_read_only_is_named(tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
     with pytest.raises(ConfigError, match="cannot be read"):
         open_database(tmp_path)
+
+
+def test_a_new_one_that_cannot_be_made_is_not_called_damaged(tmp_path: Path) -> None:
+    (tmp_path / f"{NAME}.new").mkdir()
+    with pytest.raises(ConfigError, match=r"cannot be made: .*; make room, or give a folder"):
+        open_database(tmp_path)
+    assert not (tmp_path / NAME).exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flamepy.errors import ConfigError, InvalidStateError
+from flamepy.errors import ConfigError, InvalidArgumentError, InvalidStateError
 from flamepy.local.folder import DataFolder
 
 
@@ -29,6 +29,11 @@ def test_the_second_is_told_who_has_it(tmp_path: Path) -> None:
     first.release()
     second.acquire()
     second.release()
+
+
+def test_an_empty_path_is_not_the_working_directory() -> None:
+    with pytest.raises(InvalidArgumentError, match="give a folder"):
+        DataFolder("")
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
