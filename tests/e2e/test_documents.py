@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -103,15 +104,49 @@ def test_a_command_exists(text: str) -> None:
                 metadata = (ROOT / "pyproject.toml").read_text()
                 assert re.search(rf"^{extra.group(1)} = \[", metadata, re.MULTILINE)
         else:
-            assert (program, arguments[0]) == ("flamepy", "up")
-            helped = subprocess.run(
-                [sys.executable, "-m", "flamepy", "up", "--help"],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            for option in arguments[1:]:
-                assert not option.startswith("--") or option in helped.stdout
+            assert program == "flamepy"
+            check_words(arguments)
+
+
+@cache
+def help_of(*command: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "flamepy", *command, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def commands_of(*command: str) -> set[str]:
+    listed = help_of(*command).partition("\nCommands:\n")[2]
+    return set(re.findall(r"^  (\S+)", listed, re.MULTILINE))
+
+
+def check_words(words: list[str]) -> None:
+    """Each command must be listed by the help of the one before, each option by its own."""
+    command: list[str] = []
+    for word in words:
+        if word.startswith("-"):
+            options = re.findall(r"(?<!\S)--?[\w-]+", help_of(*command).partition("Options:")[2])
+            assert word in options, f"flamepy {' '.join(command)} has no {word}"
+        elif word in commands_of(*command):
+            command.append(word)
+        else:
+            assert command, f"there is no flamepy {word}"
+
+
+def test_the_check_of_commands_finds_what_does_not_exist() -> None:
+    check_words(["apps", "register", "file.yaml", "--update"])
+    for words in (["down"], ["sessions", "--update"], ["apps", "--update"], ["--data"]):
+        with pytest.raises(AssertionError):
+            check_words(words)
+
+
+def test_the_table_of_extras_names_every_command() -> None:
+    row = re.search(r"^\| `cli` \|.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert row is not None
+    assert set(re.findall(r"`(\w+)`", row.group())) == {"cli", "flamepy", *commands_of()}
 
 
 @pytest.mark.parametrize("drawing", blocks("mermaid"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -97,3 +98,18 @@ def test_a_new_one_that_cannot_be_made_is_not_called_damaged(tmp_path: Path) -> 
     with pytest.raises(ConfigError, match=r"cannot be made: .*; make room, or give a folder"):
         open_database(tmp_path)
     assert not (tmp_path / NAME).exists()
+
+
+def test_a_log_that_lost_its_end_counts_up_to_there(tmp_path: Path) -> None:
+    (tmp_path / "whole").mkdir()
+    database, _ = open_database(tmp_path / "whole")
+    for name in ("a", "b"):
+        database.execute("INSERT INTO applications VALUES (?, x'00')", (name,))
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    database.close()
+    log = tmp_path / "cut" / f"{NAME}-wal"
+    log.write_bytes(log.read_bytes()[:-100] + b"\xaa" * 100)
+    left, fresh = open_database(tmp_path / "cut")
+    assert not fresh
+    assert left.execute("SELECT name FROM applications").fetchall() == [("a",)]
+    left.close()
