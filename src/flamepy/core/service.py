@@ -177,9 +177,9 @@ class _Instance:
 
 def _text(error: BaseException) -> str:
     # The text of SystemExit(3) is a bare number; all others are str(), as with the official SDK.
-    if isinstance(error, (SystemExit, KeyboardInterrupt)):
-        return f"{type(error).__name__}: {error}"
-    return str(error)
+    named = isinstance(error, (SystemExit, KeyboardInterrupt))
+    text = f"{type(error).__name__}: {error}" if named else str(error)
+    return text.encode(errors="backslashreplace").decode()  # half a surrogate pair cannot travel
 
 
 def _handlers(instance: _Instance) -> grpc.GenericRpcHandler:

@@ -40,6 +40,8 @@ class Recorder(FlameService):
         self.calls.append((context.task_id, context.session_id, context.input))
         if context.input == b"raise":
             raise ValueError("no way")
+        if context.input == b"half":
+            raise ValueError("name \udcff")
         if context.input == b"exit":
             raise SystemExit(3)
         if context.input == b"text":
@@ -102,6 +104,7 @@ def test_no_input_is_none_and_none_is_no_output(served: tuple[Recorder, grpc.Cha
     ("given", "text"),
     [
         (b"raise", "no way"),
+        (b"half", "name \\udcff"),
         (b"exit", "SystemExit: 3"),
         (b"text", "on_task_invoke must return bytes or None, got str"),
     ],

@@ -27,6 +27,8 @@ class Service(FlameService):
         text = (context.input or b"").decode()
         if text == "fail":
             raise ValueError("no way")
+        if text == "half":
+            raise ValueError("name \udcff")
         if text == "leave":
             raise SystemExit(3)
         if text == "wrong":
@@ -65,6 +67,7 @@ def test_a_class_is_made_once_per_executor_and_an_object_is_shared() -> None:
     ("text", "message"),
     [
         ("fail", "no way"),
+        ("half", "name \\udcff"),
         ("leave", "3"),
         ("wrong", "on_task_invoke must return bytes or None, got str"),
         ("large", "the limit is: 4194304 bytes"),
