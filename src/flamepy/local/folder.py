@@ -37,7 +37,7 @@ class DataFolder:
 
         Raises:
             InvalidStateError: another process has it; its pid is named.
-            ConfigError: it is no folder, or cannot be written to.
+            ConfigError: it is no folder, or cannot be written to or locked.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -49,13 +49,19 @@ class DataFolder:
             ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             lock.seek(0)
             owner = lock.read().strip() or "unknown"
             lock.close()
             raise InvalidStateError(
                 f"data folder {self.path} is in use by the cluster of process {owner}: "
                 "stop that one, or give this one a folder of its own"
+            ) from error
+        except OSError as error:
+            lock.close()
+            raise ConfigError(
+                f"data folder {self.path} cannot be locked: {error.strerror}; "
+                "give a folder of a local disk"
             ) from error
         with contextlib.suppress(OSError):  # on a full disk the lock holds, only nameless
             lock.seek(0)

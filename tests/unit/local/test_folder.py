@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -34,6 +35,17 @@ def test_the_second_is_told_who_has_it(tmp_path: Path) -> None:
 def test_an_empty_path_is_not_the_working_directory() -> None:
     with pytest.raises(InvalidArgumentError, match="give a folder"):
         DataFolder("")
+
+
+def test_a_file_system_without_locks_is_not_called_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(ConfigError, match="cannot be locked: No locks available"):
+        DataFolder(tmp_path).acquire()
 
 
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
