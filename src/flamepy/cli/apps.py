@@ -59,9 +59,7 @@ def register(outer: str | None, file: str, update: bool, endpoint: str | None) -
 
 
 @apps.command()
-@click.argument(
-    "name", shell_complete=completions(lambda one: [app.name for app in one.list_applications()])
-)
+@click.argument("name", shell_complete=completions("list_applications", "name"))
 @endpoint_option
 @click.pass_obj
 def unregister(outer: str | None, name: str, endpoint: str | None) -> None:

@@ -60,8 +60,8 @@ def silence_grpc() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
-def completions(find: Callable[[Any], list[str]]) -> Callable[..., list[str]]:
-    """Return what completes a word with names that ``find`` reads from a connection.
+def completions(method: str, attribute: str) -> Callable[..., list[str]]:
+    """Return what completes a word with an attribute of what a connection's method lists.
 
     An engine that does not answer within ``COMPLETION_TIMEOUT`` seconds completes nothing.
     """
@@ -71,10 +71,21 @@ def completions(find: Callable[[Any], list[str]]) -> Callable[..., list[str]]:
         from flamepy.core import connect
 
         try:
-            endpoint = context.params.get("endpoint")
-            with connect(endpoint, timeout=COMPLETION_TIMEOUT) as connection:
-                return sorted(name for name in find(connection) if name.startswith(begun))
+            with connect(_endpoint(context), timeout=COMPLETION_TIMEOUT) as connection:
+                listed = getattr(connection, method)(timeout=COMPLETION_TIMEOUT)
         except FlameError:
             return []
+        names: list[str] = [getattr(one, attribute) for one in listed]
+        return sorted(name for name in names if name.startswith(begun))
 
     return complete
+
+
+def _endpoint(context: click.Context | None) -> str | None:
+    """Return the ``--endpoint`` of the command, or of a group around it."""
+    while context is not None:
+        found: str | None = context.params.get("endpoint")
+        if found is not None:
+            return found
+        context = context.parent
+    return None

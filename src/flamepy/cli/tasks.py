@@ -15,9 +15,7 @@ COLUMNS = ("id", "state", "input_size", "output_size", "creation_time", "seconds
 
 
 @click.command()
-@click.argument(
-    "session", shell_complete=completions(lambda one: [found.id for found in one.list_sessions()])
-)
+@click.argument("session", shell_complete=completions("list_sessions", "id"))
 @endpoint_option
 @click.option(
     "--state",
