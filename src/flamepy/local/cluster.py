@@ -53,6 +53,7 @@ from flamepy.types import (
     NodeState,
     ResourceRequirement,
 )
+from flamepy.wire.applications import encode_application_spec
 from flamepy.wire.validation import application_attributes
 
 logger = logging.getLogger(__name__)
@@ -232,6 +233,12 @@ class LocalCluster:
                 self._reaper = None
 
     async def _stop(self) -> None:
+        try:
+            await self._stop_serving()
+        finally:
+            self._close_storage()
+
+    async def _stop_serving(self) -> None:
         if self._engine is not None:
             await self._engine.aclose(DRAIN)
         if self._server is not None:
@@ -241,11 +248,15 @@ class LocalCluster:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         await asyncio.get_running_loop().shutdown_asyncgens()
-        if self._storage is not None:
-            self._storage.close()
-            self._storage = None
-        if self._folder is not None:
-            self._folder.release()
+
+    def _close_storage(self) -> None:
+        storage, self._storage = self._storage, None
+        try:
+            if storage is not None:
+                storage.close()
+        finally:
+            if self._folder is not None:
+                self._folder.release()
 
     def __enter__(self) -> LocalCluster:
         return self.start()
@@ -347,9 +358,13 @@ def _named(app: App) -> tuple[str, ApplicationAttributes]:
 def _checked(name: str, attributes: ApplicationAttributes) -> tuple[str, ApplicationAttributes]:
     """Refuse what no message can carry: it would break every later list of applications."""
     try:
-        return name, application_attributes(attributes)
+        checked = application_attributes(attributes)
+        encode_application_spec(checked)
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"application {name!r}: {error.message}") from error
+    except ValueError as error:
+        raise InvalidArgumentError(f"application {name!r}: {error}") from error
+    return name, checked
 
 
 def this_node() -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.local import LocalCluster
+from flamepy.local.storage import Storage
 from flamepy.types import ApplicationAttributes
 
 SERVICE = str(Path(__file__).parents[2] / "support" / "recorded_service.py")
@@ -92,6 +94,7 @@ def test_a_broken_manifest_is_refused_before_the_start(tmp_path: Path) -> None:
         ({"delay_release": 1 << 70}, "delay_release must be a whole number"),
         ({"max_instances": 1 << 32}, "max_instances must be a whole number"),
         ({"environments": {"A": 5}}, "environments"),
+        ({"command": "name \udcff"}, "surrogates"),
     ],
 )
 def test_an_application_that_no_list_could_show_is_refused(
@@ -142,6 +145,24 @@ def test_it_can_be_started_again() -> None:
             connection.create_session("a") as session,
         ):
             assert session.invoke(b"x", timeout=20) == b"X"
+
+
+def test_a_database_that_cannot_be_closed_does_not_keep_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = LocalCluster(data=tmp_path).start()
+    close = Storage.close
+
+    def fail(storage: Storage) -> None:
+        close(storage)
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(Storage, "close", fail)
+    with pytest.raises(sqlite3.OperationalError):
+        cluster.stop()
+    monkeypatch.undo()
+    with LocalCluster(data=tmp_path) as again:
+        assert again.endpoint
 
 
 def test_a_stop_with_a_task_running_ends_in_bounded_time() -> None:
