@@ -10,11 +10,12 @@ from types import TracebackType
 
 from flamepy import aio
 from flamepy.aio.session import CLOSE_WAIT
-from flamepy.core.futures import TaskFuture, completions
+from flamepy.core.futures import TaskFuture
 from flamepy.core.watcher import TaskWatcher
 from flamepy.errors import DeadlineExceededError, SessionBusyError, SessionNotFoundError
 from flamepy.informers.following import follow_task
 from flamepy.informers.informer import TaskInformer
+from flamepy.informers.waiting import completions
 from flamepy.rpc.link import Link
 from flamepy.types import Event, SessionInfo, SessionState, Task
 from flamepy.watching.hub import Hub
@@ -153,9 +154,8 @@ class Session:
 
     async def _start(self, input_data: bytes, timeout: float | None) -> tuple[Task, TaskFuture]:
         task = await self._aio.create_task(input_data, timeout=timeout)
-        worker = self._link.attachment("core.completions", completions)
-        future = TaskFuture(task, worker)
-        Hub.of(self._link).wait(task).add_done_callback(future._take)
+        future = TaskFuture(task, completions(self._link))
+        Hub.of(self._link).wait(task).add_done_callback(future.take)
         return task, future
 
     def invoke(

@@ -1,42 +1,70 @@
 """Informers: from the hub's events to callbacks and signals.
 
-Belongs here: the ``Reactor`` a user starts, the ``TaskInformer`` a user subclasses, the signals a
-user connects to, and the queues and threads between them and the loop (``dispatch``). Does not
-belong here: how changes are found out; that is ``watching``.
+Belongs here: the ``Reactor`` a user starts, the informers a user subclasses, the signals a user
+connects to, plugins, and the queues and threads between them and the loop. Does not belong here:
+how changes are found out; that is ``watching``. An event's way: ``inbox`` (on the loop) ->
+``mailbox`` -> ``dispatch`` (a thread) -> ``registration`` -> ``callbacks`` and ``handling``.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flamepy.informers import predicates, signals
-    from flamepy.informers.informer import TaskInformer
-    from flamepy.informers.reactor import Reactor, ReactorState
-    from flamepy.informers.registration import Registration
-    from flamepy.watching.events import EventKind, EventSource, SessionEvent, TaskEvent
+    from flamepy.informers.health import Health, ReactorState
+    from flamepy.informers.informer import (
+        PermanentError,
+        SessionInformer,
+        SessionProgress,
+        TaskInformer,
+        TemporaryError,
+    )
+    from flamepy.informers.plugins import Plugin, load_plugins
+    from flamepy.informers.reactor import Reactor
+    from flamepy.informers.registration import Registration, RegistrationStats
+    from flamepy.informers.streaming import EventStream
+    from flamepy.watching.events import (
+        EventKind,
+        EventSource,
+        SessionEvent,
+        SessionEventKind,
+        TaskEvent,
+    )
+
+_NAMES = {
+    "flamepy.informers.health": "Health ReactorState",
+    "flamepy.informers.informer": (
+        "PermanentError SessionInformer SessionProgress TaskInformer TemporaryError"
+    ),
+    "flamepy.informers.plugins": "Plugin load_plugins",
+    "flamepy.informers.reactor": "Reactor",
+    "flamepy.informers.registration": "Registration RegistrationStats",
+    "flamepy.informers.streaming": "EventStream",
+    "flamepy.watching.events": "EventKind EventSource SessionEvent SessionEventKind TaskEvent",
+}
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "EventKind",
     "EventSource",
+    "EventStream",
+    "Health",
+    "PermanentError",
+    "Plugin",
     "Reactor",
     "ReactorState",
     "Registration",
+    "RegistrationStats",
     "SessionEvent",
+    "SessionEventKind",
+    "SessionInformer",
+    "SessionProgress",
     "TaskEvent",
     "TaskInformer",
+    "TemporaryError",
+    "load_plugins",
     "predicates",
     "signals",
 ]
-
-_HOMES = {
-    "EventKind": "flamepy.watching.events",
-    "EventSource": "flamepy.watching.events",
-    "Reactor": "flamepy.informers.reactor",
-    "ReactorState": "flamepy.informers.reactor",
-    "Registration": "flamepy.informers.registration",
-    "SessionEvent": "flamepy.watching.events",
-    "TaskEvent": "flamepy.watching.events",
-    "TaskInformer": "flamepy.informers.informer",
-}
 
 
 def __getattr__(name: str) -> Any:  # Any: a module attribute of whatever kind

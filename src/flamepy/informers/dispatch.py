@@ -1,131 +1,25 @@
-"""The way of an event from the loop to a thread of its own: a bounded queue and a worker.
+"""``Worker``: one named daemon thread that takes items from a mailbox.
 
-``Mailbox`` owns the lock; the loop puts, one worker takes. Over its limit the mailbox folds a new
-event of a task into the one that still waits there, so it stays bounded by the number of tasks
-and a terminal state or a delete is late, never lost (contract G8). No callback runs under the
-lock.
+Started at the first item, ended by ``stop``, which drains and is bounded. What an item means is
+its handler's business (``registration``, ``sending``, ``core.futures``).
 """
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from time import monotonic
 
-from flamepy.types import TaskState
-from flamepy.watching.events import EventKind, TaskEvent
+from flamepy.informers.mailbox import QUEUE_SIZE, Mailbox
 
 logger = logging.getLogger(__name__)
 
-QUEUE_SIZE = 10_000
 IDLE_LIMIT = 1.0
 
 
-@dataclass(slots=True)
-class _Cell:
-    item: object
-
-
-class Mailbox:
-    """A queue from the loop to one worker.
-
-    Args:
-        limit: items that are queued one by one; more are folded together per task.
-    """
-
-    def __init__(self, limit: int = QUEUE_SIZE) -> None:
-        self._limit = limit
-        self._ready = threading.Condition()
-        self._cells: deque[_Cell] = deque()
-        self._last: dict[tuple[str, str], _Cell] = {}
-        self._closed = False
-        self.coalesced = 0
-
-    def __len__(self) -> int:
-        return len(self._cells)
-
-    def put(self, item: object) -> bool:
-        """Queue an item; False (and nothing queued) after ``close``."""
-        with self._ready:
-            if self._closed:
-                return False
-            if isinstance(item, TaskEvent) and self._fold(item):
-                return True
-            cell = _Cell(item)
-            self._cells.append(cell)
-            if isinstance(item, TaskEvent):
-                self._last[item.task.session_id, item.task.id] = cell
-            self._ready.notify()
-            return True
-
-    def _fold(self, event: TaskEvent) -> bool:
-        if len(self._cells) < self._limit:
-            return False
-        cell = self._last.get((event.task.session_id, event.task.id))
-        if cell is None or not isinstance(cell.item, TaskEvent):
-            return False
-        folded = fold(cell.item, event)
-        if folded is None:
-            return False
-        cell.item = folded
-        self.coalesced += 1
-        return True
-
-    def get(self, timeout: float | None) -> object | None:
-        """Return the next item, or None after ``timeout`` seconds or when closed and empty."""
-        with self._ready:
-            self._ready.wait_for(lambda: self._cells or self._closed, timeout)
-            if not self._cells:
-                return None
-            cell = self._cells.popleft()
-            if isinstance(cell.item, TaskEvent):
-                key = (cell.item.task.session_id, cell.item.task.id)
-                if self._last.get(key) is cell:
-                    del self._last[key]
-            return cell.item
-
-    def close(self, *, discard: bool = False) -> None:
-        """Take nothing more; with ``discard`` drop what is queued, too."""
-        with self._ready:
-            self._closed = True
-            if discard:
-                self._cells.clear()
-                self._last.clear()
-            self._ready.notify_all()
-
-    @property
-    def closed(self) -> bool:
-        """True once nothing is taken any more."""
-        return self._closed
-
-
-def fold(waiting: TaskEvent, new: TaskEvent) -> TaskEvent | None:
-    """Return one event for two of the same task, or None if both must be told.
-
-    A terminal state, a delete and another incarnation are never folded away.
-    """
-    same = waiting.task.creation_time == new.task.creation_time
-    if not same or waiting.task.state.is_terminal or waiting.kind is EventKind.DELETED:
-        return None
-    if new.kind is EventKind.ADDED or waiting.task.state == TaskState.FAILED:
-        return None
-    kind = new.kind if new.kind is EventKind.DELETED else waiting.kind
-    return replace(
-        new,
-        kind=kind,
-        old=waiting.old,
-        initial=waiting.initial,
-        coalesced=waiting.coalesced + new.coalesced + 1,
-    )
-
-
 class Worker:
-    """One named daemon thread that takes items from a mailbox; started at the first item.
+    """See the module.
 
     Args:
         name: the thread's name.
@@ -133,6 +27,9 @@ class Worker:
         limit: see ``Mailbox``.
         lingers: False lets the thread end after a second without work; a new item starts
             another one.
+        due: returns the monotonic second at which ``idle`` wants to be called; None for never.
+        idle: called then, on the thread, and when the mailbox has been drained at the end.
+        interrupt: called, from the stopping thread, when what is queued is dropped.
     """
 
     def __init__(
@@ -142,31 +39,38 @@ class Worker:
         *,
         limit: int = QUEUE_SIZE,
         lingers: bool = True,
+        due: Callable[[], float | None] = lambda: None,
+        idle: Callable[[], None] = lambda: None,
+        interrupt: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
         self._handle = handle
         self._lingers = lingers
+        self._due = due
+        self._idle = idle
+        self._interrupt = interrupt
         self.mailbox = Mailbox(limit)
+        self.stopping = threading.Event()  # set when what is queued is dropped: ends waits inside
         self._guard = threading.Lock()  # guards _thread: who starts it, who may leave
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None  # of the thread, for coroutines
 
     def put(self, item: object) -> bool:
-        """Queue an item and see that somebody takes it; False after ``stop``."""
-        with self._guard:
-            queued = self.mailbox.put(item)
-            if queued and self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
+        """Queue an item and see that somebody takes it; False if it found no place."""
+        queued = self.mailbox.put(item)
+        if queued and self._thread is None:
+            with self._guard:
+                if self._thread is None:
+                    self._start()
         return queued
 
-    def call(self, method: Callable[..., Any], arguments: tuple[object, ...]) -> None:
-        """Call ``method`` here, on the worker's thread; an ``async def`` one is awaited."""
-        result = method(*arguments)
-        if inspect.iscoroutine(result):
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-            self._loop.run_until_complete(result)
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread, once something was queued."""
+        return self._thread
 
     @property
     def is_current(self) -> bool:
@@ -176,37 +80,106 @@ class Worker:
     def stop(self, timeout: float) -> bool:
         """Let the queue drain for so many seconds, then drop the rest; True if it drained.
 
-        Never waits on the worker's own thread, which ends after the callback that called.
+        Never waits on the worker's own thread, which ends after the callback that called, nor
+        on a thread that waits for this one, directly or through others.
         """
         self.mailbox.close(discard=timeout <= 0)
+        if timeout <= 0:
+            self._drop()
+        if self.join(timeout):
+            return True
+        dropped = len(self.mailbox)
+        self._drop()
+        self.mailbox.close(discard=True)
+        if dropped:
+            logger.warning("%s still runs a callback; %d events dropped", self._name, dropped)
+        return False
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to so many seconds for the thread to end; True if it has, or if it is us."""
         thread = self._thread
         if thread is None or self.is_current:
             return True
-        thread.join(max(timeout, 0.0))
-        if thread.is_alive():
-            dropped = len(self.mailbox)
-            self.mailbox.close(discard=True)
-            logger.warning("%s still runs a callback; %d events dropped", self._name, dropped)
-            return False
-        return True
+        with _waits.of(threading.current_thread(), thread) as sensible:
+            if sensible and timeout > 0:
+                thread.join(timeout)
+        return not thread.is_alive()
+
+    def _drop(self) -> None:
+        self.stopping.set()
+        self._interrupt()
+
+    # ------------------------------------------------------------------ on the thread
 
     def _run(self) -> None:
-        try:
-            while self._next():
-                pass
-        finally:
-            if self._loop is not None:
-                self._loop.close()
-                self._loop = None
+        while self._next():
+            pass
 
     def _next(self) -> bool:
-        item = self.mailbox.get(None if self._lingers else IDLE_LIMIT)
-        if item is not None:
+        due = self._due()
+        timeout = None if self._lingers else IDLE_LIMIT
+        if due is not None:
+            timeout = max(0.0, due - monotonic())
+        for item in self.mailbox.take(timeout):
+            if self.stopping.is_set():
+                break
             self._handle(item)
+        else:
+            due = self._due()
+            if due is not None and (due <= monotonic() or self.mailbox.closed):
+                self._idle()
+                return True
+        return bool(len(self.mailbox)) or self._stays(due)
+
+    def _stays(self, due: float | None) -> bool:
+        if due is not None and not self.stopping.is_set():
             return True
         with self._guard:
-            # Under the guard nobody can queue: an empty mailbox stays empty until we have left.
-            if len(self.mailbox) or (self._lingers and not self.mailbox.closed):
+            # Only this thread empties the mailbox; ``put`` queues first and looks at _thread
+            # then, so what was queued before _thread is None here is seen here.
+            if self.mailbox.closed:
+                return bool(len(self.mailbox)) and not self.stopping.is_set()
+            if self._lingers:
                 return True
-            self._thread = None if not self.mailbox.closed else self._thread
+            self._thread = None
+            if len(self.mailbox):
+                self._start()
             return False
+
+
+class _Waits:
+    """Which thread waits for which to end, so that two never wait for each other."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.edges: dict[threading.Thread, threading.Thread] = {}
+
+    def of(self, waiter: threading.Thread, target: threading.Thread) -> _Wait:
+        return _Wait(self, waiter, target)
+
+
+class _Wait:
+    """A wait under way; as a context it says whether it may be waited at all."""
+
+    def __init__(self, waits: _Waits, waiter: threading.Thread, target: threading.Thread) -> None:
+        self._waits, self._waiter, self._target = waits, waiter, target
+        self._entered = False
+
+    def __enter__(self) -> bool:
+        with self._waits.lock:
+            seen: threading.Thread | None = self._target
+            while seen is not None:
+                if seen is self._waiter:
+                    return False
+                seen = self._waits.edges.get(seen)
+            self._waits.edges[self._waiter] = self._target
+            self._entered = True
+            return True
+
+    def __exit__(self, *error: object) -> None:
+        if self._entered:
+            with self._waits.lock:
+                self._waits.edges.pop(self._waiter, None)
+
+
+_waits = _Waits()

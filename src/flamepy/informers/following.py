@@ -11,8 +11,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from flamepy.errors import FlameError
+from flamepy.informers.callbacks import Callbacks
 from flamepy.informers.dispatch import Worker
-from flamepy.informers.informer import Callbacks, TaskInformer
+from flamepy.informers.handling import Failure, Handling
+from flamepy.informers.informer import TaskInformer
 from flamepy.types import Task
 from flamepy.watching.events import EventKind, EventSource, TaskEvent
 from flamepy.watching.hub import Hub
@@ -32,12 +34,8 @@ def follow_task(link: Link, informer: TaskInformer, task: Task) -> None:
         ConnectionClosedError: the link is closed.
     """
     assert link.reactor is not None  # core has synchronous links only
-    Callbacks(informer, _refuse)  # a wrong argument is the caller's, so it is told here
+    Callbacks(informer)  # a wrong argument is the caller's, so it is told here
     link.reactor.call_soon(_follow, link, informer, task)
-
-
-def _refuse(method: object, arguments: tuple[object, ...]) -> None:
-    """Never called: the callbacks above are only checked."""
 
 
 def _follow(link: Link, informer: TaskInformer, task: Task) -> None:
@@ -87,6 +85,7 @@ class Following:
         follower.tasks -= 1
         if not follower.tasks:
             self._followers.pop(id(follower.informer), None)
+            follower.worker.put(_Last())
 
     async def aclose(self) -> None:
         """Stop following; what is queued is still delivered."""
@@ -103,11 +102,35 @@ class _Follower:
         self.informer = informer
         self.tasks = 0
         name = f"flamepy-handler-{type(informer).__name__}"
+        self._callbacks = Callbacks(informer)
         self.worker = Worker(name, self._handle, lingers=False)
-        self._callbacks = Callbacks(informer, self.worker.call)
+        self._handling = Handling(
+            type(informer).__name__,
+            retry=None,
+            stopping=self.worker.stopping,
+            failed=_logged,
+            on_error=self._callbacks.get("on_error"),
+        )
 
     def _handle(self, item: object) -> None:
         if isinstance(item, TaskEvent):
-            self._callbacks.event(item)
+            for call in self._callbacks.for_task(item):
+                self._handling.call(call, item)
+            self._call("on_batch", [item])
         elif isinstance(item, FlameError):
-            self._callbacks.call("on_error", item)
+            self._call("on_error", item)
+        elif isinstance(item, _Last):
+            self._handling.asynchronous.close()
+
+    def _call(self, name: str, item: object) -> None:
+        call = self._callbacks.get(name)
+        if call is not None:
+            self._handling.call(call, item)
+
+
+class _Last:
+    """The marker behind the last followed run: lets go of what coroutines needed."""
+
+
+def _logged(failure: Failure) -> None:
+    """Nothing more to do: ``handling`` has logged it and told ``on_error``."""

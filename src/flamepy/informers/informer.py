@@ -1,40 +1,70 @@
-"""``TaskInformer``, the class that users subclass, and how one event becomes callbacks.
+"""The classes that users subclass: ``TaskInformer`` and ``SessionInformer``.
 
 Every callback is optional to override. Callbacks of one informer run one after another, in
-observation order per task, on the informer's own thread (``dispatch``); what they raise is
-logged, counted and given to ``on_error``, and disturbs nobody else.
+observation order per task or session, on the informer's own thread; an ``async def`` callback is
+awaited (on the thread ``flamepy-async-handlers``) before the next one starts. What a callback
+raises disturbs nobody else (docs/delivery.md).
+
+An informer may also have ``start()`` and ``close()``, called once on its thread, before the first
+event and after the last, and ``attach(reactor)``, called when it is registered. ``callbacks`` looks
+the overridden methods up; a class may inherit from both informers.
 """
 
 from __future__ import annotations
 
-import inspect
-import logging
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from flamepy.errors import FlameError, InformerError, InvalidArgumentError
-from flamepy.types import ConnectionState, Task, TaskState
-from flamepy.watching.events import EventKind, TaskEvent
-
-logger = logging.getLogger(__name__)
+from flamepy.errors import FlameError, InvalidArgumentError
+from flamepy.types import ConnectionState, SessionInfo, Task, TaskCounts
+from flamepy.watching.events import SessionEvent, TaskEvent
 
 
-class TaskInformer:
-    """Subclass it and override what you want to be told.
+class TemporaryError(Exception):
+    """Raise it in a callback to have the callback called again with the same event.
 
-    ``on_transition`` is the one primitive; the others are conveniences over it. ``on_update`` and
-    ``on_error`` keep the form of the official SDK. An ``async def`` callback is awaited on the
-    informer's thread before the next one starts.
+    Args:
+        *args: as of any exception.
+        delay: seconds until the next try; None leaves it to the registration's ``retry``.
     """
 
-    def on_update(self, task: Task) -> None:
-        """Take a task's new state: when it is first seen, and at each observed change."""
+    def __init__(self, *args: object, delay: float | None = None) -> None:
+        if delay is not None and delay < 0:
+            raise InvalidArgumentError(f"delay must be 0 s or more, got {delay}")
+        super().__init__(*args)
+        self.delay = delay
+
+
+class PermanentError(Exception):
+    """Raise it in a callback to say that another try with the same event is of no use."""
+
+
+class Informer:
+    """What both informers have; subclass one of them, not this."""
 
     def on_error(self, error: FlameError) -> None:
         """Take a lost connection, or what a callback of this informer raised.
 
-        A task's failure never comes here: see ``on_failed``.
+        A task's failure never comes here: see ``TaskInformer.on_failed``.
         """
+
+    def on_synced(self) -> None:
+        """Take in that everything present at the registration was told."""
+
+    def on_connection(self, state: ConnectionState) -> None:
+        """Take a change of the connection's state."""
+
+
+class TaskInformer(Informer):
+    """Subclass it and override what you want to be told of tasks.
+
+    ``on_transition`` is the one primitive; the others are conveniences over it. ``on_update`` and
+    ``on_error`` keep the form of the official SDK. Override ``on_batch`` instead of the others to
+    take events by the hundred.
+    """
+
+    def on_update(self, task: Task) -> None:
+        """Take a task's new state: when it is first seen, and at each observed change."""
 
     def on_transition(self, event: TaskEvent) -> None:
         """Take every event: ``event.old`` to ``event.task``, adds and deletes included."""
@@ -63,93 +93,66 @@ class TaskInformer:
     def on_requeued(self, event: TaskEvent) -> None:
         """Take a running task that the engine put back into its queue."""
 
-    def on_synced(self) -> None:
-        """Take in that everything present at the registration was told."""
-
-    def on_connection(self, state: ConnectionState) -> None:
-        """Take a change of the connection's state."""
+    def on_batch(self, events: Sequence[TaskEvent]) -> None:
+        """Take several events at once, in order; see ``batch_size`` and ``batch_delay``."""
 
 
-_BY_STATE = {
-    TaskState.RUNNING: "on_running",
-    TaskState.SUCCEED: "on_succeeded",
-    TaskState.FAILED: "on_failed",
-    TaskState.CANCELLED: "on_cancelled",
-}
+class SessionInformer(Informer):
+    """Subclass it and override what you want to be told of sessions.
 
-
-def callbacks_for(event: TaskEvent) -> list[str]:
-    """Return the names of the callbacks that an event goes to, in the order of their calls."""
-    if event.kind is EventKind.DELETED:
-        return ["on_transition", "on_deleted"]
-    names = ["on_transition", "on_update"]
-    if event.kind is EventKind.ADDED:
-        names.append("on_added")
-    if event.is_requeue:
-        names.append("on_requeued")
-    if event.task.state in _BY_STATE:
-        names.append(_BY_STATE[event.task.state])
-    if event.task.state.is_terminal:
-        names.append("on_terminal")
-    return names
-
-
-Call = Callable[[Callable[..., Any], tuple[object, ...]], None]
-
-
-class Callbacks:
-    """The overridden callbacks of one informer, looked up once.
-
-    Args:
-        informer: the user's object.
-        call: runs one callback with its arguments (awaits it if it is ``async def``).
-
-    Raises:
-        InvalidArgumentError: it is not an informer.
+    A registration of a class that is no ``TaskInformer`` costs no task call at all: sessions are
+    told from their counters.
     """
 
-    def __init__(self, informer: TaskInformer, call: Call) -> None:
-        given: object = informer
-        if not isinstance(given, TaskInformer):
-            hint = "; make an instance of it" if inspect.isclass(given) else ""
-            raise InvalidArgumentError(
-                f"{given!r} is not an informer: subclass flamepy.core.TaskInformer{hint}"
-            )
-        self.informer = informer
-        self.failures = 0
-        self._call = call
-        self._methods = {
-            name: getattr(informer, name)
-            for name in vars(TaskInformer)
-            if name.startswith("on_") and _overridden(informer, name)
-        }
+    def on_opened(self, event: SessionEvent) -> None:
+        """Take a session seen for the first time; ``event.initial`` if it was there before."""
 
-    def wants(self, name: str) -> bool:
-        """Return True if the informer overrides the callback."""
-        return name in self._methods
+    def on_progress(self, counts: SessionProgress) -> None:
+        """Take a session's counters when they moved; ``counts.session`` says which session's."""
 
-    def event(self, event: TaskEvent) -> None:
-        """Call what one event goes to."""
-        for name in callbacks_for(event):
-            self.call(name, event.task if name == "on_update" else event)
+    def on_drained(self, event: SessionEvent) -> None:
+        """Take a session whose tasks have all ended; new tasks may un-drain it."""
 
-    def call(self, name: str, *arguments: object) -> None:
-        """Call one callback if it is overridden; whatever it raises stays here."""
-        method = self._methods.get(name)
-        if method is None:
-            return
-        try:
-            self._call(method, arguments)
-        except BaseException as error:  # SystemExit of a callback must not end the thread either
-            self.failures += 1
-            label = f"{type(self.informer).__name__}.{name}"
-            logger.exception("%s raised", label)
-            if name != "on_error":
-                told = InformerError(f"{label} raised {type(error).__name__}: {error}")
-                told.__cause__ = error
-                self.call("on_error", told)
+    def on_closed(self, event: SessionEvent) -> None:
+        """Take a session that was closed."""
+
+    def on_deleted(self, event: SessionEvent) -> None:
+        """Take a session that the engine no longer knows (deleted, evicted, or lost)."""
+
+    def on_event(self, event: SessionEvent) -> None:
+        """Take ``event.event``: code 1001, a service could not be started; 1002, given up."""
 
 
-def _overridden(informer: TaskInformer, name: str) -> bool:
-    found = getattr(informer, name, None)
-    return callable(found) and getattr(found, "__func__", found) is not vars(TaskInformer)[name]
+@dataclass(frozen=True, slots=True, eq=False)
+class SessionProgress(TaskCounts):
+    """A session's counters after they moved, and the event that they came with.
+
+    Equal to a ``TaskCounts`` of the same numbers.
+    """
+
+    event: SessionEvent | None = None
+
+    @classmethod
+    def of(cls, event: SessionEvent) -> SessionProgress:
+        """Return the counters of an event's session."""
+        now = event.counts
+        return cls(now.pending, now.running, now.succeed, now.failed, now.cancelled, event)
+
+    @property
+    def session(self) -> SessionInfo:
+        """The session whose counters moved."""
+        assert self.event is not None  # ``of`` makes them
+        return self.event.session
+
+    @property
+    def counts(self) -> TaskCounts:
+        """The plain counters."""
+        return TaskCounts(self.pending, self.running, self.succeed, self.failed, self.cancelled)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, SessionProgress):
+            return self.counts == other.counts
+        return self.counts == other if isinstance(other, TaskCounts) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.counts)

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from flamepy.config import FlameContext, FlameInformer
 from flamepy.errors import InvalidArgumentError, PluginError
 from flamepy.informers.discovery import GROUP, PluginInfo, discover
-from flamepy.informers.informer import TaskInformer
+from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
 
 __all__ = ["Plugin", "PluginInfo", "check_plugins", "discover", "load_informer", "load_plugins"]
 
@@ -36,7 +36,7 @@ class Plugin:
     """A plugin that was loaded: its name and its informer."""
 
     name: str
-    informer: TaskInformer
+    informer: Informer
     info: PluginInfo | None = None
 
 
@@ -179,8 +179,11 @@ def _import(info: PluginInfo) -> Callable[..., object]:
         found = metadata.EntryPoint(info.name, info.value, GROUP).load()
     except (Exception, SystemExit) as error:
         raise _Broken(f"importing {info.value} raised {_said(error)}") from error
-    if inspect.isclass(found) and not issubclass(found, TaskInformer):
-        raise _Broken(f"{info.value} is a class that does not subclass flamepy.core.TaskInformer")
+    if inspect.isclass(found) and not issubclass(found, (TaskInformer, SessionInformer)):
+        raise _Broken(
+            f"{info.value} is a class that subclasses neither flamepy.core.TaskInformer nor "
+            "flamepy.informers.SessionInformer"
+        )
     if not callable(found):
         raise _Broken(
             f"{info.value} is {found!r}; it must be an informer class, or a function that takes "
@@ -190,7 +193,7 @@ def _import(info: PluginInfo) -> Callable[..., object]:
     return made
 
 
-def _make(factory: Callable[..., object], options: Options) -> TaskInformer:
+def _make(factory: Callable[..., object], options: Options) -> Informer:
     refused = _refused(factory, options)
     if refused is not None:
         raise _Broken(refused)
@@ -200,7 +203,7 @@ def _make(factory: Callable[..., object], options: Options) -> TaskInformer:
         # Values are left out: an option may be a password.
         with_options = f" with the options {', '.join(options)}" if options else ""
         raise _Broken(f"making it{with_options} raised {_said(error)}") from error
-    if not isinstance(made, TaskInformer):
+    if not isinstance(made, (TaskInformer, SessionInformer)):
         raise _Broken(f"it returned {made!r}, which is not an informer")
     return made
 

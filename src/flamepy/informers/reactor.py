@@ -1,52 +1,57 @@
-"""The ``Reactor``: start it, register informers, and every change of every task reaches them.
+"""The ``Reactor``: start it, register informers, and every change reaches them.
 
 A reactor is a view of a link: it starts the hub's polling on the thread ``flamepy-reactor``, gives
 each registered informer a queue and a thread, and sends the signals. Stop order: no new work,
 sources, handlers (drained, with a limit), signals, and the link if the reactor made it.
+``lifecycle`` has what surrounds a life: signals of the system, the process's exit, forks.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
+import concurrent.futures
 import logging
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Protocol
 
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError
-from flamepy.informers.dispatch import QUEUE_SIZE, Worker
-from flamepy.informers.informer import TaskInformer
-from flamepy.informers.registration import InformerSink, Registration, Where
-from flamepy.informers.signals import SignalSender
+from flamepy.informers import signals
+from flamepy.informers.health import Health, InformerHealth, ReactorState
+from flamepy.informers.inbox import Inbox
+from flamepy.informers.informer import Informer
+from flamepy.informers.lifecycle import live, run_until_signalled
+from flamepy.informers.mailbox import QUEUE_SIZE
+from flamepy.informers.plugins import Plugin, load_plugins
+from flamepy.informers.reading import SessionLister, TaskLister
+from flamepy.informers.registration import TIMEOUT, Hooks, Options, Registration, Transform, Where
+from flamepy.informers.reporting import Reports
+from flamepy.informers.roster import Roster
+from flamepy.informers.sending import SignalSender
+from flamepy.informers.signals import FlameSignal
+from flamepy.informers.streaming import EventStream
+from flamepy.informers.waiting import EndFuture, TaskKey, WatchedFuture, end_of
+from flamepy.informers.watchdog import Watchdog
 from flamepy.rpc.implicit import close_link, implicit_link
 from flamepy.rpc.link import ConnectionChange, Link
 from flamepy.rpc.loop import ReactorLoop
+from flamepy.types import ConnectionState, RetryPolicy, Task
 from flamepy.watching.hub import Hub
-from flamepy.watching.subscriptions import Scope, Subscription
+from flamepy.watching.settings import WatchSettings
+from flamepy.watching.subscriptions import Scope
 
 logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 10.0
+EXIT_TIMEOUT = 2.0
 CATCH_UP = 2.0
 
-
-class ReactorState(str, enum.Enum):
-    """The life of a reactor."""
-
-    NEW = "new"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    FAILED = "failed"
-
-    def __str__(self) -> str:
-        return self.value
+AnyTask = Task | TaskKey | WatchedFuture[Any]
+Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
 
 
 class HasLink(Protocol):
@@ -60,40 +65,126 @@ class HasLink(Protocol):
 class Reactor:
     """Watches an engine and delivers every observed change to informers and signals.
 
+    All methods may be called from any thread, callbacks included.
+
     Args:
         connection: whose link to use; without it, the process's implicit connection (endpoint
             from the environment or ``flame.yaml``), which ``flamepy.core`` uses as well.
         endpoint: make a connection of its own to this engine, closed at ``stop``.
+        context: the same, with everything of a ``FlameContext``: plugins, TLS.
+        plugins: names, a mapping of names to options, or ``Plugin`` objects; ``()`` for none.
+            None: those that ``FLAME_INFORMERS`` or ``flame.yaml`` enable. Loaded at ``start``.
+        strict: raise ``PluginError`` at ``start`` where a broken plugin would be skipped.
+        on_fatal: called with the exception when the reactor failed and watches no more, on a
+            thread of its own.
+        exit_timeout: seconds by which the end of the interpreter may be delayed.
+        poll_interval: seconds between polls while changes come and while nothing happens, one
+            number or two; this and what follows hold for the whole connection
+            (``WatchSettings``).
+        audit: seconds in which every session is listed once.
+        watch_budget: streams open at most.
+        calls_per_second, bytes_per_second: limits of what the looking costs.
+        payloads: keep input and output of tasks and give them to informers.
+        retain_terminal: finished tasks that are remembered at most.
+        stall_after: seconds after which a pending task is reported while later ones end.
 
     Raises:
-        InvalidArgumentError: both are given, or the connection is an asyncio one.
+        InvalidArgumentError: arguments exclude each other, a setting is out of its range, or the
+            connection is an asyncio one.
     """
 
-    def __init__(self, *, connection: HasLink | None = None, endpoint: str | None = None) -> None:
-        if connection is not None and endpoint is not None:
-            raise InvalidArgumentError("give connection= or endpoint=, not both")
+    def __init__(
+        self,
+        *,
+        connection: HasLink | None = None,
+        endpoint: str | None = None,
+        context: FlameContext | None = None,
+        plugins: Plugins | None = None,
+        strict: bool = False,
+        on_fatal: Callable[[BaseException], object] | None = None,
+        exit_timeout: float = EXIT_TIMEOUT,
+        poll_interval: float | tuple[float, float] | None = None,
+        audit: float | None = None,
+        watch_budget: int | None = None,
+        calls_per_second: float | None = None,
+        bytes_per_second: float | None = None,
+        payloads: bool | None = None,
+        retain_terminal: int | None = None,
+        stall_after: float | None = None,
+    ) -> None:
+        if sum(one is not None for one in (connection, endpoint, context)) > 1:
+            raise InvalidArgumentError("give one of connection=, endpoint= and context=")
         if connection is not None and connection.link.reactor is None:
             raise InvalidArgumentError(
                 "a Reactor needs a synchronous connection (flamepy.core.connect), which has the "
                 "reactor thread; this one belongs to an asyncio loop of yours"
             )
         self._connection = connection
-        self._own_endpoint = endpoint
-        self._guard = threading.Lock()  # guards _state and _registrations; nothing runs under it
+        self._own = FlameContext(endpoint) if endpoint is not None else context
+        self._plugins = plugins
+        self._strict = strict
+        self._on_fatal = on_fatal
+        given: dict[str, Any] = {  # Any: each is checked by WatchSettings
+            "poll_interval": poll_interval,
+            "audit": audit,
+            "watch_budget": watch_budget,
+            "calls_per_second": calls_per_second,
+            "bytes_per_second": bytes_per_second,
+            "payloads": payloads,
+            "retain_terminal": retain_terminal,
+            "stall_after": stall_after,
+        }
+        self._settings = {name: value for name, value in given.items() if value is not None}
+        WatchSettings(**self._settings)  # a wrong one is refused here
+        self.exit_timeout = exit_timeout
+        self.forget()
+
+    def forget(self) -> None:
+        """Be new and empty, as after the constructor; for the child of a fork (contract G12)."""
+        self._guard = threading.Lock()  # guards _state; nothing runs under it
         self._state = ReactorState.NEW
-        self._registrations: dict[Registration, Subscription | None] = {}
+        self._reports = Reports()
+        self._roster = Roster(self._reports.overflowed)
+        self._watchdog = Watchdog(lambda: self._roster.registrations, self._reports.slow)
+        self._hooks = Hooks(
+            self._roster.remove, self._reports.failed, self._reports.synced, self._roster.catch_up
+        )
         self._link: Link | None = None
-        self._unobserve: Callable[[], None] | None = None
+        self._hub: Hub | None = None
+        self._sender: SignalSender | None = None
+        self._reading: Inbox | None = None
+        self._undo: list[Callable[[], None]] = []
         self._done = threading.Event()
+        self._error: BaseException | None = None
 
     def __repr__(self) -> str:
         where = self._link.endpoint if self._link else "not started"
-        return f"<Reactor {self._state}, {where}, {len(self._registrations)} informers>"
+        return f"<Reactor {self._state}, {where}, {len(self._roster)} informers>"
 
     @property
     def state(self) -> ReactorState:
         """Where it is in its life."""
         return self._state
+
+    @property
+    def registrations(self) -> list[Registration]:
+        """The registered informers, plugins included."""
+        return self._roster.registrations
+
+    def health(self) -> Health:
+        """Return how it is, for probes and for people."""
+        link = self._link
+        return Health.of(
+            state=self._state,
+            connection=link.state if link is not None else ConnectionState.DISCONNECTED,
+            endpoint=link.endpoint if link is not None else "",
+            informers=[
+                InformerHealth(name=one.name, synced=one.synced, stats=one.stats)
+                for one in self._roster.registrations
+            ],
+            freshness=self._hub.freshness() if self._hub is not None else float("inf"),
+            error=self._error,
+        )
 
     # ------------------------------------------------------------------ start
 
@@ -101,7 +192,9 @@ class Reactor:
         """Start watching; return at once, or with ``wait`` when the engine has answered.
 
         Raises:
-            InvalidStateError: it was started before.
+            InvalidStateError: it was started before, or another reactor of the same connection
+                runs with other settings.
+            PluginError: with ``strict``, a plugin is broken.
             UnavailableError, DeadlineExceededError: ``wait`` and nothing answers in ``timeout``
                 seconds; the reactor is stopped then.
         """
@@ -109,11 +202,13 @@ class Reactor:
             if self._state is not ReactorState.NEW:
                 raise InvalidStateError(f"this reactor is {self._state}; make a new one")
             self._state = ReactorState.RUNNING
+        live.add(self)
         try:
             link = self._link = self._make_link()
-            self._loop(link).run(self._start(link))
+            self._register_plugins(link.context)
+            link.run(self._start(link))
             if wait:
-                self._loop(link).run(link.connect(timeout))
+                link.run(link.connect(timeout))
         except BaseException:
             self.stop(0.0)
             raise
@@ -122,91 +217,112 @@ class Reactor:
     def _make_link(self) -> Link:
         if self._connection is not None:
             return self._connection.link
-        if self._own_endpoint is not None:
-            return Link(FlameContext(self._own_endpoint), reactor=ReactorLoop())
+        if self._own is not None:
+            return Link(self._own, reactor=ReactorLoop())
         return implicit_link()
 
-    @staticmethod
-    def _loop(link: Link) -> ReactorLoop:
-        assert link.reactor is not None  # checked in the constructor
-        return link.reactor
+    def _register_plugins(self, context: FlameContext) -> None:
+        enabled = self._plugins
+        if enabled is not None and not isinstance(enabled, Mapping):
+            enabled = list(enabled)
+        for plugin in load_plugins(enabled, strict=self._strict, context=context):
+            self.register(plugin.informer, uid=plugin.name)
 
     async def _start(self, link: Link) -> None:
-        SignalSender.of(link).hold()
-        self._unobserve = link.add_observer(self._connection_changed)
-        for registration in list(self._registrations):
-            self._registrations[registration] = self._subscribe(link, registration)
-
-    @staticmethod
-    def _subscribe(link: Link, registration: Registration) -> Subscription:
-        return Hub.of(link).subscribe(registration.scope, InformerSink(registration))
+        hub = self._hub = Hub.of(link)
+        if self._settings:
+            hub.configure(replace(hub.settings, **self._settings))
+        self._sender = SignalSender.of(link)
+        self._sender.hold()
+        self._reports.attach(self._sender, link.endpoint)
+        self._undo = [link.add_observer(self._connection_changed), hub.on_fatal(self._fail)]
+        self._reports.send(signals.reactor_started, reactor=self)
+        self._roster.open(link)
+        self._watchdog.start()
 
     def _connection_changed(self, change: ConnectionChange) -> None:
-        for registration in list(self._registrations):
-            registration.put(change.state)
+        self._roster.connection(change.state)
+        self._reports.connection(change)
 
     # ------------------------------------------------------------------ informers
 
     def register(
         self,
-        informer: TaskInformer,
+        informer: Informer,
         *,
         application: str | None = None,
         session: str | None = None,
         where: Where | None = None,
+        transform: Transform | None = None,
         name: str | None = None,
+        uid: str | None = None,
         queue_size: int = QUEUE_SIZE,
+        retry: RetryPolicy | None = None,
+        timeout: float | None = TIMEOUT,
+        replay: str = "all",
+        batch_size: int = 100,
+        batch_delay: float = 1.0,
     ) -> Registration:
-        """Tell ``informer`` the present state of the tasks in scope, then every observed change.
+        """Tell ``informer`` the present state of what is in scope, then every observed change.
 
         May be called before ``start`` and from a callback. Tasks of every process are told, also
         those made before the registration (``event.initial``).
 
         Args:
-            informer: an instance of a ``TaskInformer`` subclass.
+            informer: an instance of a ``TaskInformer`` or ``SessionInformer`` subclass.
             application: only sessions of this application.
             session: only this session.
-            where: called with each event on the informer's thread; a false answer leaves it out.
-            name: for the thread and the logs; the class name by default.
-            queue_size: events that are queued one by one before they are folded per task.
+            where: called with each event of a task on the informer's thread; a false answer
+                leaves it out.
+            transform: likewise; returns the event to deliver, or None to leave it out.
+            name: for the thread and the logs; the ``uid`` or the class name by default.
+            uid: if it is registered already, that registration is returned and nothing changes.
+            queue_size: events that wait at most; more are folded, an end is never lost.
+            retry: how a callback that raised is called again; see also ``TemporaryError``.
+            timeout: seconds after which a running callback is reported; None for never.
+            replay: what of the present state is told: ``"all"``, ``"active"`` (tasks that have
+                not ended) or ``"none"``.
+            batch_size: ``on_batch`` gets so many events at most,
+            batch_delay: and they are so many seconds old at most.
 
         Raises:
-            InvalidArgumentError: not an informer, or this instance is registered already.
+            InvalidArgumentError: not an informer, a misspelt or wrong callback, an option out of
+                its range, or this instance is registered already.
             InvalidStateError: the reactor has been stopped.
         """
-        if queue_size < 1:
-            raise InvalidArgumentError(f"queue_size must be 1 or more, got {queue_size}")
-        registration = Registration(
-            informer,
-            Scope(application=application, session=session),
+        options = Options(
             where=where,
+            transform=transform,
             name=name,
+            uid=uid,
             queue_size=queue_size,
-            removed=self._remove,
+            retry=retry,
+            timeout=timeout,
+            replay=replay,
+            batch_size=batch_size,
+            batch_delay=batch_delay,
         )
-        with self._guard:
-            if self._state not in (ReactorState.NEW, ReactorState.RUNNING):
-                raise InvalidStateError(f"this reactor is {self._state}; make a new one")
-            if any(one.informer is informer for one in self._registrations):
-                raise InvalidArgumentError(
-                    f"{informer!r} is registered already; register another instance"
-                )
-            self._registrations[registration] = None
-        link = self._link
-        if link is not None:
-            self._loop(link).run(self._add(link, registration))
+        return self._take(informer, Scope(application=application, session=session), options)
+
+    def _take(self, informer: Informer, scope: Scope, options: Options) -> Registration:
+        registration = Registration(informer, scope, options, hooks=self._hooks)
+        present = self._roster.add(registration)
+        if present is not registration:
+            return present
+        attach = getattr(informer, "attach", None)
+        if callable(attach):
+            attach(self)
+        registration.begin()
+        if self._hub is not None:
+            self._on_loop(lambda: self._roster.attach(registration))
         return registration
 
-    async def _add(self, link: Link, registration: Registration) -> None:
-        if self._registrations.get(registration, registration) is None:
-            self._registrations[registration] = self._subscribe(link, registration)
+    def _on_loop(self, act: Callable[[], None]) -> None:
+        async def run() -> None:
+            act()
 
-    def _remove(self, registration: Registration) -> None:
-        with self._guard:
-            subscription = self._registrations.pop(registration, None)
-        if subscription is not None and self._link is not None:
-            hub = Hub.of(self._link)
-            self._loop(self._link).call_soon(hub.unsubscribe, subscription)
+        assert self._link is not None  # callers have looked
+        self._link.run(run())
 
     def wait_synced(self, timeout: float | None = None) -> None:
         """Wait until every informer registered by now was told what was there.
@@ -215,9 +331,96 @@ class Reactor:
             DeadlineExceededError: (a TimeoutError) it takes longer than ``timeout`` seconds.
         """
         limit = None if timeout is None else time.monotonic() + timeout
-        for registration in list(self._registrations):
+        for registration in self._roster.registrations:
             left = None if limit is None else max(0.0, limit - time.monotonic())
             registration.wait_synced(left)
+
+    # ------------------------------------------------------------------ reading and waiting
+
+    @property
+    def tasks(self) -> TaskLister:
+        """The tasks that are known now; from the first use on, those of every session."""
+        return TaskLister(*self._readable())
+
+    @property
+    def sessions(self) -> SessionLister:
+        """The sessions that are known now."""
+        return SessionLister(*self._readable())
+
+    def _readable(self) -> tuple[Link, Hub]:
+        link, hub = self._running()
+
+        def read() -> None:
+            if self._reading is None:
+                self._reading = Inbox(hub, lambda _: True, lambda: 1, replay="none")
+                self._reading.subscribe(Scope())
+
+        if self._reading is None:
+            self._on_loop(read)
+        return link, hub
+
+    def _running(self) -> tuple[Link, Hub]:
+        if self._link is None or self._hub is None or self._state is not ReactorState.RUNNING:
+            raise InvalidStateError(f"this reactor is {self._state}; start it first")
+        return self._link, self._hub
+
+    def future(self, task: AnyTask, *, timeout: float | None = None) -> EndFuture:
+        """Return a future of a task's end; its result is the task as it ended.
+
+        Args:
+            task: a task, a future of ``session.run``, or (session id, task id).
+            timeout: seconds for the call that looks at the task first, when only ids are given.
+
+        Raises:
+            TaskNotFoundError, SessionNotFoundError: it is not there.
+        """
+        link, _ = self._running()
+        return link.run(end_of(link, task), timeout)
+
+    def wait(
+        self,
+        tasks: Iterable[AnyTask],
+        timeout: float | None = None,
+        return_when: str = concurrent.futures.ALL_COMPLETED,
+    ) -> tuple[set[EndFuture], set[EndFuture]]:
+        """Wait for tasks as ``concurrent.futures.wait`` does; return (done, not done) futures."""
+        futures = [self.future(task) for task in tasks]
+        done, waiting = concurrent.futures.wait(futures, timeout, return_when)
+        return {one for one in futures if one in done}, {one for one in futures if one in waiting}
+
+    def as_completed(
+        self, tasks: Iterable[AnyTask], timeout: float | None = None
+    ) -> Iterator[EndFuture]:
+        """Yield a future of each task as it ends, as ``concurrent.futures.as_completed`` does."""
+        yield from concurrent.futures.as_completed([self.future(task) for task in tasks], timeout)  # type: ignore[misc]  # the futures given
+
+    def stream(
+        self,
+        *,
+        where: Where | None = None,
+        application: str | None = None,
+        session: str | None = None,
+        replay: str = "all",
+        sessions: bool = False,
+        queue_size: int = QUEUE_SIZE,
+    ) -> EventStream:
+        """Return an iterator, plain and asynchronous, over the events in scope.
+
+        Args:
+            where: as of ``register``; the taker calls it.
+            application: as of ``register``.
+            session: as of ``register``.
+            replay: as of ``register``.
+            sessions: also the events of sessions.
+            queue_size: as of ``register``.
+        """
+        options = Options(where=where, replay=replay, queue_size=queue_size)
+        scope = Scope(application=application, session=session)
+        stream = EventStream(scope, options, sessions=sessions)
+        self._roster.add_stream(stream)
+        if self._hub is not None:
+            self._on_loop(lambda: self._roster.attach_stream(stream))
+        return stream
 
     # ------------------------------------------------------------------ stop
 
@@ -230,41 +433,81 @@ class Reactor:
         ends when it returns). After it returned no new callback starts.
         """
         with self._guard:
-            if self._state in (ReactorState.STOPPING, ReactorState.STOPPED):
+            if self._state not in (ReactorState.NEW, ReactorState.RUNNING):
                 return
             self._state = ReactorState.STOPPING
+        self._finish(timeout, ReactorState.STOPPED, signals.reactor_stopped)
+
+    def _fail(self, error: BaseException) -> None:
+        """Take in that the hub failed: watch no more, and say so (contract G17); on the loop."""
+        with self._guard:
+            if self._state is not ReactorState.RUNNING:
+                return
+            self._state, self._error = ReactorState.FAILED, error
+        logger.critical("the reactor of %r failed: %r", self._link, error, exc_info=error)
+        threading.Thread(
+            target=self._end_failed, args=(error,), name="flamepy-stop", daemon=True
+        ).start()
+
+    def _end_failed(self, error: BaseException) -> None:
+        self._finish(STOP_TIMEOUT, ReactorState.FAILED, signals.reactor_failed, error=error)
+        if self._on_fatal is not None:
+            try:
+                self._on_fatal(error)
+            except Exception:
+                logger.exception("on_fatal raised")
+
+    def _finish(
+        self, timeout: float, state: ReactorState, signal: FlameSignal, **values: Any
+    ) -> None:
         try:
-            self._stop(timeout)
+            self._close(timeout, signal, values)
         finally:
-            self._state = ReactorState.STOPPED
+            live.discard(self)
+            self._state = state
             self._done.set()
 
-    def _stop(self, timeout: float) -> None:
+    def _close(self, timeout: float, signal: FlameSignal, values: dict[str, Any]) -> None:
         limit = time.monotonic() + timeout
-        link = self._link
-        worker = None
-        if link is not None and not link.closed:
+
+        def left() -> float:
+            return max(0.0, limit - time.monotonic())
+
+        self._roster.close()
+        link, stop_sending = self._link, None
+        if link is not None and self._hub is not None and not link.closed:
+            detach = self._detach(self._hub, timeout, signal, values)
             try:
-                worker = self._loop(link).run(self._detach(link, timeout), timeout=timeout + 1.0)
+                stop_sending = link.run(detach, timeout=timeout + 1.0)
             except FlameError as error:
                 logger.warning("the reactor's loop ended before the reactor: %s", error)
-        for registration in list(self._registrations):
-            registration.close(max(0.0, limit - time.monotonic()))
-        if worker is not None:
-            worker.stop(max(0.0, limit - time.monotonic()))
-        if link is not None and self._own_endpoint is not None:
+        self._roster.end_streams()
+        for registration in self._roster.registrations:
+            registration.close(left())
+        if stop_sending is not None:
+            stop_sending(left())
+        if link is not None and self._own is not None:
             close_link(link)
 
-    async def _detach(self, link: Link, timeout: float) -> Worker | None:
-        hub = Hub.of(link)
-        await hub.catch_up(min(CATCH_UP, timeout / 2))
-        for subscription in self._registrations.values():
-            if subscription is not None:
-                hub.unsubscribe(subscription)
-        if self._unobserve is None:
-            return None
-        self._unobserve()
-        return SignalSender.of(link).release()
+    async def _detach(
+        self, hub: Hub, timeout: float, signal: FlameSignal, values: dict[str, Any]
+    ) -> Callable[[float], None] | None:
+        """End what happens on the loop; return what ends the signals."""
+        now = asyncio.get_running_loop().time
+        limit = now() + timeout
+        self._watchdog.stop()
+        if self._error is None:
+            await hub.catch_up(min(CATCH_UP, timeout / 2))
+        inboxes = [*self._roster.inboxes, *([self._reading] if self._reading else [])]
+        while any(one.is_behind for one in inboxes) and now() < limit:
+            await asyncio.sleep(0.01)  # its queue drains; what waits behind it is queued next
+        for inbox in inboxes:
+            inbox.unsubscribe()
+        for undo in self._undo:
+            undo()
+        self._reports.send(signal, reactor=self, **values)
+        self._reports.detach()
+        return self._sender.release() if self._sender is not None else None
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the reactor has stopped; False after ``timeout`` seconds."""
@@ -275,23 +518,18 @@ class Reactor:
 
         A second signal drops what is still queued. Signals are handled on the main thread only;
         elsewhere this just waits for ``stop``.
-        """
-        received: list[int] = []
-        with _signals_noted(received):
-            while not received and not self._done.wait(0.2):
-                pass
-            self._drain(received)
 
-    def _drain(self, received: list[int]) -> None:
-        seen = len(received)
-        stopper = threading.Thread(target=self.stop, name="flamepy-stop", daemon=True)
-        stopper.start()
-        while stopper.is_alive():
-            stopper.join(0.1)
-            if len(received) > seen:
-                for registration in list(self._registrations):
-                    registration.close(0.0)
-                seen = len(received)
+        Raises:
+            FlameError: the reactor failed.
+        """
+        run_until_signalled(self)
+        if self._state is ReactorState.FAILED and self._error is not None:
+            raise InvalidStateError(f"the reactor failed: {self._error!r}") from self._error
+
+    def abort(self) -> None:
+        """Drop what is queued, so that a stop under way ends soon."""
+        for registration in self._roster.registrations:
+            registration.close(0.0)
 
     def run(self) -> None:
         """Start, run until a signal or ``stop``, and stop: the three in one."""
@@ -319,21 +557,3 @@ class Reactor:
         trace: TracebackType | None,
     ) -> None:
         await asyncio.to_thread(self.stop)
-
-
-@contextmanager
-def _signals_noted(received: list[int]) -> Iterator[None]:
-    """Append SIGINT and SIGTERM to ``received`` instead of acting on them (main thread only)."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,135 +1,126 @@
 """Signals: connect a function, and it is told; no subclass, no registration.
 
-The sender is the application's name. Receivers get ``event=`` and must accept ``**kwargs``::
+The sender is the application's name, or the endpoint for what belongs to no application::
 
     @signals.task_failed.connect
     def count(application, *, event, **_):
         failures[application] += 1
 
-Differences from plain blinker: ``connect`` holds receivers strongly unless ``weak=True`` (a
-lambda would vanish at once), and one that raises disturbs no other. Receivers run on the thread
-``flamepy-signals`` of a link, one after another, while a ``Reactor`` of that link runs; with
-several reactors on one link a signal is still sent once.
+Receivers must accept ``**kwargs``; the arguments of each signal are listed below, and more may
+come. ``async def`` receivers work. They run on the thread ``flamepy-signals`` of a link, one after
+another, while a ``Reactor`` of that link runs; with several reactors on one link a signal is sent
+once. The engine is asked for tasks only while somebody is connected to a signal of tasks.
+
+These are blinker's signals, in a ``blinker.Namespace``; what differs: ``connect`` holds receivers
+strongly unless ``weak=True`` (a lambda would vanish at once), and a receiver that raises disturbs
+no other: it is logged and told by ``handler_failed``. ``sending`` sends them.
+
+================== ============================================================ ==================
+signals            keyword arguments                                            sender
+================== ============================================================ ==================
+``task_*``         ``event``: a ``TaskEvent``; ``task_drift`` also ``told``:    application
+                   the state that was told, where the event has another
+``session_*``      ``event``: a ``SessionEvent``                                application
+connection_changed ``state``, ``previous``: ``ConnectionState``; ``endpoint``   endpoint
+engine_reset       ``session_id``, ``epoch``, ``endpoint``                      application
+informer_synced    ``registration``, ``endpoint``                               endpoint
+handler_failed     ``informer``, ``callback``, ``event``, ``error``,            application or
+                   ``attempts``, ``endpoint``                                   endpoint
+handler_slow       ``informer``, ``callback``, ``event``, ``seconds``,          application or
+                   ``stack``, ``endpoint``                                      endpoint
+queue_overflow     ``informer``, ``queue_size``, ``endpoint``                   endpoint
+retry_scheduled    ``details``, ``endpoint``                                    endpoint
+reactor_started    ``reactor``, ``endpoint``                                    endpoint
+reactor_stopped    ``reactor``, ``endpoint``                                    endpoint
+reactor_failed     ``reactor``, ``error``, ``endpoint``                         endpoint
+================== ============================================================ ==================
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from blinker import ANY, NamedSignal
-
-from flamepy.errors import FlameError
-from flamepy.informers.dispatch import Worker
-from flamepy.types import TaskState
-from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
-from flamepy.watching.hub import Hub
-from flamepy.watching.subscriptions import Scope, Subscription
-
-if TYPE_CHECKING:
-    from flamepy.rpc.link import Link
-
-logger = logging.getLogger(__name__)
+from blinker import ANY, NamedSignal, Namespace
 
 F = TypeVar("F", bound=Callable[..., Any])
+Changed = Callable[[], None]
+
+_changed: list[Changed] = []
+
+
+def on_change(function: Changed) -> Callable[[], None]:
+    """Call ``function``, from any thread, when receivers come or go; returns the undo."""
+    _changed.append(function)
+
+    def undo() -> None:
+        if function in _changed:
+            _changed.remove(function)
+
+    return undo
 
 
 class FlameSignal(NamedSignal):
-    """A blinker signal with strong receivers by default and isolation between them."""
+    """A blinker signal whose receivers are held strongly by default."""
 
     def connect(self, receiver: F, sender: Any = ANY, weak: bool = False) -> F:
-        """Call ``receiver(sender, *, event, **kwargs)`` at each event, of one sender if given."""
-        return super().connect(receiver, sender, weak)
+        """Call ``receiver(sender, **kwargs)`` at each sending, of one sender only if given."""
+        super().connect(receiver, sender, weak)
+        _tell()
+        return receiver
 
-    def send_isolated(self, sender: str, **values: object) -> None:
-        """Call every receiver; what one raises is logged and disturbs no other."""
-        for receiver in list(self.receivers_for(sender)):
-            try:
-                receiver(sender, **values)
-            except BaseException:  # SystemExit of a receiver must not end the thread
-                logger.exception("a receiver of the signal %s raised: %r", self.name, receiver)
-
-
-task_updated = FlameSignal("task_updated", "a task was first seen or changed its state")
-task_succeeded = FlameSignal("task_succeeded", "a task succeeded")
-task_failed = FlameSignal("task_failed", "a task failed; the text is event.task.error")
-task_cancelled = FlameSignal("task_cancelled", "a task was cancelled with its session")
-session_opened = FlameSignal("session_opened", "a session was first seen")
-session_closed = FlameSignal("session_closed", "a session was closed")
-
-_BY_STATE = {
-    TaskState.SUCCEED: task_succeeded,
-    TaskState.FAILED: task_failed,
-    TaskState.CANCELLED: task_cancelled,
-}
-_BY_KIND = {
-    SessionEventKind.OPENED: session_opened,
-    SessionEventKind.CLOSED: session_closed,
-}
+    def disconnect(self, receiver: Callable[..., Any], sender: Any = ANY) -> None:
+        """Call ``receiver`` no more, for one sender only if given."""
+        super().disconnect(receiver, sender)
+        _tell()
 
 
-class SignalSender:
-    """Sends the events of one link as signals while at least one reactor holds it.
+class _Namespace(Namespace):
+    """A namespace of signals of ours."""
 
-    Made and used on the link's loop; the sending itself happens on its worker's thread.
-    """
-
-    def __init__(self, link: Link) -> None:
-        self._hub = Hub.of(link)
-        self._holders = 0
-        self._worker: Worker | None = None
-        self._subscription: Subscription | None = None
-
-    @classmethod
-    def of(cls, link: Link) -> SignalSender:
-        """Return the sender of a link; call on its loop."""
-        return link.attachment("informers.signals", cls)
-
-    def hold(self) -> None:
-        """Start sending, unless another reactor has done so."""
-        self._holders += 1
-        if self._holders == 1:
-            self._worker = Worker("flamepy-signals", _send)
-            self._subscription = self._hub.subscribe(Scope(), self)
-
-    def release(self) -> Worker | None:
-        """Let go; the last holder gets the worker, to stop it outside the loop."""
-        self._holders -= 1
-        if self._holders or self._subscription is None:
-            return None
-        self._hub.unsubscribe(self._subscription)
-        worker, self._worker, self._subscription = self._worker, None, None
-        return worker
-
-    def task_event(self, event: TaskEvent) -> None:
-        """Queue a task's event if anybody is connected."""
-        if event.kind is not EventKind.DELETED and self._worker is not None and _anybody(event):
-            self._worker.put(event)
-
-    def session_event(self, event: SessionEvent) -> None:
-        """Queue a session's event if anybody is connected."""
-        signal = _BY_KIND.get(event.kind)
-        if signal is not None and signal.receivers and self._worker is not None:
-            self._worker.put(event)
-
-    def synced(self) -> None:
-        """Nothing to tell."""
-
-    def failed(self, error: FlameError) -> None:
-        """Nothing to tell."""
+    def signal(self, name: str, doc: str | None = None) -> NamedSignal:
+        """Return the signal of that name, made at the first call."""
+        return self.setdefault(name, FlameSignal(name, doc))
 
 
-def _anybody(event: TaskEvent) -> bool:
-    ended = _BY_STATE.get(event.task.state)
-    return bool(task_updated.receivers) or (ended is not None and bool(ended.receivers))
+def _tell() -> None:
+    for function in _changed:
+        function()
 
 
-def _send(item: object) -> None:
-    if isinstance(item, TaskEvent):
-        task_updated.send_isolated(item.application, event=item)
-        ended = _BY_STATE.get(item.task.state)
-        if ended is not None:
-            ended.send_isolated(item.application, event=item)
-    elif isinstance(item, SessionEvent):
-        _BY_KIND[item.kind].send_isolated(item.session.application, event=item)
+namespace = _Namespace()
+"""All signals by name: ``namespace["task_failed"]``."""
+
+
+def _signal(name: str, doc: str) -> FlameSignal:
+    made = namespace.signal(name, doc)
+    assert isinstance(made, FlameSignal)
+    return made
+
+
+task_added = _signal("task_added", "a task was first seen")
+task_updated = _signal("task_updated", "a task was first seen or changed its state")
+task_running = _signal("task_running", "a task started to run")
+task_requeued = _signal("task_requeued", "the engine put a running task back into its queue")
+task_succeeded = _signal("task_succeeded", "a task succeeded")
+task_failed = _signal("task_failed", "a task failed; the text is event.task.error")
+task_cancelled = _signal("task_cancelled", "a task was cancelled with its session")
+task_deleted = _signal("task_deleted", "the engine no longer knows a task")
+task_stalled = _signal("task_stalled", "a task has been pending while later ones ended")
+task_drift = _signal("task_drift", "the engine shows another end than the one that was told")
+session_opened = _signal("session_opened", "a session was first seen")
+session_updated = _signal("session_updated", "a session's counters moved")
+session_drained = _signal("session_drained", "all tasks of a session have ended")
+session_closed = _signal("session_closed", "a session was closed")
+session_deleted = _signal("session_deleted", "the engine no longer knows a session")
+session_event = _signal("session_event", "the engine recorded an event of a session")
+connection_changed = _signal("connection_changed", "the connection's state changed")
+engine_reset = _signal("engine_reset", "a session is another one under its old id, or was lost")
+informer_synced = _signal("informer_synced", "an informer was told all that was there")
+handler_failed = _signal("handler_failed", "a callback or receiver failed for good")
+handler_slow = _signal("handler_slow", "a callback runs longer than its timeout")
+queue_overflow = _signal("queue_overflow", "an informer's queue is full; changes are folded")
+retry_scheduled = _signal("retry_scheduled", "a call failed and will be repeated")
+reactor_started = _signal("reactor_started", "a reactor was started")
+reactor_stopped = _signal("reactor_stopped", "a reactor was stopped")
+reactor_failed = _signal("reactor_failed", "a reactor failed; it watches no more")

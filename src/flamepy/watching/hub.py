@@ -12,16 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from flamepy.errors import ConnectionClosedError, FlameError
+from flamepy.errors import ConnectionClosedError, FlameError, InternalError
 from flamepy.types import Task
 from flamepy.watching.collector import WATCH_BUDGET, Collector, Interest, Listener
 from flamepy.watching.events import EventSource, SessionEvent, TaskEvent, Window
 from flamepy.watching.polling import Health, Poller
 from flamepy.watching.records import SessionRecord
+from flamepy.watching.settings import WatchSettings
 from flamepy.watching.sources import Engine, Reader
 from flamepy.watching.store import Observation, Store, Verdict
 from flamepy.watching.subscriptions import Scope, Sink, Subscribers, Subscription
@@ -105,6 +106,8 @@ class Hub:
         self._texts: set[tuple[str, int]] = set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._closed = False
+        self._fatal: list[Callable[[BaseException], None]] = []
+        self.settings = WatchSettings()
         self.drifts = 0
 
     @classmethod
@@ -120,6 +123,24 @@ class Hub:
     def health(self) -> Health:
         """What the polls found out about the engine."""
         return self._poller.health
+
+    def configure(self, settings: WatchSettings) -> None:
+        """Change what watching may cost."""
+        self.settings = settings
+
+    def freshness(self) -> float:
+        """Return the seconds since the last poll that worked was sent; inf before the first."""
+        return self._loop.time() - self.health.answered_at
+
+    def on_fatal(self, function: Callable[[BaseException], None]) -> Callable[[], None]:
+        """Call ``function``, on the loop, when the hub fails for good; returns the undo."""
+        self._fatal.append(function)
+
+        def undo() -> None:
+            if function in self._fatal:
+                self._fatal.remove(function)
+
+        return undo
 
     # ------------------------------------------------------------------ waiting for one task
 
@@ -341,7 +362,17 @@ class Hub:
     def _finished(self, job: asyncio.Task[None]) -> None:
         self._jobs.discard(job)
         if not job.cancelled() and (error := job.exception()) is not None:
-            logger.error("the hub of %s failed: %r", self._endpoint, error, exc_info=error)
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Watch no more; whoever waits is told why (contract G17)."""
+        logger.error("the hub of %s failed: %r", self._endpoint, error, exc_info=error)
+        failed = InternalError(f"watching the engine at {self._endpoint} failed: {error!r}")
+        failed.__cause__ = error
+        for interest in self._collector.all():
+            self._collector.lose(interest, failed)
+        for function in list(self._fatal):
+            function(error)
 
     async def aclose(self) -> None:
         """Cancel everything and tell those who wait that the connection was closed."""

@@ -37,6 +37,7 @@ class Health:
 
     polls: int = 0
     outages: int = 0
+    answered_at: float = float("-inf")
     down_since: float | None = None
     last_error: FlameError | None = field(default=None, repr=False)
 
@@ -127,6 +128,7 @@ class Poller:
                 await self._sleep(delay * (0.5 + self._spread.random()))
                 continue
             self._answered = self.health.polls
+            self.health.answered_at = started
             if failures:
                 failures = 0
                 self._up()

@@ -195,6 +195,8 @@ class Updater:
         progress.audit_at = self._next_audit()
 
     def _mark_current(self, record: SessionRecord) -> None:
+        if not record.synced and any(one.is_held for one in record.tasks.values()):
+            return  # failures wait for their texts; the next poll looks again
         record.synced = True
         self._current(record.id)
 

@@ -165,7 +165,7 @@ class TestLoading:
             ("no_such_module:X", {}, "importing no_such_module:X raised ModuleNotFoundError"),
             ("made_plugins:Missing", {}, "raised AttributeError"),
             ("exits:X", {}, "raised SystemExit: no licence"),
-            ("made_plugins:Other", {}, "does not subclass flamepy.core.TaskInformer"),
+            ("made_plugins:Other", {}, "subclasses neither flamepy.core.TaskInformer nor"),
             ("made_plugins:text", {}, "it must be an informer class, or a function"),
             ("made_plugins:instance", {}, "it must be an informer class, or a function"),
             ("made_plugins:nothing", {}, "returned 3, which is not an informer"),

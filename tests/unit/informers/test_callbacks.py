@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from support.made import made_task
 
 from flamepy.errors import FlameError, InformerError, InvalidArgumentError
-from flamepy.informers.informer import Callbacks, TaskInformer, callbacks_for
+from flamepy.informers.callbacks import Callbacks, task_callbacks
+from flamepy.informers.handling import Failure, Handling
+from flamepy.informers.informer import TaskInformer
 from flamepy.types import Task, TaskState
 from flamepy.watching.events import EventKind, TaskEvent
 
@@ -33,11 +37,27 @@ def event(state: TaskState, kind: EventKind = EventKind.UPDATED, old: TaskState 
     ],
 )
 def test_the_order_of_the_calls(given: TaskEvent, names: str) -> None:
-    assert callbacks_for(given) == names.split()
+    found = task_callbacks(given.kind, given.task.state, requeued=given.is_requeue)
+    assert found == names.split()
 
 
-def direct(method, arguments) -> None:
-    method(*arguments)
+class Told:
+    """An informer with its callbacks, called here and now."""
+
+    def __init__(self, informer: TaskInformer) -> None:
+        self.callbacks = Callbacks(informer)
+        self.failures: list[Failure] = []
+        self.handling = Handling(
+            type(informer).__name__,
+            retry=None,
+            stopping=threading.Event(),
+            failed=self.failures.append,
+            on_error=self.callbacks.get("on_error"),
+        )
+
+    def event(self, event: TaskEvent) -> None:
+        for call in self.callbacks.for_task(event):
+            self.handling.call(call, event)
 
 
 def test_every_callback_is_optional_and_only_overridden_ones_are_called() -> None:
@@ -47,10 +67,9 @@ def test_every_callback_is_optional_and_only_overridden_ones_are_called() -> Non
         def on_update(self, task: Task) -> None:
             seen.append(task.id)
 
-    callbacks = Callbacks(Mine(), direct)
-    assert callbacks.wants("on_update")
-    assert not callbacks.wants("on_failed")
-    callbacks.event(event(TaskState.FAILED))
+    told = Told(Mine())
+    assert told.callbacks.get("on_failed") is None
+    told.event(event(TaskState.FAILED))
     assert seen == ["1"]
 
 
@@ -67,10 +86,10 @@ def test_what_a_callback_raises_is_counted_and_told_and_the_others_run() -> None
         def on_error(self, error: FlameError) -> None:
             seen.append((type(error), error.message, type(error.__cause__)))
 
-    callbacks = Callbacks(Mine(), direct)
-    callbacks.event(event(TaskState.FAILED))
+    told = Told(Mine())
+    told.event(event(TaskState.FAILED))
     assert seen == [(InformerError, "Mine.on_update raised ValueError: mine", ValueError), "failed"]
-    assert callbacks.failures == 1
+    assert told.handling.failures == len(told.failures) == 1
 
 
 def test_an_on_error_that_raises_ends_there() -> None:
@@ -81,9 +100,9 @@ def test_an_on_error_that_raises_ends_there() -> None:
         def on_error(self, error: FlameError) -> None:
             raise error
 
-    callbacks = Callbacks(Mine(), direct)
-    callbacks.event(event(TaskState.RUNNING))
-    assert callbacks.failures == 2
+    told = Told(Mine())
+    told.event(event(TaskState.RUNNING))
+    assert told.handling.failures == 2
 
 
 def test_something_else_is_no_informer() -> None:
@@ -91,6 +110,6 @@ def test_something_else_is_no_informer() -> None:
         pass
 
     with pytest.raises(InvalidArgumentError, match="make an instance of it"):
-        Callbacks(Mine, direct)  # type: ignore[arg-type]
+        Callbacks(Mine)  # type: ignore[arg-type]
     with pytest.raises(InvalidArgumentError, match="is not an informer"):
-        Callbacks(object(), direct)  # type: ignore[arg-type]
+        Callbacks(object())  # type: ignore[arg-type]

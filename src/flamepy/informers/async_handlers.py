@@ -1,0 +1,113 @@
+"""The one loop on which ``async def`` callbacks and receivers run: ``flamepy-async-handlers``.
+
+Its thread starts with the first coroutine and ends when nobody who used it is left. The thread
+that owns the callback waits for it, so order and back-pressure are those of plain callbacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+NAME = "flamepy-async-handlers"
+STOP_TIMEOUT = 2.0
+
+
+class _Shared:
+    """Owns the loop and its thread; the lock guards only who starts and who ends it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def acquire(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            self._users += 1
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(
+                    target=_run, args=(self._loop,), name=NAME, daemon=True
+                )
+                self._thread.start()
+            return self._loop
+
+    def release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users or self._loop is None:
+                return
+            loop, thread = self._loop, self._thread
+            self._loop = self._thread = None
+        loop.call_soon_threadsafe(loop.stop)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(STOP_TIMEOUT)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.set_event_loop(loop)
+    try:
+        loop.run_forever()
+        left = asyncio.all_tasks(loop)  # what callbacks started and did not await
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+_shared = _Shared()
+
+
+class AsyncCalls:
+    """One owner's use of the shared loop; made by the thread that waits, closed by it.
+
+    ``cancel`` may be called from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._running: concurrent.futures.Future[Any] | None = None
+        self._cancelled = False
+
+    def run(self, coroutine: Coroutine[Any, Any, object]) -> object:
+        """Run a coroutine on the shared loop and wait for it.
+
+        Raises:
+            concurrent.futures.CancelledError: ``cancel`` was called.
+            BaseException: whatever the coroutine raised.
+        """
+        if self._loop is None:
+            self._loop = _shared.acquire()
+        self._running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            if self._cancelled:
+                self._running.cancel()
+            return self._running.result()
+        finally:
+            self._running = None
+
+    def cancel(self) -> None:
+        """Cancel the coroutine that runs now, and every later one."""
+        self._cancelled = True
+        running = self._running
+        if running is not None:
+            running.cancel()
+
+    def close(self) -> None:
+        """Let go of the loop. Idempotent."""
+        if self._loop is not None:
+            self._loop = None
+            _shared.release()
+
+
+def reset_after_fork() -> None:
+    """Forget the parent's loop and thread, which do not live in a child."""
+    global _shared
+    _shared = _Shared()

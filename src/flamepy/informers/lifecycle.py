@@ -1,0 +1,99 @@
+"""What surrounds a reactor's life: the system's signals, the interpreter's exit, forks.
+
+At exit every running reactor is stopped, each within its ``exit_timeout`` (contract G11). After a
+fork the child's reactors are new and empty: the parent's threads do not live there (G12).
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Protocol
+
+from flamepy.informers import async_handlers
+
+LOOK = 0.2
+
+
+class Living(Protocol):
+    """What of a reactor is needed here."""
+
+    exit_timeout: float
+
+    def stop(self, timeout: float) -> None:
+        """Stop within so many seconds."""
+
+    def join(self, timeout: float | None) -> bool:
+        """Wait for the stop."""
+
+    def abort(self) -> None:
+        """Drop what is queued."""
+
+    def forget(self) -> None:
+        """Be new and empty."""
+
+
+live: weakref.WeakSet[Living] = weakref.WeakSet()
+"""The reactors that run."""
+
+
+def run_until_signalled(reactor: Living) -> None:
+    """Wait for the reactor's stop, or for SIGINT or SIGTERM, then drain and stop it.
+
+    A second signal drops what is still queued.
+    """
+    received: list[int] = []
+    with _signals_noted(received):
+        while not received and not reactor.join(LOOK):
+            pass
+        seen = len(received)
+        stopper = threading.Thread(
+            target=reactor.stop, args=(10.0,), name="flamepy-stop", daemon=True
+        )
+        stopper.start()
+        while stopper.is_alive():
+            stopper.join(0.1)
+            if len(received) > seen:
+                reactor.abort()
+                seen = len(received)
+
+
+@contextmanager
+def _signals_noted(received: list[int]) -> Iterator[None]:
+    """Append SIGINT and SIGTERM to ``received`` instead of acting on them (main thread only)."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop_all() -> None:
+    for reactor in list(live):
+        reactor.stop(reactor.exit_timeout)
+
+
+def _forget_all() -> None:
+    async_handlers.reset_after_fork()
+    for reactor in list(live):
+        reactor.forget()
+    live.clear()
+
+
+atexit.register(_stop_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,154 @@
+"""Reading what a reactor knows: ``reactor.tasks`` and ``reactor.sessions``.
+
+A reader never waits for the loop and never blocks it: it takes frozen objects out of the store.
+What it returns is as fresh as the last poll (``freshness``); ``get(..., max_age=)`` asks the engine
+when that is too old. May be called from any thread, callbacks included.
+"""
+
+from __future__ import annotations
+
+import builtins
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Generic, TypeVar
+
+from flamepy.errors import InvalidArgumentError, NotFoundError
+from flamepy.rpc.link import Link
+from flamepy.types import SessionInfo, Task
+from flamepy.watching.hub import Hub
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Lister(Generic[K, V]):
+    """A read-only view of the store; see the module."""
+
+    def __init__(self, link: Link, hub: Hub) -> None:
+        self._link = link
+        self._hub = hub
+        self._indexes: dict[str, Callable[[V], Any]] = {}
+
+    def freshness(self) -> float:
+        """Return for how many seconds nothing newer has been learned; inf before the first poll."""
+        return self._hub.freshness()
+
+    def keys(self) -> builtins.list[K]:
+        """Return the keys of everything that is known now."""
+        return [key for key, _ in self._items()]
+
+    def list(self) -> builtins.list[V]:
+        """Return everything that is known now."""
+        return [value for _, value in self._items()]
+
+    def snapshot(self) -> dict[K, V]:
+        """Return everything that is known now, by key."""
+        return dict(self._items())
+
+    def index(self, name: str, function: Callable[[V], Any]) -> None:
+        """Make ``by_index(name, value)`` find the objects for which ``function`` returns value.
+
+        Raises:
+            InvalidArgumentError: there is an index of that name.
+        """
+        if name in self._indexes:
+            raise InvalidArgumentError(f"there is an index {name!r} already; choose another name")
+        self._indexes[name] = function
+
+    def by_index(self, name: str, value: object) -> builtins.list[V]:
+        """Return the objects whose index has that value; looks at every object.
+
+        Raises:
+            InvalidArgumentError: there is no such index.
+        """
+        function = self._indexes.get(name)
+        if function is None:
+            raise InvalidArgumentError(
+                f"there is no index {name!r}; there are: {', '.join(sorted(self._indexes))}"
+            )
+        return [one for _, one in self._items() if function(one) == value]
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._items())
+
+    @abstractmethod
+    def _items(self) -> Iterator[tuple[K, V]]:
+        """Yield key and object; copies of the store's dictionaries, taken at once."""
+
+
+class TaskLister(Lister[tuple[str, str], Task]):
+    """Tasks by (session id, task id); indexes ``application``, ``session``, ``state``."""
+
+    def __init__(self, link: Link, hub: Hub) -> None:
+        super().__init__(link, hub)
+        self.index("state", lambda task: task.state)
+        self.index("session", lambda task: task.session_id)
+        self.index("application", self._application)
+
+    def get(self, session_id: str, task_id: str, *, max_age: float | None = None) -> Task | None:
+        """Return a task as it was last told, or None.
+
+        Args:
+            session_id: its session's.
+            task_id: its number as text.
+            max_age: ask the engine if what is known is older than so many seconds.
+
+        Raises:
+            FlameError: the engine was asked and did not answer.
+        """
+        if max_age is not None and self.freshness() > max_age:
+            try:
+                return self._link.run(self._ask(session_id, task_id))
+            except NotFoundError:
+                return None
+        record = self._hub.store.sessions.get(session_id)
+        known = record.tasks.get(int(task_id)) if record and task_id.isdecimal() else None
+        return known.task if known is not None and known.delivered else None
+
+    async def _ask(self, session_id: str, task_id: str) -> Task:
+        return await self._link.frontend.get_task(session_id, task_id)
+
+    def _items(self) -> Iterator[tuple[tuple[str, str], Task]]:
+        for record in list(self._hub.store.sessions.values()):
+            for known in list(record.tasks.values()):
+                if known.delivered:
+                    yield (record.id, known.task.id), known.task
+
+    def _application(self, task: Task) -> str | None:
+        record = self._hub.store.sessions.get(task.session_id)
+        return record.application if record is not None else None
+
+
+class SessionLister(Lister[str, SessionInfo]):
+    """Sessions by id; indexes ``application``, ``state``."""
+
+    def __init__(self, link: Link, hub: Hub) -> None:
+        super().__init__(link, hub)
+        self.index("state", lambda session: session.state)
+        self.index("application", lambda session: session.application)
+
+    def get(self, session_id: str, *, max_age: float | None = None) -> SessionInfo | None:
+        """Return a session as it was last seen, or None.
+
+        Args:
+            session_id: which.
+            max_age: ask the engine if what is known is older than so many seconds.
+
+        Raises:
+            FlameError: the engine was asked and did not answer.
+        """
+        if max_age is not None and self.freshness() > max_age:
+            try:
+                return self._link.run(self._ask(session_id))
+            except NotFoundError:
+                return None
+        record = self._hub.store.sessions.get(session_id)
+        return record.info if record is not None else None
+
+    async def _ask(self, session_id: str) -> SessionInfo:
+        return await self._link.frontend.get_session(session_id)
+
+    def _items(self) -> Iterator[tuple[str, SessionInfo]]:
+        for record in list(self._hub.store.sessions.values()):
+            if record.info is not None:
+                yield record.id, record.info

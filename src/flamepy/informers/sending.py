@@ -1,0 +1,237 @@
+"""``SignalSender``: sends the events of one link as signals while a reactor of it runs.
+
+Its inbox is like an informer's: bounded, coalescing, an end never lost. It subscribes to tasks
+while somebody is connected to a signal of tasks, and to sessions likewise; the sending happens on
+the thread ``flamepy-signals``. Methods are called on the link's loop unless noted.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flamepy.errors import FlameError
+from flamepy.informers import signals
+from flamepy.informers.async_handlers import AsyncCalls
+from flamepy.informers.dispatch import Worker
+from flamepy.informers.inbox import Behind, Inbox, Notice
+from flamepy.informers.signals import FlameSignal
+from flamepy.types import TaskState
+from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
+from flamepy.watching.hub import Hub
+from flamepy.watching.subscriptions import Scope
+
+if TYPE_CHECKING:
+    from flamepy.rpc.link import Link
+
+logger = logging.getLogger(__name__)
+
+THREAD = "flamepy-signals"
+
+_OF_STATE = {
+    TaskState.RUNNING: signals.task_running,
+    TaskState.SUCCEED: signals.task_succeeded,
+    TaskState.FAILED: signals.task_failed,
+    TaskState.CANCELLED: signals.task_cancelled,
+}
+_OF_KIND = {
+    SessionEventKind.OPENED: signals.session_opened,
+    SessionEventKind.PROGRESS: signals.session_updated,
+    SessionEventKind.DRAINED: signals.session_drained,
+    SessionEventKind.CLOSED: signals.session_closed,
+    SessionEventKind.DELETED: signals.session_deleted,
+    SessionEventKind.EVENT: signals.session_event,
+}
+OF_TASKS = (
+    *(signals.task_added, signals.task_updated, signals.task_requeued, signals.task_deleted),
+    *(signals.task_stalled, signals.task_drift, *_OF_STATE.values()),
+)
+OF_SESSIONS = (*_OF_KIND.values(), signals.engine_reset)
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """One signal to be sent."""
+
+    signal: FlameSignal
+    sender: str
+    values: dict[str, Any]  # Any: what the signal's documentation says
+
+
+def task_signals(event: TaskEvent) -> list[FlameSignal]:
+    """Return the signals that a task's event is sent as, in order."""
+    if event.kind is EventKind.DELETED:
+        return [signals.task_deleted]
+    found = [signals.task_updated]
+    if event.kind is EventKind.ADDED:
+        found.insert(0, signals.task_added)
+    if event.is_requeue:
+        found.append(signals.task_requeued)
+    if event.task.state in _OF_STATE:
+        found.append(_OF_STATE[event.task.state])
+    return found
+
+
+class SignalSender:
+    """See the module."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._hub = Hub.of(link)
+        self._holders = 0
+        self._worker: Worker | None = None
+        self._tasks: Inbox | None = None
+        self._sessions: Inbox | None = None
+        self._undo: Callable[[], None] | None = None
+        self._asynchronous = AsyncCalls()
+
+    @classmethod
+    def of(cls, link: Link) -> SignalSender:
+        """Return the sender of a link."""
+        return link.attachment("informers.signals", cls)
+
+    # ------------------------------------------------------------------ holding
+
+    def hold(self) -> None:
+        """Start sending, unless another reactor has done so."""
+        self._holders += 1
+        if self._holders > 1:
+            return
+        self._worker = Worker(THREAD, self._send, interrupt=self._asynchronous.cancel)
+        self._undo = signals.on_change(self._receivers_changed)
+        self.refresh()
+
+    def release(self) -> Callable[[float], None] | None:
+        """Let go; the last holder gets what drains and ends the thread, outside the loop."""
+        self._holders -= 1
+        if self._holders or self._worker is None:
+            return None
+        if self._undo is not None:
+            self._undo()
+        for inbox in (self._tasks, self._sessions):
+            if inbox is not None:
+                inbox.unsubscribe()
+        worker, self._worker, self._tasks, self._sessions = self._worker, None, None, None
+
+        def stop(timeout: float) -> None:
+            worker.put(_Last())
+            worker.stop(timeout)
+
+        return stop
+
+    def _receivers_changed(self) -> None:
+        """Look again at who is connected; from any thread."""
+        try:
+            if self._link.reactor is not None:
+                self._link.reactor.call_soon(self.refresh)
+        except FlameError:
+            return  # the link is closed: nothing is sent any more
+
+    def refresh(self) -> None:
+        """Subscribe to what somebody is connected to, and to nothing else."""
+        if self._worker is None:
+            return
+        self._tasks = self._matched(self._tasks, OF_TASKS, tasks=True)
+        self._sessions = self._matched(self._sessions, OF_SESSIONS, tasks=False)
+
+    def _matched(
+        self, inbox: Inbox | None, wanted: Iterable[FlameSignal], *, tasks: bool
+    ) -> Inbox | None:
+        connected = any(one.receivers for one in wanted)
+        if connected and inbox is None and self._worker is not None:
+            mailbox = self._worker.mailbox
+            made = Inbox(
+                self._hub,
+                self._worker.put,
+                lambda: mailbox.room,
+                tasks=tasks,
+                sessions=not tasks,
+                overflowed=self._overflowed,
+                notices=True,
+            )
+            made.subscribe(Scope(tasks=tasks))
+            return made
+        if not connected and inbox is not None:
+            inbox.unsubscribe()
+            return None
+        return inbox
+
+    # ------------------------------------------------------------------ what is sent
+
+    def send(self, signal: FlameSignal, sender: str, **values: object) -> None:
+        """Queue one signal if anybody is connected; callable from any thread."""
+        worker = self._worker
+        if signal.receivers and worker is not None:
+            worker.put(Sending(signal, sender, values))
+
+    def _overflowed(self) -> None:
+        logger.warning("receivers of signals are slow: changes of one task are folded")
+        size = self._worker.mailbox.limit if self._worker is not None else 0
+        endpoint = self._link.endpoint
+        values = {"informer": THREAD, "queue_size": size, "endpoint": endpoint}
+        self.send(signals.queue_overflow, endpoint, **values)
+
+    def _send(self, item: object) -> None:
+        if isinstance(item, TaskEvent):
+            for signal in task_signals(item):
+                self._deliver(Sending(signal, item.application, {"event": item}))
+        elif isinstance(item, SessionEvent):
+            self._deliver(Sending(_OF_KIND[item.kind], item.application, {"event": item}))
+        elif isinstance(item, Sending):
+            self._deliver(item)
+        elif isinstance(item, Notice):
+            self._notice(item)
+        elif isinstance(item, Behind):
+            self._go_on()
+        elif isinstance(item, _Last):
+            self._asynchronous.close()
+
+    def _notice(self, notice: Notice) -> None:
+        values: dict[str, Any] = dict(notice.values)
+        if notice.name == "reset":
+            sender = values.pop("application") or self._link.endpoint
+            values["endpoint"] = self._link.endpoint
+            self._deliver(Sending(signals.engine_reset, sender, values))
+        else:
+            signal = signals.task_drift if notice.name == "drift" else signals.task_stalled
+            self._deliver(Sending(signal, values["event"].application, values))
+
+    def _go_on(self) -> None:
+        inbox = self._tasks
+        if inbox is not None and self._link.reactor is not None and not self._link.closed:
+            self._link.reactor.call_soon(inbox.catch_up)
+
+    def _deliver(self, sending: Sending) -> None:
+        signal = sending.signal
+        if signal.is_muted:
+            return
+        for receiver in list(signal.receivers_for(sending.sender)):
+            try:
+                result = receiver(sending.sender, **sending.values)
+                if inspect.iscoroutine(result):
+                    self._asynchronous.run(result)
+            except BaseException as error:  # SystemExit of a receiver must not end the thread
+                self._failed(sending, receiver, error)
+
+    def _failed(self, sending: Sending, receiver: object, error: BaseException) -> None:
+        logger.error(
+            "a receiver of the signal %s raised: %r", sending.signal.name, receiver, exc_info=error
+        )
+        if sending.signal is signals.handler_failed:
+            return  # no end of it otherwise
+        values = {
+            "informer": sending.signal.name,
+            "callback": getattr(receiver, "__qualname__", repr(receiver)),
+            "event": sending.values.get("event"),
+            "error": error,
+            "attempts": 1,
+            "endpoint": self._link.endpoint,
+        }
+        self._deliver(Sending(signals.handler_failed, sending.sender, values))
+
+
+class _Last:
+    """The marker behind the last signal."""

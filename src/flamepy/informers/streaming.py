@@ -1,0 +1,142 @@
+"""``EventStream``: the events of a scope as an iterator, plain or asynchronous.
+
+It is an informer turned inside out: a bounded queue that you take from, on a thread or in an
+event loop of your own. ``Reactor.stream`` makes it; it ends with ``close`` or with the reactor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from types import TracebackType
+
+from flamepy.errors import DeadlineExceededError
+from flamepy.informers.inbox import Behind
+from flamepy.informers.mailbox import Mailbox
+from flamepy.informers.registration import Options
+from flamepy.watching.events import SessionEvent, TaskEvent
+from flamepy.watching.subscriptions import Scope
+
+AnyEvent = TaskEvent | SessionEvent
+
+
+class EventStream:
+    """See the module. One taker at a time.
+
+    Args:
+        scope: which sessions.
+        options: ``queue_size``, ``replay``, and ``where``, which the taker calls.
+        sessions: also the events of sessions.
+    """
+
+    def __init__(self, scope: Scope, options: Options, *, sessions: bool) -> None:
+        self.scope = scope
+        self.replay = options.replay
+        self.sessions = sessions
+        self.mailbox = Mailbox(options.queue_size, self._ready)
+        self._where = options.where
+        self._taken: deque[object] = deque()
+        self._waker: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        self._closers: list[Callable[[], None]] = []
+        self.behind: Callable[[], None] = lambda: None
+
+    def on_close(self, function: Callable[[], None]) -> None:
+        """Call ``function`` once when the stream is closed by its taker."""
+        self._closers.append(function)
+
+    # ------------------------------------------------------------------ taking
+
+    def __iter__(self) -> EventStream:
+        return self
+
+    def __next__(self) -> AnyEvent:
+        event = self.next()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def next(self, timeout: float | None = None) -> AnyEvent | None:
+        """Return the next event, or None when the stream has ended.
+
+        Raises:
+            DeadlineExceededError: (a TimeoutError) none came within ``timeout`` seconds.
+        """
+        limit = None if timeout is None else monotonic() + timeout
+        while True:
+            event = self._queued()
+            if event is not None:
+                return event
+            left = None if limit is None else max(0.0, limit - monotonic())
+            self._taken.extend(self.mailbox.take(left))
+            if not self._taken:
+                if self.mailbox.closed:
+                    return None
+                if limit is not None and monotonic() >= limit:
+                    raise DeadlineExceededError(f"no event within {timeout} s")
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> AnyEvent:
+        news = asyncio.Event()
+        self._waker = (asyncio.get_running_loop(), news)
+        try:
+            while True:
+                event = self._queued()
+                if event is not None:
+                    return event
+                news.clear()
+                self._taken.extend(self.mailbox.take(0.0))
+                if not self._taken:
+                    if self.mailbox.closed:
+                        raise StopAsyncIteration
+                    await news.wait()
+        finally:
+            self._waker = None
+
+    def _queued(self) -> AnyEvent | None:
+        while self._taken:
+            item = self._taken.popleft()
+            if isinstance(item, Behind):
+                self.behind()
+            elif isinstance(item, TaskEvent):
+                if self._where is None or self._where(item):
+                    return item
+            elif isinstance(item, SessionEvent):
+                return item
+        return None
+
+    def _ready(self) -> None:
+        waker = self._waker
+        if waker is not None:
+            loop, news = waker
+            try:
+                loop.call_soon_threadsafe(news.set)
+            except RuntimeError:
+                return  # the taker's loop is closed: nobody waits there
+
+    # ------------------------------------------------------------------ the end
+
+    def end(self) -> None:
+        """Let the taker have what is queued, then end. Called by the reactor."""
+        self.mailbox.close()
+
+    def close(self) -> None:
+        """Drop what is queued and end; from any thread. Idempotent."""
+        self.mailbox.close(discard=True)
+        closers, self._closers = self._closers, []
+        for function in closers:
+            function()
+
+    def __enter__(self) -> EventStream:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

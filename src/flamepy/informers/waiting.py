@@ -1,0 +1,116 @@
+"""Waiting for tasks: futures whose done-callbacks never run on the loop.
+
+``reactor.future``, ``reactor.wait`` and ``reactor.as_completed`` are made of ``EndFuture``;
+``core`` builds its ``TaskFuture`` on the same base. Done-callbacks of all of them run on the
+thread ``flamepy-completions`` of the link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from flamepy.errors import FlameError, UnavailableError
+from flamepy.informers.dispatch import Worker
+from flamepy.rpc.link import Link
+from flamepy.types import Task
+from flamepy.watching.hub import Hub
+
+logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
+TaskKey = tuple[str, str]
+
+
+class WatchedFuture(concurrent.futures.Future[R], Generic[R]):
+    """A future of something about one task that the hub watches."""
+
+    def __init__(self, session_id: str, task_id: str, completions: Worker) -> None:
+        super().__init__()
+        self.session_id = session_id
+        self.task_id = task_id
+        self._completions = completions
+        self.set_running_or_notify_cancel()
+
+    def cancel(self) -> bool:
+        """Return False: the engine cannot cancel a task, so neither can its future."""
+        return False
+
+    def add_done_callback(self, fn: Callable[[concurrent.futures.Future[Any]], object]) -> None:
+        """Call ``fn(future)`` on the thread ``flamepy-completions`` once the task has ended."""
+        super().add_done_callback(lambda _: self._completions.put((fn, self)))
+
+    def __repr__(self) -> str:
+        state = "done" if self.done() else "pending"
+        return f"<{type(self).__name__} {self.session_id}/{self.task_id} {state}>"
+
+    def take(self, ended: asyncio.Future[Task]) -> None:
+        """Complete from the hub's future; on the loop."""
+        if ended.cancelled():
+            lost = UnavailableError(f"the wait for task {self.task_id} was cut off")
+            self.set_exception(lost)
+            return
+        try:
+            self.set_result(self._outcome(ended.result()))
+        except FlameError as error:
+            self.set_exception(error)
+
+    @abstractmethod
+    def _outcome(self, task: Task) -> R:
+        """Return the result for a task that has ended, or raise."""
+
+
+class EndFuture(WatchedFuture[Task]):
+    """A future of a task's end: ``result()`` is the task as it ended, however it ended.
+
+    It raises only when the fate cannot be known: ``TaskLostError``, ``SessionRetryLimitError``,
+    ``UnavailableError``.
+    """
+
+    def _outcome(self, task: Task) -> Task:
+        return task
+
+
+def _complete(item: object) -> None:
+    assert isinstance(item, tuple)
+    callback, future = item
+    try:
+        callback(future)
+    except BaseException:  # one callback must not end the thread for the others
+        logger.exception("a done-callback of %r raised", future)
+
+
+def completions(link: Link) -> Worker:
+    """Return the worker for done-callbacks of a link, made at the first call; on the loop."""
+    return link.attachment(
+        "informers.completions",
+        lambda _: Worker("flamepy-completions", _complete, lingers=False),
+    )
+
+
+def task_key(task: Task | TaskKey | WatchedFuture[Any]) -> TaskKey:
+    """Return (session id, task id) of a task, of a future, or of such a pair."""
+    if isinstance(task, tuple):
+        session_id, task_id = task
+        return session_id, str(task_id)
+    if isinstance(task, Task):
+        return task.session_id, task.id
+    return task.session_id, task.task_id
+
+
+async def end_of(link: Link, task: Task | TaskKey | WatchedFuture[Any]) -> EndFuture:
+    """Return a future of a task's end; on the loop.
+
+    Raises:
+        TaskNotFoundError, SessionNotFoundError: it is not there.
+        FlameError: the engine did not answer.
+    """
+    session_id, task_id = task_key(task)
+    future = EndFuture(session_id, task_id, completions(link))
+    known = task if isinstance(task, Task) else await link.frontend.get_task(session_id, task_id)
+    Hub.of(link).wait(known).add_done_callback(future.take)
+    return future

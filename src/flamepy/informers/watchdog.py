@@ -1,0 +1,87 @@
+"""Reports callbacks that run longer than their registration's ``timeout``, once each.
+
+It cannot end them - a thread cannot be ended - but it says where they are: the stack of the
+thread, or of the coroutine. Ticks on the loop; ``reactor`` owns one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from time import monotonic
+
+from flamepy.informers.handling import Running, describe
+from flamepy.informers.registration import Registration
+
+logger = logging.getLogger(__name__)
+
+TICK = (0.02, 1.0)
+
+
+class Watchdog:
+    """See the module.
+
+    Args:
+        registrations: returns those to look at.
+        report: told the registration, what runs, for how many seconds, and the stack.
+        clock: monotonic seconds, as ``handling`` notes them.
+    """
+
+    def __init__(
+        self,
+        registrations: Callable[[], Iterable[Registration]],
+        report: Callable[[Registration, Running, float, str], None],
+        *,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._registrations = registrations
+        self._report = report
+        self._clock = clock
+        self._seen: dict[Registration, Running] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look now and then, until ``stop``. On the loop."""
+        self.look()
+        limits = [one.options.timeout for one in self._registrations() if one.options.timeout]
+        delay = max(TICK[0], min([TICK[1], *(limit / 4 for limit in limits)]))
+        self._timer = asyncio.get_running_loop().call_later(delay, self.start)
+
+    def stop(self) -> None:
+        """Look no more. On the loop."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def look(self) -> None:
+        """Report what runs too long and was not reported."""
+        registrations = list(self._registrations())
+        for one in registrations:
+            running, limit = one.running, one.options.timeout
+            if running is None or limit is None or self._seen.get(one) is running:
+                continue
+            age = self._clock() - running.since
+            if age > limit:
+                self._seen[one] = running
+                one.slow += 1
+                self._tell(one, running, age)
+        for gone in set(self._seen) - set(registrations):
+            del self._seen[gone]
+
+    def _tell(self, one: Registration, running: Running, age: float) -> None:
+        stack = stack_of(one)
+        about = describe(running.item)
+        logger.warning(
+            "%s.%s has been running for %.1f s%s; its stack:\n%s",
+            *(one.name, running.callback, age, f" at {about}" if about else "", stack),
+        )
+        self._report(one, running, age, stack)
+
+
+def stack_of(one: Registration) -> str:
+    """Return the stack of a registration's thread as text; empty if it has none."""
+    thread = one.worker.thread
+    frame = sys._current_frames().get(thread.ident or 0) if thread is not None else None
+    return "".join(traceback.format_stack(frame)) if frame is not None else ""

@@ -1,0 +1,88 @@
+"""The queue to a callback's thread: ordered, bounded, and nothing terminal is lost (G8)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.made import made_task
+
+from flamepy.informers.mailbox import Mailbox, fold
+from flamepy.types import TaskState
+from flamepy.watching.events import EventKind, TaskEvent
+
+
+def event(number: int, state: TaskState, old: TaskState | None = None, **more: object) -> TaskEvent:
+    before = None if old is None else made_task(number, old)
+    kind = EventKind.ADDED if old is None else EventKind.UPDATED
+    return replace(TaskEvent(kind=kind, task=made_task(number, state), old=before), **more)
+
+
+class TestFold:
+    def test_two_changes_become_one_that_says_so(self) -> None:
+        first = event(1, TaskState.PENDING, initial=True)
+        second = event(1, TaskState.RUNNING, TaskState.PENDING)
+        folded = fold(first, second)
+        assert folded is not None
+        assert (folded.kind, folded.old, folded.initial) == (EventKind.ADDED, None, True)
+        assert (folded.task.state, folded.coalesced) == (TaskState.RUNNING, 1)
+
+    def test_an_end_and_another_incarnation_are_never_folded_away(self) -> None:
+        ended = event(1, TaskState.SUCCEED, TaskState.RUNNING)
+        again = event(1, TaskState.PENDING)
+        assert fold(ended, again) is None
+        assert fold(event(1, TaskState.PENDING), again) is None
+        other = replace(again, task=made_task(1, born=5), kind=EventKind.UPDATED)
+        assert fold(event(1, TaskState.PENDING), other) is None
+
+
+HISTORY = [TaskState.PENDING, TaskState.RUNNING, TaskState.PENDING, TaskState.RUNNING]
+
+
+@given(st.integers(1, 5), st.lists(st.integers(1, 4), max_size=40), st.data())
+def test_a_slow_reader_gets_every_task_and_its_end_in_order(limit, puts, data) -> None:
+    """However full the queue: per task an ordered part of what happened, its end included."""
+    mailbox = Mailbox(limit)
+    step = dict.fromkeys(range(1, 5), 0)
+    got: list[TaskEvent] = []
+    for number in puts:
+        if step[number] > len(HISTORY):
+            continue
+        states = [*HISTORY, TaskState.SUCCEED]
+        old = states[step[number] - 1] if step[number] else None
+        if mailbox.put(event(number, states[step[number]], old)):
+            step[number] += 1
+        if data.draw(st.booleans()) and len(mailbox):
+            got += mailbox.take(0, 1)
+    while len(mailbox):
+        got += mailbox.take(0, 1)
+    for number, done in step.items():
+        told = [one for one in got if one.task.id == str(number)]
+        if done:
+            assert told[-1].task.state == [*HISTORY, TaskState.SUCCEED][done - 1]
+            assert sum(1 + one.coalesced for one in told) == done
+        for before, after in pairwise(told):
+            assert after.old is not None
+            assert after.old.state == before.task.state
+
+
+def test_at_its_limit_changes_are_folded_and_what_cannot_be_is_refused() -> None:
+    mailbox = Mailbox(2)
+    for _ in range(100):
+        for number in (1, 2, 3):
+            taken = mailbox.put(event(number, TaskState.RUNNING, TaskState.PENDING))
+            assert taken == (number < 3)
+    assert len(mailbox) == 2
+    assert mailbox.coalesced == 198
+    assert not mailbox.room
+    assert mailbox.put("a marker"), "what is no event is few and always taken"
+
+
+def test_after_the_close_nothing_is_taken() -> None:
+    mailbox = Mailbox()
+    mailbox.put("a")
+    mailbox.close()
+    assert not mailbox.put("b")
+    assert (mailbox.take(0), mailbox.take(0)) == (["a"], [])
