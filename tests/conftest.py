@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -58,6 +59,22 @@ def children() -> set[int]:
 
 def folders() -> set[str]:
     return {str(one) for one in Path(tempfile.gettempdir()).glob("flame-*")}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give this run a temporary folder of its own: other runs may leave and remove theirs.
+
+    It has a short name: paths of Unix sockets are limited.
+    """
+    tmp_path_factory.getbasetemp()  # stays where pytest keeps the last ones
+    before = tempfile.tempdir, os.environ.get("TMPDIR")
+    made = tempfile.mkdtemp(prefix="ft-")
+    tempfile.tempdir = os.environ["TMPDIR"] = made
+    yield
+    tempfile.tempdir = before[0]
+    os.environ.pop("TMPDIR") if before[1] is None else os.environ.update(TMPDIR=before[1])
+    shutil.rmtree(made, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="session")
