@@ -58,10 +58,12 @@ class TaskStream:
         self._call = call
         self._payloads = payloads
         self._outcome = outcome
+        self.received = 0  # bytes of the messages so far
 
     async def __aiter__(self) -> AsyncIterator[Task]:
         try:
             async for message in self._stream:
+                self.received += message.ByteSize()
                 yield decode_task(message, payloads=self._payloads)
         except grpc.aio.AioRpcError as error:
             failure = _translate(error, self._call)

@@ -67,7 +67,7 @@ class Collector:
         observe: reports what a stream showed.
         clock: monotonic seconds.
         spawn: starts a coroutine on the loop, owned by the hub.
-        budget: streams open at most.
+        budget: streams open at most; ``resize`` changes it.
     """
 
     def __init__(
@@ -181,6 +181,11 @@ class Collector:
 
     # ------------------------------------------------------------------ streams
 
+    def resize(self, budget: int) -> None:
+        """Go on with another budget; streams that are open stay open."""
+        self._budget = budget
+        self._fill()
+
     def _fill(self) -> None:
         while self._streams < self._budget and self._queue:
             interest = self._queue.popleft()
@@ -245,7 +250,7 @@ class Collector:
 
     async def _ask(self, interest: Interest) -> None:
         try:
-            task = await self._reader.probe(interest.session_id, interest.number)
+            task = await self._reader.probe(interest.session_id, interest.number, paced=False)
         except SessionNotFoundError as error:
             self.lose(interest, lost_session(interest.session_id, error))
             return

@@ -2,9 +2,9 @@
 
 There is one hub per link, so a task is never watched twice: futures, ``watch_task``, followed
 runs and informers all come here. It runs on the link's loop, owns every asyncio task that
-watching needs, and takes every observation: ``store`` says what it means, ``subscriptions`` and
-``collector`` who is told. ``polling`` and ``updating`` keep the picture fresh while anybody
-listens. User code never runs here.
+watching needs. ``observing`` takes every observation: ``store`` says what it means,
+``subscriptions`` and ``collector`` who is told. ``polling`` and ``updating`` keep the picture
+fresh while anybody listens. User code never runs here.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from typing import TYPE_CHECKING
 
 from flamepy.errors import ConnectionClosedError, FlameError, InternalError
 from flamepy.types import Task
-from flamepy.watching.collector import WATCH_BUDGET, Collector, Interest, Listener
-from flamepy.watching.events import EventSource, SessionEvent, TaskEvent, Window
+from flamepy.watching.awaiting import FutureListener, QueueListener, WatchedKey
+from flamepy.watching.collector import Collector, Interest, Listener
+from flamepy.watching.events import EventSource, SessionEvent, Window
+from flamepy.watching.observing import Observer
 from flamepy.watching.polling import Health, Poller
 from flamepy.watching.records import SessionRecord
 from flamepy.watching.settings import WatchSettings
 from flamepy.watching.sources import Engine, Reader
-from flamepy.watching.store import Observation, Store, Verdict
+from flamepy.watching.store import Store
 from flamepy.watching.subscriptions import Scope, Sink, Subscribers, Subscription
-from flamepy.watching.updating import AUDIT, Updater
+from flamepy.watching.updating import Updater
 
 if TYPE_CHECKING:
     from flamepy.rpc.link import Link
 
 logger = logging.getLogger(__name__)
 
-POLL_INTERVAL = (0.1, 1.0)
 PATIENCE = 120.0
 
 
@@ -43,11 +44,9 @@ class Hub:
     Args:
         engine: the calls, usually ``rpc.frontend.Frontend``.
         endpoint: for events and messages.
+        settings: what watching may cost; ``configure`` changes it.
         patience: seconds without an answer after which waits end with ``UnavailableError``.
-        poll_interval: seconds between polls while changes come, and while nothing happens.
-        watch_budget: watch streams open at most.
-        audit: seconds between two lists of a session whose counters stand still.
-        spread: jitter of polls and audits.
+        spread: jitter of polls after a failure.
     """
 
     def __init__(
@@ -55,38 +54,40 @@ class Hub:
         engine: Engine,
         endpoint: str,
         *,
+        settings: WatchSettings | None = None,
         patience: float = PATIENCE,
-        poll_interval: tuple[float, float] = POLL_INTERVAL,
-        watch_budget: int = WATCH_BUDGET,
-        audit: float = AUDIT,
         spread: random.Random | None = None,
     ) -> None:
         self._engine = engine
         self._endpoint = endpoint
         self._loop = asyncio.get_running_loop()
-        spread = spread or random.Random()
+        self._clock = self._loop.time
+        self._settings = settings or WatchSettings()
         self.store = Store(endpoint)
         self._subscribers = Subscribers()
-        self._reader = Reader(engine, self.store, observe=self._observe, clock=self._loop.time)
-        self._collector = Collector(
-            engine,
-            self._reader,
-            observe=self._observe,
-            clock=self._loop.time,
+        self.store.history.needed = self._subscribers.needed_since
+        self._observer = Observer(
+            self.store,
+            self._subscribers,
+            clock=self._clock,
+            hurry=self._hurry,
             spawn=self._spawn,
-            budget=watch_budget,
         )
+        observe = self._observer.observe
+        self._reader = Reader(engine, self.store, observe=observe, clock=self._clock)
+        self._collector = Collector(
+            engine, self._reader, observe=observe, clock=self._clock, spawn=self._spawn
+        )
+        self._observer.reader, self._observer.collector = self._reader, self._collector
         self.updater = Updater(
             self.store,
             self._reader,
             self._collector,
             follows=self._subscribers.follow,
-            emit=self._emit,
+            observer=self._observer,
             current=self._subscribers.session_current,
             missed=self._hurry,
             spawn=self._spawn,
-            audit=audit,
-            spread=spread,
         )
         self._poller = Poller(
             engine,
@@ -95,20 +96,16 @@ class Hub:
             collector=self._collector,
             subscribers=self._subscribers,
             updater=self.updater,
+            observer=self._observer,
             endpoint=endpoint,
-            emit=self._emit,
-            emit_session=self._emit_session,
             spawn=self._spawn,
-            interval=poll_interval,
             patience=patience,
-            spread=spread,
+            spread=spread or random.Random(),
         )
-        self._texts: set[tuple[str, int]] = set()
         self._jobs: set[asyncio.Task[None]] = set()
         self._closed = False
         self._fatal: list[Callable[[BaseException], None]] = []
-        self.settings = WatchSettings()
-        self.drifts = 0
+        self.configure(self._settings)
 
     @classmethod
     def of(cls, link: Link) -> Hub:
@@ -124,13 +121,40 @@ class Hub:
         """What the polls found out about the engine."""
         return self._poller.health
 
+    @property
+    def drifts(self) -> int:
+        """How often a task was seen to end a second time."""
+        return self._observer.activity.drifts
+
+    @property
+    def settings(self) -> WatchSettings:
+        """What watching may cost."""
+        return self._settings
+
     def configure(self, settings: WatchSettings) -> None:
-        """Change what watching may cost."""
-        self.settings = settings
+        """Go on with other settings.
+
+        Streams that are open stay open. Payloads that are wanted from now on come with each
+        session's next list, at once for those that are known.
+        """
+        if settings.payloads and not self._settings.payloads:
+            self.updater.refresh_all()
+        self._settings = settings
+        self.store.payloads = self._reader.payloads = settings.payloads
+        self.store.history.retain = settings.retain_terminal
+        self._reader.limits.resize(settings.calls_per_second, settings.bytes_per_second)
+        self._collector.resize(settings.watch_budget)
+        self.updater.audit_every(settings.audit)
+        self._poller.configure(settings)
+        self.store.trim()
 
     def freshness(self) -> float:
         """Return the seconds since the last poll that worked was sent; inf before the first."""
-        return self._loop.time() - self.health.answered_at
+        return self.now() - self.health.answered_at
+
+    def now(self) -> float:
+        """Return the loop's time, in which windows and ``observed_at`` are given."""
+        return self._loop.time()
 
     def on_fatal(self, function: Callable[[BaseException], None]) -> Callable[[], None]:
         """Call ``function``, on the loop, when the hub fails for good; returns the undo."""
@@ -156,13 +180,15 @@ class Hub:
         if task.state.is_terminal and not task.is_failed():
             future.set_result(task)
             return future
-        listener = _FutureListener(future)
+        listener = FutureListener(future)
         interest = self._await(task.session_id, int(task.id), listener)
         record = self.store.session(task.session_id)
-        if interest.number not in record.tasks:
+        if interest.number not in record.tasks and not record.retired.told(interest.number):
             # A newer picture may be there already; this one only fills a gap.
             now = self._loop.time()
-            self._observe(task, Window(now, now), EventSource.CREATE, task.error is not None)
+            self._observer.observe(
+                task, Window(now, now), EventSource.CREATE, task.error is not None
+            )
         future.add_done_callback(lambda _: self._leave(interest, listener))
         return future
 
@@ -179,10 +205,10 @@ class Hub:
         if present.state.is_terminal:
             yield present
             return
-        listener = _QueueListener()
+        listener = QueueListener()
         interest = self._await(session_id, int(task_id), listener)
         try:
-            self._observe(present, window, EventSource.PROBE, True)
+            self._observer.observe(present, window, EventSource.PROBE, True)
             yield present
             shown = present.state
             while not shown.is_terminal:
@@ -195,6 +221,16 @@ class Hub:
         finally:
             self._leave(interest, listener)
 
+    def watch_key(self, session_id: str, task_id: str) -> WatchedKey:
+        """Give a task a stream, within the budget, so that its changes are seen at once.
+
+        Nobody waits for it; subscriptions are told. It ends with the task, or by ``release``.
+        """
+        self._check_open()
+        key = WatchedKey(self._leave)
+        key.attach(self._await(session_id, int(task_id), key))
+        return key
+
     def _await(self, session_id: str, number: int, listener: Listener) -> Interest:
         self._check_open()
         interest = self._collector.add(session_id, number, listener)
@@ -203,13 +239,9 @@ class Hub:
 
     def _leave(self, interest: Interest, listener: Listener) -> None:
         self._collector.remove(interest, listener)
-        self._let_go(interest.session_id, interest.number)
+        self._observer.let_go(interest.session_id, interest.number)
 
     # ------------------------------------------------------------------ subscriptions
-
-    def now(self) -> float:
-        """Return the loop's time, in which windows and ``observed_at`` are given."""
-        return self._loop.time()
 
     def present_sessions(self, scope: Scope) -> list[SessionEvent]:
         """Return the present state of the sessions in the scope, for a newcomer."""
@@ -217,7 +249,7 @@ class Hub:
             event
             for record in list(self.store.sessions.values())
             if record.info is not None and scope.covers(record.id, record.application)
-            for event in self.store.replay_session(record, self._loop.time())
+            for event in self.store.replay_session(record, self.now())
         ]
 
     def subscribe(self, scope: Scope, sink: Sink, *, replay: bool = True) -> Subscription:
@@ -232,7 +264,7 @@ class Hub:
                 sink.session_event(session_event)
             for record in list(self.store.sessions.values()):
                 if record.info is not None and scope.covers(record.id, record.application):
-                    for event in self.store.replay(record, self._loop.time()):
+                    for event in self.store.replay(record, self.now()):
                         sink.task_event(event)
         subscription = Subscription(scope, sink)
         self._subscribers.add(subscription)
@@ -251,98 +283,24 @@ class Hub:
         limit = self._loop.time() + timeout
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._poller.catch_up(), timeout)
-        while self._texts and self._loop.time() < limit:  # failures that wait for their text
+        while (
+            self._observer.waits_for_text and self._loop.time() < limit
+        ):  # failures that wait for their text
             await asyncio.sleep(0.005)
 
     def _prune(self, record: SessionRecord) -> None:
         # Nobody is told about this session any more: keep only what somebody waits for.
         if self._subscribers.follow(record):
             return
-        record.synced = False
+        record.synced = record.drained = False
+        record.forget_retired()
         awaited = set(self._collector.numbers(record.id))
         for number in [number for number in record.tasks if number not in awaited]:
             self.store.forget_task(record.id, number)
 
-    # ------------------------------------------------------------------ observing
-
-    def _observe(
-        self, task: Task, window: Window, source: EventSource, text_known: bool
-    ) -> Observation:
-        nothing = Observation(Verdict.UNCHANGED)
-        if not task.id.isdecimal():
-            logger.warning("ignored a task with the id %r: ids are decimal numbers", task.id)
-            return nothing
-        number = int(task.id)
-        record = self.store.session(task.session_id)
-        awaited = self._collector.get(task.session_id, number) is not None
-        if not awaited and not self._subscribers.follow(record):
-            return nothing
-        observation = self.store.observe_task(task, window, source, text_known=text_known)
-        for event in observation.events:
-            self._emit(event)
-        if record.info is None and self._subscribers:
-            self._hurry()  # nothing is told before the session was seen
-        self._follow_up(task, observation.verdict)
-        if awaited:
-            self._tell(task, number, observation.verdict)
-        return observation
-
-    def _follow_up(self, task: Task, verdict: Verdict) -> None:
-        if verdict is Verdict.NEEDS_TEXT:
-            key = (task.session_id, int(task.id))
-            if key not in self._texts:
-                self._texts.add(key)
-                self._spawn(self._text(key))
-        elif verdict is Verdict.STALE:
-            self._spawn(self._look_again(task.session_id, int(task.id)))
-        elif verdict is Verdict.DRIFT:
-            self.drifts += 1
-            logger.info("task %s of %s ended twice: now %s", task.id, task.session_id, task.state)
-
-    def _tell(self, task: Task, number: int, verdict: Verdict) -> None:
-        # Listeners get the engine's own picture, with payloads, where the store agrees with it.
-        known = self.store.session(task.session_id).tasks.get(number)
-        if known is None:
-            return
-        agrees = known.state == task.state and not known.is_held
-        ended_twice = verdict is Verdict.DRIFT and task.state.is_terminal
-        if ended_twice or (agrees and verdict in (Verdict.APPLIED, Verdict.UNCHANGED)):
-            if task.is_failed() and task.error is None:
-                task = known.task
-            self._collector.tell(task)
-            self._let_go(task.session_id, number)
-
-    def _let_go(self, session_id: str, number: int) -> None:
-        record = self.store.sessions.get(session_id)
-        awaited = self._collector.get(session_id, number) is not None
-        if record is not None and not awaited and not self._subscribers.follow(record):
-            self.store.forget_task(session_id, number)
-
-    async def _text(self, key: tuple[str, int]) -> None:
-        try:
-            async with self.updater.workers:
-                await self._reader.text(*key)
-        finally:
-            self._texts.discard(key)
-
-    async def _look_again(self, session_id: str, number: int) -> None:
-        async with self.updater.workers:
-            try:
-                await self._reader.probe(session_id, number)
-            except FlameError as error:
-                logger.debug("could not look again at %s/%s: %s", session_id, number, error)
-
     def reader_moved(self) -> None:
         """Take in that ``needed_since`` of a subscription changed."""
-        self.store.forget_graves(self._subscribers.needed_since())
-
-    def _emit(self, event: TaskEvent) -> None:
-        self._poller.moved = True
-        self._subscribers.emit(event)
-
-    def _emit_session(self, event: SessionEvent) -> None:
-        self._poller.moved = True
-        self._subscribers.emit_session(event)
+        self.store.trim()
 
     def _hurry(self) -> None:
         self._poller.hurry()
@@ -388,31 +346,3 @@ class Hub:
                 f"session {interest.session_id!r} had not ended"
             )
             self._collector.lose(interest, closed)
-
-
-class _FutureListener:
-    """Completes a future with the terminal state."""
-
-    def __init__(self, future: asyncio.Future[Task]) -> None:
-        self._future = future
-
-    def changed(self, task: Task) -> None:
-        if task.state.is_terminal and not self._future.done():
-            self._future.set_result(task)
-
-    def lost(self, error: FlameError) -> None:
-        if not self._future.done():
-            self._future.set_exception(error)
-
-
-class _QueueListener:
-    """Queues each state; bounded by the number of a task's changes that nobody read."""
-
-    def __init__(self) -> None:
-        self.items: asyncio.Queue[Task | FlameError] = asyncio.Queue()
-
-    def changed(self, task: Task) -> None:
-        self.items.put_nowait(task)
-
-    def lost(self, error: FlameError) -> None:
-        self.items.put_nowait(error)

@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from flamepy.errors import FlameError, SessionNotFoundError, UnavailableError
 from flamepy.types import SessionInfo
 from flamepy.watching.collector import Collector, Spawn, lost_session
 from flamepy.watching.cursor import retry_delay
-from flamepy.watching.events import SessionEvent, TaskEvent, Window
-from flamepy.watching.sources import Engine, Reader
+from flamepy.watching.events import Window
+from flamepy.watching.observing import Observer
+from flamepy.watching.settings import WatchSettings
+from flamepy.watching.sources import WORKERS, Engine, Reader
 from flamepy.watching.store import Store
 from flamepy.watching.stuck import stuck_session
 from flamepy.watching.subscriptions import Subscribers
-from flamepy.watching.updating import WORKERS, Progress, Updater
+from flamepy.watching.updating import Progress, Updater
 
 logger = logging.getLogger(__name__)
 
@@ -47,10 +49,9 @@ class Poller:
 
     Args:
         engine, store, reader, collector, subscribers, updater: of the hub.
+        observer: tells what a poll brings to light.
         endpoint: for messages.
-        emit, emit_session: get the events that a poll brings to light.
         spawn: starts a coroutine on the loop.
-        interval: seconds between polls while changes come, and while nothing happens.
         patience: seconds of silence after which the waiting is given up.
         spread: jitter.
     """
@@ -64,11 +65,9 @@ class Poller:
         collector: Collector,
         subscribers: Subscribers,
         updater: Updater,
+        observer: Observer,
         endpoint: str,
-        emit: Callable[[TaskEvent], None],
-        emit_session: Callable[[SessionEvent], None],
         spawn: Spawn,
-        interval: tuple[float, float],
         patience: float,
         spread: random.Random,
     ) -> None:
@@ -78,20 +77,25 @@ class Poller:
         self._collector = collector
         self._subscribers = subscribers
         self._updater = updater
+        self._observer = observer
         self._endpoint = endpoint
-        self._emit = emit
-        self._emit_session = emit_session
         self._spawn = spawn
-        self._fast, self._slow = interval
+        self._settings = WatchSettings()
+        self._fast, self._slow = self._settings.poll_limits
         self._patience = patience
         self._spread = spread
         self._now = asyncio.get_running_loop().time
         self._job: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._delay = self._fast
-        self.moved = False
         self._answered = 0  # number of the last poll that worked
         self.health = Health()
+
+    def configure(self, settings: WatchSettings) -> None:
+        """Go on with other settings."""
+        self._settings = settings
+        self._fast, self._slow = settings.poll_limits
+        self.hurry()
 
     def ensure(self) -> None:
         """Start polling unless it runs already."""
@@ -117,9 +121,9 @@ class Poller:
         failures = 0
         while self._subscribers or self._collector:
             started = self._now()
-            self.moved = False
+            self._observer.activity.moved = False
             try:
-                await self._once()
+                await self._once(after_outage=failures > 0)
             except FlameError as error:
                 failures += 1
                 self._down(error, started)
@@ -135,13 +139,13 @@ class Poller:
             self._delay = self._next_delay()
             took = self._now() - started
             await self._sleep(max(self._delay, min(took * LOAD, LONGEST)))
-        self._store.sessions.clear()
+        self._store.clear()
         self._updater.clear()
 
     def _next_delay(self) -> float:
         if not self._subscribers and not self._collector.unwatched:
             return self._slow  # every awaited task has a stream: this is only a heartbeat
-        if self.moved or self._updater.busy:
+        if self._observer.activity.moved or self._updater.busy:
             return self._fast
         return min(self._slow, self._delay * 1.5)
 
@@ -154,18 +158,25 @@ class Poller:
 
     # ------------------------------------------------------------------ one poll
 
-    async def _once(self) -> None:
+    async def _once(self, *, after_outage: bool) -> None:
         self.health.polls += 1
         waiting = self._collector.sessions()
         if self._subscribers or len(waiting) > WORKERS:
-            await self._all()
-            return
-        answers = await asyncio.gather(*map(self._one, waiting), return_exceptions=True)
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
+            await self._all(after_outage)
+        else:
+            await self._each(waiting, after_outage)
+        self._store.trim()
 
-    async def _all(self) -> None:
+    async def _each(self, session_ids: Collection[str], after_outage: bool) -> None:
+        ids = list(session_ids)
+        for first in range(0, len(ids), WORKERS):
+            chunk = ids[first : first + WORKERS]
+            calls = [self._one(session_id, after_outage) for session_id in chunk]
+            for answer in await asyncio.gather(*calls, return_exceptions=True):
+                if isinstance(answer, BaseException):
+                    raise answer
+
+    async def _all(self, after_outage: bool) -> None:
         start = self._now()
         newcomers = self._subscribers.newcomers()
         sessions = await self._engine.list_sessions()
@@ -176,41 +187,42 @@ class Poller:
         records = list(self._store.sessions.values())
         absent = {one.id for one in records if one.info and one.window_end <= start} - listed
         absent |= {one for one in self._collector.sessions() if one not in listed}
-        for session_id in absent:
-            await self._one(session_id)
+        await self._each(sorted(absent), after_outage)
         records = list(self._store.sessions.values())
         behind = {one.id for one in records if self._updater.is_behind(one)}
         for one in newcomers:
             self._subscribers.polled(one, records, behind)
 
-    async def _one(self, session_id: str) -> None:
+    async def _one(self, session_id: str, after_outage: bool) -> None:
         start = self._now()
         try:
             info = await self._engine.get_session(session_id)
         except SessionNotFoundError as error:
-            self._gone(session_id, Window(start, self._now()), error)
+            window = Window(start, self._now())
+            self._gone(session_id, window, error, lost=after_outage)
             return
         self._take(info, Window(start, self._now()))
 
-    def _gone(self, session_id: str, window: Window, error: SessionNotFoundError) -> None:
-        sessions, tasks = self._store.drop_session(session_id, window)
+    def _gone(
+        self, session_id: str, window: Window, error: SessionNotFoundError, *, lost: bool
+    ) -> None:
+        outcome = self._store.drop_session(session_id, window, lost=lost)
         self._updater.forget(session_id)
-        self._tell(sessions, tasks)
+        self._observer.take(outcome)
         self._collector.lose_session(session_id, lost_session(session_id, error))
         self._subscribers.session_current(session_id)
 
     def _take(self, info: SessionInfo, window: Window) -> None:
-        sessions, tasks = self._store.observe_session(info, window)
+        outcome = self._store.observe_session(info, window)
+        if outcome.reset is not None:
+            self._updater.forget(info.id)
         progress = self._updater.begin(info.id)
-        self._tell(sessions, tasks)
-        self._updater.consider(self._store.session(info.id), progress)
+        self._observer.take(outcome)
+        record = self._store.session(info.id)
+        self._updater.consider(record, progress)
         self._check_stuck(info, progress)
-
-    def _tell(self, sessions: list[SessionEvent], tasks: list[TaskEvent]) -> None:
-        for event in tasks:
-            self._emit(event)
-        for session_event in sessions:
-            self._emit_session(session_event)
+        if self._subscribers.follow(record):
+            self._observer.check_stalled(record, self._settings.stall_after)
 
     # ------------------------------------------------------------------ stuck, down, up
 

@@ -15,10 +15,15 @@ from flamepy.types import SessionInfo, Task, TaskState
 from flamepy.watching.cursor import Costs, Probing, retry_delay
 from flamepy.watching.diff import missing
 from flamepy.watching.events import EventSource, Window
+from flamepy.watching.limits import Limits
+from flamepy.watching.outcomes import Observation
 from flamepy.watching.records import SessionRecord
-from flamepy.watching.store import Observation, Store
+from flamepy.watching.settings import WatchSettings
+from flamepy.watching.store import Store
 
 TEXT_DELAY = 0.1
+WORKERS = 64
+CHUNK = 256
 
 
 class TaskStream(Protocol):
@@ -29,6 +34,10 @@ class TaskStream(Protocol):
 
     def cancel(self) -> None:
         """End the stream; safe to call twice."""
+
+    @property
+    def received(self) -> int:
+        """Bytes of its messages so far."""
 
 
 class Engine(Protocol):
@@ -61,6 +70,12 @@ class Reader:
         store: what is known; read only here, but for confirmed absences.
         observe: gets task, window, source, and whether a failed task's text would be in it.
         clock: monotonic seconds.
+
+    Attributes:
+        payloads: list with the tasks' inputs and outputs.
+        limits: how fast it may ask; tasks that somebody waits for are asked beside them.
+        workers: to be held by whoever asks on nobody's behalf.
+        costs: what calls take.
     """
 
     def __init__(
@@ -75,15 +90,31 @@ class Reader:
         self._store = store
         self._observe = observe
         self._clock = clock
+        settings = WatchSettings()  # the hub brings its own
+        self.payloads = settings.payloads
+        self.limits = Limits(settings.calls_per_second, settings.bytes_per_second)
+        self.workers = asyncio.Semaphore(WORKERS)
         self.costs = Costs()
 
-    async def probe(self, session_id: str, number: int) -> Task | None:
+    async def _pace(self) -> None:
+        delay = self.limits.call(self._clock())
+        if delay > 0.0:
+            await asyncio.sleep(delay)
+
+    async def probe(self, session_id: str, number: int, *, paced: bool = True) -> Task | None:
         """Ask for one task; return it, or None when the session has no such task.
+
+        Args:
+            session_id: of which session.
+            number: which task.
+            paced: wait for the limits; False for a task that somebody waits for.
 
         Raises:
             SessionNotFoundError: the session is not there either.
             FlameError: the engine did not answer.
         """
+        if paced:
+            await self._pace()
         start = self._clock()
         try:
             task = await self._engine.get_task(session_id, str(number))
@@ -93,35 +124,49 @@ class Reader:
             return None
         end = self._clock()
         self.costs.learn_get(end - start)
+        self.limits.received(len(task.input or b"") + len(task.output or b""), end)
         has_text = task.state != TaskState.FAILED or task.error is not None
         self._observe(task, Window(start, end), EventSource.PROBE, has_text)
         return task
 
-    async def scan(self, record: SessionRecord, *, payloads: bool) -> list[int]:
+    async def scan(self, record: SessionRecord, source: EventSource) -> list[int]:
         """List a session's tasks; return the known ids that the list lacks.
+
+        Args:
+            record: the session.
+            source: LIST or AUDIT.
 
         Raises:
             FlameError: the list broke off; what came before was observed, nothing counts as
                 missing.
         """
+        await self._pace()
         start = self._clock()
-        first: float | None = None
-        listed: set[int] = set()
-        stream = self._engine.list_tasks(record.id, payloads=payloads)
+        mark = record.mark = record.mark + 1
+        window: Window | None = None  # one for the whole list
+        listed = charged = 0
+        stream = self._engine.list_tasks(record.id, payloads=self.payloads)
         try:
             async for task in stream:
-                # The engine takes its snapshot before the first message leaves.
-                first = self._clock() if first is None else first
-                if task.id.isdecimal():
-                    listed.add(int(task.id))
-                    self._observe(task, Window(start, first), EventSource.LIST, False)
-                if len(listed) % 256 == 0:
+                if window is None:
+                    # The engine takes its snapshot before the first message leaves.
+                    window = Window(start, self._clock())
+                listed += 1
+                self._observe(task, window, source, False)
+                if task.id.isdecimal() and (known := record.tasks.get(int(task.id))):
+                    known.mark = mark
+                if listed % CHUNK == 0:
+                    self.limits.received(stream.received - charged, self._clock())
+                    charged = stream.received
                     await asyncio.sleep(0)  # let watches and timers run between
         finally:
             stream.cancel()
-        end = self._clock()
-        self.costs.learn_list(end - start, len(listed))
-        return list(missing(record.tasks, listed, Window(start, first or end)))
+            end = self._clock()
+            self.limits.received(stream.received - charged, end)
+        self.costs.learn_list(end - start, listed)
+        if self._store.sessions.get(record.id) is not record:
+            return []  # it was reset meanwhile
+        return missing(record.tasks.values(), mark, window or Window(start, end))
 
     async def explain(self, record: SessionRecord, *, limit: int) -> bool:
         """Probe until the counters are accounted for; return False if a list is cheaper.
@@ -178,7 +223,7 @@ class Reader:
         # A terminal state is never lost for the lack of its text.
         record = self._store.sessions.get(session_id)
         known = record.tasks.get(number) if record else None
-        if known is not None and known.is_held:
+        if known is not None and known.held:
             now = self._clock()
             last = task if task is not None and task.is_failed() else known.failed_task()
             self._observe(last, Window(now, now), EventSource.PROBE, True)

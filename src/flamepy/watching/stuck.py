@@ -1,13 +1,15 @@
-"""When waiting for a session's tasks has become pointless. Pure.
+"""When waiting for a session's tasks has become pointless, and which tasks do not start. Pure.
 
 An engine leaves a session open whose services cannot be started: tasks stay pending for ever and
-no stream says so (docs/protocol.md#events). ``polling`` asks at every poll.
+no stream says so (docs/protocol.md#events). It may also lose one task on its way to an executor,
+which stays pending while later ones run and finish. ``polling`` asks at every poll.
 """
 
 from __future__ import annotations
 
 from flamepy.errors import FlameError, SessionClosedError, SessionRetryLimitError
-from flamepy.types import SessionInfo, SessionState
+from flamepy.types import SessionInfo, SessionState, TaskState
+from flamepy.watching.records import SessionRecord, TaskRecord
 
 RETRY_LIMIT_EVENT = 1002
 LIMIT_QUIET = 1.0
@@ -34,3 +36,32 @@ def stuck_session(info: SessionInfo, quiet: float) -> FlameError | None:
         texts = "; ".join(event.message or "" for event in info.events)
         return SessionRetryLimitError(f"session {info.id!r} gets no executors any more: {texts}")
     return None
+
+
+def stalled_tasks(record: SessionRecord, now: float, after: float) -> list[TaskRecord]:
+    """Return the tasks that stay pending while later ones finish, each once.
+
+    Tasks of a session start in ascending order, so a pending task that sees a later one finish
+    has been overtaken; it is stalled when it is still pending ``after`` seconds later.
+
+    Args:
+        record: the session; who was overtaken when is noted there.
+        now: loop seconds.
+        after: seconds.
+    """
+    overtaken = record.overtaken
+    for number in list(overtaken):
+        known = record.tasks.get(number)
+        if known is None or known.state != TaskState.PENDING:
+            del overtaken[number]
+    if record.finished:
+        for number in record.unfinished():
+            if number > record.finished:
+                break
+            if record.tasks[number].state == TaskState.PENDING:
+                overtaken.setdefault(number, now)
+        record.finished = 0
+    stalled = [number for number, since in overtaken.items() if now - since >= after]
+    for number in stalled:
+        overtaken[number] = float("inf")  # told
+    return [record.tasks[number] for number in sorted(stalled)]

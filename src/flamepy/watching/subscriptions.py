@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from flamepy.errors import FlameError
+from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 from flamepy.watching.records import SessionRecord
 
@@ -48,6 +49,21 @@ class Sink(Protocol):
     def failed(self, error: FlameError) -> None:
         """Take in that the engine stopped answering; called once per outage."""
 
+    def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
+        """Take in that the engine lost a session, which may come again, in that epoch.
+
+        Called once per reset, before the deletes of what was in it.
+        """
+
+    def drift(self, event: TaskEvent, told: TaskState) -> None:
+        """Take in that the engine shows ``event.task`` otherwise than it was told to have ended.
+
+        The first end stays; ``told`` is its state. Called once per other state.
+        """
+
+    def stalled(self, event: TaskEvent) -> None:
+        """Take in that a task stays pending while later ones finish. Called once per task."""
+
 
 @dataclass(slots=True, eq=False)
 class Subscription:
@@ -55,15 +71,18 @@ class Subscription:
 
     Attributes:
         awaiting: sessions still to be brought up to date for it; None before its first poll.
-        present: of each session in that poll its epoch and how many tasks it had. Ids are
-            dense, so they tell which tasks were there before.
-        needed_since: a reader that is behind needs what came after this sequence number.
+        present: of each session in that poll its epoch and its counters. Ids are dense, so
+            they tell which tasks were there before.
+        needed_since: finished tasks and deletes whose events are newer than this sequence
+            number are kept for it (``Store.changed_since``, ``deleted_since``); None if it
+            needs nothing kept. To be set by its owner, on the loop; ``Hub.reader_moved`` is
+            told then.
     """
 
     scope: Scope
     sink: Sink
     awaiting: set[str] | None = None
-    present: dict[str, tuple[int, int]] = field(default_factory=dict)
+    present: dict[str, tuple[int, TaskCounts]] = field(default_factory=dict)
     synced: bool = False
     needed_since: int | None = None
 
@@ -71,8 +90,14 @@ class Subscription:
         """Return True if a task was there before the subscription."""
         if self.awaiting is None:
             return True
-        epoch, tasks = self.present.get(event.task.session_id, (0, 0))
-        return event.epoch == epoch and int(event.task.id) <= tasks
+        epoch, counts = self.present.get(event.task.session_id, (0, TaskCounts()))
+        return event.epoch == epoch and int(event.task.id) <= counts.total
+
+    def had(self, event: SessionEvent) -> bool:
+        """Return True if a session that is told as drained was so before the subscription."""
+        if event.kind is not SessionEventKind.DRAINED:
+            return False
+        return self.present.get(event.session.id) == (event.epoch, event.session.counts)
 
 
 class Subscribers:
@@ -105,11 +130,6 @@ class Subscribers:
             one.scope.tasks and one.scope.covers(record.id, record.application) for one in self._all
         )
 
-    def needed_since(self) -> int | None:
-        """Return the oldest sequence number that a reader behind has not passed, or None."""
-        needed = [one.needed_since for one in self._all if one.needed_since is not None]
-        return min(needed, default=None)
-
     def emit(self, event: TaskEvent) -> None:
         """Tell those whose scope covers the task's session."""
         for one in self._all:
@@ -121,7 +141,7 @@ class Subscribers:
         """Tell those whose scope covers the session."""
         for one in self._all:
             if one.scope.covers(event.session.id, event.session.application):
-                initial = one.awaiting is None
+                initial = one.awaiting is None or one.had(event)
                 one.sink.session_event(replace(event, initial=True) if initial else event)
             if event.kind is SessionEventKind.DELETED:
                 one.present.pop(event.session.id, None)
@@ -130,6 +150,29 @@ class Subscribers:
         """Tell everyone that the engine does not answer."""
         for one in self._all:
             one.sink.failed(error)
+
+    def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
+        """Tell those whose scope covers a session that the engine lost it."""
+        for one in self._all:
+            if one.scope.covers(session_id, application):
+                one.sink.engine_reset(session_id, application, epoch)
+
+    def drift(self, event: TaskEvent, told: TaskState) -> None:
+        """Tell those whose scope covers the task that it ended a second time."""
+        for one in self._all:
+            if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
+                one.sink.drift(event, told)
+
+    def stalled(self, event: TaskEvent) -> None:
+        """Tell those whose scope covers the task that it does not start."""
+        for one in self._all:
+            if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
+                one.sink.stalled(event)
+
+    def needed_since(self) -> int | None:
+        """Return the lowest sequence number after which events must be kept, if any."""
+        needed = [one.needed_since for one in self._all if one.needed_since is not None]
+        return min(needed, default=None)
 
     def newcomers(self) -> list[Subscription]:
         """Return those that no poll was made for yet."""
@@ -148,7 +191,7 @@ class Subscribers:
         covered = [record for record in records if one.scope.covers(record.id, record.application)]
         one.awaiting = {record.id for record in covered if one.scope.tasks and record.id in behind}
         one.present = {
-            record.id: (record.epoch, record.info.counts.total) for record in covered if record.info
+            record.id: (record.epoch, record.info.counts) for record in covered if record.info
         }
         self._check(one)
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from flamepy.errors import FlameError, NotFoundError
 from flamepy.types import TaskCounts
+from flamepy.watching.audits import Rota
 from flamepy.watching.collector import Collector, Spawn
 from flamepy.watching.cursor import Step, awaited_batch, decide, retry_delay, settled
-from flamepy.watching.events import TaskEvent, Window
+from flamepy.watching.events import EventSource, Window
+from flamepy.watching.observing import Observer
 from flamepy.watching.records import SessionRecord
 from flamepy.watching.sources import Reader
 from flamepy.watching.store import Store
@@ -26,7 +27,7 @@ from flamepy.watching.store import Store
 logger = logging.getLogger(__name__)
 
 AUDIT = 600.0
-WORKERS = 64
+LOAD = 50.0  # a list that explained nothing is repeated after so many times its duration
 
 
 @dataclass(slots=True)
@@ -35,6 +36,8 @@ class Progress:
 
     audit_at: float
     refresh: bool = False  # list it whatever the counters say
+    audit: bool = False  # ... because its audit is due
+    list_took: float = 0.0
     tried: TaskCounts | None = None
     attempts: int = 0
     due: float = 0.0
@@ -48,12 +51,10 @@ class Updater:
     Args:
         store, reader, collector: of the hub.
         follows: tells whether somebody is told about a session's tasks.
-        emit: gets the deletes that a list brought to light.
+        observer: tells what a list brought to light.
         current: is told the id of a session when all that its counters showed was told.
         missed: is told that a session seems to be gone, so that the poll looks at once.
         spawn: starts a coroutine on the loop.
-        audit: seconds between two lists of a session whose counters stand still.
-        spread: spreads the audits.
     """
 
     def __init__(
@@ -63,27 +64,23 @@ class Updater:
         collector: Collector,
         *,
         follows: Callable[[SessionRecord], bool],
-        emit: Callable[[TaskEvent], None],
+        observer: Observer,
         current: Callable[[str], None],
         missed: Callable[[], None],
         spawn: Spawn,
-        audit: float,
-        spread: random.Random,
     ) -> None:
         self._store = store
         self._reader = reader
         self._collector = collector
         self._follows = follows
-        self._emit = emit
+        self._observer = observer
         self._current = current
         self._missed = missed
         self._spawn = spawn
-        self._audit = audit
-        self._spread = spread
+        self._rota = Rota(AUDIT)
         self._now = asyncio.get_running_loop().time
         self._busy: set[str] = set()
         self._progress: dict[str, Progress] = {}
-        self.workers = asyncio.Semaphore(WORKERS)
         self.scans = 0
 
     @property
@@ -95,7 +92,7 @@ class Updater:
         """Return a session's progress, made at its first poll."""
         progress = self._progress.get(session_id)
         if progress is None:
-            progress = Progress(self._next_audit())
+            progress = Progress(self._rota.first(self._now()))
             self._progress[session_id] = progress
         return progress
 
@@ -107,9 +104,24 @@ class Updater:
         """Drop everything: nobody listens any more."""
         self._progress.clear()
 
+    def audit_every(self, period: float) -> None:
+        """Go on with another audit period."""
+        if period != self._rota.period:
+            self._rota.period = period
+            for progress in self._progress.values():
+                progress.audit_at = self._rota.first(self._now())
+
+    def refresh_all(self) -> None:
+        """List every session once more."""
+        for progress in self._progress.values():
+            progress.refresh = True
+
     def suspect_all(self) -> None:
         """List every session with unfinished tasks: an outage may hide changes (contract G5)."""
+        now = self._now()
         for session_id, progress in self._progress.items():
+            if progress.audit_at <= now:  # what the outage delayed does not come all at once
+                progress.audit_at = self._rota.first(now)
             record = self._store.sessions.get(session_id)
             if record is not None and next(record.unfinished(), None) is not None:
                 progress.refresh = True
@@ -120,7 +132,8 @@ class Updater:
         now = self._now()
         if self._follows(record):
             if record.synced and now >= progress.audit_at:
-                progress.refresh = True
+                progress.refresh = progress.audit = True
+                progress.audit_at = self._rota.next(progress.audit_at, now)
             if not progress.refresh and decide(record, self._reader.costs) is Step.NOTHING:
                 self._mark_current(record)
                 return
@@ -139,7 +152,7 @@ class Updater:
 
     async def _work(self, record: SessionRecord, progress: Progress, news: bool) -> None:
         try:
-            async with self.workers:
+            async with self._reader.workers:
                 if self._follows(record):
                     await self._bring_up_to_date(record, progress)
                 else:
@@ -161,7 +174,7 @@ class Updater:
             progress.attempts = 0
         progress.tried = counts
         step = decide(record, self._reader.costs)
-        if progress.refresh or progress.attempts >= 3:
+        if progress.refresh or (progress.attempts >= 3 and step is not Step.NOTHING):
             step = Step.LIST
         if step is Step.PROBE:
             costs = self._reader.costs
@@ -178,36 +191,43 @@ class Updater:
             self._mark_current(record)
 
     def _try_later(self, progress: Progress) -> None:
-        delay = retry_delay(progress.attempts, first=0.2, limit=30.0)
+        # What costs much and explains nothing is left to the audit.
+        limit = min(max(30.0, progress.list_took * LOAD), max(30.0, self._rota.period))
+        delay = retry_delay(progress.attempts, first=0.2, limit=limit)
+        if progress.attempts >= 3:
+            delay = max(delay, min(progress.list_took * LOAD, limit))
         progress.attempts += 1
         progress.due = self._now() + delay
 
     async def _scan(self, record: SessionRecord, progress: Progress) -> None:
         self.scans += 1
-        payloads = bool(self._collector.numbers(record.id))
-        for number in await self._reader.scan(record, payloads=payloads):
-            start = self._now()
-            if await self._reader.confirm_absent(record.id, number):
-                window = Window(start, self._now())
-                for event in self._store.delete_task(record.id, number, window):
-                    self._emit(event)
-        progress.refresh = False
-        progress.audit_at = self._next_audit()
+        source = EventSource.AUDIT if progress.audit else EventSource.LIST
+        progress.refresh = progress.audit = False
+        began = self._now()
+        try:
+            for number in await self._reader.scan(record, source):
+                start = self._now()
+                if await self._reader.confirm_absent(record.id, number):
+                    window = Window(start, self._now())
+                    for event in self._store.delete_task(record.id, number, window, source):
+                        self._observer.emit(event)
+        except FlameError:
+            progress.audit = source is EventSource.AUDIT
+            raise
+        progress.list_took = self._now() - began
 
     def _mark_current(self, record: SessionRecord) -> None:
-        if not record.synced and any(one.is_held for one in record.tasks.values()):
-            return  # failures wait for their texts; the next poll looks again
-        record.synced = True
-        self._current(record.id)
+        if self._store.sessions.get(record.id) is record:  # not reset meanwhile
+            record.synced = True
+            self._observer.check_drained(record)
+            if not record.held:  # else failures wait for their texts; the next poll looks again
+                self._current(record.id)
 
     def is_behind(self, record: SessionRecord) -> bool:
         """Return True while something that the counters show was not told yet."""
-        if record.info is None or record.id in self._busy or not record.synced:
+        if record.info is None or record.id in self._busy or not record.synced or record.held:
             return True
         return decide(record, self._reader.costs) is not Step.NOTHING
-
-    def _next_audit(self) -> float:
-        return self._now() + self._audit * (0.5 + self._spread.random())
 
     # ------------------------------------------------------------------ awaited tasks only
 

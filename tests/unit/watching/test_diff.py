@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 from support.made import made_session
 
-from flamepy.types import SessionState, TaskCounts
-from flamepy.watching.diff import missing, session_changes
+from flamepy.types import Event, SessionState, TaskCounts
+from flamepy.watching.diff import engine_events, is_drained, missing, session_changes
 from flamepy.watching.events import SessionEventKind, Window
 
 
 @dataclass
 class Seen:
+    number: int
     seen_at: float
+    mark: int = 0
 
 
 def test_a_session_first_seen_closed_was_opened_and_closed() -> None:
@@ -32,5 +34,17 @@ def test_progress_is_a_change_of_the_counters() -> None:
 
 
 def test_only_what_was_seen_before_the_list_was_sent_can_be_missing() -> None:
-    known = {1: Seen(0.0), 2: Seen(0.0), 3: Seen(5.0)}
-    assert list(missing(known, {1}, Window(4.0, 6.0))) == [2]
+    known = [Seen(1, 0.0, mark=7), Seen(2, 0.0, mark=6), Seen(3, 5.0)]
+    assert missing(known, 7, Window(4.0, 6.0)) == [2]
+
+
+def test_each_record_of_the_engine_is_news_once() -> None:
+    first, second = Event(1001, "no such command"), Event(1002, "retry limit reached")
+    assert engine_events((), (first, first)) == [first, first]
+    assert engine_events((first, first), (first, first, second)) == [second]
+
+
+def test_a_session_without_tasks_is_not_drained() -> None:
+    assert not is_drained(made_session())
+    assert not is_drained(made_session(counts=TaskCounts(0, 1, 5)))
+    assert is_drained(made_session(counts=TaskCounts(0, 0, 3, 1, 1)))

@@ -133,7 +133,7 @@ class TestTasks:
         store = seen()
         see(store, RUNNING, 1)
         see(store, FAILED, 2)
-        _, (failed, gone) = store.drop_session("s1", Window(3, 3))
+        failed, gone = store.drop_session("s1", Window(3, 3)).tasks
         assert (failed.kind, failed.task.state) == (EventKind.UPDATED, FAILED)
         assert (gone.kind, gone.final_state_known) == (EventKind.DELETED, True)
 
@@ -149,27 +149,31 @@ class TestSessions:
                 made_session(counts=TaskCounts(0, 0, 0, 0, 1), state=SessionState.CLOSED),
             )
         ):
-            events, gone = store.observe_session(info, Window(at, at))
-            kinds += [event.kind for event in events]
-            assert not gone
+            outcome = store.observe_session(info, Window(at, at))
+            kinds += [event.kind for event in outcome.sessions]
+            assert not outcome.tasks
         kind = SessionEventKind
         assert kinds == [kind.OPENED, kind.PROGRESS, kind.PROGRESS, kind.CLOSED]
 
     def test_an_answer_sent_before_the_last_one_ended_is_ignored(self) -> None:
         store = Store()
         store.observe_session(made_session(counts=TaskCounts(2)), Window(5, 6))
-        assert store.observe_session(made_session(), Window(5.5, 7)) == ([], [])
+        late = store.observe_session(made_session(), Window(5.5, 7))
+        assert (late.sessions, late.tasks, late.reset) == ([], [], None)
 
     def test_a_session_made_again_deletes_what_was_in_the_old_one(self) -> None:
         store = Store()
         store.observe_session(made_session(), Window(0, 0))
         see(store, RUNNING, 1)
-        events, gone = store.observe_session(made_session(born=5), Window(2, 2))
-        assert [event.kind for event in events] == [
+        outcome = store.observe_session(made_session(born=5), Window(2, 2))
+        assert outcome.reset == 1
+        assert [event.kind for event in outcome.sessions] == [
             SessionEventKind.DELETED,
             SessionEventKind.OPENED,
         ]
-        assert [event.task.id for event in gone] == ["1"]
+        assert [(event.task.id, event.final_state_known) for event in outcome.tasks] == [
+            ("1", False)
+        ]
         assert store.session("s1").epoch == 1
 
 

@@ -6,7 +6,7 @@ import pytest
 from support.made import made_session, made_task
 
 from flamepy.errors import UnavailableError
-from flamepy.types import TaskCounts
+from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent, Window
 from flamepy.watching.store import Store
 from flamepy.watching.subscriptions import Scope, Subscribers, Subscription
@@ -27,6 +27,15 @@ class Heard:
 
     def failed(self, error: Exception) -> None:
         self.items.append("failed")
+
+    def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
+        self.items.append(("reset", session_id, epoch))
+
+    def drift(self, event: TaskEvent, told: TaskState) -> None:
+        self.items.append(("drift", event.task.id, told))
+
+    def stalled(self, event: TaskEvent) -> None:
+        self.items.append(("stalled", event.task.id))
 
 
 @pytest.fixture

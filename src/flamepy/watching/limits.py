@@ -1,0 +1,63 @@
+"""How fast the hub may ask: token buckets for calls and bytes. Pure; the time comes in.
+
+A bucket is reserved from, not polled: who comes takes its amount at once, also below zero, and
+gets told how long to wait until that is paid for. So waiting is first come, first served, and
+nobody can wait for somebody who waits for him. ``sources`` does the waiting.
+"""
+
+from __future__ import annotations
+
+LONGEST_DEBT = 60.0  # seconds; one huge list must not silence the hub for longer
+
+
+class Bucket:
+    """Tokens that come back at a rate.
+
+    Args:
+        rate: tokens per second.
+        burst: seconds of the rate that may be used at once after a pause.
+        debt: seconds of the rate that may be owed; more is forgiven.
+    """
+
+    def __init__(self, rate: float, *, burst: float, debt: float = float("inf")) -> None:
+        self._rate = rate
+        self._debt = debt
+        self._burst = burst
+        self._level = rate * burst
+        self._at = float("-inf")
+
+    def resize(self, rate: float) -> None:
+        """Go on with another rate; what is owed stays owed."""
+        self._rate = rate
+        self._level = min(self._level, rate * self._burst)
+
+    def take(self, amount: float, now: float) -> float:
+        """Take ``amount``; return the seconds after which it may be used (0: at once)."""
+        if now > self._at:
+            if self._at != float("-inf"):
+                gained = (now - self._at) * self._rate
+                self._level = min(self._level + gained, self._rate * self._burst)
+            self._at = now
+        self._level = max(self._level - amount, -self._debt * self._rate)
+        return max(0.0, -self._level / self._rate)
+
+
+class Limits:
+    """The two limits of a hub: calls are counted before, bytes after the answer."""
+
+    def __init__(self, calls_per_second: float, bytes_per_second: float) -> None:
+        self._calls = Bucket(calls_per_second, burst=0.1)
+        self._bytes = Bucket(bytes_per_second, burst=1.0, debt=LONGEST_DEBT)
+
+    def resize(self, calls_per_second: float, bytes_per_second: float) -> None:
+        """Go on with other limits."""
+        self._calls.resize(calls_per_second)
+        self._bytes.resize(bytes_per_second)
+
+    def call(self, now: float) -> float:
+        """Count one call; return the seconds to wait before it may be sent."""
+        return max(self._calls.take(1.0, now), self._bytes.take(0.0, now))
+
+    def received(self, size: float, now: float) -> None:
+        """Count the bytes of an answer; the calls that come next wait for them."""
+        self._bytes.take(size, now)

@@ -1,0 +1,194 @@
+"""Taking in observations: the store says what each means, everybody concerned is told.
+
+``sources`` and ``collector`` report every task that an answer showed to ``Observer.observe``.
+What needs another look (a contradiction, a failure without its text) is asked again here. Runs
+on the link's loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flamepy.errors import FlameError
+from flamepy.types import Task
+from flamepy.watching.collector import Collector, Spawn
+from flamepy.watching.events import EventSource, SessionEvent, TaskEvent, Window
+from flamepy.watching.outcomes import Observation, Outcome, Verdict
+from flamepy.watching.records import SessionRecord
+from flamepy.watching.sources import Reader
+from flamepy.watching.store import Store
+from flamepy.watching.stuck import stalled_tasks
+from flamepy.watching.subscriptions import Subscribers
+
+logger = logging.getLogger(__name__)
+
+_NOTHING = Observation(Verdict.UNCHANGED)
+
+
+@dataclass(slots=True)
+class Activity:
+    """Whether anything was told since the last poll began; the poll interval follows it."""
+
+    moved: bool = False
+    drifts: int = 0
+
+
+class Observer:
+    """Tells subscribers and listeners what observations bring to light.
+
+    Args:
+        store, subscribers: of the hub.
+        clock: monotonic seconds.
+        hurry: makes the next poll come at once.
+        spawn: starts a coroutine on the loop.
+    """
+
+    reader: Reader  # made with ``observe``, so it comes after
+    collector: Collector
+
+    def __init__(
+        self,
+        store: Store,
+        subscribers: Subscribers,
+        *,
+        clock: Callable[[], float],
+        hurry: Callable[[], None],
+        spawn: Spawn,
+    ) -> None:
+        self._store = store
+        self._subscribers = subscribers
+        self._now = clock
+        self._hurry = hurry
+        self._spawn = spawn
+        self._texts: set[tuple[str, int]] = set()
+        self.activity = Activity()
+
+    @property
+    def waits_for_text(self) -> bool:
+        """True while failures wait for their text."""
+        return bool(self._texts)
+
+    # ------------------------------------------------------------------ tasks
+
+    def observe(
+        self, task: Task, window: Window, source: EventSource, text_known: bool
+    ) -> Observation:
+        """Take in a task as an answer showed it."""
+        if not task.id.isdecimal():
+            logger.warning("ignored a task with the id %r: ids are decimal numbers", task.id)
+            return _NOTHING
+        number = int(task.id)
+        record = self._store.session(task.session_id)
+        awaited = self.collector.get(task.session_id, number) is not None
+        if not awaited and not self._subscribers.follow(record):
+            return _NOTHING
+        observation = self._store.observe_task(task, window, source, text_known=text_known)
+        for event in observation.events:
+            self.emit(event)
+        if record.info is None and self._subscribers:
+            self._hurry()  # nothing is told before the session was seen
+        if observation is not _NOTHING and observation.verdict is not Verdict.UNCHANGED:
+            self._follow_up(task, observation)
+        if awaited:
+            self._tell(task, number, observation.verdict)
+        if observation.events:
+            self.check_drained(record)
+            self._store.trim()
+        return observation
+
+    def _follow_up(self, task: Task, observation: Observation) -> None:
+        verdict = observation.verdict
+        if verdict is Verdict.NEEDS_TEXT:
+            key = (task.session_id, int(task.id))
+            if key not in self._texts:
+                self._texts.add(key)
+                self._spawn(self._text(key))
+        elif verdict is Verdict.STALE:
+            self._spawn(self._look_again(task.session_id, int(task.id)))
+        elif observation.drift is not None and observation.told is not None:
+            self.activity.drifts += 1
+            logger.info("task %s of %s ended twice: now %s", task.id, task.session_id, task.state)
+            self._subscribers.drift(observation.drift, observation.told)
+
+    def _tell(self, task: Task, number: int, verdict: Verdict) -> None:
+        # Listeners get the engine's own picture, with payloads, where the store agrees with it.
+        record = self._store.session(task.session_id)
+        known = record.tasks.get(number)
+        if known is None:
+            if record.retired.told(number) is None or not task.state.is_terminal:
+                return
+            agrees, held = True, False
+        else:
+            agrees, held = known.state == task.state, known.held
+        ended_twice = verdict is Verdict.DRIFT and task.state.is_terminal
+        if not ended_twice and not (
+            agrees and not held and verdict in (Verdict.APPLIED, Verdict.UNCHANGED)
+        ):
+            return
+        if task.is_failed() and task.error is None:
+            if known is None:
+                return  # its text comes with a GetTask
+            task = known.task
+        self.collector.tell(task)
+        self.let_go(task.session_id, number)
+
+    def let_go(self, session_id: str, number: int) -> None:
+        """Drop a task that nobody waits for and nobody is told about."""
+        record = self._store.sessions.get(session_id)
+        awaited = self.collector.get(session_id, number) is not None
+        if record is not None and not awaited and not self._subscribers.follow(record):
+            self._store.forget_task(session_id, number)
+
+    async def _text(self, key: tuple[str, int]) -> None:
+        try:
+            async with self.reader.workers:
+                await self.reader.text(*key)
+        finally:
+            self._texts.discard(key)
+
+    async def _look_again(self, session_id: str, number: int) -> None:
+        async with self.reader.workers:
+            try:
+                await self.reader.probe(session_id, number)
+            except FlameError as error:
+                logger.debug("could not look again at %s/%s: %s", session_id, number, error)
+
+    # ------------------------------------------------------------------ telling
+
+    def emit(self, event: TaskEvent) -> None:
+        """Tell an event of a task."""
+        self.activity.moved = True
+        self._subscribers.emit(event)
+
+    def emit_session(self, event: SessionEvent) -> None:
+        """Tell an event of a session."""
+        self.activity.moved = True
+        self._subscribers.emit_session(event)
+
+    def take(self, outcome: Outcome) -> None:
+        """Tell what an observation of a session brought to light."""
+        if outcome.reset is not None:
+            self._subscribers.engine_reset(outcome.session_id, outcome.application, outcome.reset)
+        for event in outcome.tasks:
+            self.emit(event)
+        for session_event in outcome.sessions:
+            self.emit_session(session_event)
+
+    def check_drained(self, record: SessionRecord) -> None:
+        """Tell that a session is drained, if it has just become so."""
+        event = self._store.drained(record, self._now())
+        if event is not None:
+            self.emit_session(event)
+
+    def check_stalled(self, record: SessionRecord, after: float) -> None:
+        """Tell which tasks of a session do not start."""
+        now = self._now()
+        for known in stalled_tasks(record, now, after):
+            logger.warning(
+                "task %s of session %s stays pending while later ones finish",
+                known.number,
+                record.id,
+            )
+            self._subscribers.stalled(self._store.stalled(record, known, now))
