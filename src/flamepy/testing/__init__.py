@@ -1,9 +1,11 @@
-"""Helpers for tests of code that uses flamepy: a scripted engine, a recording informer, fixtures.
+"""Helpers for tests of code that uses flamepy: scripted engines, a clock, a recorder, fixtures.
 
 The pytest fixtures (extra ``pytest``) are in ``pytest_plugin`` and found by pytest itself.
 """
 
+from flamepy.testing.clock import FakeClock
 from flamepy.testing.fake_engine import FakeEngine
 from flamepy.testing.recording import RecordingInformer
+from flamepy.testing.scripted_source import ScriptedSource
 
-__all__ = ["FakeEngine", "RecordingInformer"]
+__all__ = ["FakeClock", "FakeEngine", "RecordingInformer", "ScriptedSource"]

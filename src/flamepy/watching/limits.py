@@ -43,21 +43,29 @@ class Bucket:
 
 
 class Limits:
-    """The two limits of a hub: calls are counted before, bytes after the answer."""
+    """The limits of a hub: calls are counted before, bytes after the answer.
+
+    Single tasks and lists have half of the bytes each, so that what a huge list owes does not
+    keep a few single tasks waiting.
+    """
 
     def __init__(self, calls_per_second: float, bytes_per_second: float) -> None:
+        half = bytes_per_second / 2.0
         self._calls = Bucket(calls_per_second, burst=0.1)
-        self._bytes = Bucket(bytes_per_second, burst=1.0, debt=LONGEST_DEBT)
+        self._single = Bucket(half, burst=1.0, debt=LONGEST_DEBT)
+        self._lists = Bucket(half, burst=1.0, debt=LONGEST_DEBT)
 
     def resize(self, calls_per_second: float, bytes_per_second: float) -> None:
         """Go on with other limits."""
         self._calls.resize(calls_per_second)
-        self._bytes.resize(bytes_per_second)
+        self._single.resize(bytes_per_second / 2.0)
+        self._lists.resize(bytes_per_second / 2.0)
 
-    def call(self, now: float) -> float:
+    def call(self, now: float, *, lists: bool) -> float:
         """Count one call; return the seconds to wait before it may be sent."""
-        return max(self._calls.take(1.0, now), self._bytes.take(0.0, now))
+        owed = self._lists if lists else self._single
+        return max(self._calls.take(1.0, now), owed.take(0.0, now))
 
-    def received(self, size: float, now: float) -> None:
-        """Count the bytes of an answer; the calls that come next wait for them."""
-        self._bytes.take(size, now)
+    def received(self, size: float, now: float, *, lists: bool) -> None:
+        """Count the bytes of an answer; the calls of its kind that come next wait for them."""
+        (self._lists if lists else self._single).take(size, now)

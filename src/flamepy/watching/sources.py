@@ -96,8 +96,8 @@ class Reader:
         self.workers = asyncio.Semaphore(WORKERS)
         self.costs = Costs()
 
-    async def _pace(self) -> None:
-        delay = self.limits.call(self._clock())
+    async def _pace(self, *, lists: bool) -> None:
+        delay = self.limits.call(self._clock(), lists=lists)
         if delay > 0.0:
             await asyncio.sleep(delay)
 
@@ -114,7 +114,7 @@ class Reader:
             FlameError: the engine did not answer.
         """
         if paced:
-            await self._pace()
+            await self._pace(lists=False)
         start = self._clock()
         try:
             task = await self._engine.get_task(session_id, str(number))
@@ -124,7 +124,8 @@ class Reader:
             return None
         end = self._clock()
         self.costs.learn_get(end - start)
-        self.limits.received(len(task.input or b"") + len(task.output or b""), end)
+        size = len(task.input or b"") + len(task.output or b"")
+        self.limits.received(size, end, lists=False)
         has_text = task.state != TaskState.FAILED or task.error is not None
         self._observe(task, Window(start, end), EventSource.PROBE, has_text)
         return task
@@ -140,7 +141,7 @@ class Reader:
             FlameError: the list broke off; what came before was observed, nothing counts as
                 missing.
         """
-        await self._pace()
+        await self._pace(lists=True)
         start = self._clock()
         mark = record.mark = record.mark + 1
         window: Window | None = None  # one for the whole list
@@ -156,13 +157,13 @@ class Reader:
                 if task.id.isdecimal() and (known := record.tasks.get(int(task.id))):
                     known.mark = mark
                 if listed % CHUNK == 0:
-                    self.limits.received(stream.received - charged, self._clock())
+                    self.limits.received(stream.received - charged, self._clock(), lists=True)
                     charged = stream.received
                     await asyncio.sleep(0)  # let watches and timers run between
         finally:
             stream.cancel()
             end = self._clock()
-            self.limits.received(stream.received - charged, end)
+            self.limits.received(stream.received - charged, end, lists=True)
         self.costs.learn_list(end - start, listed)
         if self._store.sessions.get(record.id) is not record:
             return []  # it was reset meanwhile
