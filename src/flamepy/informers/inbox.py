@@ -14,7 +14,7 @@ Runs on the loop; ``registration``, ``sending`` and ``streaming`` own one each.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from flamepy.errors import FlameError
@@ -92,7 +92,9 @@ class Inbox:
         self._notices = notices
         self._subscription: Subscription | None = None
         self._behind: int | None = None  # the watermark; None: everything is queued
+        self._walking = False
         self._walk: deque[_Missed] = deque()
+        self._next: deque[TaskEvent] = deque()  # of the object that the walk has come to
         self._walk_top = 0  # the newest sequence number when the walk began
         self._ahead: dict[Key, int] = {}  # told in a walk in a state newer than its top
         self._newcomer = False
@@ -189,14 +191,17 @@ class Inbox:
         """Go on with the walk as far as there is room; called when the marker was reached."""
         if self._behind is None:
             return
-        if not self._walk and not self._newcomer:
+        if not self._walking:
             self._begin_walk(self._behind)
         while True:
-            while self._walk:
+            while self._walk or self._next:
                 if self._room() <= 0:
                     self._put(Behind())
                     return
-                self._tell(self._walk.popleft())
+                if not self._next:
+                    self._next.extend(self._events_of(self._walk.popleft()))
+                if self._next:
+                    self._queue(self._next.popleft())
             self._newcomer = False
             self._behind = self._walk_top
             self._need(self._behind)
@@ -207,6 +212,7 @@ class Inbox:
 
     def _go_live(self) -> None:
         self._behind = None
+        self._walking = False
         self._need(None)
         self._ahead.clear()
         self._skipped = 0
@@ -234,26 +240,32 @@ class Inbox:
         missed += [_Missed(one.event.sequence, grave=one) for one in graves]
         missed.sort(key=lambda one: one.sequence)
         self._walk = deque(missed)
+        self._walking = True
         self._walk_top = store.sequence
 
-    def _tell(self, missed: _Missed) -> None:
+    def _events_of(self, missed: _Missed) -> Iterator[TaskEvent]:
         assert self._behind is not None
         if missed.task is not None and missed.session is not None:
             known = missed.task
             if known.sequence > self._walk_top:
                 self._ahead[missed.session.id, known.number, known.born] = known.sequence
-            self._queue(self._present(missed.session, known))
+            yield self._present(missed.session, known)
         elif missed.grave is not None:
             grave, event = missed.grave, missed.grave.event
             told = grave.born <= self._behind
             key = (event.task.session_id, int(event.task.id), grave.born)
             ended = event.task.state.is_terminal and grave.changed > self._behind
             if ended and self._ahead.get(key) != grave.changed:
-                kind = EventKind.UPDATED if told else EventKind.ADDED
-                self._queue(replace(event, kind=kind, old=None, source=EventSource.PROBE))
+                yield replace(
+                    event,
+                    kind=EventKind.UPDATED if told else EventKind.ADDED,
+                    old=None,
+                    source=EventSource.PROBE,
+                    sequence=grave.changed,
+                )
                 told = True
             if told:
-                self._queue(event)
+                yield event
 
     def _present(self, record: SessionRecord, known: TaskRecord) -> TaskEvent:
         assert self._behind is not None

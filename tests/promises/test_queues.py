@@ -1,0 +1,180 @@
+"""G7 to G9 of docs/delivery.md: slow and broken informers, full queues, newcomers."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+from support.waiting import eventually
+
+from flamepy.informers import Reactor, TaskEvent, TaskInformer, signals
+from flamepy.testing import FakeEngine, RecordingInformer
+from flamepy.types import Task
+
+
+class TestG7Isolation:
+    """An informer that raises, is slow or hangs delays nobody."""
+
+    def test_others_the_reactor_and_calls_go_on(
+        self, engine: FakeEngine, reactor: Reactor, connection
+    ) -> None:
+        gate = threading.Event()
+
+        class Hanging(TaskInformer):
+            def on_update(self, task: Task) -> None:
+                gate.wait(60)
+
+        class Raising(TaskInformer):
+            def on_update(self, task: Task) -> None:
+                raise SystemExit(3)
+
+        try:
+            reactor.register(Hanging())
+            reactor.register(Raising())
+            with signals.task_updated.connected_to(_raise):
+                informer = RecordingInformer()
+                reactor.register(informer)
+                for number in range(1, 51):
+                    engine.add_task("s")
+                    engine.succeed("s", str(number))
+                informer.wait_for(lambda seen: len(seen.terminal()) == 50, 30)
+                assert connection.get_session("s").succeed == 50
+                future = connection.get_session("s").run(b"x")
+                engine.succeed("s", future.task_id, b"y")
+                assert future.result(30) == b"y"
+        finally:
+            gate.set()
+
+
+def _raise(sender: str, **_: object) -> None:
+    raise ValueError("mine")
+
+
+class TestG8Overflow:
+    """A full queue folds and catches up: no end is lost or repeated, and the counts are exact."""
+
+    def test_ends_survive_a_queue_of_ten(self, engine: FakeEngine, reactor: Reactor) -> None:
+        gate, told = threading.Event(), Counter[tuple[str, str]]()
+        overflows: list[str] = []
+
+        class Slow(TaskInformer):
+            def on_transition(self, event: TaskEvent) -> None:
+                gate.wait(60)
+                told[event.task.id, event.task.state.name] += 1
+
+        def note(sender: str, *, informer: str, **_: object) -> None:
+            overflows.append(informer)
+
+        everything = RecordingInformer()
+        reactor.register(everything)
+        with signals.queue_overflow.connected_to(note):
+            registration = reactor.register(Slow(), queue_size=10)
+            for number in range(1, 201):
+                engine.add_task("s")
+                engine.start("s", str(number))
+                engine.succeed("s", str(number))
+            everything.wait_for(lambda seen: len(seen.terminal()) == 200, 60)
+            assert registration.stats.queued <= 10 + 3, "events and a few markers"
+            gate.set()
+            eventually(lambda: sum(key[1] == "SUCCEED" for key in told) == 200, "200 ends")
+            eventually(lambda: overflows == ["Slow"] or len(overflows) > 1, "the signal")
+        assert all(count == 1 for key, count in told.items() if key[1] == "SUCCEED")
+        stats = registration.stats
+        assert stats.delivered + stats.coalesced == len(everything.events)
+
+    def test_a_delete_is_late_and_not_lost(self, engine: FakeEngine, reactor: Reactor) -> None:
+        gate = threading.Event()
+
+        class Slow(RecordingInformer):
+            def on_transition(self, event: TaskEvent) -> None:
+                gate.wait(60)
+                super().on_transition(event)
+
+        everything, slow = RecordingInformer(), Slow()
+        reactor.register(everything)
+        reactor.register(slow, queue_size=2)
+        for number in range(1, 21):
+            engine.add_task("s")
+            engine.succeed("s", str(number))
+        everything.wait_for(lambda seen: len(seen.terminal()) == 20, 30)
+        engine.drop_session("s")
+        everything.wait_for(lambda seen: seen.events[-1].kind.value == "deleted", 30)
+        gate.set()
+
+        def gone() -> list[str]:
+            return [one.task.id for one in slow.events if one.kind.value == "deleted"]
+
+        eventually(lambda: len(gone()) >= 20, "twenty deletes")
+        assert len(gone()) == len(set(gone())) == 20
+        ends = [
+            one.task.id
+            for one in slow.events
+            if one.kind.value != "deleted" and one.task.state.is_terminal
+        ]
+        assert len(ends) == len(set(ends)) == 20, "each end before its delete"
+
+
+class TestG9Newcomers:
+    """First what is there, flagged, then the changes; no gap, no repetition."""
+
+    def test_one_that_comes_in_the_middle_of_everything(
+        self, engine: FakeEngine, reactor: Reactor
+    ) -> None:
+        first = RecordingInformer()
+        reactor.register(first).wait_synced(30)
+        stop = threading.Event()
+        done: list[int] = []
+
+        def work() -> None:
+            number = 0
+            while not stop.is_set() and number < 400:
+                number += 1
+                engine.add_task("s")
+                engine.start("s", str(number))
+                engine.succeed("s", str(number))
+            done.append(number)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        later = []
+        for size in (10_000, 5, 10_000, 5):
+            informer = RecordingInformer()
+            reactor.register(informer, queue_size=size).wait_synced(30)
+            assert all(one.initial for one in informer.events if one.source.value == "replay")
+            later.append(informer)
+        stop.set()
+        worker.join(60)
+        for informer in (first, *later):
+            informer.wait_for(lambda seen: len(seen.terminal()) >= done[0], 60)
+            ends = informer.terminal()
+            assert len(ends) == len(set(ends)) == done[0]
+            adds = [one.task.id for one in informer.events if one.kind.value == "added"]
+            assert len(adds) == len(set(adds)) == done[0]
+
+    def test_the_three_replays(self, engine: FakeEngine, reactor: Reactor) -> None:
+        for _ in range(2):
+            engine.add_task("s")
+        engine.succeed("s", "1")
+        informers = {name: RecordingInformer() for name in ("all", "active", "none")}
+        for name, informer in informers.items():
+            reactor.register(informer, replay=name).wait_synced(30)
+        told = {name: {one.task.id for one in seen.events} for name, seen in informers.items()}
+        assert told == {"all": {"1", "2"}, "active": {"2"}, "none": set()}
+        engine.succeed("s", "2")
+        for informer in informers.values():
+            informer.wait_for(lambda seen: ("s", "2", "SUCCEED") in seen.terminal(), 30)
+
+    def test_synced_comes_behind_the_last_of_what_was_there(
+        self, engine: FakeEngine, reactor: Reactor
+    ) -> None:
+        for _ in range(50):
+            engine.add_task("s")
+        at_sync: list[int] = []
+
+        class Counting(RecordingInformer):
+            def on_synced(self) -> None:
+                at_sync.append(len(self.events))
+
+        for size in (10_000, 7):
+            reactor.register(Counting(), queue_size=size, uid=f"c{size}").wait_synced(30)
+        assert at_sync == [50, 50]
