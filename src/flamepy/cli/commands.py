@@ -18,9 +18,11 @@ COMMANDS = {
     "doctor": "flamepy.cli.doctor",
     "nodes": "flamepy.cli.nodes",
     "plugins": "flamepy.cli.plugins",
+    "run": "flamepy.cli.run",
     "sessions": "flamepy.cli.sessions",
     "tasks": "flamepy.cli.tasks",
     "up": "flamepy.cli.up",
+    "watch": "flamepy.cli.watch",
 }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from flamepy.cli.engine import failure
 from flamepy.cli.output import format_option, show
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError
@@ -62,8 +63,7 @@ def _settings(context: str | None) -> FlameContext:
     try:
         return FlameContext(context=context)
     except ConfigError as error:
-        path = click.get_current_context().command_path
-        raise SystemExit(f"{path}: {error.message}") from None
+        raise failure(error.message) from None
 
 
 def _show(found: list[PluginInfo], as_json: bool | None) -> None:

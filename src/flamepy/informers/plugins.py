@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 
 from flamepy.config import FlameContext, FlameInformer
 from flamepy.errors import InvalidArgumentError, PluginError
+from flamepy.informers.callbacks import Callbacks
 from flamepy.informers.discovery import GROUP, PluginInfo, discover
 from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
 
@@ -205,6 +206,10 @@ def _make(factory: Callable[..., object], options: Options) -> Informer:
         raise _Broken(f"making it{with_options} raised {_said(error)}") from error
     if not isinstance(made, (TaskInformer, SessionInformer)):
         raise _Broken(f"it returned {made!r}, which is not an informer")
+    try:
+        Callbacks(made)
+    except InvalidArgumentError as error:
+        raise _Broken(error.message) from error
     return made
 
 
