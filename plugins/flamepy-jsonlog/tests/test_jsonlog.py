@@ -1,0 +1,105 @@
+"""The lines that a real reactor of an embedded cluster makes the plugin write."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flamepy_jsonlog import JsonLog
+
+from flamepy.core import Connection, FlameService, TaskContext, connect
+from flamepy.errors import TaskFailedError
+from flamepy.informers import Reactor
+from flamepy.informers.plugins import discover
+from flamepy.local import LocalCluster
+
+
+class Service(FlameService):
+    def on_task_invoke(self, context: TaskContext) -> bytes:
+        if context.input == b"bad":
+            raise ValueError("no \x1b[31m good")
+        return b"fine"
+
+
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    with LocalCluster() as cluster, connect(cluster.endpoint) as made:
+        cluster.register_service("app", Service)
+        yield made
+
+
+def work(connection: Connection, session_id: str) -> None:
+    with connection.create_session("app", session_id=session_id) as session:
+        session.invoke(b"good", timeout=30)
+        with pytest.raises(TaskFailedError):
+            session.invoke(b"bad", timeout=30)
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_it_is_found_by_its_name() -> None:
+    (info,) = [one for one in discover() if one.name == "jsonlog"]
+    assert (info.distribution, info.problem) == ("flamepy-jsonlog", None)
+
+
+def test_each_event_is_a_line_and_each_end_comes_once(
+    connection: Connection, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.jsonl"
+    with Reactor(connection=connection, plugins={"jsonlog": {"path": str(path)}}):
+        work(connection, "s")
+    written = lines(path.read_text())
+    ends = {
+        line["task"]: (line["state"], line["error"])
+        for line in written
+        if line["type"] == "task" and line["state"] in ("succeed", "failed")
+    }
+    assert ends == {"1": ("succeed", None), "2": ("failed", "no \x1b[31m good")}
+    keys = [line["key"] for line in written]
+    assert len(keys) == len(set(keys))
+    kinds = [line["kind"] for line in written if line["type"] == "session"]
+    assert (kinds[0], kinds[-1]) == ("opened", "closed")
+
+
+def test_what_was_there_is_left_out_when_asked(connection: Connection, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    work(connection, "before")
+    options = {"path": str(path), "initial": False}
+    with Reactor(connection=connection, plugins={"jsonlog": options}) as reactor:
+        reactor.wait_synced(timeout=10)
+        work(connection, "after")
+    written = lines(path.read_text())
+    assert {line["session"] for line in written} == {"after"}
+
+
+def test_a_second_run_appends(connection: Connection, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    work(connection, "s")
+    for _ in range(2):
+        with Reactor(connection=connection, plugins={"jsonlog": {"path": str(path)}}) as reactor:
+            reactor.wait_synced(timeout=10)
+    written = lines(path.read_text())
+    assert all(line["initial"] for line in written)
+    keys = Counter(line["key"] for line in written if line["kind"] != "progress")
+    assert len(keys) == 4, "opened, closed, and two ends"
+    assert set(keys.values()) == {2}, "the same keys in both runs"
+
+
+def test_without_a_path_it_is_standard_output(
+    connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    work(connection, "s")
+    with Reactor(connection=connection, plugins={"jsonlog": {}}) as reactor:
+        reactor.wait_synced(timeout=10)
+    assert lines(capsys.readouterr().out)
+
+
+def test_making_it_opens_nothing(tmp_path: Path) -> None:
+    JsonLog(path=str(tmp_path / "events.jsonl")).close()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,93 @@
+"""What is read at each scrape: sessions and their counters, and the reactor's health.
+
+Gauges that are read when asked for cannot be out of date, and need no bookkeeping per event.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from flamepy.informers import Reactor, SessionEvent
+from flamepy.types import ConnectionState, SessionInfo
+
+STATES = ("pending", "running", "succeed", "failed", "cancelled")
+COUNTERS = (
+    ("delivered", "flame_informer_events", "Events given to an informer."),
+    ("coalesced", "flame_informer_coalesced", "Events folded together by a full queue."),
+    ("failures", "flame_informer_failures", "Exceptions of an informer's callbacks."),
+    ("handler_seconds", "flame_informer_handler_seconds", "Time spent in an informer."),
+)
+
+
+class SessionCollector(Collector):
+    """Tasks and sessions by application and state, from the sessions' own counters."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()  # guards _sessions: the informer writes, a scrape reads
+        self._sessions: dict[str, SessionInfo] = {}
+
+    def note(self, event: SessionEvent) -> None:
+        """Take a session's new state."""
+        with self._guard:
+            if event.kind == "deleted":
+                self._sessions.pop(event.session.id, None)
+            else:
+                self._sessions[event.session.id] = event.session
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges."""
+        with self._guard:
+            sessions = list(self._sessions.values())
+        tasks: Counter[tuple[str, str]] = Counter()
+        states: Counter[tuple[str, str]] = Counter()
+        for session in sessions:
+            states[session.application, session.state.name.lower()] += 1
+            for state in STATES:
+                tasks[session.application, state] += getattr(session.counts, state)
+        labels = ["application", "state"]
+        for name, about, counted in (
+            ("flame_tasks", "Tasks that the engine counts, in sessions it knows.", tasks),
+            ("flame_sessions", "Sessions that the engine knows.", states),
+        ):
+            gauge = GaugeMetricFamily(name, about, labels=labels)
+            for key, value in counted.items():
+                gauge.add_metric(list(key), value)
+            yield gauge
+
+
+class ReactorCollector(Collector):
+    """The connection's state and every informer's queue, from ``reactor.health()``."""
+
+    def __init__(self, reactor: Reactor) -> None:
+        self._reactor = reactor
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield gauges and counters."""
+        health = self._reactor.health()
+        state = GaugeMetricFamily(
+            "flame_connection_state", "1 for the state it is in.", labels=["state"]
+        )
+        for known in ConnectionState:
+            state.add_metric([known.value], float(known is health.connection))
+        yield state
+        yield GaugeMetricFamily("flame_synced", "1 if every informer is synced.", health.synced)
+        depth = GaugeMetricFamily(
+            "flame_informer_queue_depth", "Events that wait for an informer.", labels=["informer"]
+        )
+        for one in health.informers:
+            depth.add_metric([one.name], one.stats.queued)
+        yield depth
+        for attribute, name, about in COUNTERS:
+            counter = CounterMetricFamily(name, about, labels=["informer"])
+            for one in health.informers:
+                counter.add_metric([one.name], getattr(one.stats, attribute))
+            yield counter
+
+    def describe(self) -> list[Metric]:
+        """Name nothing at registration: the reactor need not run yet."""
+        return []

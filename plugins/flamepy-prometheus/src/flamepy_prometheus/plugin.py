@@ -1,0 +1,157 @@
+"""The informer: counts transitions, measures tasks and lag, and serves it all over HTTP."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.registry import Collector
+
+from flamepy.errors import PluginError
+from flamepy.informers import (
+    EventKind,
+    Reactor,
+    SessionEvent,
+    SessionInformer,
+    SessionProgress,
+    TaskEvent,
+    TaskInformer,
+    signals,
+)
+from flamepy_prometheus.collector import ReactorCollector, SessionCollector
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_PORT = 9464
+TASK_BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+LAG_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0)
+
+
+class Prometheus(TaskInformer, SessionInformer):
+    """Metrics of an engine's tasks and sessions, and of the informers of this process.
+
+    Args:
+        port: where to serve; 0 picks a free one, None serves nothing (``registry`` does).
+        host: the address to listen on.
+        registry: "own" for one that has nothing else, "default" for the process's, or an object.
+        task_buckets: upper bounds of the histogram of task seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int | None = DEFAULT_PORT,
+        host: str = "127.0.0.1",
+        registry: CollectorRegistry | str = "own",
+        task_buckets: Sequence[float] = TASK_BUCKETS,
+    ) -> None:
+        self.registry = _registry(registry)
+        self._address = None if port is None else (port, host)
+        self._sessions = SessionCollector()
+        self._transitions = Counter(
+            "flame_task_transitions",
+            "Observed changes of tasks, by the state they went to.",
+            ["application", "state"],
+            registry=None,
+        )
+        self._seconds = Histogram(
+            "flame_task_seconds",
+            "From a task's creation to its end, by the engine's clock.",
+            ["application", "state"],
+            buckets=task_buckets,
+            registry=None,
+        )
+        self._lag = Histogram(
+            "flame_event_lag_seconds",
+            "From the observation of a change to its callback.",
+            buckets=LAG_BUCKETS,
+            registry=None,
+        )
+        self._retries = Counter(
+            "flame_call_retries", "Calls to the engine that were made again.", registry=None
+        )
+        self._registered: list[Collector] = []
+        self._server: WSGIServer | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int | None:
+        """The port that is served, None while none is."""
+        return None if self._server is None else int(self._server.server_address[1])
+
+    def attach(self, reactor: Reactor) -> None:
+        """Serve from now on, also while the engine cannot be reached.
+
+        Raises:
+            PluginError: the address cannot be listened on.
+        """
+        if self._address is not None:
+            port, host = self._address
+            try:
+                self._server, self._thread = start_http_server(port, host, self.registry)
+            except OSError as error:
+                raise PluginError(f"cannot serve metrics at {host}:{port}: {error}") from error
+            self._thread.name = "flamepy-prometheus"
+        own = (self._transitions, self._seconds, self._lag, self._retries, self._sessions)
+        for collector in (*own, ReactorCollector(reactor)):
+            self.registry.register(collector)
+            self._registered.append(collector)
+        signals.retry_scheduled.connect(self._retried, sender=reactor.health().endpoint)
+
+    def start(self) -> None:
+        """Say where it serves."""
+        if self._address is not None:
+            logger.info("metrics at http://%s:%s/metrics", self._address[1], self.port)
+
+    def close(self) -> None:
+        """Serve no more."""
+        signals.retry_scheduled.disconnect(self._retried)
+        if self._server is not None and self._thread is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join(5.0)
+            self._server = None
+        while self._registered:
+            self.registry.unregister(self._registered.pop())
+
+    def _retried(self, sender: str, **_: object) -> None:
+        self._retries.inc()
+
+    def on_transition(self, event: TaskEvent) -> None:
+        """Count a change; what was there before is in the gauges only."""
+        if event.initial:
+            return
+        self._lag.observe(event.lag)
+        deleted = event.kind is EventKind.DELETED
+        state = "deleted" if deleted else event.task.state.name.lower()
+        self._transitions.labels(event.application, state).inc()
+        ended = event.task.completion_time
+        if event.task.state.is_terminal and ended is not None and not deleted:
+            took = (ended - event.task.creation_time).total_seconds()
+            self._seconds.labels(event.application, state).observe(max(took, 0.0))
+
+    def _session(self, event: SessionEvent) -> None:
+        self._sessions.note(event)
+
+    on_opened = on_drained = on_closed = _session
+
+    def on_progress(self, counts: SessionProgress) -> None:
+        """Take a session's counters."""
+        if counts.event is not None:
+            self._sessions.note(counts.event)
+
+    def on_deleted(self, event: TaskEvent | SessionEvent) -> None:
+        """Take a deleted session; a deleted task comes to ``on_transition`` as well."""
+        if isinstance(event, SessionEvent):
+            self._sessions.note(event)
+
+
+def _registry(given: CollectorRegistry | str) -> CollectorRegistry:
+    if isinstance(given, CollectorRegistry):
+        return given
+    if given not in ("own", "default"):
+        raise ValueError(f"registry={given!r}: it is 'own', 'default' or a CollectorRegistry")
+    return REGISTRY if given == "default" else CollectorRegistry()

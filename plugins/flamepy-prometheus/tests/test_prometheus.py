@@ -1,0 +1,156 @@
+"""Real scrapes, parsed: what a reactor of an embedded cluster makes the plugin serve."""
+
+from __future__ import annotations
+
+import socket
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from threading import Event
+
+import pytest
+from flamepy_prometheus import Prometheus
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from flamepy.core import Connection, FlameService, TaskContext, connect
+from flamepy.errors import TaskFailedError
+from flamepy.informers import Reactor, signals
+from flamepy.informers.plugins import Plugin, discover
+from flamepy.local import LocalCluster
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+class Service(FlameService):
+    def on_task_invoke(self, context: TaskContext) -> bytes:
+        if context.input == b"bad":
+            raise ValueError("bad")
+        return b"fine"
+
+
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    with LocalCluster() as cluster, connect(cluster.endpoint) as made:
+        cluster.register_service("app", Service)
+        yield made
+
+
+def work(connection: Connection) -> None:
+    with connection.create_session("app") as session:
+        for _ in range(3):
+            session.invoke(b"good", timeout=30)
+        with pytest.raises(TaskFailedError):
+            session.invoke(b"bad", timeout=30)
+
+
+def parsed(text: str) -> Samples:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def scrape(plugin: Prometheus) -> Samples:
+    with urllib.request.urlopen(f"http://127.0.0.1:{plugin.port}/metrics", timeout=10) as answer:
+        return parsed(answer.read().decode())
+
+
+def value(samples: Samples, name: str, **labels: str) -> float | None:
+    return samples.get((name, frozenset(labels.items())))
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    limit = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < limit, "not within 20 s"
+        Event().wait(0.05)
+
+
+def test_it_is_found_by_its_name() -> None:
+    (info,) = [one for one in discover() if one.name == "prometheus"]
+    assert (info.distribution, info.problem) == ("flamepy-prometheus", None)
+
+
+def test_a_scrape_tells_what_happened(connection: Connection) -> None:
+    plugin = Prometheus(port=0)
+    with Reactor(connection=connection, plugins=[Plugin("prometheus", plugin)]) as reactor:
+        reactor.wait_synced(timeout=10)
+        work(connection)
+        ended = {"application": "app", "state": "succeed"}
+        eventually(lambda: value(scrape(plugin), "flame_tasks", **ended) == 3)
+        eventually(lambda: value(scrape(plugin), "flame_task_seconds_count", **ended) == 3)
+        eventually(
+            lambda: value(scrape(plugin), "flame_sessions", application="app", state="closed") == 1
+        )
+        found = scrape(plugin)
+    failed = {"application": "app", "state": "failed"}
+    assert value(found, "flame_task_transitions_total", **ended) == 3
+    assert value(found, "flame_task_transitions_total", **failed) == 1
+    assert value(found, "flame_task_seconds_bucket", le="+Inf", **failed) == 1
+    assert value(found, "flame_tasks", **failed) == 1
+    assert value(found, "flame_tasks", application="app", state="pending") == 0
+    assert value(found, "flame_connection_state", state="connected") == 1
+    assert value(found, "flame_connection_state", state="disconnected") == 0
+    assert value(found, "flame_synced") == 1
+    assert (value(found, "flame_event_lag_seconds_count") or 0) >= 4
+    assert value(found, "flame_call_retries_total") == 0
+    for name in ("queue_depth", "coalesced_total", "failures_total"):
+        assert value(found, f"flame_informer_{name}", informer="prometheus") == 0, name
+    assert (value(found, "flame_informer_events_total", informer="prometheus") or 0) > 4
+    assert (value(found, "flame_informer_handler_seconds_total", informer="prometheus") or 0) > 0
+
+
+def test_what_was_there_is_in_the_gauges_only(connection: Connection) -> None:
+    work(connection)
+    plugin = Prometheus(port=0)
+    with Reactor(connection=connection, plugins=[Plugin("prometheus", plugin)]) as reactor:
+        reactor.wait_synced(timeout=10)
+        found = scrape(plugin)
+    assert value(found, "flame_tasks", application="app", state="succeed") == 3
+    assert not [name for name, _ in found if name.startswith("flame_task_transitions_total")]
+
+
+def test_an_engine_that_is_away_is_told() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens
+        plugin = Prometheus(port=0)
+        endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with Reactor(endpoint=endpoint, plugins=[Plugin("prometheus", plugin)]):
+            eventually(
+                lambda: value(scrape(plugin), "flame_connection_state", state="disconnected") == 1
+            )
+            signals.retry_scheduled.send(endpoint, details=None, endpoint=endpoint)
+            signals.retry_scheduled.send("http://another:1", details=None, endpoint="another")
+            assert value(scrape(plugin), "flame_call_retries_total") == 1
+            assert value(scrape(plugin), "flame_connection_state", state="connected") == 0
+            assert value(scrape(plugin), "flame_synced") == 0
+
+
+def test_after_the_stop_nothing_is_served_or_registered(connection: Connection) -> None:
+    registry = CollectorRegistry()
+    plugin = Prometheus(port=0, registry=registry)
+    with Reactor(connection=connection, plugins=[Plugin("prometheus", plugin)]) as reactor:
+        reactor.wait_synced(timeout=10)
+        port = plugin.port
+        assert b"flame_tasks" in generate_latest(registry)
+    assert b"flame" not in generate_latest(registry)
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10)
+
+
+def test_the_processs_registry_serves_it_as_well(connection: Connection) -> None:
+    options = {"prometheus": {"port": None, "registry": "default"}}
+    with Reactor(connection=connection, plugins=options) as reactor:
+        reactor.wait_synced(timeout=10)
+        found = parsed(generate_latest(REGISTRY).decode())
+        assert value(found, "flame_synced") == 1
+        assert "process_cpu_seconds_total" in {name for name, _ in found}
+    assert b"flame" not in generate_latest(REGISTRY)
+
+
+def test_an_unknown_registry_is_refused() -> None:
+    with pytest.raises(ValueError, match="'own', 'default' or a CollectorRegistry"):
+        Prometheus(registry="onw")

@@ -1,0 +1,201 @@
+"""The plugins of this repository, as wheels in an environment where nothing else is.
+
+It is made once, below ``.cache``, and the wheels in it are replaced when their sources change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import venv
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.waiting import eventually
+
+from flamepy.core import ApplicationAttributes, Connection, connect
+from flamepy.errors import TaskFailedError
+from flamepy.local import LocalCluster
+
+ROOT = Path(__file__).parents[2]
+PLUGINS = sorted(path.parent for path in (ROOT / "plugins").glob("*/pyproject.toml"))
+SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
+FOLDER = ROOT / ".cache" / f"plugins-py{sys.version_info.major}{sys.version_info.minor}"
+PYTHON = FOLDER / "bin" / "python"
+WHEELS = FOLDER / "wheels"
+
+pytestmark = pytest.mark.timeout(400)  # the first test makes the environment
+
+
+def pip(*arguments: str) -> None:
+    command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    if done.returncode != 0:
+        pytest.fail(f"pip {arguments[0]} failed: {done.stderr[-800:]}")
+
+
+def fingerprint() -> str:
+    """Return a text that changes when anything that the wheels are built from does."""
+    seen = hashlib.sha256()
+    for folder in (ROOT / "src", *PLUGINS):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                seen.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    seen.update((ROOT / "pyproject.toml").read_bytes())
+    return seen.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def python() -> str:
+    """Return the Python that has the library and its plugins, all from wheels."""
+    stamp = FOLDER / "built-from"
+    wanted = fingerprint()
+    if not stamp.exists():
+        venv.create(FOLDER, with_pip=True, clear=True)
+    elif stamp.read_text() == wanted:
+        return str(PYTHON)
+    for old in WHEELS.glob("*.whl"):
+        old.unlink()
+    pip("wheel", "--quiet", "--no-deps", "-w", str(WHEELS), str(ROOT), *map(str, PLUGINS))
+    wheels = [str(path) for path in WHEELS.glob("*.whl")]
+    assert len(wheels) == 1 + len(PLUGINS)
+    library = next(path for path in wheels if "flamepy_informers" in path)
+    pip("install", "--quiet", f"{library}[cli]", *wheels, "pytest")
+    pip("install", "--quiet", "--force-reinstall", "--no-deps", *wheels)
+    stamp.write_text(wanted)
+    return str(PYTHON)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_its_own_tests_pass_with_the_wheel(python: str, plugin: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [python, "-m", "pytest", "-q", str(plugin)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda path: path.name)
+def test_a_wheel_has_what_a_wheel_should(python: str, plugin: Path) -> None:
+    package = plugin.name.replace("-", "_")
+    (wheel,) = WHEELS.glob(f"{package}-*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        names = opened.namelist()
+        metadata = opened.read(next(one for one in names if one.endswith("METADATA"))).decode()
+    assert f"{package}/py.typed" in names
+    assert {one.partition("/")[0].partition("-")[0] for one in names} == {package}
+    for line in ("Requires-Dist: flamepy-informers>=", "License-Expression: Apache-2.0"):
+        assert line in metadata
+
+
+def test_check_finds_both_and_nothing_wrong(python: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "FLAME_INFORMERS": "jsonlog,prometheus", "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [python, "-m", "flamepy", "plugins", "check"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {one["name"]: one for one in json.loads(done.stdout)}
+    assert {name for name, one in found.items() if one["enabled"]} == {"jsonlog", "prometheus"}
+
+
+def test_the_template_is_short() -> None:
+    (template,) = (ROOT / "plugins" / "flamepy-jsonlog" / "src").rglob("*.py")
+    assert len(template.read_text().splitlines()) < 60
+
+
+@pytest.fixture
+def connection() -> Iterator[Connection]:
+    with LocalCluster(executors=1) as cluster, connect(cluster.endpoint) as made:
+        spec = ApplicationAttributes(command=sys.executable, arguments=[SERVICE])
+        made.register_application("recorded", spec)
+        yield made
+
+
+PARSE = """
+import json, sys, urllib.request
+from prometheus_client.parser import text_string_to_metric_families
+text = urllib.request.urlopen(sys.argv[1], timeout=10).read().decode()
+print(json.dumps([[one.name, one.labels, one.value]
+    for family in text_string_to_metric_families(text) for one in family.samples]))
+"""
+
+
+def test_flamepy_run_with_both(python: str, connection: Connection, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    events = tmp_path / "events.jsonl"
+    config = tmp_path / "flame.yaml"
+    config.write_text(f"""
+current-context: here
+contexts:
+  - name: here
+    cluster: {{endpoint: "{connection.endpoint}"}}
+    informers:
+      - {{name: jsonlog, options: {{path: {events}}}}}
+      - {{name: prometheus, options: {{port: {port}}}}}
+""")
+    with subprocess.Popen(
+        [python, "-m", "flamepy", "run", "--strict"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "FLAME_CONFIG": str(config)},
+    ) as process:
+        try:
+            eventually(events.exists, "the plugin's file")
+            with connection.create_session("recorded", session_id="s") as session:
+                for _ in range(3):
+                    session.invoke(b"echo hi", timeout=30)
+                with pytest.raises(TaskFailedError):
+                    session.invoke(b"fail it", timeout=30)
+            eventually(lambda: ends(events) == {"1", "2", "3", "4"}, "every end in the file")
+
+            def counted() -> dict[str, float]:
+                url = f"http://127.0.0.1:{port}/metrics"
+                done = subprocess.run(
+                    [python, "-c", PARSE, url], capture_output=True, text=True, check=True
+                )
+                return {
+                    labels["state"]: value
+                    for name, labels, value in json.loads(done.stdout)
+                    if name == "flame_task_transitions_total"
+                }
+
+            eventually(
+                lambda: (counted().get("succeed"), counted().get("failed")) == (3.0, 1.0),
+                "every end in a scrape",
+            )
+        finally:
+            process.send_signal(signal.SIGTERM)
+            _, log = process.communicate(timeout=30)
+    assert process.returncode == 0, log
+    assert "Traceback" not in log
+
+
+def ends(path: Path) -> set[str]:
+    """Return the tasks whose end is in the file, after checking that none is there twice."""
+    lines = [json.loads(line) for line in path.read_text().splitlines(keepends=True)]
+    ended = [
+        one["task"]
+        for one in lines
+        if one["type"] == "task" and one["state"] in ("succeed", "failed")
+    ]
+    assert len(ended) == len(set(ended))
+    return set(ended)
