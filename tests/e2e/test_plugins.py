@@ -189,6 +189,28 @@ contexts:
     assert "Traceback" not in log
 
 
+def test_a_port_of_the_metrics_that_is_taken_is_one_line(python: str, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (tmp_path / "flame.yaml").write_text(
+            "current-context: a\ncontexts:\n- name: a\n  informers:\n"
+            f"  - {{name: prometheus, options: {{port: {port}}}}}\n"
+        )
+        done = subprocess.run(
+            [python, "-m", "flamepy", "run", "--endpoint", "127.0.0.1:1", "--strict"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=tmp_path,
+            env={**os.environ, "FLAME_CONFIG": str(tmp_path / "flame.yaml")},
+            check=False,
+        )
+    assert done.returncode == 2, done.stderr
+    assert f"cannot serve metrics at 127.0.0.1:{port}" in done.stderr.splitlines()[-1]
+
+
 def ends(path: Path) -> set[str]:
     """Return the tasks whose end is in the file, after checking that none is there twice."""
     lines = [json.loads(line) for line in path.read_text().splitlines(keepends=True)]

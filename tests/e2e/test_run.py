@@ -41,6 +41,12 @@ class Options(TaskInformer):
     def __init__(self, path):
         pass
 
+class Fatal(TaskInformer):
+    def attach(self, reactor):
+        self.fail = reactor._fail
+    def on_synced(self):
+        self.fail(RuntimeError("the loop is broken"))
+
 class Misspelt(TaskInformer):
     def on_sucess(self, event):
         pass
@@ -237,6 +243,13 @@ def test_a_mistake_is_status_2_and_its_last_line_says_which(
     assert says in done.stderr.splitlines()[-1]
     assert not done.stdout
     assert "Traceback" not in done.stderr
+
+
+def test_a_reactor_that_fails_is_status_1(connection: Connection, folder: Path) -> None:
+    with run(folder, connection.endpoint, "--informer", "mine:Fatal", "--http", ":0") as running:
+        assert running.process.wait(timeout=30) == 1
+        assert running.log.splitlines()[-1].startswith("flamepy run: the reactor failed: ")
+        assert "the loop is broken" in running.log.splitlines()[-1]
 
 
 def test_a_taken_port_is_status_1(folder: Path) -> None:

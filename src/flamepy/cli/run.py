@@ -117,7 +117,7 @@ def _plugins(
     found = load_plugins(names or None, strict=strict, context=settings)
     if values and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    found += [load_informer(value) for value in values]
+    found += [load_informer(value) for value in dict.fromkeys(values)]
     if not found:
         raise ConfigError(
             "there is nothing to run: no plugin is enabled that works; name one with --plugin or "

@@ -84,6 +84,18 @@ def test_a_port_that_is_taken_is_an_error(server: HealthServer) -> None:
         HealthServer("127.0.0.1", server.port, Made)
 
 
+def test_an_ipv6_address_is_listened_on(health: Made) -> None:
+    try:
+        server = HealthServer("::1", 0, lambda: health)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    server.start()
+    with socket.create_connection(("::1", server.port), timeout=10) as client:
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.0 200 ")
+    server.stop()
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [
