@@ -47,7 +47,7 @@ class Heard:
     def failed(self, error: FlameError) -> None:
         self.failures.append(error)
 
-    def engine_reset(self, session_id: str, epoch: int) -> None:
+    def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
         self.resets.append((session_id, epoch))
         self.story.append(("reset", session_id, epoch))
 
