@@ -1,0 +1,51 @@
+"""Token buckets: the rate holds, who comes first goes first, debts are paid."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flamepy.watching.limits import LONGEST_DEBT, Bucket, Limits
+
+
+@given(
+    st.floats(0.1, 1000),
+    st.floats(0.01, 2),
+    st.lists(st.floats(0, 0.5), min_size=1, max_size=100),
+)
+def test_the_rate_holds_and_nobody_overtakes(rate: float, burst: float, pauses) -> None:
+    bucket = Bucket(rate, burst=burst)
+    now, starts = 0.0, []
+    for pause in pauses:
+        now += pause
+        starts.append(now + bucket.take(1.0, now))
+    assert starts == pytest.approx(sorted(starts), abs=1e-6), "somebody went before his turn"
+    for first in range(len(starts)):
+        for last in range(first, len(starts)):
+            allowed = rate * (starts[last] - starts[first] + burst) + 1 + 1e-6
+            assert last - first <= allowed, "faster than the rate"
+
+
+def test_what_is_not_used_is_not_saved_up_beyond_the_burst() -> None:
+    bucket = Bucket(10.0, burst=0.5)
+    assert bucket.take(5.0, 0.0) == 0.0
+    assert bucket.take(5.0, 3600.0) == 0.0
+    assert bucket.take(1.0, 3600.0) == pytest.approx(0.1)
+
+
+def test_a_debt_is_learned_after_the_fact_and_ends() -> None:
+    limits = Limits(1000.0, 2000.0)
+    limits.received(11_000, 0.0, lists=True)
+    assert limits.call(0.0, lists=True) == pytest.approx(10.0)
+    assert limits.call(0.0, lists=False) == 0.0, "single tasks do not pay for lists"
+    limits.received(1e12, 10.0, lists=True)
+    assert limits.call(10.0, lists=True) == pytest.approx(LONGEST_DEBT)
+    assert limits.call(10.0 + LONGEST_DEBT, lists=True) == pytest.approx(0.0)
+
+
+def test_another_rate_holds_from_now_on() -> None:
+    limits = Limits(1.0, 1e9)
+    assert limits.call(0.0, lists=False) == pytest.approx(0.9)
+    limits.resize(100.0, 1e9)
+    assert limits.call(0.0, lists=False) == pytest.approx(0.019)

@@ -1,0 +1,119 @@
+"""Finished tasks over the limit leave the store; what was told of them is not told again."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support.made import made_session, made_task
+
+from flamepy.types import TaskCounts, TaskState
+from flamepy.watching.events import EventSource, Window
+from flamepy.watching.retired import Retired
+from flamepy.watching.store import Store, Verdict
+
+PENDING, RUNNING, SUCCEED, FAILED, CANCELLED = TaskState
+ENDS = (SUCCEED, FAILED, CANCELLED)
+
+
+@given(
+    st.dictionaries(st.integers(0, 300_000), st.sampled_from(ENDS), max_size=30),
+    st.lists(st.tuples(st.integers(0, 300_000), st.sampled_from(list(TaskState))), max_size=10),
+)
+def test_ends_are_remembered_whatever_their_numbers(ends, shown) -> None:
+    retired = Retired()
+    for number, state in ends.items():
+        retired.add(number, state, state, 0.0)
+    last = dict(ends)
+    for number, state in shown:
+        if number in ends:
+            retired.show(number, state)
+            last[number] = state
+    for number in {*ends, *(number for number, _ in shown)}:
+        assert retired.told(number) == ends.get(number)
+        assert retired.shown(number) == last.get(number)
+    assert sorted(retired.states()) == sorted(last.values())
+
+
+def finished(count: int, retain: int) -> Store:
+    """Return a store that was told of so many successes and trimmed."""
+    store = Store()
+    store.history.retain = retain
+    store.observe_session(made_session(counts=TaskCounts(succeed=count)), Window(0, 0))
+    for number in range(1, count + 1):
+        store.observe_task(made_task(number, SUCCEED), Window(1, 1), EventSource.LIST)
+        store.trim()
+    return store
+
+
+def see(store: Store, number: int, state: TaskState, at: float = 9.0):
+    task = made_task(number, state, text="late")
+    return store.observe_task(task, Window(at, at), EventSource.AUDIT, text_known=True)
+
+
+class TestRetirement:
+    def test_the_oldest_go_and_still_count(self) -> None:
+        store = finished(10, retain=3)
+        record = store.session("s1")
+        assert sorted(record.tasks) == [8, 9, 10]
+        assert record.counts == TaskCounts(succeed=10)
+        assert record.highest == 10
+        assert record.explained
+
+    def test_a_later_list_neither_adds_nor_tells_them_again(self) -> None:
+        store = finished(10, retain=0)
+        before = store.sequence
+        for number in range(1, 11):
+            observation = see(store, number, SUCCEED)
+            assert (observation.verdict, observation.events) == (Verdict.UNCHANGED, ())
+        assert store.sequence == before
+        assert store.session("s1").tasks == {}
+
+    def test_another_end_is_drift_once_and_counts(self) -> None:
+        store = finished(3, retain=0)
+        observation = see(store, 2, FAILED)
+        assert (observation.verdict, observation.told) == (Verdict.DRIFT, SUCCEED)
+        assert see(store, 2, FAILED).verdict is Verdict.UNCHANGED
+        assert store.session("s1").counts == TaskCounts(succeed=2, failed=1)
+        assert see(store, 2, SUCCEED).verdict is Verdict.UNCHANGED
+        assert store.session("s1").counts == TaskCounts(succeed=3)
+
+    def test_an_old_answer_is_no_drift(self) -> None:
+        store = finished(3, retain=0)
+        assert see(store, 2, RUNNING, at=0.5).verdict is Verdict.UNCHANGED
+        assert see(store, 2, RUNNING, at=1.5).verdict is Verdict.DRIFT
+
+    def test_what_somebody_still_needs_stays(self) -> None:
+        store = finished(10, retain=10)
+        needed = store.session("s1").tasks[4].sequence
+        store.history.retain = 2
+        store.history.needed = lambda: needed
+        store.trim()
+        assert sorted(store.session("s1").tasks) == [5, 6, 7, 8, 9, 10]
+        changed = store.changed_since(needed, lambda *_: True)
+        assert [known.number for _, known in changed] == [5, 6, 7, 8, 9, 10]
+        store.history.needed = lambda: None
+        store.trim()
+        assert sorted(store.session("s1").tasks) == [9, 10]
+
+    def test_tasks_that_left_otherwise_do_not_count(self) -> None:
+        store = finished(6, retain=4)
+        store.delete_task("s1", 5, Window(5, 5))
+        store.forget_task("s1", 6)
+        see(store, 7, SUCCEED)
+        see(store, 8, SUCCEED)
+        store.trim()
+        assert sorted(store.session("s1").tasks) == [3, 4, 7, 8]
+        store.drop_session("s1", Window(20, 20))
+        store.trim()
+        assert store.sessions == {}
+
+    def test_what_comes_and_goes_leaves_nothing(self) -> None:
+        store = Store()
+        for turn in range(50):
+            store.observe_session(made_session(born=turn), Window(turn, turn))
+            for number in range(1, 101):
+                task = made_task(number, SUCCEED, born=turn)
+                store.observe_task(task, Window(turn + 0.5, turn + 0.5), EventSource.LIST)
+                store.trim()
+        assert len(store.history._ended) < 2000
+        assert len(store.session("s1").tasks) == 100
