@@ -30,6 +30,7 @@ class Worker:
         due: returns the monotonic second at which ``idle`` wants to be called; None for never.
         idle: called then, on the thread, and when the mailbox has been drained at the end.
         interrupt: called, from the stopping thread, when what is queued is dropped.
+        ended: called last on the thread, however it ends.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Worker:
         due: Callable[[], float | None] = lambda: None,
         idle: Callable[[], None] = lambda: None,
         interrupt: Callable[[], None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
         self._handle = handle
@@ -49,6 +51,7 @@ class Worker:
         self._due = due
         self._idle = idle
         self._interrupt = interrupt
+        self._ended = ended
         self.mailbox = Mailbox(limit)
         self.stopping = threading.Event()  # set when what is queued is dropped: ends waits inside
         self._guard = threading.Lock()  # guards _thread: who starts it, who may leave
@@ -112,8 +115,11 @@ class Worker:
     # ------------------------------------------------------------------ on the thread
 
     def _run(self) -> None:
-        while self._next():
-            pass
+        try:
+            while self._next():
+                pass
+        finally:
+            self._ended()
 
     def _next(self) -> bool:
         due = self._due()

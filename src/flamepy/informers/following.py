@@ -85,7 +85,6 @@ class Following:
         follower.tasks -= 1
         if not follower.tasks:
             self._followers.pop(id(follower.informer), None)
-            follower.worker.put(_Last())
 
     async def aclose(self) -> None:
         """Stop following; what is queued is still delivered."""
@@ -103,7 +102,12 @@ class _Follower:
         self.tasks = 0
         name = f"flamepy-handler-{type(informer).__name__}"
         self._callbacks = Callbacks(informer)
-        self.worker = Worker(name, self._handle, lingers=False)
+        self.worker = Worker(
+            name,
+            self._handle,
+            lingers=False,
+            ended=lambda: self._handling.asynchronous.close(),
+        )
         self._handling = Handling(
             type(informer).__name__,
             retry=None,
@@ -119,17 +123,11 @@ class _Follower:
             self._call("on_batch", [item])
         elif isinstance(item, FlameError):
             self._call("on_error", item)
-        elif isinstance(item, _Last):
-            self._handling.asynchronous.close()
 
     def _call(self, name: str, item: object) -> None:
         call = self._callbacks.get(name)
         if call is not None:
             self._handling.call(call, item)
-
-
-class _Last:
-    """The marker behind the last followed run: lets go of what coroutines needed."""
 
 
 def _logged(failure: Failure) -> None:

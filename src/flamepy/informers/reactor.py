@@ -491,7 +491,7 @@ class Reactor:
 
     async def _detach(
         self, hub: Hub, timeout: float, signal: FlameSignal, values: dict[str, Any]
-    ) -> Callable[[float], None] | None:
+    ) -> Callable[[float], object] | None:
         """End what happens on the loop; return what ends the signals."""
         now = asyncio.get_running_loop().time
         limit = now() + timeout

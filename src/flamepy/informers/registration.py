@@ -137,6 +137,7 @@ class Registration:
             due=lambda: self._due,
             idle=self._flush,
             interrupt=lambda: self._handling.asynchronous.cancel(),
+            ended=lambda: self._handling.asynchronous.close(),
         )
         self._handling = Handling(
             self.name,
@@ -323,5 +324,3 @@ class Registration:
         method = getattr(self.informer, name, None)
         if callable(method):
             self._handling.call(Call(name, method), plain=True)
-        if name == "close":
-            self._handling.asynchronous.close()

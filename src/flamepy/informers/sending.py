@@ -100,11 +100,17 @@ class SignalSender:
         self._holders += 1
         if self._holders > 1:
             return
-        self._worker = Worker(THREAD, self._send, interrupt=self._asynchronous.cancel)
+        self._asynchronous = AsyncCalls()
+        self._worker = Worker(
+            THREAD,
+            self._send,
+            interrupt=self._asynchronous.cancel,
+            ended=self._asynchronous.close,
+        )
         self._undo = signals.on_change(self._receivers_changed)
         self.refresh()
 
-    def release(self) -> Callable[[float], None] | None:
+    def release(self) -> Callable[[float], object] | None:
         """Let go; the last holder gets what drains and ends the thread, outside the loop."""
         self._holders -= 1
         if self._holders or self._worker is None:
@@ -116,11 +122,7 @@ class SignalSender:
                 inbox.unsubscribe()
         worker, self._worker, self._tasks, self._sessions = self._worker, None, None, None
 
-        def stop(timeout: float) -> None:
-            worker.put(_Last())
-            worker.stop(timeout)
-
-        return stop
+        return worker.stop
 
     def _receivers_changed(self) -> None:
         """Look again at who is connected; from any thread."""
@@ -186,8 +188,6 @@ class SignalSender:
             self._notice(item)
         elif isinstance(item, Behind):
             self._go_on()
-        elif isinstance(item, _Last):
-            self._asynchronous.close()
 
     def _notice(self, notice: Notice) -> None:
         values: dict[str, Any] = dict(notice.values)
@@ -231,7 +231,3 @@ class SignalSender:
             "endpoint": self._link.endpoint,
         }
         self._deliver(Sending(signals.handler_failed, sending.sender, values))
-
-
-class _Last:
-    """The marker behind the last signal."""

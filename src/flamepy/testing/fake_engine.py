@@ -52,6 +52,7 @@ class FakeEngine:
         self._server: grpc.aio.Server | None = None
         self._engine: Engine | None = None
         self._port = 0
+        self._frozen: threading.Event | None = None
 
     @property
     def endpoint(self) -> str:
@@ -70,6 +71,7 @@ class FakeEngine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.thaw()
         self.kill()
         self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -87,6 +89,16 @@ class FakeEngine:
         if lose_state:
             self._call(self._fresh())
         self._call(self._restart())
+
+    def freeze(self) -> None:
+        """Answer nothing until ``thaw``, with connections open, as a stopped process does."""
+        self._frozen = threading.Event()
+        self._loop.call_soon_threadsafe(self._frozen.wait)
+
+    def thaw(self) -> None:
+        """Answer again, what was asked meanwhile included."""
+        if self._frozen is not None:
+            self._frozen.set()
 
     async def _fresh(self) -> None:
         state = ClusterState(this_node(), now=lambda: time.time_ns() // 1_000_000)
