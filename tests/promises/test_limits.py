@@ -8,6 +8,7 @@ import time
 import tracemalloc
 
 import pytest
+from support.waiting import eventually
 
 from flamepy.core import connect
 from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
@@ -102,7 +103,7 @@ class TestG18Memory:
             informer.wait_for(lambda seen: len(seen.terminal()) == 100, 30)
             assert len(reactor.tasks) <= 10
             lists = engine.calls["ListTask"]
-            informer.wait_for(lambda _: engine.calls["ListTask"] > lists + 1, 30)
+            eventually(lambda: engine.calls["ListTask"] > lists + 1, "two audits")
             engine.add_task("s")
             informer.wait_for(lambda seen: seen.events[-1].task.id == "101", 30)
         assert len(informer.terminal()) == 100
