@@ -90,7 +90,8 @@ class ScriptedSource:
         task_calls: how often a call named a session's task or its list, by session id.
         payload_bytes: bytes of inputs and outputs in the answers, also where a list left them
             out (the wire carries them in any case).
-        latency: seconds that a call takes, by name; half of them before it looks.
+        latency: seconds that a call takes, by name, or a function that returns them; a part of
+            them passes before it looks (half, unless the function differs from call to call).
         errors: what a call raises instead of an answer, by name; ``"*"`` is any call.
         open_streams, most_streams: watches now, and at most.
     """
@@ -99,7 +100,7 @@ class ScriptedSource:
         self.calls: Counter[str] = Counter()
         self.task_calls: Counter[str] = Counter()
         self.payload_bytes = 0
-        self.latency: dict[str, float] = {}
+        self.latency: dict[str, float | Callable[[], float]] = {}
         self.errors: dict[str, FlameError] = {}
         self.open_streams = 0
         self.most_streams = 0
@@ -302,7 +303,8 @@ class ScriptedSource:
         await self._travel(call)
 
     async def _travel(self, call: str) -> None:
-        await asyncio.sleep(self.latency.get(call, 0.0) / 2)
+        latency = self.latency.get(call, 0.0)
+        await asyncio.sleep((latency() if callable(latency) else latency) / 2)
 
     # ------------------------------------------------------------------ the engine's calls
 

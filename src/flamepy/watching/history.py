@@ -44,7 +44,7 @@ class History:
 
     def trim(self, sessions: Mapping[str, SessionRecord]) -> None:
         """Retire the oldest finished tasks over the limit that nobody needs any more."""
-        if len(self._ended) > 2 * self._kept + 1024:
+        if len(self._ended) > 2 * self._kept + 64:
             self._ended = deque(one for one in self._ended if _is_there(one, sessions))
         if self._kept <= self.retain:
             return

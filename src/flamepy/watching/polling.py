@@ -250,6 +250,7 @@ class Poller:
     def _down(self, error: FlameError, started: float) -> None:
         health = self.health
         health.last_error = error
+        self._updater.postpone_audits()
         if health.down_since is None:
             health.down_since = started
             health.outages += 1

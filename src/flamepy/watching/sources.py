@@ -23,6 +23,7 @@ from flamepy.watching.store import Store
 
 TEXT_DELAY = 0.1
 WORKERS = 64
+LISTS = 8  # at once; their bytes are known afterwards only
 CHUNK = 256
 
 
@@ -94,6 +95,7 @@ class Reader:
         self.payloads = settings.payloads
         self.limits = Limits(settings.calls_per_second, settings.bytes_per_second)
         self.workers = asyncio.Semaphore(WORKERS)
+        self._lists = asyncio.Semaphore(LISTS)
         self.costs = Costs()
 
     async def _pace(self, *, lists: bool) -> None:
@@ -141,7 +143,11 @@ class Reader:
             FlameError: the list broke off; what came before was observed, nothing counts as
                 missing.
         """
-        await self._pace(lists=True)
+        async with self._lists:
+            await self._pace(lists=True)
+            return await self._scan(record, source)
+
+    async def _scan(self, record: SessionRecord, source: EventSource) -> list[int]:
         start = self._clock()
         mark = record.mark = record.mark + 1
         window: Window | None = None  # one for the whole list

@@ -183,7 +183,6 @@ class Store:
                 return self._after_retirement(record, number, told, task, window)
             known = TaskRecord(number, self._keep(record, task), task.state, window, window.end)
             record.add(known)
-            record.drained = False
         elif known.task.creation_time != task.creation_time:
             return self._replace(record, known, task, window, source, text_known)
         elif known.ended:

@@ -116,12 +116,16 @@ class Updater:
         for progress in self._progress.values():
             progress.refresh = True
 
+    def postpone_audits(self) -> None:
+        """Spread the audits that are due: what an outage delayed must not come all at once."""
+        now = self._now()
+        for progress in self._progress.values():
+            if progress.audit_at <= now:
+                progress.audit_at = self._rota.first(now)
+
     def suspect_all(self) -> None:
         """List every session with unfinished tasks: an outage may hide changes (contract G5)."""
-        now = self._now()
         for session_id, progress in self._progress.items():
-            if progress.audit_at <= now:  # what the outage delayed does not come all at once
-                progress.audit_at = self._rota.first(now)
             record = self._store.sessions.get(session_id)
             if record is not None and next(record.unfinished(), None) is not None:
                 progress.refresh = True

@@ -115,5 +115,5 @@ class TestRetirement:
                 task = made_task(number, SUCCEED, born=turn)
                 store.observe_task(task, Window(turn + 0.5, turn + 0.5), EventSource.LIST)
                 store.trim()
-        assert len(store.history._ended) < 2000
+        assert len(store.history._ended) < 400
         assert len(store.session("s1").tasks) == 100

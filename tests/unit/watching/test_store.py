@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 from support.made import made_session, made_task
 
-from flamepy.types import SessionState, TaskCounts, TaskState
+from flamepy.types import Event, SessionState, TaskCounts, TaskState
 from flamepy.watching.events import EventKind, EventSource, SessionEventKind, Window
+from flamepy.watching.history import EPOCHS
 from flamepy.watching.store import Store, Verdict
 
 PENDING, RUNNING, SUCCEED, FAILED = (
@@ -67,6 +68,28 @@ class TestTasks:
         other = see(store, FAILED, 2, text="late")
         assert (other.verdict, other.events) == (Verdict.DRIFT, ())
         assert see(store, RUNNING, 3).verdict is Verdict.DRIFT
+
+    def test_the_counters_follow_the_engine_after_an_end(self) -> None:
+        """What is told stays; what is counted is the engine's own state."""
+        store = seen()
+        see(store, SUCCEED, 1)
+        drift = see(store, RUNNING, 2)
+        assert (drift.told, drift.drift.task.state) == (SUCCEED, RUNNING)
+        record = store.session("s1")
+        assert (record.counts, list(record.unfinished())) == (TaskCounts(running=1), [1])
+        assert record.tasks[1].task.state is SUCCEED
+        assert see(store, RUNNING, 3).verdict is Verdict.UNCHANGED, "told once"
+        see(store, FAILED, 4, text="late")
+        assert record.counts == TaskCounts(failed=1)
+        assert see(store, SUCCEED, 5).verdict is Verdict.UNCHANGED
+        assert record.counts == TaskCounts(succeed=1)
+
+    def test_an_older_answer_deletes_nothing(self) -> None:
+        store = seen()
+        see(store, RUNNING, 5, 6)
+        assert store.delete_task("s1", 1, Window(4, 9)) == ()
+        (gone,) = store.delete_task("s1", 1, Window(7, 9))
+        assert not gone.final_state_known
 
     def test_a_task_of_another_creation_time_replaces_the_old_one(self) -> None:
         store = seen()
@@ -175,6 +198,57 @@ class TestSessions:
             ("1", False)
         ]
         assert store.session("s1").epoch == 1
+
+    def test_answers_from_before_a_reset_show_nothing(self) -> None:
+        store = seen()
+        store.drop_session("s1", Window(2, 3))
+        store.observe_session(made_session(born=5), Window(4, 5))
+        old = see(store, RUNNING, 2.5, 6)
+        assert (old.verdict, old.events) == (Verdict.UNCHANGED, ())
+        assert store.session("s1").tasks == {}
+        assert see(store, RUNNING, 5.5, 6).events
+
+    def test_epochs_of_absent_sessions_are_kept_in_bounds(self) -> None:
+        store = Store()
+        for number in range(EPOCHS + 50):
+            store.observe_session(made_session(f"s{number}"), Window(0, 0))
+            store.drop_session(f"s{number}", Window(1, 1))
+        assert len(store.history._epochs) == EPOCHS
+        assert store.session(f"s{EPOCHS + 49}").epoch == 1
+        store.clear()
+        assert store.session(f"s{EPOCHS + 49}").epoch == 1, "no reset: nobody listened for a while"
+
+    def test_what_the_engine_recorded_comes_in_the_order_of_a_life(self) -> None:
+        store = Store()
+        info = made_session(
+            counts=TaskCounts(0, 0, 1), state=SessionState.CLOSED, events=(Event(1001, "no"),)
+        )
+        kinds = [event.kind for event in store.observe_session(info, Window(0, 0)).sessions]
+        kind = SessionEventKind
+        assert sorted(kinds) == sorted([kind.OPENED, kind.EVENT, kind.CLOSED])
+        see(store, SUCCEED, 1)
+        record = store.session("s1")
+        assert store.drained(record, 2.0) is None, "not synced: more may be there"
+        record.synced = True
+        assert store.drained(record, 2.0).kind is kind.DRAINED
+        assert store.drained(record, 3.0) is None
+        replayed = [event.kind for event in store.replay_session(record, 9.0)]
+        assert replayed == [kind.OPENED, kind.EVENT, kind.DRAINED, kind.CLOSED]
+
+
+class TestPayloads:
+    def test_they_are_kept_when_asked_for(self) -> None:
+        store = seen()
+        bare = replace(made_task(state=RUNNING), payloads_loaded=False)
+        store.observe_task(bare, Window(1, 1), EventSource.LIST)
+        store.payloads = True
+        full = replace(made_task(state=RUNNING), input=b"in")
+        assert store.observe_task(full, Window(2, 2), EventSource.LIST).events == ()
+        (present,) = store.replay(store.session("s1"), 3.0)
+        assert (present.task.input, present.task.payloads_loaded) == (b"in", True)
+        done = replace(made_task(state=SUCCEED, output=b"out"), input=b"in")
+        (event,) = store.observe_task(done, Window(4, 4), EventSource.PROBE).events
+        assert (event.task.input, event.task.output) == (b"in", b"out")
 
 
 @dataclass
