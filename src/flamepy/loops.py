@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import os
 import threading
 from collections import deque
 
@@ -22,6 +23,11 @@ class _Retired:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.loops: deque[asyncio.AbstractEventLoop] = deque()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self.forget)
+
+    def forget(self) -> None:
+        self.lock = threading.Lock()  # the parent's may be held, by a thread that is not here
 
     def add(self, loop: asyncio.AbstractEventLoop) -> None:
         with self.lock:

@@ -17,6 +17,7 @@ from flamepy.cli.findings import Finding, failed, passed, skipped, warned
 from flamepy.cli.network import speaks_tls
 from flamepy.config import Endpoint, FlameContext
 from flamepy.errors import FlameError
+from flamepy.rpc.calls import Calls
 from flamepy.rpc.channel import open_channel
 from flamepy.rpc.frontend import Frontend
 from flamepy.types import NodeState, RetryPolicy, SessionInfo
@@ -39,7 +40,7 @@ async def _calls(
 ) -> AsyncIterator[tuple[grpc.aio.Channel, Frontend]]:
     channel = open_channel(address, context.tls, PINGING)
     try:
-        yield channel, Frontend(channel, address.url, ONCE)
+        yield channel, Frontend(Calls(lambda: channel, address.url), address.url, ONCE)
     finally:
         await channel.close()
 

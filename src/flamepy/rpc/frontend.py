@@ -7,14 +7,20 @@ Every call has a deadline, repeats by ``retry`` and raises by ``status``. ``link
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
 from flamepy._proto import types_pb2
-from flamepy.errors import FlameError, SessionClosedError, SessionNotFoundError
+from flamepy.errors import (
+    FlameError,
+    SessionClosedError,
+    SessionNotFoundError,
+    UnavailableError,
+)
+from flamepy.rpc.calls import Calls, CutOff, Stream
 from flamepy.rpc.retry import repeat
 from flamepy.rpc.status import Call, from_result, from_status
 from flamepy.types import (
@@ -44,15 +50,10 @@ def _ignore(error: FlameError | None) -> None:
 
 
 class TaskStream:
-    """An open stream of tasks: iterate it, or ``cancel`` it from anywhere on the loop."""
+    """A stream of tasks: iterate it, or ``cancel`` it from anywhere on the loop."""
 
     def __init__(
-        self,
-        stream: grpc.aio.UnaryStreamCall[Any, types_pb2.Task],
-        call: Call,
-        *,
-        payloads: bool = True,
-        outcome: Outcome = _ignore,
+        self, stream: Stream, call: Call, *, payloads: bool = True, outcome: Outcome = _ignore
     ) -> None:
         self._stream = stream
         self._call = call
@@ -65,6 +66,12 @@ class TaskStream:
             async for message in self._stream:
                 self.received += message.ByteSize()
                 yield decode_task(message, payloads=self._payloads)
+        except CutOff:
+            raise UnavailableError(
+                f"{self._call.name} at {self._call.endpoint} was ended by a fork of this process, "
+                "or by the connection's close; ask again",
+                retryable=True,
+            ) from None
         except grpc.aio.AioRpcError as error:
             failure = _translate(error, self._call)
             self._outcome(failure)
@@ -81,7 +88,7 @@ class Frontend:
     """The engine's frontend behind one channel.
 
     Args:
-        channel: an open channel of the running loop.
+        calls: the channel and its calls.
         endpoint: the engine's URL, for messages.
         policy: how repeatable calls are repeated.
         outcome: is told how each attempt ended: None for an answer, else the error.
@@ -89,23 +96,16 @@ class Frontend:
 
     def __init__(
         self,
-        channel: grpc.aio.Channel,
+        calls: Calls,
         endpoint: str,
         policy: RetryPolicy,
         *,
         outcome: Outcome = _ignore,
     ) -> None:
+        self._calls = calls
         self._endpoint = endpoint
         self._policy = policy
         self._outcome = outcome
-        self._unary: dict[str, Callable[..., Any]] = {}
-        for method in FRONTEND.values():
-            make = channel.unary_stream if method.streams else channel.unary_unary
-            self._unary[method.name] = make(
-                method.path,
-                request_serializer=method.request.SerializeToString,
-                response_deserializer=method.response.FromString,
-            )
 
     # ------------------------------------------------------------------ applications
 
@@ -232,17 +232,15 @@ class Frontend:
         self, session_id: str, *, payloads: bool = True, timeout: float | None = None
     ) -> TaskStream:
         """Open a stream of a snapshot of a session's tasks, in any order."""
-        method = FRONTEND["ListTask"]
-        stream = self._unary["ListTask"](
-            method.request(session_id=session_id), timeout=timeout or 10 * DEFAULT_TIMEOUT
-        )
+        request = FRONTEND["ListTask"].request(session_id=session_id)
+        stream = self._calls.stream("ListTask", request, timeout or 10 * DEFAULT_TIMEOUT)
         call = self._call("ListTask", session_id)
         return TaskStream(stream, call, payloads=payloads, outcome=self._outcome)
 
     def watch_task(self, session_id: str, task_id: str) -> TaskStream:
         """Open a stream of one task's changes; it has no deadline (docs/protocol.md#watch)."""
-        method = FRONTEND["WatchTask"]
-        stream = self._unary["WatchTask"](method.request(session_id=session_id, task_id=task_id))
+        request = FRONTEND["WatchTask"].request(session_id=session_id, task_id=task_id)
+        stream = self._calls.stream("WatchTask", request, None)
         call = self._call("WatchTask", session_id, task_id)
         return TaskStream(stream, call, outcome=self._outcome)
 
@@ -268,11 +266,10 @@ class Frontend:
         self, kind: type[M], call: Call, timeout: float | None, /, **fields: object
     ) -> M:
         request = FRONTEND[call.name].request(**fields)
-        send = self._unary[call.name]
 
         async def attempt(left: float) -> M:
             try:
-                reply: M = await send(request, timeout=left)
+                reply: M = await self._calls.unary(call.name, request, left)
             except grpc.aio.AioRpcError as error:
                 failure = _translate(error, call)
                 self._outcome(failure)

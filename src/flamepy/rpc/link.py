@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -25,9 +26,10 @@ from flamepy.errors import (
     InvalidStateError,
     UnavailableError,
 )
+from flamepy.rpc.calls import Calls
 from flamepy.rpc.channel import open_channel
 from flamepy.rpc.frontend import Frontend
-from flamepy.rpc.loop import ReactorLoop
+from flamepy.rpc.loop import FORKED, ReactorLoop
 from flamepy.types import ConnectionState, RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -70,7 +72,8 @@ class Link:
         self.state = ConnectionState.DISCONNECTED
         self.closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._channel: grpc.aio.Channel | None = None
+        self._calls = Calls(self._open_channel, self.endpoint)
+        self._process = os.getpid()
         self._frontend: Frontend | None = None
         self._attachments: dict[str, Any] = {}  # Any: each is of the type its factory makes
         self._observers: list[Callable[[ConnectionChange], None]] = []
@@ -80,20 +83,21 @@ class Link:
 
     @property
     def frontend(self) -> Frontend:
-        """The calls; the channel is made at the first use, on the loop that uses it.
+        """The calls, on the loop that uses them first; the channel is made at the first call.
 
         Raises:
             ConnectionClosedError: the link is closed.
-            InvalidStateError: another loop than the first one asks.
+            InvalidStateError: another loop than the first one asks, or a child of its process.
         """
         running = asyncio.get_running_loop()
         if self.closed:
             raise ConnectionClosedError(f"the connection to {self.endpoint} is closed")
+        if self._process != os.getpid():
+            raise InvalidStateError(FORKED)
         if self._frontend is None:
             self._loop = running
-            self._channel = open_channel(self.context.address, self.context.tls)
             self._frontend = Frontend(
-                self._channel, self.endpoint, self.policy, outcome=self._take_outcome
+                self._calls, self.endpoint, self.policy, outcome=self._take_outcome
             )
             self._set_state(ConnectionState.CONNECTING)
         if running is not self._loop:
@@ -102,6 +106,9 @@ class Link:
                 "make one connection per loop"
             )
         return self._frontend
+
+    def _open_channel(self) -> grpc.aio.Channel:
+        return open_channel(self.context.address, self.context.tls)
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine on a synchronous link's loop and wait; from any other thread."""
@@ -178,6 +185,8 @@ class Link:
         if self.closed:
             return
         self.closed = True
+        if self._process != os.getpid():
+            return  # nothing of it is here
         for key, attached in reversed(list(self._attachments.items())):
             closing = getattr(attached, "aclose", None)
             if closing is not None:
@@ -186,7 +195,6 @@ class Link:
                 except Exception:
                     logger.exception("closing %s of %s failed", key, self.endpoint)
         self._attachments.clear()
-        if self._channel is not None:
-            await self._channel.close()
+        await self._calls.aclose()
         self.state = ConnectionState.DISCONNECTED
-        self._frontend = self._channel = None
+        self._frontend = None

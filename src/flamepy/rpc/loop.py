@@ -17,12 +17,17 @@ from typing import Any, TypeVar
 
 from flamepy.errors import ConnectionClosedError, DeadlineExceededError, InvalidStateError
 from flamepy.loops import new_loop, retire
+from flamepy.rpc.forking import forsake, on_child
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 NAME = "flamepy-reactor"
 SETTLE = 0.5
+FORKED = (
+    "this connection was made before a fork and its thread lives in the parent only; "
+    "make a new connection in the child"
+)
 
 
 class ReactorLoop:
@@ -34,6 +39,7 @@ class ReactorLoop:
         self._thread: threading.Thread | None = None
         self._stopped = False
         self._process = os.getpid()
+        on_child(self._forsake)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -49,15 +55,19 @@ class ReactorLoop:
         if self._stopped:
             raise ConnectionClosedError("the connection is closed")
         if self._process != os.getpid():
-            raise InvalidStateError(
-                "this connection was made before a fork and its thread lives in the parent only; "
-                "make a new connection in the child"
-            )
+            raise InvalidStateError(FORKED)
         if self._loop is None:
             self._loop = new_loop()
             self._thread = threading.Thread(target=_run, args=(self._loop,), name=NAME, daemon=True)
             self._thread.start()
         return self._loop
+
+    def _forsake(self) -> None:
+        """In a forked child: the lock may be held by a thread that is not here; the loop stays."""
+        self._guard = threading.Lock()
+        loop, self._loop, self._thread = self._loop, None, None
+        if loop is not None:
+            forsake(loop)
 
     @property
     def is_current(self) -> bool:

@@ -1,0 +1,248 @@
+"""Forks: whoever holds gRPC lets go of it before one, and takes it up again behind it.
+
+A child that is forked while gRPC's asyncio side lives hangs at its first call or crashes at its
+exit. So before a fork every holder closes what it has, clients first, servers last, until gRPC's
+own threads have ended; behind it the parent's holders take up again, servers first, and the child
+begins with nothing. One lock is held from before a fork until it is over: of two threads that
+fork, the second waits. ``subprocess`` does not come here: it forks without Python's hooks.
+
+Imports nothing of flamepy but its errors. Holders are on the floors above: ``rpc.forking`` for a
+client's link, ``local.serving`` for a server.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import ctypes
+import gc
+import itertools
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from flamepy.errors import InvalidStateError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+CLIENT, SERVER = range(2)
+LIMIT = 5.0  # seconds that everybody together has to let go
+SETTLE = 1.0  # seconds that gRPC's threads have to end behind them
+COLLECT = 0.01  # after so much of it what is unreachable is collected, which may take its time
+STEP = 0.0005
+POLLER = "_poll_wrapper"  # in the name of gRPC's thread that serves all asyncio loops
+NATIVE = ("event_engine", "grpc_global_tim", "grpc_shutdown")
+
+
+class Holder(Protocol):
+    """Somebody who holds objects of gRPC."""
+
+    def let_go(self, limit: float) -> concurrent.futures.Future[bool]:
+        """Begin to give them up, within ``limit`` seconds; False: that was not possible.
+
+        What is begun meanwhile waits for ``take_up``. Called by the thread that forks.
+        """
+
+    def take_up(self) -> concurrent.futures.Future[bool] | None:
+        """Go on, in the parent; the fork's end waits for the future. Always follows ``let_go``."""
+
+    def forget(self, clean: bool) -> None:
+        """Be dead, in the child. What is left of gRPC, unless ``clean``, must not be freed."""
+
+
+class _Forks:
+    """See the module.
+
+    ``lock`` is held over a fork; ``guard`` for a moment, by whoever reads or changes the rest.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.guard = threading.RLock()
+        self.depth = 0
+        self.pausing = False
+        self.clean = True
+        self.unusable = False  # this process is the child of a fork that gRPC lived through
+        self.holders: tuple[weakref.WeakSet[Holder], weakref.WeakSet[Holder]] = (
+            weakref.WeakSet(),
+            weakref.WeakSet(),
+        )
+        self.callbacks: dict[int, Callable[[], Callable[[], object] | None]] = {}
+        self.numbers = itertools.count()
+
+    # ------------------------------------------------------------------ before
+
+    def before(self) -> None:
+        self.lock.acquire()
+        self.depth += 1
+        if self.depth > 1:  # from a finalizer, say, that the first one's collection ran
+            return
+        try:
+            self.clean = self.pause()
+        except BaseException:  # a fork cannot be refused here: the child is told instead
+            self.clean = False
+            logger.exception("letting go of gRPC before a fork failed")
+
+    def pause(self) -> bool:
+        with self.guard:
+            self.pausing = True
+        limit = time.monotonic() + LIMIT
+        for rank in (CLIENT, SERVER):
+            holders = self.snapshot(rank)
+            asked = [one.let_go(max(0.0, limit - time.monotonic())) for one in holders]
+            if not _all_true(asked, limit):
+                return False
+        return _grpc_has_ended()
+
+    def snapshot(self, rank: int) -> list[Holder]:
+        with self.guard:
+            return list(self.holders[rank])
+
+    # ------------------------------------------------------------------ after
+
+    def after_in_parent(self) -> None:
+        self.depth -= 1
+        try:
+            if self.depth == 0:
+                self.go_on()
+        finally:
+            self.lock.release()
+
+    def go_on(self) -> None:
+        with self.guard:
+            self.pausing = False
+        limit = time.monotonic() + LIMIT
+        for rank in (SERVER, CLIENT):
+            asked = [one.take_up() for one in self.snapshot(rank)]
+            _all_true([one for one in asked if one is not None], limit)
+
+    def after_in_child(self) -> None:
+        # No other thread is here; what the parent's threads held is held for ever: made anew.
+        self.lock, self.guard = threading.RLock(), threading.RLock()
+        self.depth, self.pausing = 0, False
+        self.unusable = self.unusable or not self.clean
+        for holders in self.holders:
+            for one in list(holders):
+                one.forget(self.clean)
+            holders.clear()
+        for reference in list(self.callbacks.values()):
+            callback = reference()
+            if callback is not None:
+                try:
+                    callback()
+                except Exception:
+                    logger.exception("%r failed in a forked child", callback)
+
+
+_forks = _Forks()
+
+
+def hold(holder: Holder, rank: int, make: Callable[[], T]) -> T | None:
+    """Return what ``make`` makes of gRPC; from then on ``holder`` is asked around forks.
+
+    None means that a fork is under way: nothing was made, and ``take_up`` will be called.
+
+    Raises:
+        InvalidStateError: gRPC cannot be used in this process.
+    """
+    with _forks.guard:
+        if _forks.unusable:
+            raise InvalidStateError(
+                "this process was forked while gRPC was in use in its parent and could not be "
+                "let go (a task on a service process, a call that hangs, gRPC objects of others, "
+                "a fork on an event loop's own thread), so no connection can be made here; fork "
+                "at another moment, or start the process afresh (multiprocessing 'spawn')"
+            )
+        _forks.holders[rank].add(holder)
+        return None if _forks.pausing else make()
+
+
+def release(holder: Holder) -> None:
+    """Take note that ``holder`` holds nothing any more."""
+    with _forks.guard:
+        for holders in _forks.holders:
+            holders.discard(holder)
+
+
+def on_child(callback: Callable[[], object]) -> Callable[[], None]:
+    """Call ``callback`` in every forked child, when connections of the parent are dead there.
+
+    A bound method does not keep its object alive; a function is kept. It runs on the child's only
+    thread, must not wait for anything, and takes no lock that the parent may have held: it makes
+    new ones.
+
+    Returns:
+        The undo.
+    """
+    number = next(_forks.numbers)
+
+    def undo(gone: object = None) -> None:
+        _forks.callbacks.pop(number, None)
+
+    if hasattr(callback, "__self__"):
+        _forks.callbacks[number] = weakref.WeakMethod(callback, undo)
+    else:
+        _forks.callbacks[number] = lambda: callback
+    return undo
+
+
+def bury(*objects: object) -> None:
+    """Keep objects of the parent for ever, in a child: their ends would reach into the parent."""
+    for one in objects:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
+
+
+def done(value: bool) -> concurrent.futures.Future[bool]:
+    """Return a future that is done."""
+    made: concurrent.futures.Future[bool] = concurrent.futures.Future()
+    made.set_result(value)
+    return made
+
+
+def _all_true(futures: list[concurrent.futures.Future[bool]], limit: float) -> bool:
+    finished, late = concurrent.futures.wait(futures, max(0.0, limit - time.monotonic()))
+    for one in late:
+        one.cancel()
+    for one in finished:
+        if not one.cancelled() and (error := one.exception()) is not None:
+            logger.error("around a fork: %s", error, exc_info=error)
+    return not late and all(
+        not one.cancelled() and one.exception() is None and one.result() for one in finished
+    )
+
+
+def _grpc_has_ended() -> bool:
+    """Wait until gRPC's threads are gone; False when somebody else's objects keep them."""
+    start = time.monotonic()
+    collected = False
+    while any(_grpc_threads()):
+        waited = time.monotonic() - start
+        if waited > SETTLE:
+            return not any(POLLER in name for name in _grpc_threads())
+        if waited > COLLECT and not collected:
+            collected = True
+            gc.collect()  # what a cycle keeps ends here
+        threading.Event().wait(STEP)
+    return True
+
+
+def _grpc_threads() -> Iterator[str]:
+    yield from (one.name for one in threading.enumerate() if POLLER in one.name)
+    for path in Path("/proc/self/task").glob("*/comm"):  # none where there is no such folder
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if (name := path.read_text().strip()) in NATIVE:
+                yield name
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_forks.before,
+        after_in_parent=_forks.after_in_parent,
+        after_in_child=_forks.after_in_child,
+    )

@@ -1,0 +1,299 @@
+"""``Calls``: a link's channel, its stubs and the calls in flight; closed around a fork, made anew.
+
+The only place that holds objects of gRPC, for one that is forgotten in a frame keeps gRPC's
+threads alive. Errors leave here without the frames that they passed in gRPC, for the same reason.
+Everything here runs on the link's loop; ``forking`` calls in from the thread that forks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc.aio
+from google.protobuf.message import Message
+
+from flamepy.errors import ConnectionClosedError
+from flamepy.forks import CLIENT, hold, release
+from flamepy.rpc.forking import LinkHolder
+from flamepy.rpc.retry import REPEATABLE
+from flamepy.wire.services import FRONTEND
+
+READS = 0.25  # seconds that a fork waits for answers that can be asked for again
+SETTLE = 0.5
+ALONE = "CreateTask"  # an engine whose handler is cancelled may leave a task that nobody sees
+
+
+class CutOff(Exception):
+    """A stream was ended by a fork or the connection's close."""
+
+
+class Stream:
+    """A stream of messages; the call is made when it is first iterated."""
+
+    def __init__(self, calls: Calls, name: str, request: Message, timeout: float | None) -> None:
+        self.name = name
+        self.ended: asyncio.Future[None] | None = None
+        self._calls = calls
+        self._request = request
+        self._timeout = timeout
+        self._cancelled = self._cut = self._reading = False
+        self._call: Any = None  # gRPC's, as the next one; both are None once it has ended
+        self._iterator: Any = None
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Yield messages. Raises CutOff, grpc.aio.AioRpcError."""
+        await self._calls.enter()
+        if self._cancelled:
+            return
+        self._call = self._calls.begin_stream(self, self._request, self._timeout)
+        self._iterator = self._call.__aiter__()
+        self.ended = asyncio.get_running_loop().create_future()
+        try:
+            while self._iterator is not None:
+                self._reading = True
+                try:
+                    message = await self._iterator.__anext__()
+                except StopAsyncIteration:
+                    return
+                except asyncio.CancelledError:
+                    if self._cut and not _is_cancelled():
+                        break  # gRPC raises the same for a call that is cancelled
+                    raise
+                except grpc.aio.AioRpcError as error:
+                    raise _stripped(error) from None
+                finally:
+                    self._reading = False
+                yield message
+            if self._cut:
+                raise CutOff
+        finally:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """End it; safe to call twice."""
+        self._cancelled = True
+        call, self._call, self._iterator = self._call, None, None
+        if call is not None:
+            call.cancel()
+        if self.ended is not None and not self.ended.done():
+            self.ended.set_result(None)
+        self._calls.streams.discard(self)
+
+    def cut(self) -> None:
+        """End it with CutOff, which its reader gets now or when it reads on."""
+        self._cut = True
+        if self._reading:
+            self._call.cancel()
+        else:
+            self.cancel()
+
+
+class _Flight:
+    """A call in flight."""
+
+    __slots__ = ("answered", "cut", "name")
+
+    def __init__(self, name: str, answered: asyncio.Task[Any]) -> None:
+        self.name = name
+        self.answered = answered
+        self.cut = False
+
+
+class Calls:
+    """See the module.
+
+    Args:
+        open_channel: makes the channel, on the running loop.
+        endpoint: the engine's URL, for messages.
+    """
+
+    def __init__(self, open_channel: Callable[[], grpc.aio.Channel], endpoint: str) -> None:
+        self.streams: set[Stream] = set()
+        self.closed = False
+        self._open_channel = open_channel
+        self._endpoint = endpoint
+        self._holder = LinkHolder(self)
+        self._channel: grpc.aio.Channel | None = None
+        self._stubs: dict[str, Callable[..., Any]] = {}
+        self._flights: set[_Flight] = set()
+        self._gate: asyncio.Event | None = None  # there is one while calls have to wait
+
+    # ------------------------------------------------------------------ calls
+
+    async def unary(self, name: str, request: Message, timeout: float) -> Any:
+        """Return the answer to a call.
+
+        One that a fork held up is sent behind it; one that it cut off, which only happens to
+        what may be repeated, is sent again.
+
+        Raises:
+            grpc.aio.AioRpcError: the engine refused, or cannot be reached.
+            ConnectionClosedError: it was closed, before or meanwhile.
+        """
+        now = asyncio.get_running_loop().time
+        end = now() + timeout
+        while True:
+            await self.enter()
+            flight = self._send(name, request, max(0.001, end - now()))
+            try:
+                await asyncio.wait({flight.answered})
+            except asyncio.CancelledError:
+                flight.answered.cancel()
+                raise
+            if not flight.answered.cancelled():
+                break
+            if not flight.cut:
+                raise ConnectionClosedError("the connection was closed during the call")
+        answer = flight.answered.result()
+        if not isinstance(answer, grpc.aio.AioRpcError):
+            return answer
+        try:
+            raise answer
+        finally:
+            del answer, flight  # else the error holds this frame, and the frame the error
+
+    def _send(self, name: str, request: Message, timeout: float) -> _Flight:
+        answer = _answer(self._stubs[name](request, timeout=timeout))
+        flight = _Flight(name, asyncio.ensure_future(answer))
+        self._flights.add(flight)
+        flight.answered.add_done_callback(lambda _: self._flights.discard(flight))
+        return flight
+
+    def stream(self, name: str, request: Message, timeout: float | None) -> Stream:
+        """Return a stream of answers."""
+        return Stream(self, name, request, timeout)
+
+    def begin_stream(self, stream: Stream, request: Message, timeout: float | None) -> Any:
+        """Return gRPC's call of a stream."""
+        self.streams.add(stream)
+        return self._stubs[stream.name](request, timeout=timeout)
+
+    # ------------------------------------------------------------------ the channel
+
+    async def enter(self) -> None:
+        """Return when calls may be made: there is a channel, and no fork under way.
+
+        Raises:
+            ConnectionClosedError: it is closed.
+            InvalidStateError: this is a child that cannot use gRPC.
+        """
+        self._holder.loop = asyncio.get_running_loop()
+        while True:
+            if self.closed:
+                raise ConnectionClosedError(f"the connection to {self._endpoint} is closed")
+            if self._gate is not None:
+                await self._gate.wait()
+            elif self._channel is not None:
+                return
+            else:
+                self._channel = hold(self._holder, CLIENT, self._open)
+                if self._channel is None:
+                    self._gate = asyncio.Event()
+
+    def _open(self) -> grpc.aio.Channel:
+        channel = self._open_channel()
+        for method in FRONTEND.values():
+            make = channel.unary_stream if method.streams else channel.unary_unary
+            self._stubs[method.name] = make(
+                method.path,
+                request_serializer=method.request.SerializeToString,
+                response_deserializer=method.response.FromString,
+            )
+        return channel
+
+    async def aclose(self) -> None:
+        """Close; a task that is just being made has a moment to be acknowledged. Idempotent."""
+        self.closed = True
+        self.take_up()
+        await _wait([one.answered for one in self._flights if one.name == ALONE], SETTLE)
+        for stream in list(self.streams):
+            stream.cut()
+        await self._close_channel()
+        release(self._holder)
+
+    async def _close_channel(self) -> None:
+        self._stubs = {}
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
+
+    # ------------------------------------------------------------------ forks
+
+    async def let_go(self, limit: float) -> bool:
+        """Hold new calls, end streams, wait for calls in flight, close the channel.
+
+        Returns:
+            False if a call that must not be repeated is not answered in ``limit`` seconds; the
+            channel stays then.
+        """
+        if self._gate is None:
+            self._gate = asyncio.Event()
+        self._cut_streams("WatchTask")
+        await _wait(self._under_way(), min(READS, limit))
+        self._cut_streams("WatchTask", "ListTask")
+        for flight in self._flights:
+            if flight.name in REPEATABLE:
+                flight.cut = True
+                flight.answered.cancel()
+        await _wait(self._under_way(), limit)
+        if self._under_way():
+            return False
+        await self._close_channel()
+        return True
+
+    def let_go_now(self) -> bool:
+        """Do the same on the loop's own thread, or without one: only when nothing is under way."""
+        if self._under_way():
+            return False
+        closing = self._close_channel()
+        try:
+            closing.send(None)
+        except StopIteration:
+            return True
+        closing.close()
+        return False
+
+    def _cut_streams(self, *names: str) -> None:
+        for stream in list(self.streams):
+            if stream.name in names:
+                stream.cut()
+
+    def _under_way(self) -> list[asyncio.Future[Any]]:
+        ended = [one.ended for one in self.streams if one.ended is not None]
+        return [
+            one
+            for one in (*(flight.answered for flight in self._flights), *ended)
+            if not one.done()
+        ]
+
+    def take_up(self) -> None:
+        """Let the calls that were held go on."""
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.set()
+
+
+async def _answer(call: Awaitable[Any]) -> Any:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        return _stripped(error)
+
+
+def _stripped(error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+    """Take the frames from an error: whoever keeps it would keep the call and its channel."""
+    error.__traceback__ = error.__context__ = None
+    return error
+
+
+async def _wait(futures: list[asyncio.Future[Any]], limit: float) -> None:
+    if futures:
+        await asyncio.wait(futures, timeout=limit)
+
+
+def _is_cancelled() -> bool:
+    # Python 3.10 cannot say; there a cancellation in the moment of a fork is taken for the fork.
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return cancelling is not None and cancelling() > 0
