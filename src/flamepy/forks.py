@@ -12,7 +12,9 @@ client's link, ``local.serving`` for a server.
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
+import concurrent.futures.thread  # before us: its lock, held over forks, is taken after ours
 import contextlib
 import ctypes
 import gc
@@ -23,6 +25,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -180,15 +183,19 @@ def on_child(callback: Callable[[], object]) -> Callable[[], None]:
     Returns:
         The undo.
     """
-    number = next(_forks.numbers)
+    callbacks, number = _forks.callbacks, next(_forks.numbers)
 
     def undo(gone: object = None) -> None:
-        _forks.callbacks.pop(number, None)
+        callbacks.pop(number, None)
 
-    if hasattr(callback, "__self__"):
-        _forks.callbacks[number] = weakref.WeakMethod(callback, undo)
+    owner = getattr(callback, "__self__", None)
+    function = getattr(callback, "__func__", None)
+    if owner is None or function is None:
+        callbacks[number] = lambda: callback
     else:
-        _forks.callbacks[number] = lambda: callback
+        # Not WeakMethod: its own finalizer complains at the interpreter's end.
+        alive = weakref.ref(owner, undo)
+        callbacks[number] = lambda: None if (one := alive()) is None else partial(function, one)
     return undo
 
 
@@ -196,6 +203,19 @@ def bury(*objects: object) -> None:
     """Keep objects of the parent for ever, in a child: their ends would reach into the parent."""
     for one in objects:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
+
+
+def forsake(loop: asyncio.AbstractEventLoop) -> None:
+    """Keep a loop of the parent, and what runs on it, from ending in the child."""
+    bury(loop, *asyncio.all_tasks(loop))
+
+
+def is_here(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether this thread is the one that runs the loop, just now."""
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 def done(value: bool) -> concurrent.futures.Future[bool]:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import errno
 import os
 import threading
 from collections import deque
+from typing import Any
 
 KEPT = 4
 
@@ -48,15 +50,34 @@ _retired = _Retired()
 
 def new_loop() -> asyncio.AbstractEventLoop:
     """Return a loop of uvloop where that is installed (the extra ``speed``), else of asyncio."""
+    loop: asyncio.AbstractEventLoop
     try:
         import uvloop
     except ImportError:
-        return asyncio.new_event_loop()
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    # In debug mode (python -X dev) uvloop 0.23 walks the stack at each future, fails in gRPC's
-    # compiled frames (a frame without code), and crashed or hung 3 runs of 7.
-    loop.set_debug(False)
+        loop = asyncio.new_event_loop()
+    else:
+        loop = uvloop.new_event_loop()
+        # In debug mode (python -X dev) uvloop 0.23 walks the stack at each future, fails in gRPC's
+        # compiled frames (a frame without code), and crashed or hung 3 runs of 7.
+        loop.set_debug(False)
+    loop.set_exception_handler(_handle)
     return loop
+
+
+def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what asyncio logs, but for one thing that says nothing.
+
+    gRPC's poller ends with its last object, in the thread that drops it; another loop may just
+    have been woken to look into the poller's socket, and finds it closed.
+    """
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno == errno.EBADF:
+        frame = error.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        if frame is not None and frame.tb_frame.f_code.co_name.endswith("_handle_events"):
+            return
+    loop.default_exception_handler(context)
 
 
 def retire(loop: asyncio.AbstractEventLoop) -> None:

@@ -21,9 +21,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-import grpc
-import grpc.aio
-
 from flamepy.config import Endpoint, FlameContext
 from flamepy.errors import (
     AlreadyExistsError,
@@ -32,6 +29,7 @@ from flamepy.errors import (
     InvalidStateError,
     UnavailableError,
 )
+from flamepy.forks import bury, forsake, on_child
 from flamepy.local.engine import Engine
 from flamepy.local.environment import launch
 from flamepy.local.folder import DataFolder
@@ -42,6 +40,7 @@ from flamepy.local.manifest import read_manifest
 from flamepy.local.process import ProcessInstance
 from flamepy.local.reaper import Reaper
 from flamepy.local.refusal import Refusal
+from flamepy.local.serving import Server, Traffic
 from flamepy.local.state import ClusterState
 from flamepy.local.storage import Storage
 from flamepy.local.threads import ServiceSource, ThreadInstance
@@ -128,13 +127,16 @@ class LocalCluster:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._engine: Engine | None = None
-        self._server: grpc.aio.Server | None = None
+        self._server: Server | None = None
+        self._traffic = Traffic()
+        self._parent = 0  # the process that it was forked away from
         self._root: Path | None = None
         self._reaper: Reaper | None = None
         self._endpoint: str | None = None
 
     def __repr__(self) -> str:
-        return f"<LocalCluster {self._endpoint or 'not running'}>"
+        where = f" in process {self._parent}" if self._parent else ""
+        return f"<LocalCluster {self._endpoint or 'not running'}{where}>"
 
     @property
     def endpoint(self) -> str:
@@ -160,8 +162,10 @@ class LocalCluster:
             ConfigError: the data folder or its database cannot be used.
             FlameError: an application cannot be registered.
         """
+        self._check_here()
         if self._thread is not None:
             raise InvalidStateError(f"the cluster runs already at {self._endpoint}")
+        on_child(self._forsake)
         self._root = Path(tempfile.mkdtemp(prefix="flame-"))
         self._reaper = Reaper(self._root)
         self._loop = new_loop()
@@ -192,16 +196,19 @@ class LocalCluster:
         )
         for name, attributes in self._apps:
             self._provide(name, attributes)
-        server = grpc.aio.server(options=SERVER_OPTIONS)
-        server.add_generic_rpc_handlers((Frontend(self._engine).handler(),))
         wanted = Endpoint("http", self._host, self._port).target
         _check_free(self._host, self._port)
+        self._server = Server(
+            Frontend(self._engine).handler(),
+            target=wanted,
+            options=SERVER_OPTIONS,
+            interrupt=self._engine.interrupt,
+            traffic=self._traffic,
+        )
         try:
-            port = server.add_insecure_port(wanted)
+            port = await self._server.start()
         except RuntimeError as error:
             raise UnavailableError(f"cannot listen on {wanted}: {error}") from error
-        await server.start()
-        self._server = server
         self._endpoint = Endpoint("http", self._host, port).url
         self._engine.resume()
 
@@ -258,6 +265,27 @@ class LocalCluster:
             if self._folder is not None:
                 self._folder.release()
 
+    def _forsake(self) -> None:
+        """In a forked child: the cluster lives on in the parent, and nothing here may touch it."""
+        if self._loop is None:
+            return
+        self._parent = os.getppid()
+        if self._reaper is not None:
+            self._reaper.forget()
+        if self._folder is not None:
+            self._folder.forget()
+        forsake(self._loop)
+        bury(self._engine, self._server, self._storage, self._reaper)
+        self._thread = self._loop = self._engine = self._server = self._storage = None
+        self._root = self._reaper = None
+
+    def _check_here(self) -> None:
+        if self._parent:
+            raise InvalidStateError(
+                f"this cluster runs in process {self._parent}, from which this one was forked; "
+                "connect to its endpoint, or make a LocalCluster of your own"
+            )
+
     def __enter__(self) -> LocalCluster:
         return self.start()
 
@@ -288,6 +316,7 @@ class LocalCluster:
             raise InvalidArgumentError(
                 f"{service!r} is not a service: give a FlameService subclass or an instance of one"
             )
+        self._check_here()
         name, spec = _checked(name, ApplicationAttributes(**attributes))
         if self._loop is None:
             self._apps.append((name, spec))
@@ -339,7 +368,9 @@ class LocalCluster:
             environ=os.environ,
         )
         assert self._reaper is not None
-        return ProcessInstance(plan, bind_timeout=self._bind_timeout, reaper=self._reaper)
+        return ProcessInstance(
+            plan, bind_timeout=self._bind_timeout, reaper=self._reaper, traffic=self._traffic
+        )
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         assert self._loop is not None

@@ -15,7 +15,7 @@ from typing import TypeVar
 from flamepy.local.changes import note
 from flamepy.local.executor import ExecutorRun
 from flamepy.local.instance import InstanceFactory
-from flamepy.local.refusal import StorageRefusal
+from flamepy.local.refusal import Refusal, StorageRefusal
 from flamepy.local.rows import SessionRow
 from flamepy.local.scheduler import Demand, Idle, decide
 from flamepy.local.state import ClusterState, task_number
@@ -69,6 +69,7 @@ class Engine:
         self._wanting: dict[str, None] = {}  # sessions that may want executors
         self._watchers: dict[tuple[str, int], set[asyncio.Event]] = {}
         self._scheduled = False
+        self._interrupts = 0
         self._closed = False
 
     # ------------------------------------------------------------------ applications
@@ -185,6 +186,7 @@ class Engine:
         changed = asyncio.Event()
         watchers = self._watchers.setdefault((session_id, number), set())
         watchers.add(changed)
+        interrupts = self._interrupts
         try:
             before = task.state
             while True:
@@ -196,12 +198,24 @@ class Engine:
                     continue
                 changed.clear()
                 await changed.wait()
+                if self._interrupts != interrupts:
+                    raise Refusal("UNAVAILABLE", "the cluster's process forks; watch again")
                 if self._closed or self.state.find_task(session_id, number) is not task:
                     return
         finally:
             watchers.discard(changed)
             if not watchers:
                 self._watchers.pop((session_id, number), None)
+
+    def interrupt(self) -> None:
+        """End every watch with UNAVAILABLE."""
+        self._interrupts += 1
+        self._wake_watchers()
+
+    def _wake_watchers(self) -> None:
+        for watchers in list(self._watchers.values()):
+            for changed in watchers:
+                changed.set()
 
     def _task_changed(self, session_id: str, number: int) -> None:
         for changed in self._watchers.get((session_id, number), ()):
@@ -334,9 +348,7 @@ class Engine:
         self._closed = True
         for run in list(self._runs.values()):
             run.release()
-        for watchers in list(self._watchers.values()):
-            for changed in watchers:
-                changed.set()
+        self._wake_watchers()
         jobs = list(self._jobs.values())
         if jobs:
             await asyncio.wait(jobs, timeout=timeout)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from flamepy.errors import ConfigError, InvalidArgumentError, InvalidStateError
+from flamepy.forks import bury
 
 LOCK = "lock"
 
@@ -75,3 +76,10 @@ class DataFolder:
         if self._lock is not None:
             lock, self._lock = self._lock, None
             lock.close()
+
+    def forget(self) -> None:
+        """Leave it to the parent, in a forked child, which must not keep the lock."""
+        if self._lock is not None:
+            os.close(self._lock.fileno())
+            bury(self._lock)
+            self._lock = None

@@ -25,6 +25,7 @@ from flamepy.local.frontend import MESSAGE_LIMIT, too_large
 from flamepy.local.instance import ENTER_FAILED, SHIM_FAILED, BindFailure, TaskOutcome
 from flamepy.local.logfiles import bound_logs, tail
 from flamepy.local.reaper import Reaper
+from flamepy.local.serving import Traffic
 from flamepy.types import Application, SessionInfo, TaskContext
 from flamepy.wire.services import INSTANCE
 from flamepy.wire.shim import encode_session_context, encode_task_context
@@ -34,6 +35,15 @@ logger = logging.getLogger(__name__)
 POLL = 0.01
 LEAVE_TIMEOUT = 2.0
 GRACE = 2.0
+OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.use_local_subchannel_pool", 1),
+    # The file is there from bind on, before listen: a slow server refuses once.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 200),
+]
 
 
 class ProcessInstance:
@@ -44,10 +54,17 @@ class ProcessInstance:
         bind_timeout: seconds the process has to open its socket.
         reaper: ends the process if the cluster is killed.
         grace: seconds between SIGTERM and SIGKILL.
+        traffic: the cluster's, which holds calls around a fork.
     """
 
     def __init__(
-        self, plan: Launch, *, bind_timeout: float, reaper: Reaper, grace: float = GRACE
+        self,
+        plan: Launch,
+        *,
+        bind_timeout: float,
+        reaper: Reaper,
+        grace: float = GRACE,
+        traffic: Traffic | None = None,
     ) -> None:
         self._plan = plan
         self._reaper = reaper
@@ -55,6 +72,8 @@ class ProcessInstance:
         self._bind_timeout = bind_timeout
         self._grace = grace
         self._process: asyncio.subprocess.Process | None = None
+        self._traffic = traffic or Traffic()
+        self._connected = False
         self._channel: grpc.aio.Channel | None = None
         self._exit: asyncio.Task[int] | None = None
 
@@ -62,7 +81,7 @@ class ProcessInstance:
     def alive(self) -> bool:
         """True while the process runs and its socket answers."""
         running = self._process is not None and self._process.returncode is None
-        return running and self._channel is not None
+        return running and self._connected
 
     # ------------------------------------------------------------------ start
 
@@ -76,19 +95,21 @@ class ProcessInstance:
             ) from error
         limit = asyncio.get_running_loop().time() + self._bind_timeout
         await self._wait_for_socket(limit)
-        self._channel = grpc.aio.insecure_channel(
-            f"unix:{self._plan.socket}",
-            [
-                ("grpc.max_receive_message_length", -1),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.use_local_subchannel_pool", 1),
-                # The file is there from bind on, before listen: a slow server refuses once.
-                ("grpc.initial_reconnect_backoff_ms", 50),
-                ("grpc.min_reconnect_backoff_ms", 50),
-                ("grpc.max_reconnect_backoff_ms", 200),
-            ],
-        )
-        await self._connect(self._channel, limit)
+        async with self._traffic:
+            await self._connect(self._open(), limit)
+            self._connected = True
+
+    def _open(self) -> grpc.aio.Channel:
+        if self._channel is None:
+            self._traffic.users.add(self)
+            self._channel = grpc.aio.insecure_channel(f"unix:{self._plan.socket}", OPTIONS)
+        return self._channel
+
+    async def disconnect(self) -> None:
+        """Close the channel; the next call makes another."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            await channel.close()
 
     async def _spawn(self) -> None:
         plan = self._plan
@@ -187,15 +208,21 @@ class ProcessInstance:
 
     async def _call(self, name: str, request: Message, *, timeout: float | None = None) -> Any:
         """Return the answer, or the text of why there is none."""
-        if self._channel is None or self._exit is None:
-            return f"service {self._how_it_ended()}"
+        async with self._traffic:
+            if not self._connected or self._exit is None:
+                return f"service {self._how_it_ended()}"
+            return await self._answer(self._exit, name, request, timeout)
+
+    async def _answer(
+        self, ended: asyncio.Task[int], name: str, request: Message, timeout: float | None
+    ) -> Any:
         method = INSTANCE[name]
-        call: grpc.aio.UnaryUnaryCall[Any, bytes] = self._channel.unary_unary(
+        call: grpc.aio.UnaryUnaryCall[Any, bytes] = self._open().unary_unary(
             method.path, request_serializer=method.request.SerializeToString
         )(request, timeout=timeout)
         answered = asyncio.ensure_future(_answer(call))
         try:
-            await asyncio.wait({answered, self._exit}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({answered, ended}, return_when=asyncio.FIRST_COMPLETED)
             if not answered.done():
                 # The process is gone; what it had sent before may still be on its way.
                 await asyncio.wait({answered}, timeout=0.5)
@@ -239,9 +266,8 @@ class ProcessInstance:
 
     async def stop(self) -> None:
         """SIGTERM to the process group, SIGKILL after the grace, then remove its files."""
-        if self._channel is not None:
-            channel, self._channel = self._channel, None
-            await channel.close()
+        self._connected = False
+        await self.disconnect()
         if self._exit is not None and not self._exit.done():
             self._kill(signal.SIGTERM)
             await asyncio.wait({self._exit}, timeout=self._grace)

@@ -8,10 +8,12 @@ of. It ends with the cluster, however that ends.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+from flamepy.forks import bury
 from flamepy.local import reaper_main
 
 END_TIMEOUT = 5.0
@@ -64,3 +66,9 @@ class Reaper:
         if process.poll() is None:
             process.kill()
             process.wait()
+
+    def forget(self) -> None:
+        """Leave it to the parent, in a forked child, which must not keep its pipe open."""
+        if self._process is not None and self._process.stdin is not None:
+            os.close(self._process.stdin.fileno())
+            bury(self._process)

@@ -10,9 +10,9 @@ import asyncio
 import concurrent.futures
 from typing import Protocol
 
-from flamepy.forks import bury, done, on_child
+from flamepy.forks import bury, done, forsake, is_here, on_child
 
-__all__ = ["LinkHolder", "Pausable", "bury", "forsake", "on_child"]
+__all__ = ["LinkHolder", "Pausable", "forsake", "on_child"]
 
 
 class Pausable(Protocol):
@@ -44,7 +44,7 @@ class LinkHolder:
         loop = self.loop
         if loop is None:
             return done(True)
-        if _is_here(loop) or not loop.is_running():
+        if is_here(loop) or not loop.is_running():
             return done(self._calls.let_go_now())
         return asyncio.run_coroutine_threadsafe(self._calls.let_go(limit), loop)
 
@@ -53,7 +53,7 @@ class LinkHolder:
         loop = self.loop
         if loop is None or loop.is_closed():
             return
-        if _is_here(loop):
+        if is_here(loop):
             self._calls.take_up()
         else:
             loop.call_soon_threadsafe(self._calls.take_up)
@@ -64,15 +64,3 @@ class LinkHolder:
             bury(self._calls)
         if self.loop is not None:
             forsake(self.loop)
-
-
-def forsake(loop: asyncio.AbstractEventLoop) -> None:
-    """Keep a loop of the parent, and what runs on it, from ending in the child."""
-    bury(loop, *asyncio.all_tasks(loop))
-
-
-def _is_here(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False

@@ -15,16 +15,15 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
-import grpc.aio
-
 from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.local.cluster import this_node
 from flamepy.local.engine import Engine
 from flamepy.local.frontend import Frontend
 from flamepy.local.instance import BindFailure, Instance
 from flamepy.local.rows import SessionRow, TaskRow, whole_seconds
+from flamepy.local.serving import Server
 from flamepy.local.state import ClusterState
-from flamepy.loops import retire
+from flamepy.loops import new_loop, retire
 from flamepy.types import Application, ApplicationAttributes, Event, SessionAttributes, TaskState
 from flamepy.wire.times import from_millis
 
@@ -45,11 +44,11 @@ class FakeEngine:
         self.task_calls: Counter[str] = Counter()
         self.open_streams = 0
         self.most_streams = 0
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="flamepy-fake-engine", daemon=True
         )
-        self._server: grpc.aio.Server | None = None
+        self._server: Server | None = None
         self._engine: Engine | None = None
         self._port = 0
         self._frozen: threading.Event | None = None
@@ -110,11 +109,13 @@ class FakeEngine:
             for task in session.tasks.values():
                 if task.state == TaskState.RUNNING:
                     session.move(task, TaskState.PENDING)
-        server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-        server.add_generic_rpc_handlers((_Counting(self._engine, self).handler(),))
-        self._port = server.add_insecure_port(f"127.0.0.1:{self._port}")
-        await server.start()
-        self._server = server
+        self._server = Server(
+            _Counting(self._engine, self).handler(),
+            target=f"127.0.0.1:{self._port}",
+            options=[("grpc.so_reuseport", 0)],
+            interrupt=self._engine.interrupt,
+        )
+        self._port = await self._server.start()
 
     async def _kill(self) -> None:
         server, self._server = self._server, None
