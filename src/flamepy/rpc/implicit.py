@@ -1,12 +1,12 @@
 """The process's implicit link, which module-level calls and ``Reactor()`` share.
 
-Made from ``FlameContext()`` at its first use, closed at exit. A forked child gets its own: the
-parent's thread does not exist there. Tests reset it.
+Made from ``FlameContext()`` at its first use. A forked child gets its own: the parent's thread
+does not exist there. Tests reset it. Nobody closes it at the interpreter's end: that would wait
+for the engine, and end waits of other threads with errors that nobody asked for.
 """
 
 from __future__ import annotations
 
-import atexit
 import os
 import threading
 
@@ -67,6 +67,5 @@ def _after_fork_in_child() -> None:
     _holder = _Holder()
 
 
-atexit.register(reset_implicit_link)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
