@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import threading
+import traceback
 from collections.abc import Coroutine
 from typing import Any
+
+from flamepy.informers.joining import waiting_for
 
 NAME = "flamepy-async-handlers"
 STOP_TIMEOUT = 2.0
@@ -25,16 +28,23 @@ class _Shared:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def acquire(self) -> asyncio.AbstractEventLoop:
+    @property
+    def thread(self) -> threading.Thread | None:
+        return self._thread
+
+    def acquire(self) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
         with self._lock:
+            if self._loop is None or self._thread is None:
+                loop = asyncio.new_event_loop()
+                thread = threading.Thread(target=_run, args=(loop,), name=NAME, daemon=True)
+                try:
+                    thread.start()
+                except BaseException:
+                    loop.close()
+                    raise
+                self._loop, self._thread = loop, thread
             self._users += 1
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
-                    target=_run, args=(self._loop,), name=NAME, daemon=True
-                )
-                self._thread.start()
-            return self._loop
+            return self._loop, self._thread
 
     def release(self) -> None:
         with self._lock:
@@ -72,8 +82,9 @@ class AsyncCalls:
     """
 
     def __init__(self) -> None:
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._held: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
         self._running: concurrent.futures.Future[Any] | None = None
+        self._coroutine: Coroutine[Any, Any, object] | None = None
         self._cancelled = False
 
     def run(self, coroutine: Coroutine[Any, Any, object]) -> object:
@@ -81,30 +92,56 @@ class AsyncCalls:
 
         Raises:
             concurrent.futures.CancelledError: ``cancel`` was called.
+            RuntimeError: the shared loop's thread could not be started.
             BaseException: whatever the coroutine raised.
         """
-        if self._loop is None:
-            self._loop = _shared.acquire()
-        self._running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        try:
+            if self._held is None:
+                self._held = _shared.acquire()
+            loop, thread = self._held
+            self._running = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        except BaseException:
+            coroutine.close()
+            raise
+        self._coroutine = coroutine
         try:
             if self._cancelled:
                 self._running.cancel()
-            return self._running.result()
+            with waiting_for(thread):
+                return self._running.result()
         finally:
-            self._running = None
+            self._running = self._coroutine = None
+
+    def stack(self) -> str:
+        """Return where the coroutine that runs now is, as text; empty if none does."""
+        frames = []
+        waited: Any = self._coroutine  # Any: coroutines, and what they await
+        while (frame := getattr(waited, "cr_frame", None)) is not None:
+            frames.append((frame, frame.f_lineno))
+            waited = waited.cr_await
+        return "".join(traceback.StackSummary.extract(iter(frames)).format())
 
     def cancel(self) -> None:
-        """Cancel the coroutine that runs now, and every later one."""
+        """Cancel the coroutine that runs now, and every later one until ``allow``."""
         self._cancelled = True
         running = self._running
         if running is not None:
             running.cancel()
 
+    def allow(self) -> None:
+        """Run coroutines again."""
+        self._cancelled = False
+
     def close(self) -> None:
         """Let go of the loop. Idempotent."""
-        if self._loop is not None:
-            self._loop = None
+        if self._held is not None:
+            self._held = None
             _shared.release()
+
+
+def is_current() -> bool:
+    """Return True on the shared loop's thread: in a coroutine callback or receiver."""
+    return threading.current_thread() is _shared.thread
 
 
 def reset_after_fork() -> None:

@@ -152,6 +152,11 @@ def check_names(informer: Informer, known: set[str]) -> None:
 
 def check_signature(informer: Informer, name: str, method: Method) -> None:
     """Refuse a callback that cannot be called with what it would get."""
+    if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+        raise InvalidArgumentError(
+            f"{_label(informer)}.{name} has a yield, so calling it would do nothing: callbacks are "
+            "plain or async functions"
+        )
     wanted = 0 if name == "on_synced" else 1
     try:
         signature = inspect.signature(method)

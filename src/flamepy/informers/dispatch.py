@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
+from flamepy.informers.joining import waiting_for, waits_for_us
 from flamepy.informers.mailbox import QUEUE_SIZE, Mailbox
 
 logger = logging.getLogger(__name__)
@@ -23,14 +24,14 @@ class Worker:
 
     Args:
         name: the thread's name.
-        handle: gets each item; must not raise.
+        handle: gets each item; what it raises is logged.
         limit: see ``Mailbox``.
         lingers: False lets the thread end after a second without work; a new item starts
             another one.
         due: returns the monotonic second at which ``idle`` wants to be called; None for never.
         idle: called then, on the thread, and when the mailbox has been drained at the end.
         interrupt: called, from the stopping thread, when what is queued is dropped.
-        ended: called last on the thread, however it ends.
+        ended: called last on the thread: after a stop, and when it ends for lack of work.
     """
 
     def __init__(
@@ -56,19 +57,29 @@ class Worker:
         self.stopping = threading.Event()  # set when what is queued is dropped: ends waits inside
         self._guard = threading.Lock()  # guards _thread: who starts it, who may leave
         self._thread: threading.Thread | None = None
+        self._over = threading.Event()  # nobody needs to wait for the end any longer
+        self._abandoned = False
 
     def put(self, item: object) -> bool:
-        """Queue an item and see that somebody takes it; False if it found no place."""
+        """Queue an item and see that somebody takes it; False if it found no place.
+
+        Raises:
+            RuntimeError: the thread could not be started; the item waits for the next try.
+        """
         queued = self.mailbox.put(item)
         if queued and self._thread is None:
-            with self._guard:
-                if self._thread is None:
-                    self._start()
+            self._ensure_thread()
         return queued
 
-    def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-        self._thread.start()
+    def _ensure_thread(self) -> None:
+        with self._guard:
+            if self._thread is None and len(self.mailbox):
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                try:
+                    self._thread.start()
+                except BaseException:
+                    self._thread = None
+                    raise
 
     @property
     def thread(self) -> threading.Thread | None:
@@ -80,37 +91,60 @@ class Worker:
         """True on the worker's own thread."""
         return threading.current_thread() is self._thread
 
+    @property
+    def waits_for_us(self) -> bool:
+        """True if the worker's thread cannot go on before this one does."""
+        thread = self._thread
+        return thread is not None and waits_for_us(thread)
+
     def stop(self, timeout: float) -> bool:
         """Let the queue drain for so many seconds, then drop the rest; True if it drained.
 
-        Never waits on the worker's own thread, which ends after the callback that called, nor
-        on a thread that waits for this one, directly or through others.
+        Where the worker waits for the calling thread - in its own callback, which is the usual
+        case - nothing can drain: what is queued is dropped at once, so that nothing is called
+        after the stop.
         """
-        self.mailbox.close(discard=timeout <= 0)
-        if timeout <= 0:
-            self._drop()
+        if timeout <= 0 or self.waits_for_us:
+            self._drop(interrupt=not self.waits_for_us)
+            return self.join(0.0)
+        self.mailbox.close()
+        self._ensure_thread()  # for what was queued a moment ago, by a thread that has not come far
         if self.join(timeout):
             return True
         dropped = len(self.mailbox)
         self._drop()
-        self.mailbox.close(discard=True)
         if dropped:
             logger.warning("%s still runs a callback; %d events dropped", self._name, dropped)
         return False
 
+    def close(self) -> None:
+        """Take nothing more and end behind what is queued; returns at once."""
+        self.mailbox.close()
+
+    def abandon(self) -> None:
+        """Drop what is queued, and let nobody wait any longer for the callback that runs."""
+        self._drop()
+        self._abandoned = True
+        self._over.set()
+
     def join(self, timeout: float) -> bool:
-        """Wait up to so many seconds for the thread to end; True if it has, or if it is us."""
+        """Wait up to so many seconds for the thread to end; True if it has, or if it is us.
+
+        Never waits on a thread that waits for this one, directly or through others.
+        """
         thread = self._thread
         if thread is None or self.is_current:
             return True
-        with _waits.of(threading.current_thread(), thread) as sensible:
-            if sensible and timeout > 0:
+        with waiting_for(thread) as sensible:
+            if sensible and timeout > 0 and self._over.wait(timeout) and not self._abandoned:
                 thread.join(timeout)
         return not thread.is_alive()
 
-    def _drop(self) -> None:
+    def _drop(self, *, interrupt: bool = True) -> None:
         self.stopping.set()
-        self._interrupt()
+        self.mailbox.close(discard=True)
+        if interrupt:
+            self._interrupt()
 
     # ------------------------------------------------------------------ on the thread
 
@@ -119,7 +153,9 @@ class Worker:
             while self._next():
                 pass
         finally:
-            self._ended()
+            if self.mailbox.closed:
+                self._safely(self._ended)
+                self._over.set()
 
     def _next(self) -> bool:
         due = self._due()
@@ -129,63 +165,34 @@ class Worker:
         for item in self.mailbox.take(timeout):
             if self.stopping.is_set():
                 break
-            self._handle(item)
+            try:
+                self._handle(item)
+            except BaseException:  # nothing may end the thread while somebody counts on it
+                logger.exception("%s: an error in the handling of %r", self._name, item)
         else:
             due = self._due()
             if due is not None and (due <= monotonic() or self.mailbox.closed):
-                self._idle()
+                self._safely(self._idle)
                 return True
         return bool(len(self.mailbox)) or self._stays(due)
 
     def _stays(self, due: float | None) -> bool:
-        if due is not None and not self.stopping.is_set():
+        if self.mailbox.closed:
+            return not self.stopping.is_set() and (due is not None or bool(len(self.mailbox)))
+        if due is not None or self._lingers:
             return True
+        self._safely(self._ended)
         with self._guard:
-            # Only this thread empties the mailbox; ``put`` queues first and looks at _thread
-            # then, so what was queued before _thread is None here is seen here.
-            if self.mailbox.closed:
-                return bool(len(self.mailbox)) and not self.stopping.is_set()
-            if self._lingers:
+            # ``put`` queues first and looks at _thread then, without the guard: what it queued
+            # before _thread was None is seen here, and what it queues later starts a thread.
+            own, self._thread = self._thread, None
+            if len(self.mailbox) or self.mailbox.closed:
+                self._thread = own
                 return True
-            self._thread = None
-            if len(self.mailbox):
-                self._start()
             return False
 
-
-class _Waits:
-    """Which thread waits for which to end, so that two never wait for each other."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.edges: dict[threading.Thread, threading.Thread] = {}
-
-    def of(self, waiter: threading.Thread, target: threading.Thread) -> _Wait:
-        return _Wait(self, waiter, target)
-
-
-class _Wait:
-    """A wait under way; as a context it says whether it may be waited at all."""
-
-    def __init__(self, waits: _Waits, waiter: threading.Thread, target: threading.Thread) -> None:
-        self._waits, self._waiter, self._target = waits, waiter, target
-        self._entered = False
-
-    def __enter__(self) -> bool:
-        with self._waits.lock:
-            seen: threading.Thread | None = self._target
-            while seen is not None:
-                if seen is self._waiter:
-                    return False
-                seen = self._waits.edges.get(seen)
-            self._waits.edges[self._waiter] = self._target
-            self._entered = True
-            return True
-
-    def __exit__(self, *error: object) -> None:
-        if self._entered:
-            with self._waits.lock:
-                self._waits.edges.pop(self._waiter, None)
-
-
-_waits = _Waits()
+    def _safely(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except BaseException:
+            logger.exception("%s: an error at its end, or in a pause", self._name)

@@ -8,9 +8,12 @@ more. ``core`` calls ``follow_task``.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flamepy.errors import FlameError
+from flamepy.errors import FlameError, InternalError
 from flamepy.informers.callbacks import Callbacks
 from flamepy.informers.dispatch import Worker
 from flamepy.informers.handling import Failure, Handling
@@ -46,6 +49,7 @@ class Following:
     """The followed runs of one link; lives on its loop."""
 
     def __init__(self, link: Link) -> None:
+        self._link = link
         self._hub = Hub.of(link)
         self._endpoint = link.endpoint
         self._followers: dict[int, _Follower] = {}
@@ -79,12 +83,30 @@ class Following:
                 old = now
         except FlameError as error:
             follower.worker.put(error)
+        except Exception as error:  # a mistake of ours: whoever follows is told all the same
+            failed = InternalError(f"following task {task.id} failed: {error!r}")
+            failed.__cause__ = error
+            follower.worker.put(failed)
 
     def _ended(self, job: asyncio.Task[None], follower: _Follower) -> None:
         self._jobs.discard(job)
         follower.tasks -= 1
-        if not follower.tasks:
-            self._followers.pop(id(follower.informer), None)
+        if follower.tasks:
+            return
+        if follower.worker.thread is None:
+            self._retire(follower)
+        else:
+            # Not before its last callback: a next run must not get a second thread beside it.
+            follower.worker.put(_Last(lambda: self._soon_retire(follower)))
+
+    def _soon_retire(self, follower: _Follower) -> None:
+        assert self._link.reactor is not None
+        with suppress(FlameError):  # the link was closed: nothing is followed any more
+            self._link.reactor.call_soon(self._retire, follower)
+
+    def _retire(self, follower: _Follower) -> None:
+        if not follower.tasks and self._followers.get(id(follower.informer)) is follower:
+            del self._followers[id(follower.informer)]
 
     async def aclose(self) -> None:
         """Stop following; what is queued is still delivered."""
@@ -123,11 +145,20 @@ class _Follower:
             self._call("on_batch", [item])
         elif isinstance(item, FlameError):
             self._call("on_error", item)
+        elif isinstance(item, _Last):
+            item.reached()
 
     def _call(self, name: str, item: object) -> None:
         call = self._callbacks.get(name)
         if call is not None:
             self._handling.call(call, item)
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The marker behind the last followed run."""
+
+    reached: Callable[[], None]
 
 
 def _logged(failure: Failure) -> None:

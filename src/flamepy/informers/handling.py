@@ -11,6 +11,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from time import monotonic
 from typing import NamedTuple
@@ -64,7 +65,7 @@ class Handling:
         name: the registration's, for logs.
         retry: how a failed callback is repeated; None: only after ``TemporaryError``.
         stopping: set when the registration ends at once.
-        failed: told each failure, after ``on_error``.
+        failed: told each failure, before ``on_error``.
         on_error: the informer's own ``on_error``, if it is overridden.
     """
 
@@ -97,21 +98,26 @@ class Handling:
             plain: it takes no argument.
         """
         arguments = () if plain else (call.shape(item) if call.shape else item,)
-        started = monotonic()
-        self.running = Running(call.name, started, item)
         try:
-            self._once(call, arguments)
+            self._once(call, arguments, item)
             return True
         except BaseException as error:  # SystemExit of a callback must not end the thread either
             return self._again(call, arguments, item, error)
+
+    def failed(self, name: str, item: object, error: BaseException) -> None:
+        """Take in what another function of the user raised: ``where`` or ``transform``."""
+        self._give_up(name, item, error, 1)
+
+    def _once(self, call: Call, arguments: tuple[object, ...], item: object) -> None:
+        started = monotonic()
+        self.running = Running(call.name, started, item)
+        try:
+            result = call.method(*arguments)
+            if inspect.iscoroutine(result):
+                self.asynchronous.run(result)
         finally:
             self.running = None
             self.seconds += monotonic() - started
-
-    def _once(self, call: Call, arguments: tuple[object, ...]) -> None:
-        result = call.method(*arguments)
-        if inspect.iscoroutine(result):
-            self.asynchronous.run(result)
 
     # ------------------------------------------------------------------ after an error
 
@@ -131,14 +137,14 @@ class Handling:
                     raise error
                 attempts += 1
                 self.retries += 1
-                self._once(call, arguments)
+                self._once(call, arguments, item)
 
             try:
                 self._retrying()(attempt)
                 return True
             except BaseException as last:
                 error = last
-        self._give_up(call, item, error, attempts)
+        self._give_up(call.name, item, error, attempts)
         return False
 
     def _may_repeat(self, error: BaseException) -> bool:
@@ -157,20 +163,24 @@ class Handling:
             reraise=True,
         )
 
-    def _give_up(self, call: Call, item: object, error: BaseException, attempts: int) -> None:
+    def _give_up(self, name: str, item: object, error: BaseException, attempts: int) -> None:
+        if self._stopping.is_set() and isinstance(error, CancelledError):
+            logger.info("%s.%s was cancelled by the stop", self._name, name)
+            return
         self.failures += 1
         tries = f" {attempts} times" if attempts > 1 else ""
         where = describe(item)
         logger.error(
             "%s.%s raised%s%s: %r",
-            *(self._name, call.name, tries, f" at {where}" if where else "", error),
+            *(self._name, name, tries, f" at {where}" if where else "", error),
             exc_info=error,
         )
-        self._failed(Failure(self._name, call.name, item, error, attempts))
-        if self._on_error is None or call.name == "on_error":
+        self._failed(Failure(self._name, name, item, error, attempts))
+        # After a stop no callback starts, on_error neither.
+        if self._on_error is None or name == "on_error" or self._stopping.is_set():
             return
         told = InformerError(
-            f"{self._name}.{call.name} raised {type(error).__name__}: {error}", attempts=attempts
+            f"{self._name}.{name} raised {type(error).__name__}: {error}", attempts=attempts
         )
         told.__cause__ = error
         self.call(self._on_error, told)

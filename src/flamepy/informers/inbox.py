@@ -25,6 +25,7 @@ from flamepy.watching.records import Grave, SessionRecord, TaskRecord
 from flamepy.watching.subscriptions import Scope, Subscription
 
 REPLAYS = ("all", "active", "none")
+EPISODE = 10.0
 Key = tuple[str, int, int]  # session id, task number, sequence number of its first event
 
 
@@ -62,11 +63,12 @@ class Inbox:
     Args:
         hub: whose store the differences are taken from.
         put: queues an item for the subscriber's thread; False when an event found no place.
-        room: how many events have a place now.
+        closed: whether the subscriber takes nothing any more, which is no overflow.
         tasks, sessions: whether the subscriber wants events of tasks, of sessions.
         replay: what of the present state is told: ``"all"``, ``"active"`` (tasks that have not
             ended), ``"none"``.
-        overflowed: told each time that the inbox falls behind.
+        overflowed: told when the inbox falls behind, once for falls that follow each other within
+            ``EPISODE`` seconds.
         notices: whether notices are queued as well.
     """
 
@@ -74,7 +76,7 @@ class Inbox:
         self,
         hub: Hub,
         put: Callable[[object], bool],
-        room: Callable[[], int],
+        closed: Callable[[], bool] = lambda: False,
         *,
         tasks: bool = True,
         sessions: bool = False,
@@ -84,22 +86,26 @@ class Inbox:
     ) -> None:
         self._hub = hub
         self._put = put
-        self._room = room
+        self._closed = closed
         self._tasks = tasks
         self._sessions = sessions
         self._replay = replay
         self._overflowed = overflowed
         self._notices = notices
         self._subscription: Subscription | None = None
+        self._gone = False
         self._behind: int | None = None  # the watermark; None: everything is queued
+        self._decided = 0  # what the store had decided when the inbox fell behind
+        self._late: deque[TaskEvent] = deque()  # and had not yet told: told as it is
         self._walking = False
         self._walk: deque[_Missed] = deque()
         self._next: deque[TaskEvent] = deque()  # of the object that the walk has come to
         self._walk_top = 0  # the newest sequence number when the walk began
         self._ahead: dict[Key, int] = {}  # told in a walk in a state newer than its top
         self._newcomer = False
-        self._synced = False  # the marker waits for what is behind
+        self._synced_at: int | None = None  # the marker waits for what is behind
         self._skipped = 0  # events since the last one told, for its ``coalesced``
+        self._overflow_at: float | None = None  # the end of the last overflow
         self.coalesced = 0
 
     def subscribe(self, scope: Scope) -> Subscription:
@@ -116,13 +122,15 @@ class Inbox:
 
     def unsubscribe(self) -> None:
         """Stop; nothing is queued any more. Idempotent."""
-        if self._subscription is not None:
+        if self._subscription is not None and not self._gone:
+            self._gone = True
             self._hub.unsubscribe(self._subscription)
+            self._go_live()
 
     @property
     def is_behind(self) -> bool:
         """True while events wait that found no place."""
-        return self._behind is not None
+        return self._behind is not None and not self._closed()
 
     # ------------------------------------------------------------------ what the hub tells
 
@@ -131,13 +139,12 @@ class Inbox:
         if not self._tasks or self._left_out(event):
             return
         if self._behind is not None:
-            self._skip()
-        elif not self._put(event):
-            self._skip()
-            self._behind = event.sequence - 1
-            self._need(self._behind)
-            self._put(Behind())
-            self._overflowed()
+            if event.sequence > self._decided:
+                self._skip()
+            else:
+                self._late.append(event)
+        elif not self._put(event) and not self._closed():
+            self._fall_behind(event)
 
     def session_event(self, event: SessionEvent) -> None:
         """Queue a session's event; there are few, and moves of counters are folded."""
@@ -149,7 +156,7 @@ class Inbox:
         if self._behind is None:
             self._put(Synced())
         else:
-            self._synced = True
+            self._synced_at = self._hub.store.sequence
 
     def failed(self, error: FlameError) -> None:
         """Queue a lost connection."""
@@ -187,38 +194,60 @@ class Inbox:
 
     # ------------------------------------------------------------------ behind
 
+    def _fall_behind(self, event: TaskEvent) -> None:
+        # One answer of the engine may decide many events, the deletes of a whole session, and
+        # those after this one are still to come: no difference to the store would show them.
+        self._late.append(event)
+        self._behind = self._decided = self._hub.store.sequence
+        self._need(self._behind)
+        self._put(Behind())
+        last, now = self._overflow_at, self._hub.now()
+        self._overflow_at = now
+        if last is None or now - last > EPISODE:
+            self._overflowed()
+
     def catch_up(self) -> None:
         """Go on with the walk as far as there is room; called when the marker was reached."""
         if self._behind is None:
             return
         if not self._walking:
             self._begin_walk(self._behind)
-        while True:
-            while self._walk or self._next:
-                if self._room() <= 0:
-                    self._put(Behind())
-                    return
-                if not self._next:
-                    self._next.extend(self._events_of(self._walk.popleft()))
-                if self._next:
-                    self._queue(self._next.popleft())
+        while self._queue_walk():
             self._newcomer = False
-            self._behind = self._walk_top
-            self._need(self._behind)
-            self._begin_walk(self._behind)
+            told = self._walk_top
+            self._begin_walk(told)
+            if self._synced_at is not None and (told >= self._synced_at or not self._walk):
+                self._synced_at = None
+                self._put(Synced())
             if not self._walk:
-                break
-        self._go_live()
+                if self._overflow_at is not None:
+                    self._overflow_at = self._hub.now()
+                self._go_live()
+                return
+        self._put(Behind())
+
+    def _queue_walk(self) -> bool:
+        """Queue what the walk has found; False when there is no place for more."""
+        while self._late:
+            if not self._put(self._late[0]):
+                return False
+            self._late.popleft()
+        while self._walk or self._next:
+            if not self._next:
+                self._next.extend(self._events_of(self._walk.popleft()))
+            elif not self._tell(self._next[0]):
+                return False
+            else:
+                self._next.popleft()
+        return True
 
     def _go_live(self) -> None:
         self._behind = None
         self._walking = False
+        for left in (self._walk, self._late, self._next, self._ahead):
+            left.clear()
         self._need(None)
-        self._ahead.clear()
         self._skipped = 0
-        if self._synced:
-            self._synced = False
-            self._put(Synced())
 
     def _need(self, sequence: int | None) -> None:
         assert self._subscription is not None
@@ -230,15 +259,17 @@ class Inbox:
         assert self._subscription is not None
         self._behind = since
         self._need(since)
+        self._ahead = {key: told for key, told in self._ahead.items() if told > since}
         store, covers = self._hub.store, self._subscription.scope.covers
         missed = [
             _Missed(known.sequence, session=record, task=known)
             for record, known in store.changed_since(since, covers)
             if self._ahead.get((record.id, known.number, known.born)) != known.sequence
         ]
-        graves = store.deleted_since(since, covers)
-        missed += [_Missed(one.event.sequence, grave=one) for one in graves]
-        missed.sort(key=lambda one: one.sequence)
+        if not self._newcomer:  # what went before it came is none of its business
+            graves = store.deleted_since(since, covers)
+            missed += [_Missed(one.event.sequence, grave=one) for one in graves]
+            missed.sort(key=lambda one: one.sequence)
         self._walk = deque(missed)
         self._walking = True
         self._walk_top = store.sequence
@@ -256,21 +287,22 @@ class Inbox:
             key = (event.task.session_id, int(event.task.id), grave.born)
             ended = event.task.state.is_terminal and grave.changed > self._behind
             if ended and self._ahead.get(key) != grave.changed:
-                yield replace(
+                ended_as = replace(
                     event,
                     kind=EventKind.UPDATED if told else EventKind.ADDED,
                     old=None,
                     source=EventSource.PROBE,
                     sequence=grave.changed,
                 )
+                yield self._flagged(ended_as, changed=told or grave.changed != grave.born)
                 told = True
             if told:
                 yield event
 
     def _present(self, record: SessionRecord, known: TaskRecord) -> TaskEvent:
         assert self._behind is not None
-        newcomer = self._newcomer
-        return TaskEvent(
+        newcomer = self._newcomer and known.sequence <= self._walk_top
+        event = TaskEvent(
             kind=EventKind.ADDED if known.born > self._behind else EventKind.UPDATED,
             task=known.task,
             application=record.application,
@@ -281,16 +313,27 @@ class Inbox:
             initial=newcomer,
             observed_at=self._hub.now() if newcomer else known.window.end,
         )
+        if newcomer:
+            return event
+        return self._flagged(event, changed=self._newcomer or known.sequence != known.born)
 
-    def _queue(self, event: TaskEvent) -> None:
+    def _flagged(self, event: TaskEvent, *, changed: bool) -> TaskEvent:
+        # What has changed since the registration is news, also of a task that was there before.
         assert self._subscription is not None
-        if event.kind is EventKind.ADDED and not event.initial:
-            event = replace(event, initial=self._subscription.was_there(event))
-        if not self._newcomer:
-            self.coalesced -= 1
-            self._skipped -= 1
-        if not self._left_out(event):
-            if self._skipped > 0 and not self._walk:
-                # The last of a walk says how many changes were left out before it.
-                event = replace(event, coalesced=self._skipped)
-            self._put(event)
+        if event.kind is not EventKind.ADDED or changed or not self._subscription.was_there(event):
+            return event
+        return replace(event, initial=True)
+
+    def _tell(self, event: TaskEvent) -> bool:
+        """Queue one event of a walk; False when there is no place for it."""
+        if self._left_out(event):
+            return True
+        told = 0 if self._newcomer else 1  # of those that were counted as left out
+        if self._skipped > told and not self._walk and len(self._next) == 1:
+            # The last of a walk says how many changes were left out before it.
+            event = replace(event, coalesced=self._skipped - told)
+        if not self._put(event):
+            return False
+        self.coalesced -= told
+        self._skipped -= told
+        return True

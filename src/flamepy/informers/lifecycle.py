@@ -11,14 +11,15 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-from flamepy.informers import async_handlers
+from flamepy.informers import async_handlers, joining, signals
 
-LOOK = 0.2
+LOOK = 0.1
+STOP_TIMEOUT = 10.0
 
 
 class Living(Protocol):
@@ -53,15 +54,19 @@ def run_until_signalled(reactor: Living) -> None:
         while not received and not reactor.join(LOOK):
             pass
         seen = len(received)
-        stopper = threading.Thread(
-            target=reactor.stop, args=(10.0,), name="flamepy-stop", daemon=True
-        )
-        stopper.start()
-        while stopper.is_alive():
-            stopper.join(0.1)
+        run_apart(lambda: reactor.stop(STOP_TIMEOUT))
+        while not reactor.join(LOOK):
             if len(received) > seen:
                 reactor.abort()
                 seen = len(received)
+
+
+def run_apart(function: Callable[[], None]) -> None:
+    """Run a function on a thread of its own, or on this one if there can be no more threads."""
+    try:
+        threading.Thread(target=function, name="flamepy-stop", daemon=True).start()
+    except RuntimeError:
+        function()
 
 
 @contextmanager
@@ -79,7 +84,8 @@ def _signals_noted(received: list[int]) -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # None: it was installed by something other than Python, which cannot be put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _stop_all() -> None:
@@ -88,7 +94,8 @@ def _stop_all() -> None:
 
 
 def _forget_all() -> None:
-    async_handlers.reset_after_fork()
+    for module in (async_handlers, joining, signals):
+        module.reset_after_fork()
     for reactor in list(live):
         reactor.forget()
     live.clear()

@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from flamepy.types import TaskState
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
 QUEUE_SIZE = 10_000
@@ -23,6 +22,10 @@ BATCH = 64
 @dataclass(slots=True)
 class _Cell:
     item: object
+
+
+class _Moves(tuple[SessionEvent, ...]):
+    """A progress and the drain behind it, in one cell."""
 
 
 class Mailbox:
@@ -54,7 +57,7 @@ class Mailbox:
 
     @property
     def room(self) -> int:
-        """How many more events are taken without folding."""
+        """How many more events of tasks are taken without folding."""
         return max(0, self.limit - len(self._cells))
 
     def put(self, item: object) -> bool:
@@ -81,11 +84,15 @@ class Mailbox:
         cell = self._last.get(_object(event))
         if cell is None:
             return False
-        folded: object | None = None
-        if isinstance(event, TaskEvent) and isinstance(cell.item, TaskEvent):
-            folded = fold(cell.item, event)
-        elif isinstance(event, SessionEvent) and isinstance(cell.item, SessionEvent):
-            folded = fold_session(cell.item, event)
+        if isinstance(event, SessionEvent):
+            waiting = cell.item if isinstance(cell.item, _Moves) else (cell.item,)
+            moves = fold_session(waiting, event)
+            if moves is None:
+                return False
+            self.coalesced += len(waiting) + 1 - len(moves)
+            cell.item = _Moves(moves) if len(moves) > 1 else moves[0]
+            return True
+        folded = fold(cell.item, event) if isinstance(cell.item, TaskEvent) else None
         if folded is None:
             return False
         cell.item = folded
@@ -103,13 +110,23 @@ class Mailbox:
                 self._waiting = True
                 self._ready.wait_for(lambda: self._cells or self._closed, timeout)
                 self._waiting = False
-            cells = [self._cells.popleft() for _ in range(min(most, len(self._cells)))]
-            for cell in cells:
-                if isinstance(cell.item, (TaskEvent, SessionEvent)):
-                    key = _object(cell.item)
-                    if self._last.get(key) is cell:
-                        del self._last[key]
-        return [cell.item for cell in cells]
+            taken: list[object] = []
+            for _ in range(min(most, len(self._cells))):
+                cell = self._cells.popleft()
+                item = cell.item
+                if isinstance(item, (TaskEvent, SessionEvent)):
+                    key = _object(item)
+                elif isinstance(item, _Moves):
+                    key = _object(item[0])
+                    taken += item[:-1]
+                    item = item[-1]
+                else:
+                    taken.append(item)
+                    continue
+                taken.append(item)
+                if self._last.get(key) is cell:
+                    del self._last[key]
+        return taken
 
     def close(self, *, discard: bool = False) -> None:
         """Take nothing more; with ``discard`` drop what is queued, too."""
@@ -132,27 +149,45 @@ def _object(event: TaskEvent | SessionEvent) -> tuple[str, str]:
 def fold(waiting: TaskEvent, new: TaskEvent) -> TaskEvent | None:
     """Return one event for two of the same task, or None if both must be told.
 
-    A terminal state, a delete and another incarnation are never folded away.
+    A terminal state, a delete and another incarnation are never folded away, and what is deleted
+    was added first. The result is ``initial`` only if both were: it tells of a change.
     """
     same = waiting.task.creation_time == new.task.creation_time
     if not same or waiting.task.state.is_terminal or waiting.kind is EventKind.DELETED:
         return None
-    if new.kind is EventKind.ADDED or waiting.task.state == TaskState.FAILED:
+    if new.kind is EventKind.ADDED:
+        return None
+    if new.kind is EventKind.DELETED and waiting.kind is EventKind.ADDED:
         return None
     kind = new.kind if new.kind is EventKind.DELETED else waiting.kind
     return replace(
         new,
         kind=kind,
         old=waiting.old,
-        initial=waiting.initial,
+        initial=waiting.initial and new.initial,
         coalesced=waiting.coalesced + new.coalesced + 1,
     )
 
 
-def fold_session(waiting: SessionEvent, new: SessionEvent) -> SessionEvent | None:
-    """Return one event for two moves of the same session's counters, or None."""
-    progress = SessionEventKind.PROGRESS
-    same = waiting.session.creation_time == new.session.creation_time
-    if not same or waiting.kind is not progress or new.kind is not progress:
-        return None
-    return replace(new, old=waiting.old, coalesced=waiting.coalesced + new.coalesced + 1)
+_MOVES = (SessionEventKind.PROGRESS, SessionEventKind.DRAINED)
+
+
+def fold_session(waiting: tuple[object, ...], new: SessionEvent) -> tuple[SessionEvent, ...] | None:
+    """Return what is told instead of a session's waiting moves and a new one, or None.
+
+    Of any number of moves of the counters and drains the last progress is left, and behind it a
+    drain that still holds; everything else of a session is told as it is.
+    """
+    moves = [one for one in waiting if isinstance(one, SessionEvent)]
+    for one in (*moves, new):
+        if one.kind not in _MOVES or one.session.creation_time != new.session.creation_time:
+            return None
+    skipped = len(moves) + sum(one.coalesced for one in moves)
+    progress = [one for one in moves if one.kind is SessionEventKind.PROGRESS]
+    if new.kind is SessionEventKind.PROGRESS:
+        old = progress[0].old if progress else new.old
+        return (replace(new, old=old, coalesced=new.coalesced + skipped),)
+    if not progress:
+        return (replace(new, coalesced=new.coalesced + skipped),)
+    drains = skipped - 1 - progress[0].coalesced
+    return (progress[0], replace(new, coalesced=new.coalesced + drains))

@@ -13,18 +13,18 @@ import concurrent.futures
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol
 
 from flamepy.config import FlameContext
-from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError
+from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, PluginError
 from flamepy.informers import signals
 from flamepy.informers.health import Health, InformerHealth, ReactorState
 from flamepy.informers.inbox import Inbox
 from flamepy.informers.informer import Informer
-from flamepy.informers.lifecycle import live, run_until_signalled
+from flamepy.informers.lifecycle import live, run_apart, run_until_signalled
 from flamepy.informers.mailbox import QUEUE_SIZE
 from flamepy.informers.plugins import Plugin, load_plugins
 from flamepy.informers.reading import SessionLister, TaskLister
@@ -34,7 +34,7 @@ from flamepy.informers.roster import Roster
 from flamepy.informers.sending import SignalSender
 from flamepy.informers.signals import FlameSignal
 from flamepy.informers.streaming import EventStream
-from flamepy.informers.waiting import EndFuture, TaskKey, WatchedFuture, end_of
+from flamepy.informers.waiting import EndFuture, TaskKey, WatchedFuture, end_of, ends_of
 from flamepy.informers.watchdog import Watchdog
 from flamepy.rpc.implicit import close_link, implicit_link
 from flamepy.rpc.link import ConnectionChange, Link
@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 STOP_TIMEOUT = 10.0
 EXIT_TIMEOUT = 2.0
 CATCH_UP = 2.0
+LOOK = 0.05
 
 AnyTask = Task | TaskKey | WatchedFuture[Any]
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
@@ -152,7 +153,11 @@ class Reactor:
         self._link: Link | None = None
         self._hub: Hub | None = None
         self._sender: SignalSender | None = None
-        self._reading: Inbox | None = None
+        self._stop_sending: Callable[[float], object] | None = None
+        self._reading: dict[bool, Inbox] = {}  # with tasks, and without
+        self._task_lister: TaskLister | None = None
+        self._session_lister: SessionLister | None = None
+        self._aborted = threading.Event()
         self._undo: list[Callable[[], None]] = []
         self._done = threading.Event()
         self._error: BaseException | None = None
@@ -202,7 +207,7 @@ class Reactor:
             if self._state is not ReactorState.NEW:
                 raise InvalidStateError(f"this reactor is {self._state}; make a new one")
             self._state = ReactorState.RUNNING
-        live.add(self)
+            live.add(self)
         try:
             link = self._link = self._make_link()
             self._register_plugins(link.context)
@@ -211,6 +216,8 @@ class Reactor:
                 link.run(link.connect(timeout))
         except BaseException:
             self.stop(0.0)
+            if self._own is not None and self._link is not None:
+                close_link(self._link)  # a stop that came before the link was made left it open
             raise
         return self
 
@@ -226,19 +233,41 @@ class Reactor:
         if enabled is not None and not isinstance(enabled, Mapping):
             enabled = list(enabled)
         for plugin in load_plugins(enabled, strict=self._strict, context=context):
-            self.register(plugin.informer, uid=plugin.name)
+            try:
+                self.register(plugin.informer, uid=plugin.name)
+            except Exception as error:
+                self._check_running()
+                message = f"informer plugin {plugin.name!r} could not be registered: {error}"
+                if self._strict:
+                    raise PluginError(message) from error
+                logger.error("%s; it is left out", message, exc_info=error)
 
     async def _start(self, link: Link) -> None:
-        hub = self._hub = Hub.of(link)
+        self._check_running()  # on the loop, where ``_detach`` runs as well: one comes first
+        hub = Hub.of(link)
         if self._settings:
             hub.configure(replace(hub.settings, **self._settings))
-        self._sender = SignalSender.of(link)
-        self._sender.hold()
+        self._sender, self._hub = SignalSender.of(link), hub
+        self._sender.hold(self._link_closed)
         self._reports.attach(self._sender, link.endpoint)
         self._undo = [link.add_observer(self._connection_changed), hub.on_fatal(self._fail)]
         self._reports.send(signals.reactor_started, reactor=self)
         self._roster.open(link)
         self._watchdog.start()
+
+    def _check_running(self) -> None:
+        if self._state is not ReactorState.RUNNING:
+            raise InvalidStateError(f"this reactor is {self._state}; start it first")
+
+    def _link_closed(self) -> None:
+        """Take in that the connection was closed under it: there is nothing to watch any more."""
+        with self._guard:
+            if self._state is not ReactorState.RUNNING:
+                return
+            self._state = ReactorState.STOPPING
+        logger.warning("the connection of %r was closed: it stops", self)
+        self._leave(signals.reactor_stopped, {})
+        run_apart(lambda: self._finish(STOP_TIMEOUT, ReactorState.STOPPED))
 
     def _connection_changed(self, change: ConnectionChange) -> None:
         self._roster.connection(change.state)
@@ -309,12 +338,15 @@ class Reactor:
         present = self._roster.add(registration)
         if present is not registration:
             return present
-        attach = getattr(informer, "attach", None)
-        if callable(attach):
-            attach(self)
-        registration.begin()
-        if self._hub is not None:
-            self._on_loop(lambda: self._roster.attach(registration))
+        try:
+            attach = getattr(informer, "attach", None)
+            if callable(attach):
+                attach(self)
+            if self._hub is not None:
+                self._on_loop(lambda: self._roster.attach(registration))
+        except BaseException:
+            registration.remove()
+            raise
         return registration
 
     def _on_loop(self, act: Callable[[], None]) -> None:
@@ -333,35 +365,46 @@ class Reactor:
         limit = None if timeout is None else time.monotonic() + timeout
         for registration in self._roster.registrations:
             left = None if limit is None else max(0.0, limit - time.monotonic())
-            registration.wait_synced(left)
+            try:
+                registration.wait_synced(left)
+            except InvalidStateError:
+                if registration in self._roster.registrations:
+                    raise  # else it was removed meanwhile, and nobody waits for it any more
 
     # ------------------------------------------------------------------ reading and waiting
 
     @property
     def tasks(self) -> TaskLister:
         """The tasks that are known now; from the first use on, those of every session."""
-        return TaskLister(*self._readable())
+        if self._task_lister is None:
+            self._task_lister = TaskLister(*self._readable(tasks=True))
+        self._check_running()
+        return self._task_lister
 
     @property
     def sessions(self) -> SessionLister:
         """The sessions that are known now."""
-        return SessionLister(*self._readable())
+        if self._session_lister is None:
+            self._session_lister = SessionLister(*self._readable(tasks=False))
+        self._check_running()
+        return self._session_lister
 
-    def _readable(self) -> tuple[Link, Hub]:
+    def _readable(self, *, tasks: bool) -> tuple[Link, Hub]:
         link, hub = self._running()
 
         def read() -> None:
-            if self._reading is None:
-                self._reading = Inbox(hub, lambda _: True, lambda: 1, replay="none")
-                self._reading.subscribe(Scope())
+            if tasks not in self._reading and self._state is ReactorState.RUNNING:
+                inbox = Inbox(hub, lambda _: True, tasks=tasks, replay="none")
+                self._reading[tasks] = inbox
+                inbox.subscribe(Scope(tasks=tasks))
 
-        if self._reading is None:
-            self._on_loop(read)
+        self._on_loop(read)
         return link, hub
 
     def _running(self) -> tuple[Link, Hub]:
-        if self._link is None or self._hub is None or self._state is not ReactorState.RUNNING:
-            raise InvalidStateError(f"this reactor is {self._state}; start it first")
+        self._check_running()
+        if self._link is None or self._hub is None:
+            raise InvalidStateError("this reactor has not started yet; wait for start()")
         return self._link, self._hub
 
     def future(self, task: AnyTask, *, timeout: float | None = None) -> EndFuture:
@@ -384,7 +427,7 @@ class Reactor:
         return_when: str = concurrent.futures.ALL_COMPLETED,
     ) -> tuple[set[EndFuture], set[EndFuture]]:
         """Wait for tasks as ``concurrent.futures.wait`` does; return (done, not done) futures."""
-        futures = [self.future(task) for task in tasks]
+        futures = self._futures(tasks)
         done, waiting = concurrent.futures.wait(futures, timeout, return_when)
         return {one for one in futures if one in done}, {one for one in futures if one in waiting}
 
@@ -392,7 +435,11 @@ class Reactor:
         self, tasks: Iterable[AnyTask], timeout: float | None = None
     ) -> Iterator[EndFuture]:
         """Yield a future of each task as it ends, as ``concurrent.futures.as_completed`` does."""
-        yield from concurrent.futures.as_completed([self.future(task) for task in tasks], timeout)  # type: ignore[misc]  # the futures given
+        yield from concurrent.futures.as_completed(self._futures(tasks), timeout)  # type: ignore[misc]  # the futures given
+
+    def _futures(self, tasks: Iterable[AnyTask]) -> list[EndFuture]:
+        link, _ = self._running()
+        return link.run(ends_of(link, list(tasks)))
 
     def stream(
         self,
@@ -418,8 +465,12 @@ class Reactor:
         scope = Scope(application=application, session=session)
         stream = EventStream(scope, options, sessions=sessions)
         self._roster.add_stream(stream)
-        if self._hub is not None:
-            self._on_loop(lambda: self._roster.attach_stream(stream))
+        try:
+            if self._hub is not None:
+                self._on_loop(lambda: self._roster.attach_stream(stream))
+        except BaseException:
+            stream.close()
+            raise
         return stream
 
     # ------------------------------------------------------------------ stop
@@ -433,10 +484,13 @@ class Reactor:
         ends when it returns). After it returned no new callback starts.
         """
         with self._guard:
-            if self._state not in (ReactorState.NEW, ReactorState.RUNNING):
-                return
-            self._state = ReactorState.STOPPING
-        self._finish(timeout, ReactorState.STOPPED, signals.reactor_stopped)
+            first = self._state in (ReactorState.NEW, ReactorState.RUNNING)
+            if first:
+                self._state = ReactorState.STOPPING
+        if first:
+            self._finish(timeout, ReactorState.STOPPED, signals.reactor_stopped)
+        elif not threading.current_thread().name.startswith("flamepy-"):
+            self._done.wait(timeout)  # another thread stops it; a callback must not wait for that
 
     def _fail(self, error: BaseException) -> None:
         """Take in that the hub failed: watch no more, and say so (contract G17); on the loop."""
@@ -445,69 +499,79 @@ class Reactor:
                 return
             self._state, self._error = ReactorState.FAILED, error
         logger.critical("the reactor of %r failed: %r", self._link, error, exc_info=error)
-        threading.Thread(
-            target=self._end_failed, args=(error,), name="flamepy-stop", daemon=True
-        ).start()
+        self._leave(signals.reactor_failed, {"error": error})
+        run_apart(lambda: self._end_failed(error))
 
     def _end_failed(self, error: BaseException) -> None:
-        self._finish(STOP_TIMEOUT, ReactorState.FAILED, signals.reactor_failed, error=error)
+        self._finish(STOP_TIMEOUT, ReactorState.FAILED)
         if self._on_fatal is not None:
             try:
                 self._on_fatal(error)
-            except Exception:
+            except BaseException:
                 logger.exception("on_fatal raised")
 
     def _finish(
-        self, timeout: float, state: ReactorState, signal: FlameSignal, **values: Any
+        self, timeout: float, state: ReactorState, signal: FlameSignal | None = None
     ) -> None:
         try:
-            self._close(timeout, signal, values)
+            self._close(time.monotonic() + timeout, signal)
         finally:
             live.discard(self)
             self._state = state
             self._done.set()
 
-    def _close(self, timeout: float, signal: FlameSignal, values: dict[str, Any]) -> None:
-        limit = time.monotonic() + timeout
-
+    def _close(self, limit: float, signal: FlameSignal | None) -> None:
         def left() -> float:
             return max(0.0, limit - time.monotonic())
 
         self._roster.close()
-        link, stop_sending = self._link, None
-        if link is not None and self._hub is not None and not link.closed:
-            detach = self._detach(self._hub, timeout, signal, values)
+        registrations, link = self._roster.registrations, self._link
+        if link is not None and link.reactor is not None and link.reactor.is_current:
+            limit = 0.0  # no thread could be started (``run_apart``), and the loop waits for nobody
+        if link is not None and not link.closed and signal is not None:
+            own = {one for one in registrations if one.worker.waits_for_us}
             try:
-                stop_sending = link.run(detach, timeout=timeout + 1.0)
+                link.run(self._detach(left(), own, signal), timeout=left() + 1.0)
             except FlameError as error:
                 logger.warning("the reactor's loop ended before the reactor: %s", error)
         self._roster.end_streams()
-        for registration in self._roster.registrations:
-            registration.close(left())
-        if stop_sending is not None:
-            stop_sending(left())
+        for registration in registrations:
+            registration.finish()  # all drain at once, so that a stuck one takes nobody's time
+        for registration in registrations:
+            registration.close(left(), self._error)
+        if self._stop_sending is not None:
+            self._stop_sending(left())
         if link is not None and self._own is not None:
             close_link(link)
 
     async def _detach(
-        self, hub: Hub, timeout: float, signal: FlameSignal, values: dict[str, Any]
-    ) -> Callable[[float], object] | None:
-        """End what happens on the loop; return what ends the signals."""
-        now = asyncio.get_running_loop().time
-        limit = now() + timeout
-        self._watchdog.stop()
-        if self._error is None:
-            await hub.catch_up(min(CATCH_UP, timeout / 2))
-        inboxes = [*self._roster.inboxes, *([self._reading] if self._reading else [])]
-        while any(one.is_behind for one in inboxes) and now() < limit:
+        self, timeout: float, own: Container[Registration], signal: FlameSignal
+    ) -> None:
+        """Tell what has happened by now, then end what happens on the loop."""
+        loop = asyncio.get_running_loop()
+        limit = loop.time() + timeout / 2  # the other half is for what is queued
+        if self._hub is not None:
+            caught_up = loop.create_task(self._hub.catch_up(min(CATCH_UP, timeout / 2)))
+            while not caught_up.done() and not self._aborted.is_set():
+                await asyncio.wait({caught_up}, timeout=LOOK)
+            caught_up.cancel()
+            await asyncio.gather(caught_up, return_exceptions=True)
+        while loop.time() < limit and not self._aborted.is_set() and self._roster.behind(own):
             await asyncio.sleep(0.01)  # its queue drains; what waits behind it is queued next
-        for inbox in inboxes:
+        self._leave(signal, {})
+
+    def _leave(self, signal: FlameSignal, values: dict[str, Any]) -> None:
+        """End what happens on the loop, on the loop."""
+        self._watchdog.stop()
+        self._roster.detach()
+        for inbox in self._reading.values():
             inbox.unsubscribe()
         for undo in self._undo:
             undo()
         self._reports.send(signal, reactor=self, **values)
         self._reports.detach()
-        return self._sender.release() if self._sender is not None else None
+        if self._sender is not None:
+            self._stop_sending, self._sender = self._sender.release(self._link_closed), None
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the reactor has stopped; False after ``timeout`` seconds."""
@@ -527,9 +591,10 @@ class Reactor:
             raise InvalidStateError(f"the reactor failed: {self._error!r}") from self._error
 
     def abort(self) -> None:
-        """Drop what is queued, so that a stop under way ends soon."""
+        """Drop what is queued and wait for no callback, so that a stop under way ends soon."""
+        self._aborted.set()
         for registration in self._roster.registrations:
-            registration.close(0.0)
+            registration.abandon()
 
     def run(self) -> None:
         """Start, run until a signal or ``stop``, and stop: the three in one."""

@@ -7,7 +7,9 @@ informer's thread takes the events through ``transform`` and ``where`` to the ca
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
@@ -18,6 +20,7 @@ from flamepy.errors import (
     InvalidArgumentError,
     InvalidStateError,
 )
+from flamepy.informers import async_handlers
 from flamepy.informers.callbacks import Call, Callbacks
 from flamepy.informers.dispatch import Worker
 from flamepy.informers.handling import Failure, Handling, Running
@@ -115,8 +118,8 @@ class _Start:
     """The marker before the first event: ``informer.start()``."""
 
 
-class _Close:
-    """The marker behind the last event: ``informer.close()``."""
+class _Nothing:
+    """Starts the thread of an informer that was told nothing, so that it can be closed there."""
 
 
 class Registration:
@@ -137,7 +140,7 @@ class Registration:
             due=lambda: self._due,
             idle=self._flush,
             interrupt=lambda: self._handling.asynchronous.cancel(),
-            ended=lambda: self._handling.asynchronous.close(),
+            ended=self._end,
         )
         self._handling = Handling(
             self.name,
@@ -151,6 +154,8 @@ class Registration:
         self._settled = threading.Event()  # synced, or never will be
         self._synced = False
         self._active = True
+        self._begun = False
+        self._error: BaseException | None = None  # why it was never synced
         self._delivered = 0
         self.slow = 0
         self.inbox_coalesced: Callable[[], int] = lambda: 0
@@ -196,21 +201,20 @@ class Registration:
             DeadlineExceededError: (a TimeoutError) it takes longer than ``timeout`` seconds.
             InvalidStateError: it was removed before, or this is the informer's own thread.
         """
-        if self.worker.is_current:
-            raise InvalidStateError(
-                f"{self.name} cannot wait for itself: wait_synced() was called in its own callback"
-            )
+        self._check_not_own("wait_synced()")
         if not self._settled.wait(timeout):
             raise DeadlineExceededError(
                 f"{self.name} was not synced within {timeout} s; is the engine reachable?"
             )
         if not self._synced:
-            raise InvalidStateError(f"{self.name} was removed before it was synced")
+            why = "was removed" if self._error is None else f"ended with its reactor: {self._error}"
+            raise InvalidStateError(f"{self.name} was not synced; it {why}") from self._error
 
     def remove(self, *, wait: bool = False, timeout: float = 10.0) -> None:
         """Tell the informer nothing more; idempotent.
 
         Two informers may remove each other at the same time: neither waits for the other then.
+        ``informer.close()`` is still called, on the informer's thread.
 
         Args:
             wait: also wait until a callback that runs now has returned.
@@ -219,19 +223,27 @@ class Registration:
         Raises:
             InvalidStateError: ``wait=True`` in the informer's own callback.
         """
-        if wait and self.worker.is_current:
-            raise InvalidStateError(
-                f"{self.name} cannot wait for itself: remove(wait=True) in its own callback"
-            )
+        if wait:
+            self._check_not_own("remove(wait=True)")
         self._hooks.removed(self)
         self.close(0.0)
         if wait:
             self.worker.join(timeout)
 
+    def _check_not_own(self, what: str) -> None:
+        own = self.worker.is_current or (async_handlers.is_current() and self.worker.waits_for_us)
+        if own:
+            raise InvalidStateError(
+                f"{self.name} cannot wait for itself: {what} was called in its own callback"
+            )
+
     # ------------------------------------------------------------------ for the reactor
 
     def begin(self) -> None:
         """Have ``informer.start()`` called on its thread, before the first event."""
+        if not self._active:
+            return
+        self._begun = True
         if callable(getattr(self.informer, "start", None)):
             self.worker.put(_Start())
 
@@ -239,15 +251,45 @@ class Registration:
         """Queue something for the informer's thread; False if an event found no place."""
         return self.worker.put(item)
 
-    def close(self, timeout: float) -> bool:
-        """Take no more events, let the queue drain for ``timeout`` seconds; True if it did."""
-        if self._active:
-            self._active = False
-            if self.worker.thread is not None:
-                self.worker.put(_Close())
+    def finish(self) -> None:
+        """Take no more events, end behind those that are queued; returns at once."""
+        self._deactivate()
+        self.worker.close()
+
+    def close(self, timeout: float, error: BaseException | None = None) -> bool:
+        """Take no more events, let the queue drain for ``timeout`` seconds; True if it did.
+
+        Whoever waits for it to be synced is told ``error`` then.
+        """
+        self._error = self._error or error
+        self._deactivate()
         drained = self.worker.stop(timeout)
         self._settled.set()
         return drained
+
+    def abandon(self) -> None:
+        """Drop what is queued, and wait no longer for the callback that runs."""
+        self._active = False
+        self.worker.abandon()
+        self._settled.set()
+
+    def _deactivate(self) -> None:
+        self._active = False
+        closes = self._begun and callable(getattr(self.informer, "close", None))
+        if closes and self.worker.thread is None:
+            try:
+                self.worker.put(_Nothing())
+            except RuntimeError as error:  # no thread can be started: the interpreter ends
+                logger.warning("%s.close() was not called: %s", self.name, error)
+
+    def stack(self) -> str:
+        """Return where the callback that runs now is, as text; empty if none does."""
+        coroutine = self._handling.asynchronous.stack()
+        thread = self.worker.thread
+        if coroutine or thread is None:
+            return coroutine
+        frame = sys._current_frames().get(thread.ident or 0)
+        return "".join(traceback.format_stack(frame)) if frame is not None else ""
 
     # ------------------------------------------------------------------ on its thread
 
@@ -272,8 +314,8 @@ class Registration:
             self._plain("on_connection", item)
         elif isinstance(item, FlameError):
             self._plain("on_error", item)
-        else:
-            self._life(item)
+        elif isinstance(item, _Start):
+            self._life("start")
 
     def _task(self, event: TaskEvent) -> None:
         passed = self._passed(event)
@@ -298,12 +340,13 @@ class Registration:
         try:
             if self.options.transform is not None:
                 passed = self.options.transform(event)
+                if passed is not None and not isinstance(passed, TaskEvent):
+                    raise TypeError(f"it must return a TaskEvent or None, got {passed!r}")
             name = "where"
             if passed is None or self.options.where is None or self.options.where(passed):
                 return passed
-        except Exception as error:
-            logger.exception("%s= of %s raised; %s is left out", name, self.name, event.key)
-            self._hooks.failed(Failure(self.name, name, event, error, 1))
+        except BaseException as error:  # SystemExit must not end the thread either
+            self._handling.failed(name, event, error)
         return None
 
     def _flush(self) -> None:
@@ -318,9 +361,16 @@ class Registration:
         if call is not None:
             self._handling.call(call, *items, plain=not items)
 
-    def _life(self, marker: object) -> None:
-        """Call ``start`` or ``close``; after ``close`` nothing else comes."""
-        name = "start" if isinstance(marker, _Start) else "close"
+    def _life(self, name: str) -> None:
         method = getattr(self.informer, name, None)
         if callable(method):
             self._handling.call(Call(name, method), plain=True)
+
+    def _end(self) -> None:
+        """Call ``close``, last of all and also after a stop that dropped what was queued."""
+        self._handling.asynchronous.allow()
+        try:
+            if self._begun:
+                self._life("close")
+        finally:
+            self._handling.asynchronous.close()

@@ -7,7 +7,7 @@ inboxes are made and used on the loop.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from flamepy.errors import ConnectionClosedError, InvalidArgumentError, InvalidStateError
 from flamepy.informers.inbox import Inbox
@@ -33,6 +33,7 @@ class Roster:
         self._streams: dict[EventStream, Inbox | None] = {}
         self._link: Link | None = None
         self._closed = False
+        self._detached = False  # read and written on the loop
 
     def __len__(self) -> int:
         return len(self._registrations)
@@ -40,7 +41,8 @@ class Roster:
     @property
     def registrations(self) -> list[Registration]:
         """The registered informers."""
-        return list(self._registrations)
+        with self._guard:
+            return list(self._registrations)
 
     # ------------------------------------------------------------------ coming
 
@@ -79,19 +81,21 @@ class Roster:
         self._link = link
         for registration in self.registrations:
             self.attach(registration)
-        for stream in list(self._streams):
+        with self._guard:
+            streams = list(self._streams)
+        for stream in streams:
             self.attach_stream(stream)
 
     def attach(self, registration: Registration) -> None:
         """Start telling a registration, unless that was done; on the loop."""
         link, wants = self._link, registration.callbacks
-        if link is None:
-            return  # ``open`` does it
+        if link is None or self._detached:
+            return  # ``open`` does it; or everybody is told no more
         mailbox = registration.worker.mailbox
         inbox = Inbox(
             Hub.of(link),
             registration.put,
-            lambda: mailbox.room,
+            lambda: mailbox.closed,
             tasks=wants.wants_tasks,
             sessions=wants.wants_sessions,
             replay=registration.options.replay,
@@ -102,6 +106,7 @@ class Roster:
                 return  # attached by ``open``, or removed meanwhile
             self._registrations[registration] = inbox
         registration.inbox_coalesced = lambda: inbox.coalesced
+        registration.begin()
         scope = registration.scope
         inbox.subscribe(
             Scope(application=scope.application, session=scope.session, tasks=wants.wants_tasks)
@@ -109,14 +114,14 @@ class Roster:
 
     def attach_stream(self, stream: EventStream) -> None:
         """Start telling a stream, unless that was done; on the loop."""
-        link, loop = self._link, self._link.reactor if self._link else None
-        if link is None or loop is None:
+        link = self._link
+        if link is None or self._detached:
             return
         mailbox = stream.mailbox
         inbox = Inbox(
             Hub.of(link),
             mailbox.put,
-            lambda: mailbox.room,
+            lambda: mailbox.closed,
             sessions=stream.sessions,
             replay=stream.replay,
         )
@@ -155,8 +160,24 @@ class Roster:
     @property
     def inboxes(self) -> list[Inbox]:
         """Everybody's inbox."""
-        both = [*self._registrations.values(), *self._streams.values()]
+        with self._guard:
+            both = [*self._registrations.values(), *self._streams.values()]
         return [one for one in both if one is not None]
+
+    def behind(self, but: Container[Registration]) -> bool:
+        """Return True while events wait behind a full queue of an informer, ``but`` some.
+
+        Streams do not count: nobody may be reading them.
+        """
+        with self._guard:
+            both = list(self._registrations.items())
+        return any(inbox is not None and inbox.is_behind and one not in but for one, inbox in both)
+
+    def detach(self) -> None:
+        """Tell nobody anything more."""
+        self._detached = True
+        for inbox in self.inboxes:
+            inbox.unsubscribe()
 
     def connection(self, state: ConnectionState) -> None:
         """Tell everybody that the connection's state changed."""
@@ -171,7 +192,9 @@ class Roster:
 
     def end_streams(self) -> None:
         """Let every stream end after what is queued in it."""
-        for stream in list(self._streams):
+        with self._guard:
+            streams = list(self._streams)
+        for stream in streams:
             stream.end()
 
 

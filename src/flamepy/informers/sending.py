@@ -49,6 +49,10 @@ OF_TASKS = (
     *(signals.task_added, signals.task_updated, signals.task_requeued, signals.task_deleted),
     *(signals.task_stalled, signals.task_drift, *_OF_STATE.values()),
 )
+DROPPABLE = (
+    *(signals.handler_failed, signals.handler_slow),
+    *(signals.queue_overflow, signals.retry_scheduled),
+)
 OF_SESSIONS = (*_OF_KIND.values(), signals.engine_reset)
 
 
@@ -81,7 +85,7 @@ class SignalSender:
     def __init__(self, link: Link) -> None:
         self._link = link
         self._hub = Hub.of(link)
-        self._holders = 0
+        self._holders: list[Callable[[], None]] = []
         self._worker: Worker | None = None
         self._tasks: Inbox | None = None
         self._sessions: Inbox | None = None
@@ -95,10 +99,13 @@ class SignalSender:
 
     # ------------------------------------------------------------------ holding
 
-    def hold(self) -> None:
-        """Start sending, unless another reactor has done so."""
-        self._holders += 1
-        if self._holders > 1:
+    def hold(self, closed: Callable[[], None]) -> None:
+        """Start sending, unless another reactor has done so.
+
+        ``closed`` is called, on the loop, when the link is closed before ``release``.
+        """
+        self._holders.append(closed)
+        if len(self._holders) > 1:
             return
         self._asynchronous = AsyncCalls()
         self._worker = Worker(
@@ -110,9 +117,10 @@ class SignalSender:
         self._undo = signals.on_change(self._receivers_changed)
         self.refresh()
 
-    def release(self) -> Callable[[float], object] | None:
+    def release(self, closed: Callable[[], None]) -> Callable[[float], object] | None:
         """Let go; the last holder gets what drains and ends the thread, outside the loop."""
-        self._holders -= 1
+        if closed in self._holders:
+            self._holders.remove(closed)
         if self._holders or self._worker is None:
             return None
         if self._undo is not None:
@@ -121,8 +129,12 @@ class SignalSender:
             if inbox is not None:
                 inbox.unsubscribe()
         worker, self._worker, self._tasks, self._sessions = self._worker, None, None, None
-
         return worker.stop
+
+    async def aclose(self) -> None:
+        """Tell the reactors that the link is closed under them; each releases then."""
+        for closed in list(self._holders):
+            closed()
 
     def _receivers_changed(self) -> None:
         """Look again at who is connected; from any thread."""
@@ -148,7 +160,7 @@ class SignalSender:
             made = Inbox(
                 self._hub,
                 self._worker.put,
-                lambda: mailbox.room,
+                lambda: mailbox.closed,
                 tasks=tasks,
                 sessions=not tasks,
                 overflowed=self._overflowed,
@@ -166,8 +178,11 @@ class SignalSender:
     def send(self, signal: FlameSignal, sender: str, **values: object) -> None:
         """Queue one signal if anybody is connected; callable from any thread."""
         worker = self._worker
-        if signal.receivers and worker is not None:
-            worker.put(Sending(signal, sender, values))
+        if not signal.receivers or worker is None:
+            return
+        if signal in DROPPABLE and not worker.mailbox.room:
+            return  # the queue stays bounded; ``_overflowed`` has said so
+        worker.put(Sending(signal, sender, values))
 
     def _overflowed(self) -> None:
         logger.warning("receivers of signals are slow: changes of one task are folded")
@@ -177,17 +192,26 @@ class SignalSender:
         self.send(signals.queue_overflow, endpoint, **values)
 
     def _send(self, item: object) -> None:
-        if isinstance(item, TaskEvent):
-            for signal in task_signals(item):
-                self._deliver(Sending(signal, item.application, {"event": item}))
-        elif isinstance(item, SessionEvent):
-            self._deliver(Sending(_OF_KIND[item.kind], item.application, {"event": item}))
+        if isinstance(item, (TaskEvent, SessionEvent)):
+            self._event(item)
         elif isinstance(item, Sending):
             self._deliver(item)
         elif isinstance(item, Notice):
             self._notice(item)
         elif isinstance(item, Behind):
             self._go_on()
+
+    def _event(self, event: TaskEvent | SessionEvent) -> None:
+        if isinstance(event, TaskEvent):
+            connected, found = OF_TASKS, task_signals(event)
+        else:
+            connected, found = OF_SESSIONS, [_OF_KIND[event.kind]]
+        if not any(one.receivers for one in connected):
+            # The last one was held weakly and is gone. Told here, not when it went: that may be
+            # in the middle of anything, under any lock.
+            self._receivers_changed()
+        for signal in found:
+            self._deliver(Sending(signal, event.application, {"event": event}))
 
     def _notice(self, notice: Notice) -> None:
         values: dict[str, Any] = dict(notice.values)
@@ -200,9 +224,13 @@ class SignalSender:
             self._deliver(Sending(signal, values["event"].application, values))
 
     def _go_on(self) -> None:
-        inbox = self._tasks
-        if inbox is not None and self._link.reactor is not None and not self._link.closed:
-            self._link.reactor.call_soon(inbox.catch_up)
+        inbox, loop = self._tasks, self._link.reactor
+        if inbox is None or loop is None:
+            return
+        try:
+            loop.call_soon(inbox.catch_up)
+        except FlameError:
+            return  # the link is closed: nothing is sent any more
 
     def _deliver(self, sending: Sending) -> None:
         signal = sending.signal

@@ -34,10 +34,15 @@ reactor_started    ``reactor``, ``endpoint``                                    
 reactor_stopped    ``reactor``, ``endpoint``                                    endpoint
 reactor_failed     ``reactor``, ``error``, ``endpoint``                         endpoint
 ================== ============================================================ ==================
+
+When receivers are so slow that their queue is full, changes of one task are folded as for
+informers; ``handler_failed``, ``handler_slow``, ``queue_overflow`` and ``retry_scheduled`` are
+left out then.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -47,6 +52,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Changed = Callable[[], None]
 
 _changed: list[Changed] = []
+_guard = threading.RLock()  # blinker's own dictionaries do not bear connects at the same time
 
 
 def on_change(function: Changed) -> Callable[[], None]:
@@ -65,13 +71,17 @@ class FlameSignal(NamedSignal):
 
     def connect(self, receiver: F, sender: Any = ANY, weak: bool = False) -> F:
         """Call ``receiver(sender, **kwargs)`` at each sending, of one sender only if given."""
-        super().connect(receiver, sender, weak)
+        with _guard:
+            super().connect(receiver, sender, weak)
         _tell()
         return receiver
 
     def disconnect(self, receiver: Callable[..., Any], sender: Any = ANY) -> None:
         """Call ``receiver`` no more, for one sender only if given."""
-        super().disconnect(receiver, sender)
+        with _guard:
+            super().disconnect(receiver, sender)
+            for lost in [one for one in self.receivers if not self._by_receiver.get(one)]:
+                del self.receivers[lost]  # blinker keeps one that lost its last sender
         _tell()
 
 
@@ -84,8 +94,15 @@ class _Namespace(Namespace):
 
 
 def _tell() -> None:
-    for function in _changed:
+    for function in tuple(_changed):  # others may come and go meanwhile
         function()
+
+
+def reset_after_fork() -> None:
+    """Forget whom the parent told of receivers, and a lock that another thread may have held."""
+    global _guard
+    _guard = threading.RLock()
+    _changed.clear()
 
 
 namespace = _Namespace()

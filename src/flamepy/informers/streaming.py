@@ -40,6 +40,7 @@ class EventStream:
         self._taken: deque[object] = deque()
         self._waker: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._closers: list[Callable[[], None]] = []
+        self._closed = False  # by its taker, who wants nothing more
         self.behind: Callable[[], None] = lambda: None
 
     def on_close(self, function: Callable[[], None]) -> None:
@@ -70,6 +71,8 @@ class EventStream:
                 return event
             left = None if limit is None else max(0.0, limit - monotonic())
             self._taken.extend(self.mailbox.take(left))
+            if self._closed:
+                return None
             if not self._taken:
                 if self.mailbox.closed:
                     return None
@@ -89,15 +92,19 @@ class EventStream:
                     return event
                 news.clear()
                 self._taken.extend(self.mailbox.take(0.0))
+                if self._closed:
+                    raise StopAsyncIteration
                 if not self._taken:
                     if self.mailbox.closed:
                         raise StopAsyncIteration
                     await news.wait()
+                else:
+                    await asyncio.sleep(0)  # a full queue must not hold up the taker's loop
         finally:
             self._waker = None
 
     def _queued(self) -> AnyEvent | None:
-        while self._taken:
+        while self._taken and not self._closed:
             item = self._taken.popleft()
             if isinstance(item, Behind):
                 self.behind()
@@ -125,6 +132,7 @@ class EventStream:
 
     def close(self) -> None:
         """Drop what is queued and end; from any thread. Idempotent."""
+        self._closed = True
         self.mailbox.close(discard=True)
         closers, self._closers = self._closers, []
         for function in closers:

@@ -11,10 +11,10 @@ import asyncio
 import concurrent.futures
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from flamepy.errors import FlameError, UnavailableError
+from flamepy.errors import UnavailableError
 from flamepy.informers.dispatch import Worker
 from flamepy.rpc.link import Link
 from flamepy.types import Task
@@ -56,7 +56,7 @@ class WatchedFuture(concurrent.futures.Future[R], Generic[R]):
             return
         try:
             self.set_result(self._outcome(ended.result()))
-        except FlameError as error:
+        except Exception as error:  # whatever it is: nobody may wait for ever
             self.set_exception(error)
 
     @abstractmethod
@@ -114,3 +114,15 @@ async def end_of(link: Link, task: Task | TaskKey | WatchedFuture[Any]) -> EndFu
     known = task if isinstance(task, Task) else await link.frontend.get_task(session_id, task_id)
     Hub.of(link).wait(known).add_done_callback(future.take)
     return future
+
+
+async def ends_of(
+    link: Link, tasks: Sequence[Task | TaskKey | WatchedFuture[Any]]
+) -> list[EndFuture]:
+    """Return a future of each task's end, in order; looks at all of them at the same time.
+
+    Raises:
+        TaskNotFoundError, SessionNotFoundError: one is not there.
+        FlameError: the engine did not answer.
+    """
+    return list(await asyncio.gather(*(end_of(link, task) for task in tasks)))

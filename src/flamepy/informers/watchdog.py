@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
-import traceback
 from collections.abc import Callable, Iterable
 from time import monotonic
 
@@ -45,10 +43,10 @@ class Watchdog:
 
     def start(self) -> None:
         """Look now and then, until ``stop``. On the loop."""
-        self.look()
         limits = [one.options.timeout for one in self._registrations() if one.options.timeout]
         delay = max(TICK[0], min([TICK[1], *(limit / 4 for limit in limits)]))
         self._timer = asyncio.get_running_loop().call_later(delay, self.start)
+        self.look()
 
     def stop(self) -> None:
         """Look no more. On the loop."""
@@ -71,17 +69,10 @@ class Watchdog:
             del self._seen[gone]
 
     def _tell(self, one: Registration, running: Running, age: float) -> None:
-        stack = stack_of(one)
+        stack = one.stack()
         about = describe(running.item)
         logger.warning(
             "%s.%s has been running for %.1f s%s; its stack:\n%s",
             *(one.name, running.callback, age, f" at {about}" if about else "", stack),
         )
         self._report(one, running, age, stack)
-
-
-def stack_of(one: Registration) -> str:
-    """Return the stack of a registration's thread as text; empty if it has none."""
-    thread = one.worker.thread
-    frame = sys._current_frames().get(thread.ident or 0) if thread is not None else None
-    return "".join(traceback.format_stack(frame)) if frame is not None else ""

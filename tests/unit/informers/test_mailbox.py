@@ -26,7 +26,7 @@ class TestFold:
         second = event(1, TaskState.RUNNING, TaskState.PENDING)
         folded = fold(first, second)
         assert folded is not None
-        assert (folded.kind, folded.old, folded.initial) == (EventKind.ADDED, None, True)
+        assert (folded.kind, folded.old, folded.initial) == (EventKind.ADDED, None, False)
         assert (folded.task.state, folded.coalesced) == (TaskState.RUNNING, 1)
 
     def test_an_end_and_another_incarnation_are_never_folded_away(self) -> None:
