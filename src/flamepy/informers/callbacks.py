@@ -29,6 +29,10 @@ class Call:
     shape: Callable[[Any], object] | None = None  # what it gets of the event; None: the event
 
 
+_SHAPES: dict[str, Callable[[Any], object]] = {  # Any: the event that the callback is called for
+    "on_update": lambda event: event.task,
+    "on_progress": SessionProgress.of,
+}
 _OF_STATE = {
     TaskState.RUNNING: "on_running",
     TaskState.SUCCEED: "on_succeeded",
@@ -75,17 +79,21 @@ class Callbacks:
         known = {name for one in kinds for name in dir(one) if name.startswith("on_")}
         check_names(informer, known)
         self.informer = informer
-        self._methods = {name: getattr(informer, name) for name in known if _given(informer, name)}
-        for name, method in self._methods.items():
-            check_signature(informer, name, method)
+        self._calls = {
+            name: Call(name, getattr(informer, name), _SHAPES.get(name))
+            for name in known
+            if _given(informer, name)
+        }
+        for name, call in self._calls.items():
+            check_signature(informer, name, call.method)
         self._tasks: dict[tuple[EventKind, TaskState, bool], tuple[Call, ...]] = {}
-        of_tasks = [name for name in self._methods if hasattr(TaskInformer, name)]
+        of_tasks = [name for name in self._calls if hasattr(TaskInformer, name)]
         shared = {"on_error", "on_synced", "on_connection"}
         self.wants_tasks = isinstance(informer, TaskInformer) and bool(set(of_tasks) - shared)
         self.wants_sessions = isinstance(informer, SessionInformer) and any(
-            name in self._methods for name in _OF_KIND.values()
+            name in self._calls for name in _OF_KIND.values()
         )
-        self.batches = "on_batch" in self._methods
+        self.batches = "on_batch" in self._calls
         beside = sorted(set(of_tasks) - shared - {"on_batch"})
         if self.batches and beside:
             raise InvalidArgumentError(
@@ -95,8 +103,7 @@ class Callbacks:
 
     def get(self, name: str) -> Call | None:
         """Return a callback by its name, or None when it is not overridden."""
-        method = self._methods.get(name)
-        return None if method is None else Call(name, method)
+        return self._calls.get(name)
 
     def for_task(self, event: TaskEvent) -> tuple[Call, ...]:
         """Return the overridden callbacks that a task's event goes to, in order."""
@@ -105,22 +112,15 @@ class Callbacks:
         if found is None:
             kind, state, requeued = key
             names = task_callbacks(kind, state, requeued=requeued)
-            found = tuple(self._call(name) for name in names if name in self._methods)
+            found = tuple(self._calls[name] for name in names if name in self._calls)
             if state.is_known:
                 self._tasks[key] = found
         return found
 
     def for_session(self, event: SessionEvent) -> tuple[Call, ...]:
         """Return the overridden callback that a session's event goes to, if there is one."""
-        name = _OF_KIND[event.kind]
-        return (self._call(name),) if name in self._methods else ()
-
-    def _call(self, name: str) -> Call:
-        shapes: dict[str, Callable[[Any], object]] = {
-            "on_update": lambda event: event.task,
-            "on_progress": SessionProgress.of,
-        }
-        return Call(name, self._methods[name], shapes.get(name))
+        call = self._calls.get(_OF_KIND[event.kind])
+        return () if call is None else (call,)
 
 
 # ---------------------------------------------------------------------- what is refused

@@ -31,9 +31,14 @@ FORKED = (
 
 
 class ReactorLoop:
-    """See the module. Methods may be called from any thread but the loop's own, where noted."""
+    """See the module. Methods may be called from any thread but the loop's own, where noted.
 
-    def __init__(self) -> None:
+    Args:
+        make_loop: makes the loop; tests give one of a fake clock.
+    """
+
+    def __init__(self, make_loop: Callable[[], asyncio.AbstractEventLoop] = new_loop) -> None:
+        self._make_loop = make_loop
         self._guard = threading.Lock()  # guards _loop, _thread, _stopped; nothing runs under it
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -57,7 +62,7 @@ class ReactorLoop:
         if self._process != os.getpid():
             raise InvalidStateError(FORKED)
         if self._loop is None:
-            self._loop = new_loop()
+            self._loop = self._make_loop()
             self._thread = threading.Thread(target=_run, args=(self._loop,), name=NAME, daemon=True)
             self._thread.start()
         return self._loop

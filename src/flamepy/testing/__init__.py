@@ -6,6 +6,7 @@ The pytest fixtures (extra ``pytest``) are in ``pytest_plugin`` and found by pyt
 from flamepy.testing.clock import FakeClock
 from flamepy.testing.fake_engine import FakeEngine
 from flamepy.testing.recording import RecordingInformer
+from flamepy.testing.scripted_connection import ScriptedConnection
 from flamepy.testing.scripted_source import ScriptedSource
 
-__all__ = ["FakeClock", "FakeEngine", "RecordingInformer", "ScriptedSource"]
+__all__ = ["FakeClock", "FakeEngine", "RecordingInformer", "ScriptedConnection", "ScriptedSource"]
