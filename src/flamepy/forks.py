@@ -146,6 +146,17 @@ class _Forks:
 _forks = _Forks()
 
 
+def check() -> None:
+    """Raise InvalidStateError if gRPC cannot be used in this process."""
+    if _forks.unusable:
+        raise InvalidStateError(
+            "this process was forked while gRPC was in use in its parent and could not be let go "
+            "(a task on a service process, a call that hangs, gRPC objects of others, a fork on "
+            "an event loop's own thread), so no connection can be made here; fork at another "
+            "moment, or start the process afresh (multiprocessing 'spawn')"
+        )
+
+
 def hold(holder: Holder, rank: int, make: Callable[[], T]) -> T | None:
     """Return what ``make`` makes of gRPC; from then on ``holder`` is asked around forks.
 
@@ -155,13 +166,7 @@ def hold(holder: Holder, rank: int, make: Callable[[], T]) -> T | None:
         InvalidStateError: gRPC cannot be used in this process.
     """
     with _forks.guard:
-        if _forks.unusable:
-            raise InvalidStateError(
-                "this process was forked while gRPC was in use in its parent and could not be "
-                "let go (a task on a service process, a call that hangs, gRPC objects of others, "
-                "a fork on an event loop's own thread), so no connection can be made here; fork "
-                "at another moment, or start the process afresh (multiprocessing 'spawn')"
-            )
+        check()
         _forks.holders[rank].add(holder)
         return None if _forks.pausing else make()
 

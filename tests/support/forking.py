@@ -43,5 +43,6 @@ def ask(act: Callable[[], str]) -> str:
         said = os.read(reader, 65536).decode()
     finally:
         os.close(reader)
-    assert end(pid) == 0
+    code = end(pid)
+    assert code == 0, code
     return said

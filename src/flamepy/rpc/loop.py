@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from flamepy.errors import ConnectionClosedError, DeadlineExceededError, InvalidStateError
+from flamepy.forks import check
 from flamepy.loops import new_loop, retire
 from flamepy.rpc.forking import forsake, on_child
 
@@ -62,6 +63,7 @@ class ReactorLoop:
         if self._process != os.getpid():
             raise InvalidStateError(FORKED)
         if self._loop is None:
+            check()
             self._loop = self._make_loop()
             self._thread = threading.Thread(target=_run, args=(self._loop,), name=NAME, daemon=True)
             self._thread.start()
