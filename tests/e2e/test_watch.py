@@ -47,15 +47,17 @@ class Watching:
         self.process = process
         self.lines: list[dict[str, Any]] = []
 
-    def until(self, state: str, *, session: str | None = None) -> dict[str, Any]:
+    def until(
+        self, state: str, *, session: str | None = None, limit: float = 30.0
+    ) -> dict[str, Any]:
         """Read lines until one has that state; each must arrive without waiting for the next."""
         assert self.process.stdout is not None
         while True:
             for line in self.lines:
                 if line["state"] == state and session in (None, line["session"]):
                     return line
-            ready, _, _ = select.select([self.process.stdout], [], [], 30)
-            assert ready, f"no line within 30 s; {self.lines[-3:]}"
+            ready, _, _ = select.select([self.process.stdout], [], [], limit)
+            assert ready, f"no line within {limit} s; {self.lines[-3:]}"
             self.lines.append(json.loads(self.process.stdout.readline()))
 
     def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
@@ -74,6 +76,7 @@ def watching(endpoint: str, *arguments: str) -> Iterator[Watching]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         bufsize=0,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
     ) as process:
         try:
             assert process.stderr is not None
@@ -148,6 +151,7 @@ def test_nobody_who_reads_any_more_ends_it_quietly(connection: Connection) -> No
         assert watch.process.stderr.read() == b""
 
 
+@pytest.mark.timeout(180)
 def test_an_outage_is_told_and_survived(tmp_path: Path) -> None:
     with (
         ClusterProcess(tmp_path, data=str(tmp_path / "data")) as cluster,
@@ -160,10 +164,12 @@ def test_an_outage_is_told_and_survived(tmp_path: Path) -> None:
             cluster.kill()
             cluster.start()
             work(connection, "two")
-            watch.until("failed", session="two")
+            # A poll that waited for the engine may be taken for an expensive one: up to 60 s.
+            watch.until("failed", session="two", limit=90.0)
             code, errors = watch.stop()
     assert code == 130
     assert f"flamepy watch: {cluster.endpoint} is disconnected\n" in errors
+    assert all(line.startswith("flamepy watch: http://") for line in errors.splitlines()), errors
     assert errors.splitlines()[-1] == f"flamepy watch: {cluster.endpoint} is connected"
     keys = [line["key"] for line in watch.lines if not line["initial"]]
     assert len(keys) == len(set(keys))
