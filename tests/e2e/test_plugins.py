@@ -189,7 +189,13 @@ contexts:
     assert "Traceback" not in log
 
 
-def test_a_port_of_the_metrics_that_is_taken_is_one_line(python: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "last"),
+    [(["--strict"], "cannot serve metrics at 127.0.0.1:"), ([], "there is nothing to run")],
+)
+def test_a_port_of_the_metrics_that_is_taken_is_told(
+    python: str, tmp_path: Path, options: list[str], last: str
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -199,7 +205,7 @@ def test_a_port_of_the_metrics_that_is_taken_is_one_line(python: str, tmp_path: 
             f"  - {{name: prometheus, options: {{port: {port}}}}}\n"
         )
         done = subprocess.run(
-            [python, "-m", "flamepy", "run", "--endpoint", "127.0.0.1:1", "--strict"],
+            [python, "-m", "flamepy", "run", "--endpoint", "127.0.0.1:1", *options],
             capture_output=True,
             text=True,
             timeout=60,
@@ -208,7 +214,8 @@ def test_a_port_of_the_metrics_that_is_taken_is_one_line(python: str, tmp_path: 
             check=False,
         )
     assert done.returncode == 2, done.stderr
-    assert f"cannot serve metrics at 127.0.0.1:{port}" in done.stderr.splitlines()[-1]
+    assert f"cannot serve metrics at 127.0.0.1:{port}" in done.stderr
+    assert last in done.stderr.splitlines()[-1]
 
 
 def ends(path: Path) -> set[str]:

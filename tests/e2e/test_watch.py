@@ -193,9 +193,9 @@ def test_a_terminal_gets_lines_for_people(connection: Connection) -> None:
             nonlocal shown
             while select.select([ours], [], [], 0)[0]:
                 shown += os.read(ours, 65536)
-            return b"closed" in shown
+            return b" closed" in shown and b" failed " in shown
 
-        eventually(read, "the session's close")
+        eventually(read, "the session's close and the task's end")
         process.send_signal(signal.SIGINT)
         with suppress(OSError):  # the other side is closed
             while chunk := os.read(ours, 65536):

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FATAL, UNUSABLE = 1, 2
+NOTHING = (
+    "there is nothing to run: no plugin is enabled that works; name one with --plugin or "
+    "--informer, or below informers: in flame.yaml (`flamepy plugins check` shows them)"
+)
 
 
 @click.command()
@@ -97,10 +101,13 @@ def run(
     from flamepy.informers import Reactor
 
     try:
-        reactor = Reactor(context=settings, plugins=plugins)
+        reactor = Reactor(context=settings, plugins=plugins, strict=strict)
         with _served(reactor, address):
             reactor.start()
-            informers = ", ".join(one.name for one in plugins)
+            informers = ", ".join(one.name for one in reactor.registrations)
+            if not informers:
+                reactor.stop()
+                raise ConfigError(NOTHING)
             logger.info("watching %s with: %s", settings.address.url, informers)
             reactor.run_forever()
     except (ConfigError, PluginError) as error:
@@ -119,10 +126,7 @@ def _plugins(
         sys.path.insert(0, os.getcwd())
     found += [load_informer(value) for value in dict.fromkeys(values)]
     if not found:
-        raise ConfigError(
-            "there is nothing to run: no plugin is enabled that works; name one with --plugin or "
-            "--informer, or below informers: in flame.yaml (`flamepy plugins check` shows them)"
-        )
+        raise ConfigError(NOTHING)
     return found
 
 
