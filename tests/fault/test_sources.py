@@ -143,8 +143,8 @@ class TestLimits:
             await world.until(lambda: world.hub._reader.limits.call(world.clock.now, lists=False))
             future = world.hub.wait(task)
             await asyncio.sleep(1)
-            source.succeed("s", "1", b"out")
-            assert (await asyncio.wait_for(future, 1.0)).output == b"out"
+            source.fail("s", "1", "boom")  # the text needs a call
+            assert (await asyncio.wait_for(future, 1.0)).error == "boom"
 
         run(act, WatchSettings(calls_per_second=0.01))
 
@@ -158,7 +158,7 @@ class TestLimits:
             world.hub.configure(WatchSettings())
             source.succeed("s", "1")
             source.succeed("s", "2")
-            await world.until(lambda: len(heard.ends()) == 2, 5000)
+            await world.until(lambda: len(heard.ends()) == 2, 5)
 
         run(act, WatchSettings(calls_per_second=0.01))
 
@@ -169,8 +169,8 @@ class TestWhatIsKept:
 
         async def act(world: World) -> None:
             world.source.add_session("s")
-            world.source.add_tasks("s", 20_000, state=SUCCEED)
-            world.source.add_tasks("s", 10)
+            world.source.add_tasks("s", 10_000, state=SUCCEED)
+            world.source.add_tasks("s", 10_000)
             heard, _ = world.subscribe()
             await world.until(lambda: heard.syncs)
             await asyncio.sleep(30)
@@ -345,6 +345,7 @@ def test_a_day_of_watching_in_seconds_leaves_nothing_behind(
         await work(world, heard, 22)
         gc.collect()
         assert len(asyncio.all_tasks()) == jobs
+        assert set(world.hub.updater._progress) == set(world.hub.store.sessions) == {"steady"}
         assert sys.getallocatedblocks() - blocks < 3000
         assert [event.source for event in heard.tasks if event.source is EventSource.AUDIT] == []
         assert SessionEventKind.DELETED not in heard.kinds("steady")

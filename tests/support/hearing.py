@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -80,7 +81,8 @@ class World:
     def __init__(self, clock: FakeClock, settings: WatchSettings | None = None) -> None:
         self.clock = clock
         self.source = ScriptedSource(clock)
-        self.hub = Hub(self.source, "http://scripted", settings=settings)
+        spread = random.Random(1)
+        self.hub = Hub(self.source, "http://scripted", settings=settings, spread=spread)
 
     def subscribe(self, scope: Scope | None = None) -> tuple[Heard, Subscription]:
         """Return a sink that is told everything from now on."""

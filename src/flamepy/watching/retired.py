@@ -56,9 +56,9 @@ class Retired:
         self._set(number, self._get(number) & _MASK | _code(state) << _BITS)
 
     def _get(self, number: int) -> int:
-        if number < len(self._bytes):
-            return self._bytes[number]
-        return self._far.get(number, 0) if self._far else 0
+        if self._far and number in self._far:  # also when the bytes have reached it since
+            return self._far[number]
+        return self._bytes[number] if number < len(self._bytes) else 0
 
     def _set(self, number: int, code: int) -> None:
         length = len(self._bytes)

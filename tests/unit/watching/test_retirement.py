@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.made import made_session, made_task
 
@@ -19,6 +19,7 @@ ENDS = (SUCCEED, FAILED, CANCELLED)
     st.dictionaries(st.integers(0, 300_000), st.sampled_from(ENDS), max_size=30),
     st.lists(st.tuples(st.integers(0, 300_000), st.sampled_from(list(TaskState))), max_size=10),
 )
+@example(ends={65_536: SUCCEED, 1: FAILED, 65_537: SUCCEED}, shown=[(65_536, RUNNING)])
 def test_ends_are_remembered_whatever_their_numbers(ends, shown) -> None:
     retired = Retired()
     for number, state in ends.items():

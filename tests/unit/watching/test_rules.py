@@ -182,6 +182,30 @@ class TestRule3IdentityAndResets:
 
         run(act)
 
+    def test_a_reset_during_the_first_list_is_not_the_end_of_it(self) -> None:
+        async def act(world: World) -> None:
+            source = world.source
+            source.add_session("s")
+            source.add_task("s", state=SUCCEED)
+            hold = source.hold("list_tasks")
+            heard, _ = world.subscribe()
+            await world.until(lambda: hold.waiting)
+            world.clock.advance(5)
+            source.drop_session("s")
+            source.add_session("s")
+            source.add_task("s", state=RUNNING)
+            await world.until(lambda: heard.resets)
+            hold.release()
+            source.hold("list_tasks")
+            await asyncio.sleep(5)
+            assert heard.syncs == 0, "only the old session was listed"
+            assert heard.tasks == [], "what the old list shows is not in the new session"
+            source._holds["list_tasks"].release()
+            await world.until(lambda: heard.syncs)
+            assert heard.states("1") == [RUNNING]
+
+        run(act)
+
     def test_shrinking_counters_mean_nothing(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
@@ -233,6 +257,23 @@ class TestRule4AnEndThatWasReadableIsTold:
             known = {e.task.id: e.final_state_known for e in heard.tasks if e.kind == "deleted"}
             assert known == {"1": True, "2": False}
             assert not heard.sessions[-1].final_state_known, "it was not closed"
+
+        run(act)
+
+    def test_what_was_there_is_told_with_its_texts_before_synced(self) -> None:
+        async def act(world: World) -> None:
+            world.source.add_session("s")
+            number = world.source.add_task("s")
+            world.source.fail("s", number, "boom")
+            hold = world.source.hold("get_task")
+            heard, _ = world.subscribe()
+            await world.until(lambda: hold.waiting)
+            await asyncio.sleep(5)
+            assert (heard.syncs, heard.tasks) == (0, [])
+            hold.release()
+            await world.until(lambda: heard.syncs)
+            assert heard.tasks[0].task.error == "boom"
+            assert world.source.calls["list_tasks"] == 1, "a text is no reason to list again"
 
         run(act)
 
