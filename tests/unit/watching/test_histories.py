@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from hypothesis import given, settings
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from support.hearing import World, run
 from support.made import made_session, made_task
 
-from flamepy.errors import UnavailableError
+from flamepy.errors import FlameError, UnavailableError
 from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.diff import missing
 from flamepy.watching.events import EventKind, EventSource, Window
@@ -198,6 +199,7 @@ def scripts(draw: st.DrawFn) -> list[tuple[float, int]]:
     slow=st.floats(0.1, 3.0),
     outage=st.floats(0, 20),
     watched=st.sets(st.integers(1, 4)),
+    looks=st.lists(st.tuples(st.floats(0, 12), st.integers(1, 4)), max_size=30),
 )
 def test_the_hub_tells_an_ordered_part_of_the_truth_however_late_answers_are(
     tasks: list[Task],
@@ -206,6 +208,7 @@ def test_the_hub_tells_an_ordered_part_of_the_truth_however_late_answers_are(
     slow: float,
     outage: float,
     watched: set[int],
+    looks: list[tuple[float, int]],
 ) -> None:
     chance = random.Random(seed)
 
@@ -217,6 +220,7 @@ def test_the_hub_tells_an_ordered_part_of_the_truth_however_late_answers_are(
         heard, _ = world.subscribe()
         began = world.clock.now
         truth: list[list[TaskState]] = []
+        beside = [asyncio.create_task(look_beside(world, *look)) for look in looks]
         plans = [list(task.states) for task in tasks]
         events = [*script, (outage, -1), (outage + 2, -2)]
         events += [(21.0 + n, n % len(plans)) for n in range(len(plans) * 8)]  # to the end
@@ -229,6 +233,7 @@ def test_the_hub_tells_an_ordered_part_of_the_truth_however_late_answers_are(
             else:
                 step(world, truth, plans, which, watched)
         await asyncio.sleep(60)
+        await asyncio.gather(*beside)
         for number, states in enumerate(truth, start=1):
             told = heard.states(str(number))
             assert "deleted" not in told
@@ -238,6 +243,13 @@ def test_the_hub_tells_an_ordered_part_of_the_truth_however_late_answers_are(
         assert heard.resets == []
 
     run(act, WatchSettings(audit=1.0, poll_interval=0.1, retain_terminal=1))
+
+
+async def look_beside(world: World, moment: float, number: int) -> None:
+    """Probe a task beside whatever the hub does, as it does itself after a contradiction."""
+    await asyncio.sleep(moment)
+    with suppress(FlameError):
+        await world.hub._reader.probe("s", number)
 
 
 def step(

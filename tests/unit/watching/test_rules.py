@@ -60,6 +60,25 @@ class TestRule1EveryObservationHasAWindow:
 
         run(act, QUICK_AUDIT)
 
+    def test_a_late_message_of_a_stream_takes_no_task_back(self) -> None:
+        async def act(world: World) -> None:
+            world.source.add_session("s")
+            world.source.add_task("s")
+            heard, _ = world.subscribe()
+            await world.until(lambda: heard.syncs)
+            hold = world.source.hold("watch_task")
+            world.hub.watch_key("s", "1")
+            await asyncio.sleep(1)
+            world.source.start("s", "1")
+            await world.until(lambda: hold.waiting and RUNNING in heard.states("1"))
+            world.source.requeue("s", "1")
+            await world.until(lambda: heard.states("1") == [PENDING, RUNNING, PENDING])
+            hold.release()  # the stream says that it runs
+            await asyncio.sleep(5)
+            assert heard.states("1") == [PENDING, RUNNING, PENDING]
+
+        run(act)
+
     def test_absence_counts_when_get_task_confirms_it(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
