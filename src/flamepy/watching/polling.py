@@ -145,7 +145,7 @@ class Poller:
     def _next_delay(self) -> float:
         if not self._subscribers and not self._collector.unwatched:
             return self._slow  # every awaited task has a stream: this is only a heartbeat
-        if self._observer.activity.moved or self._updater.busy:
+        if self._observer.activity.moved or self._updater.chasing:
             return self._fast
         return min(self._slow, self._delay * 1.5)
 
@@ -188,10 +188,11 @@ class Poller:
         absent = {one.id for one in records if one.info and one.window_end <= start} - listed
         absent |= {one for one in self._collector.sessions() if one not in listed}
         await self._each(sorted(absent), after_outage)
-        records = list(self._store.sessions.values())
-        behind = {one.id for one in records if self._updater.is_behind(one)}
-        for one in newcomers:
-            self._subscribers.polled(one, records, behind)
+        if newcomers:
+            records = list(self._store.sessions.values())
+            behind = {one.id for one in records if self._updater.is_behind(one)}
+            for one in newcomers:
+                self._subscribers.polled(one, records, behind)
 
     async def _one(self, session_id: str, after_outage: bool) -> None:
         start = self._now()

@@ -80,6 +80,7 @@ class Updater:
         self._rota = Rota(AUDIT)
         self._now = asyncio.get_running_loop().time
         self._busy: set[str] = set()
+        self._audits: set[str] = set()  # of the busy ones
         self._progress: dict[str, Progress] = {}
         self.scans = 0
 
@@ -87,6 +88,11 @@ class Updater:
     def busy(self) -> bool:
         """True while any session is worked on."""
         return bool(self._busy)
+
+    @property
+    def chasing(self) -> bool:
+        """True while any session is worked on because of news, not of its audit."""
+        return len(self._busy) > len(self._audits)
 
     def begin(self, session_id: str) -> Progress:
         """Return a session's progress, made at its first poll."""
@@ -152,6 +158,8 @@ class Updater:
     def _start(self, record: SessionRecord, progress: Progress, *, news: bool) -> None:
         if record.id not in self._busy:
             self._busy.add(record.id)
+            if progress.audit and not news:
+                self._audits.add(record.id)
             self._spawn(self._work(record, progress, news))
 
     async def _work(self, record: SessionRecord, progress: Progress, news: bool) -> None:
@@ -169,6 +177,7 @@ class Updater:
             logger.debug("work on session %s broke off: %s", record.id, error)
         finally:
             self._busy.discard(record.id)
+            self._audits.discard(record.id)
 
     # ------------------------------------------------------------------ followed sessions
 
