@@ -162,24 +162,25 @@ class Worker:
         timeout = None if self._lingers else IDLE_LIMIT
         if due is not None:
             timeout = max(0.0, due - monotonic())
-        for item in self.mailbox.take(timeout):
+        items = self.mailbox.take(timeout)
+        for item in items:
             if self.stopping.is_set():
-                break
+                return False
             try:
                 self._handle(item)
             except BaseException:  # nothing may end the thread while somebody counts on it
                 logger.exception("%s: an error in the handling of %r", self._name, item)
-        else:
-            due = self._due()
-            if due is not None and (due <= monotonic() or self.mailbox.closed):
+        due = self._due()
+        if due is not None and not self.stopping.is_set():
+            if due <= monotonic() or (self.mailbox.closed and not len(self.mailbox)):
                 self._safely(self._idle)
-                return True
-        return bool(len(self.mailbox)) or self._stays(due)
+            return True
+        return bool(items) or self._stays()
 
-    def _stays(self, due: float | None) -> bool:
+    def _stays(self) -> bool:
         if self.mailbox.closed:
-            return not self.stopping.is_set() and (due is not None or bool(len(self.mailbox)))
-        if due is not None or self._lingers:
+            return False
+        if self._lingers:
             return True
         self._safely(self._ended)
         with self._guard:

@@ -102,6 +102,7 @@ class Inbox:
         self._next: deque[TaskEvent] = deque()  # of the object that the walk has come to
         self._walk_top = 0  # the newest sequence number when the walk began
         self._ahead: dict[Key, int] = {}  # told in a walk in a state newer than its top
+        self._initial: set[int] = set()  # of what was there, as far as it was told while behind
         self._newcomer = False
         self._synced_at: int | None = None  # the marker waits for what is behind
         self._skipped = 0  # events since the last one told, for its ``coalesced``
@@ -136,7 +137,11 @@ class Inbox:
 
     def task_event(self, event: TaskEvent) -> None:
         """Queue a task's event, or count it while behind."""
-        if not self._tasks or self._left_out(event):
+        if not self._tasks:
+            return
+        if self._behind is not None and event.initial:
+            self._initial.add(event.sequence)
+        if self._left_out(event):
             return
         if self._behind is not None:
             if event.sequence > self._decided:
@@ -244,7 +249,7 @@ class Inbox:
     def _go_live(self) -> None:
         self._behind = None
         self._walking = False
-        for left in (self._walk, self._late, self._next, self._ahead):
+        for left in (self._walk, self._late, self._next, self._ahead, self._initial):
             left.clear()
         self._need(None)
         self._skipped = 0
@@ -260,6 +265,7 @@ class Inbox:
         self._behind = since
         self._need(since)
         self._ahead = {key: told for key, told in self._ahead.items() if told > since}
+        self._initial = {sequence for sequence in self._initial if sequence > since}
         store, covers = self._hub.store, self._subscription.scope.covers
         missed = [
             _Missed(known.sequence, session=record, task=known)
@@ -287,14 +293,14 @@ class Inbox:
             key = (event.task.session_id, int(event.task.id), grave.born)
             ended = event.task.state.is_terminal and grave.changed > self._behind
             if ended and self._ahead.get(key) != grave.changed:
-                ended_as = replace(
+                yield replace(
                     event,
                     kind=EventKind.UPDATED if told else EventKind.ADDED,
                     old=None,
                     source=EventSource.PROBE,
                     sequence=grave.changed,
+                    initial=grave.changed in self._initial,
                 )
-                yield self._flagged(ended_as, changed=told or grave.changed != grave.born)
                 told = True
             if told:
                 yield event
@@ -302,7 +308,7 @@ class Inbox:
     def _present(self, record: SessionRecord, known: TaskRecord) -> TaskEvent:
         assert self._behind is not None
         newcomer = self._newcomer and known.sequence <= self._walk_top
-        event = TaskEvent(
+        return TaskEvent(
             kind=EventKind.ADDED if known.born > self._behind else EventKind.UPDATED,
             task=known.task,
             application=record.application,
@@ -310,19 +316,10 @@ class Inbox:
             endpoint=self._hub.store.endpoint,
             epoch=record.epoch,
             sequence=known.sequence,
-            initial=newcomer,
+            # What has changed since is news, also of a task that was there before.
+            initial=newcomer or known.sequence in self._initial,
             observed_at=self._hub.now() if newcomer else known.window.end,
         )
-        if newcomer:
-            return event
-        return self._flagged(event, changed=self._newcomer or known.sequence != known.born)
-
-    def _flagged(self, event: TaskEvent, *, changed: bool) -> TaskEvent:
-        # What has changed since the registration is news, also of a task that was there before.
-        assert self._subscription is not None
-        if event.kind is not EventKind.ADDED or changed or not self._subscription.was_there(event):
-            return event
-        return replace(event, initial=True)
 
     def _tell(self, event: TaskEvent) -> bool:
         """Queue one event of a walk; False when there is no place for it."""

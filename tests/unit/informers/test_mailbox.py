@@ -7,11 +7,11 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
-from support.made import made_task
+from support.made import made_session, made_task
 
 from flamepy.informers.mailbox import Mailbox, fold
-from flamepy.types import TaskState
-from flamepy.watching.events import EventKind, TaskEvent
+from flamepy.types import TaskCounts, TaskState
+from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
 
 def event(number: int, state: TaskState, old: TaskState | None = None, **more: object) -> TaskEvent:
@@ -78,6 +78,83 @@ def test_at_its_limit_changes_are_folded_and_what_cannot_be_is_refused() -> None
     assert mailbox.coalesced == 198
     assert not mailbox.room
     assert mailbox.put("a marker"), "what is no event is few and always taken"
+
+
+def moved(kind: SessionEventKind, done: int = 0, old: int = 0, *, born: int = 0) -> SessionEvent:
+    return SessionEvent(
+        kind=kind,
+        session=made_session(counts=TaskCounts(succeed=done), born=born),
+        old=made_session(counts=TaskCounts(succeed=old), born=born),
+    )
+
+
+class TestSessions:
+    """Of its moves the last is left, behind it a drain that still holds; the rest is told."""
+
+    def test_a_session_that_drains_again_and_again_takes_one_place(self) -> None:
+        mailbox = Mailbox(1)
+        mailbox.put(moved(SessionEventKind.OPENED))
+        for number in range(1, 101):
+            mailbox.put(moved(SessionEventKind.PROGRESS, number, number - 1))
+            mailbox.put(moved(SessionEventKind.DRAINED, number, number))
+        assert len(mailbox) == 2
+        opened, progress, drained = mailbox.take(0, 2)
+        assert isinstance(opened, SessionEvent)
+        assert isinstance(progress, SessionEvent)
+        assert isinstance(drained, SessionEvent)
+        assert opened.kind is SessionEventKind.OPENED
+        assert (progress.counts.succeed, drained.counts.succeed) == (100, 100)
+        assert progress.old is not None
+        assert (progress.old.counts.succeed, drained.old.counts.succeed) == (0, 100)
+        assert mailbox.coalesced == progress.coalesced + drained.coalesced == 198
+
+    def test_a_drain_that_holds_no_more_is_not_told(self) -> None:
+        mailbox = Mailbox(1)
+        mailbox.put(moved(SessionEventKind.DRAINED, 1))
+        mailbox.put(moved(SessionEventKind.PROGRESS, 2, 1))
+        (left,) = mailbox.take(0)
+        assert isinstance(left, SessionEvent)
+        assert (left.kind, left.coalesced) == (SessionEventKind.PROGRESS, 1)
+
+    def test_everything_else_is_told_and_ends_the_folding(self) -> None:
+        mailbox = Mailbox(1)
+        kinds = [
+            *(SessionEventKind.OPENED, SessionEventKind.PROGRESS, SessionEventKind.EVENT),
+            *(SessionEventKind.PROGRESS, SessionEventKind.CLOSED, SessionEventKind.DELETED),
+        ]
+        for kind in kinds:
+            mailbox.put(moved(kind))
+        mailbox.put(moved(SessionEventKind.PROGRESS, born=5))
+        mailbox.put(moved(SessionEventKind.PROGRESS))
+        took = [one.kind for one in mailbox.take(0) if isinstance(one, SessionEvent)]
+        assert took == [*kinds, SessionEventKind.PROGRESS, SessionEventKind.PROGRESS]
+        assert mailbox.coalesced == 0
+
+
+def test_what_is_deleted_was_added_first() -> None:
+    added = event(1, TaskState.PENDING)
+    gone = replace(event(1, TaskState.PENDING, TaskState.PENDING), kind=EventKind.DELETED)
+    assert fold(added, gone) is None
+    updated = event(1, TaskState.RUNNING, TaskState.PENDING)
+    folded = fold(updated, gone)
+    assert folded is not None
+    assert folded.kind is EventKind.DELETED
+
+
+def test_items_of_any_kind_come_out_as_they_went_in() -> None:
+    mailbox = Mailbox()
+    for item in [("a", "pair"), None, 3]:
+        mailbox.put(item)
+    assert mailbox.take(0) == [("a", "pair"), None, 3]
+
+
+def test_whoever_does_not_wait_is_told_of_news_and_of_the_close() -> None:
+    told: list[int] = []
+    mailbox = Mailbox(ready=lambda: told.append(len(mailbox)))
+    mailbox.put(1)
+    mailbox.put(2)
+    mailbox.close(discard=True)
+    assert told == [1, 2, 0]
 
 
 def test_after_the_close_nothing_is_taken() -> None:
