@@ -93,6 +93,8 @@ class Callbacks:
         self.wants_sessions = isinstance(informer, SessionInformer) and any(
             name in self._calls for name in _OF_KIND.values()
         )
+        # That a session has drained is known from its tasks; its counters alone do not say it.
+        self.follows_tasks = self.wants_tasks or "on_drained" in self._calls
         self.batches = "on_batch" in self._calls
         beside = sorted(set(of_tasks) - shared - {"on_batch"})
         if self.batches and beside:

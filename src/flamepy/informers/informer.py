@@ -100,8 +100,8 @@ class TaskInformer(Informer):
 class SessionInformer(Informer):
     """Subclass it and override what you want to be told of sessions.
 
-    A registration of a class that is no ``TaskInformer`` costs no task call at all: sessions are
-    told from their counters.
+    A registration of a class that is no ``TaskInformer`` and has no ``on_drained`` costs no task
+    call at all: sessions are told from their counters.
     """
 
     def on_opened(self, event: SessionEvent) -> None:
@@ -111,7 +111,10 @@ class SessionInformer(Informer):
         """Take a session's counters when they moved; ``counts.session`` says which session's."""
 
     def on_drained(self, event: SessionEvent) -> None:
-        """Take a session whose tasks have all ended; new tasks may un-drain it."""
+        """Take a session whose tasks have all ended; new tasks may un-drain it.
+
+        Overriding it costs the calls that show the tasks' ends, as a ``TaskInformer`` does.
+        """
 
     def on_closed(self, event: SessionEvent) -> None:
         """Take a session that was closed."""

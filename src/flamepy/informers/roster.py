@@ -109,7 +109,7 @@ class Roster:
         registration.begin()
         scope = registration.scope
         inbox.subscribe(
-            Scope(application=scope.application, session=scope.session, tasks=wants.wants_tasks)
+            Scope(application=scope.application, session=scope.session, tasks=wants.follows_tasks)
         )
 
     def attach_stream(self, stream: EventStream) -> None:

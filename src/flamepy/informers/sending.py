@@ -49,6 +49,8 @@ OF_TASKS = (
     *(signals.task_added, signals.task_updated, signals.task_requeued, signals.task_deleted),
     *(signals.task_stalled, signals.task_drift, *_OF_STATE.values()),
 )
+# Whether a session has drained is known from its tasks; its counters alone do not say it.
+COST_TASKS = (*OF_TASKS, signals.session_drained)
 DROPPABLE = (
     *(signals.handler_failed, signals.handler_slow),
     *(signals.queue_overflow, signals.retry_scheduled),
@@ -148,7 +150,7 @@ class SignalSender:
         """Subscribe to what somebody is connected to, and to nothing else."""
         if self._worker is None:
             return
-        self._tasks = self._matched(self._tasks, OF_TASKS, tasks=True)
+        self._tasks = self._matched(self._tasks, COST_TASKS, tasks=True)
         self._sessions = self._matched(self._sessions, OF_SESSIONS, tasks=False)
 
     def _matched(
@@ -203,7 +205,7 @@ class SignalSender:
 
     def _event(self, event: TaskEvent | SessionEvent) -> None:
         if isinstance(event, TaskEvent):
-            connected, found = OF_TASKS, task_signals(event)
+            connected, found = COST_TASKS, task_signals(event)
         else:
             connected, found = OF_SESSIONS, [_OF_KIND[event.kind]]
         if not any(one.receivers for one in connected):

@@ -241,6 +241,11 @@ class TestWants:
         callbacks = Callbacks(made(base, **dict.fromkeys(names, one)))
         assert (callbacks.wants_tasks, callbacks.wants_sessions) == (tasks, sessions)
 
+    def test_on_drained_needs_the_tasks_though_it_is_told_of_none(self) -> None:
+        drained = Callbacks(made(SessionInformer, on_drained=one))
+        assert (drained.follows_tasks, drained.wants_tasks) == (True, False)
+        assert not Callbacks(made(SessionInformer, on_progress=one)).follows_tasks
+
     @pytest.mark.parametrize("kind", list(SessionEventKind))
     def test_a_sessions_event_goes_to_the_callback_of_its_kind(self, kind) -> None:
         names = ["on_opened", "on_progress", "on_drained", "on_closed", "on_deleted", "on_event"]

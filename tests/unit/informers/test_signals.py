@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
-from collections.abc import Iterator
+import threading
+from typing import Any
 
 import pytest
 from support.waiting import eventually
 
 from flamepy.core import connect
 from flamepy.informers import Reactor, signals
+from flamepy.informers.informer import TaskInformer
+from flamepy.informers.sending import DROPPABLE
 from flamepy.informers.signals import FlameSignal
-from flamepy.testing import FakeEngine
+from flamepy.testing import FakeEngine, RecordingInformer
+from flamepy.types import ConnectionState, Task
 from flamepy.watching.events import SessionEvent, TaskEvent
 
 ALL = sorted(signals.namespace)
-
-
-@pytest.fixture(autouse=True)
-def receivers_restored() -> Iterator[None]:
-    yield
-    for name in ALL:
-        signal: FlameSignal = getattr(signals, name)
-        for receiver in list(signal.receivers_for(None)):
-            signal.disconnect(receiver)
 
 
 def test_a_receiver_is_held_unless_asked_otherwise() -> None:
@@ -111,3 +107,382 @@ def test_only_one_sender_when_asked_for_one(fake_engine: FakeEngine) -> None:
     with connect(fake_engine.endpoint) as connection, Reactor(connection=connection):
         eventually(lambda: bool(seen), "the task of b")
     assert seen == ["b"]
+
+
+class Receiving:
+    """Connects one receiver to every signal and notes what it got."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[str, object, dict[str, Any]]] = []
+        for name in ALL:
+            signals.namespace[name].connect(self._receiver(name))
+
+    def _receiver(self, name: str) -> Any:
+        def receive(sender: object, **values: Any) -> None:
+            self.got.append((name, sender, values))
+
+        return receive
+
+    def of(self, name: str) -> list[tuple[object, dict[str, Any]]]:
+        return [(sender, values) for one, sender, values in self.got if one == name]
+
+    def wait(self, name: str) -> tuple[object, dict[str, Any]]:
+        """Return the sender and the arguments of the first signal of that name."""
+        return eventually(lambda: self.of(name), f"{name}, not only {self.got}")[0]
+
+
+class TestEverySignal:
+    """Each comes with the arguments and the sender that its documentation says."""
+
+    def test_of_tasks(self, engine: FakeEngine, engine_connection) -> None:
+        receiving = Receiving()
+        with Reactor(connection=engine_connection):
+            for number in range(1, 4):
+                engine.add_task("s")
+                engine.start("s", str(number))
+            eventually(lambda: len(receiving.of("task_running")) == 3, "three running tasks")
+            engine.requeue("s", "1")
+            receiving.wait("task_requeued")
+            engine.fail("s", "2", "no way")
+            engine.succeed("s", "3")
+            for name in ("task_failed", "task_succeeded"):
+                receiving.wait(name)
+            engine_connection.close_session("s")
+            receiving.wait("task_cancelled")
+            engine.drop_session("s")
+            receiving.wait("task_deleted")
+        for name, sender, values in receiving.got:
+            if name.startswith("task_"):
+                assert sender == "fake"
+                assert values.keys() == {"event"}
+                assert isinstance(values["event"], TaskEvent)
+        assert len(receiving.of("task_added")) == 3
+        assert len(receiving.of("task_deleted")) == 3
+
+    def test_of_sessions(self, engine: FakeEngine, engine_connection) -> None:
+        receiving = Receiving()
+        with Reactor(connection=engine_connection):
+            receiving.wait("session_opened")
+            engine.add_task("s")
+            receiving.wait("session_updated")
+            engine.succeed("s", "1")
+            receiving.wait("session_drained")
+            engine.add_session_event("s", 1001, "no")
+            receiving.wait("session_event")
+            engine_connection.close_session("s")
+            receiving.wait("session_closed")
+            engine.drop_session("s")
+            receiving.wait("session_deleted")
+        for name, sender, values in receiving.got:
+            if name.startswith("session_"):
+                assert sender == "fake"
+                assert values.keys() == {"event"}
+                assert isinstance(values["event"], SessionEvent)
+
+    def test_of_the_engine_and_its_connection(self, engine: FakeEngine, engine_connection) -> None:
+        receiving = Receiving()
+        with Reactor(connection=engine_connection) as reactor:
+            reactor.register(RecordingInformer()).wait_synced(30)
+            engine.kill()
+            eventually(lambda: receiving.of("connection_changed"), "the outage")
+            engine.restart(lose_state=True)
+            sender, values = receiving.wait("engine_reset")
+            assert sender == "fake"
+            assert values == {"session_id": "s", "epoch": 1, "endpoint": engine.endpoint}
+        sender, values = receiving.of("connection_changed")[0]
+        assert sender == values["endpoint"] == engine.endpoint
+        assert values.keys() == {"state", "previous", "endpoint"}
+        assert isinstance(values["state"], ConnectionState)
+
+    def test_of_informers(self, engine: FakeEngine, engine_connection) -> None:
+        gate = threading.Event()
+
+        class Mine(TaskInformer):
+            def on_update(self, task: Task) -> None:
+                gate.wait(30)
+                raise ValueError("mine")
+
+        receiving = Receiving()
+        with Reactor(connection=engine_connection) as reactor:
+            registration = reactor.register(Mine(), queue_size=1, timeout=0.05)
+            for _ in range(5):
+                engine.add_task("s")
+            _, slow = receiving.wait("handler_slow")
+            _, overflow = receiving.wait("queue_overflow")
+            gate.set()
+            sender, failed = receiving.wait("handler_failed")
+            _, synced = receiving.wait("informer_synced")
+        where = {"endpoint": engine.endpoint}
+        assert slow.pop("stack")
+        assert slow.pop("seconds") > 0
+        assert isinstance(slow.pop("event"), TaskEvent)
+        assert slow == {"informer": "Mine", "callback": "on_update", **where}
+        assert overflow == {"informer": "Mine", "queue_size": 1, **where}
+        assert sender == "fake"
+        assert isinstance(failed.pop("event"), TaskEvent)
+        assert isinstance(failed.pop("error"), ValueError)
+        assert failed == {"informer": "Mine", "callback": "on_update", "attempts": 1, **where}
+        assert synced == {"registration": registration, **where}
+
+    def test_of_the_reactor(self, engine: FakeEngine, engine_connection) -> None:
+        receiving = Receiving()
+        with Reactor(connection=engine_connection) as reactor:
+            pass
+        for name in ("reactor_started", "reactor_stopped"):
+            assert receiving.of(name) == [
+                (engine.endpoint, {"reactor": reactor, "endpoint": engine.endpoint})
+            ]
+        failing, error = Reactor(connection=engine_connection).start(), ValueError("a bug")
+        assert engine_connection.link.reactor is not None
+        engine_connection.link.reactor.call_soon(failing._fail, error)
+        assert failing.join(30)
+        assert receiving.of("reactor_failed") == [
+            (engine.endpoint, {"reactor": failing, "error": error, "endpoint": engine.endpoint})
+        ]
+
+    def test_the_list_in_the_documentation_is_complete(self) -> None:
+        assert signals.__doc__ is not None
+        for name in ALL:
+            family = name.split("_")[0] + "_*"
+            assert name in signals.__doc__ or family in signals.__doc__
+            assert signals.namespace[name] is getattr(signals, name)
+
+
+class TestBlinker:
+    """What is blinker's behaves as its documentation says."""
+
+    def test_connect_via_connected_to_sender_and_decorators(self) -> None:
+        signal, seen = FlameSignal("x"), []
+
+        @signal.connect_via("a")
+        def only_a(sender: str, **_: object) -> None:
+            seen.append(("a", sender))
+
+        @signal.connect
+        def every(sender: str, **_: object) -> None:
+            seen.append(("every", sender))
+
+        assert callable(only_a)
+        with signal.connected_to(lambda sender, **_: seen.append(("within", sender)), sender="b"):
+            signal.send("a")
+            signal.send("b")
+        signal.disconnect(every)
+        signal.send("b")
+        assert sorted(seen) == [("a", "a"), ("every", "a"), ("every", "b"), ("within", "b")]
+
+    def test_a_weak_one_goes_with_its_owner(self) -> None:
+        class Owner:
+            def receive(self, sender: str, **_: object) -> None:
+                raise AssertionError
+
+        signal, owner = FlameSignal("x"), Owner()
+        signal.connect(owner.receive, weak=True)
+        assert signal.receivers
+        del owner
+        gc.collect()
+        assert not signal.receivers
+        assert signal.send("a") == []
+
+    def test_one_that_lost_its_last_sender_is_connected_no_more(self) -> None:
+        signal = FlameSignal("x")
+
+        @signal.connect_via("a")
+        def receive(sender: str, **_: object) -> None:
+            raise AssertionError
+
+        signal.connect(receive, sender="b")
+        signal.disconnect(receive, sender="a")
+        assert signal.receivers
+        signal.disconnect(receive, sender="b")
+        assert not signal.receivers
+
+    def test_muted_ones_are_not_delivered(self, engine: FakeEngine, running: Reactor) -> None:
+        seen: list[str] = []
+        signals.task_added.connect(lambda sender, event, **_: seen.append(event.task.id))
+        updated: list[str] = []
+        signals.task_updated.connect(lambda sender, event, **_: updated.append(event.task.id))
+        with signals.task_added.muted():
+            engine.add_task("s")
+            eventually(lambda: updated == ["1"], "the other signal")
+        engine.add_task("s")
+        eventually(lambda: seen == ["2"], "the second task")
+
+    def test_many_threads_may_connect_and_disconnect(self) -> None:
+        signal, errors = FlameSignal("x"), []
+
+        def work(number: int) -> None:
+            try:
+                for turn in range(200):
+                    receiver = lambda sender, **_: None  # noqa: E731
+                    signal.connect(receiver, sender=f"{number}-{turn}")
+                    signal.disconnect(receiver)
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert (errors, signal.receivers) == ([], {})
+
+
+class TestCost:
+    """Signals flow only while somebody is connected."""
+
+    def test_nothing_is_asked_while_nobody_is_connected(
+        self, engine: FakeEngine, running: Reactor
+    ) -> None:
+        engine.add_task("s")
+        before = engine.calls["ListSession"]
+        seen: list[str] = []
+
+        def receive(sender: str, *, event: TaskEvent, **_: object) -> None:
+            seen.append(event.task.id)
+
+        assert (before, engine.task_calls["s"]) == (0, 0)
+        with signals.task_updated.connected_to(receive):
+            eventually(lambda: seen == ["1"], "what was there before the connect")
+        settled(running)
+        calls = engine.calls.copy()
+        running.sessions  # noqa: B018 - polls from here on, with the hub's own clock
+        eventually(lambda: engine.calls["ListSession"] >= calls["ListSession"] + 3, "three polls")
+        assert engine.calls["GetTask"] + engine.calls["ListTask"] == (
+            calls["GetTask"] + calls["ListTask"]
+        )
+        assert seen == ["1"]
+
+    def test_signals_of_sessions_cost_no_call_for_tasks(
+        self, engine: FakeEngine, running: Reactor
+    ) -> None:
+        seen: list[int] = []
+        signals.session_updated.connect(lambda sender, event, **_: seen.append(event.counts.total))
+        for _ in range(3):
+            engine.add_task("s")
+        eventually(lambda: seen[-1:] == [3], "the counters")
+        assert engine.task_calls["s"] == 0
+
+    def test_that_a_session_drains_is_told_without_another_receiver(
+        self, engine: FakeEngine, running: Reactor
+    ) -> None:
+        seen: list[str] = []
+        signals.session_drained.connect(lambda sender, event, **_: seen.append(event.session.id))
+        engine.succeed("s", engine.add_task("s"))
+        eventually(lambda: seen == ["s"], "the drain")
+
+    def test_a_weak_receiver_that_is_gone_costs_nothing_more(
+        self, engine: FakeEngine, running: Reactor
+    ) -> None:
+        seen: list[str] = []
+
+        class Owner:
+            def receive(self, sender: str, *, event: TaskEvent, **_: object) -> None:
+                seen.append(event.task.id)
+
+        owner = Owner()
+        signals.task_updated.connect(owner.receive, weak=True)
+        engine.add_task("s")
+        eventually(lambda: seen == ["1"], "the task")
+        del owner
+        gc.collect()
+        engine.add_task("s")
+        sender = running._sender
+        assert sender is not None
+        eventually(lambda: sender._tasks is None, "its subscription to end")
+
+
+def settled(reactor: Reactor) -> None:
+    """Wait until the loop has done what was asked of it by now."""
+    assert reactor._link is not None
+    reactor._link.run(asyncio.sleep(0))
+
+
+class TestReceivers:
+    def test_coroutines_also_after_a_stop_that_dropped(
+        self, engine: FakeEngine, engine_connection
+    ) -> None:
+        seen: list[str] = []
+
+        @signals.task_updated.connect
+        async def receive(sender: str, *, event: TaskEvent, **_: object) -> None:
+            await asyncio.sleep(0)
+            seen.append(event.task.id)
+
+        engine.add_task("s")
+        for number in (1, 2):
+            reactor = Reactor(connection=engine_connection).start()
+            eventually(lambda number=number: len(seen) == number, "the task")
+            reactor.stop(0.0)
+
+    def test_one_that_fails_for_handler_failed_ends_there(
+        self, engine: FakeEngine, running: Reactor, caplog
+    ) -> None:
+        failures: list[str] = []
+
+        @signals.handler_failed.connect
+        def first(sender: str, *, callback: str, **_: object) -> None:
+            failures.append(callback)
+            raise ValueError("no end of it")
+
+        @signals.task_updated.connect
+        def raising(sender: str, **_: object) -> None:
+            raise ValueError("mine")
+
+        engine.add_task("s")
+        eventually(lambda: len(failures) == 1, "the failure")
+        assert "raising" in failures[0]
+        signals.task_updated.disconnect(raising)
+        engine.add_task("s")
+        eventually(
+            lambda: sum("signal handler_failed" in one.message for one in caplog.records) == 1
+        )
+
+    def test_a_slow_one_loses_no_end_and_its_queue_stays_bounded(
+        self, engine: FakeEngine, running: Reactor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        gate, ends = threading.Event(), []
+        sender = running._sender
+        assert sender is not None
+        assert sender._worker is not None
+        sender._worker.mailbox.limit = 5
+
+        @signals.task_updated.connect
+        def receive(application: str, *, event: TaskEvent, **_: object) -> None:
+            gate.wait(30)
+            if event.task.state.is_terminal:
+                ends.append(int(event.task.id))
+
+        everything = RecordingInformer()
+        running.register(everything)
+        for number in range(1, 51):
+            engine.add_task("s")
+            engine.succeed("s", str(number))
+        everything.wait_for(lambda seen: len(seen.terminal()) == 50, 30)
+        signals.handler_failed.connect(lambda *_, **__: None)
+        for _ in range(100):
+            for signal in DROPPABLE:
+                sender.send(signal, "x")
+        assert len(sender._worker.mailbox) <= 5 + 3
+        gate.set()
+        eventually(lambda: sorted(ends) == list(range(1, 51)), "fifty ends, each once")
+
+    def test_they_may_stop_the_reactor(self, engine: FakeEngine, engine_connection) -> None:
+        reactor = Reactor(connection=engine_connection)
+        signals.task_added.connect(lambda *_, **__: reactor.stop())
+        engine.add_task("s")
+        reactor.start()
+        assert reactor.join(30)
+
+
+def test_a_connection_that_is_closed_under_a_reactor_leaves_nothing_behind(
+    engine: FakeEngine,
+) -> None:
+    stopped: list[object] = []
+    signals.reactor_stopped.connect(lambda sender, reactor, **_: stopped.append(reactor))
+    with connect(engine.endpoint) as connection:
+        reactor = Reactor(connection=connection).start()
+        reactor.register(RecordingInformer()).wait_synced(30)
+    assert reactor.join(30)
+    assert str(reactor.state) == "stopped"
+    eventually(lambda: stopped == [reactor], "the signal")
+    assert not signals._changed
