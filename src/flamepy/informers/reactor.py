@@ -9,11 +9,10 @@ sources, handlers (drained, with a limit), signals, and the link if the reactor 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import logging
 import threading
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol
@@ -21,25 +20,22 @@ from typing import Any, Protocol
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, PluginError
 from flamepy.informers import signals
+from flamepy.informers.asking import Asking, on_loop
 from flamepy.informers.health import Health, InformerHealth, ReactorState
-from flamepy.informers.inbox import Inbox
 from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import live, run_apart, run_until_signalled
 from flamepy.informers.mailbox import QUEUE_SIZE
 from flamepy.informers.plugins import Plugin, load_plugins
-from flamepy.informers.reading import SessionLister, TaskLister
 from flamepy.informers.registration import TIMEOUT, Hooks, Options, Registration, Transform, Where
 from flamepy.informers.reporting import Reports
 from flamepy.informers.roster import Roster
 from flamepy.informers.sending import SignalSender
 from flamepy.informers.signals import FlameSignal
-from flamepy.informers.streaming import EventStream
-from flamepy.informers.waiting import EndFuture, TaskKey, WatchedFuture, end_of, ends_of
 from flamepy.informers.watchdog import Watchdog
 from flamepy.rpc.implicit import close_link, implicit_link
 from flamepy.rpc.link import ConnectionChange, Link
 from flamepy.rpc.loop import ReactorLoop
-from flamepy.types import ConnectionState, RetryPolicy, Task
+from flamepy.types import ConnectionState, RetryPolicy
 from flamepy.watching.hub import Hub
 from flamepy.watching.settings import WatchSettings
 from flamepy.watching.subscriptions import Scope
@@ -51,7 +47,6 @@ EXIT_TIMEOUT = 2.0
 CATCH_UP = 2.0
 LOOK = 0.05
 
-AnyTask = Task | TaskKey | WatchedFuture[Any]
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
 
 
@@ -63,7 +58,7 @@ class HasLink(Protocol):
         """The connection's link."""
 
 
-class Reactor:
+class Reactor(Asking):
     """Watches an engine and delivers every observed change to informers and signals.
 
     All methods may be called from any thread, callbacks included.
@@ -154,9 +149,7 @@ class Reactor:
         self._hub: Hub | None = None
         self._sender: SignalSender | None = None
         self._stop_sending: Callable[[float], object] | None = None
-        self._reading: dict[bool, Inbox] = {}  # with tasks, and without
-        self._task_lister: TaskLister | None = None
-        self._session_lister: SessionLister | None = None
+        self._reading, self._listers = {}, {}
         self._aborted = threading.Event()
         self._undo: list[Callable[[], None]] = []
         self._done = threading.Event()
@@ -342,19 +335,18 @@ class Reactor:
             attach = getattr(informer, "attach", None)
             if callable(attach):
                 attach(self)
-            if self._hub is not None:
-                self._on_loop(lambda: self._roster.attach(registration))
+            if self._link is not None and self._hub is not None:
+                on_loop(self._link, lambda: self._roster.attach(registration))
         except BaseException:
             registration.remove()
             raise
         return registration
 
-    def _on_loop(self, act: Callable[[], None]) -> None:
-        async def run() -> None:
-            act()
-
-        assert self._link is not None  # callers have looked
-        self._link.run(run())
+    def _running(self) -> tuple[Link, Hub]:
+        self._check_running()
+        if self._link is None or self._hub is None:
+            raise InvalidStateError("this reactor has not started yet; wait for start()")
+        return self._link, self._hub
 
     def wait_synced(self, timeout: float | None = None) -> None:
         """Wait until every informer registered by now was told what was there.
@@ -370,108 +362,6 @@ class Reactor:
             except InvalidStateError:
                 if registration in self._roster.registrations:
                     raise  # else it was removed meanwhile, and nobody waits for it any more
-
-    # ------------------------------------------------------------------ reading and waiting
-
-    @property
-    def tasks(self) -> TaskLister:
-        """The tasks that are known now; from the first use on, those of every session."""
-        if self._task_lister is None:
-            self._task_lister = TaskLister(*self._readable(tasks=True))
-        self._check_running()
-        return self._task_lister
-
-    @property
-    def sessions(self) -> SessionLister:
-        """The sessions that are known now."""
-        if self._session_lister is None:
-            self._session_lister = SessionLister(*self._readable(tasks=False))
-        self._check_running()
-        return self._session_lister
-
-    def _readable(self, *, tasks: bool) -> tuple[Link, Hub]:
-        link, hub = self._running()
-
-        def read() -> None:
-            if tasks not in self._reading and self._state is ReactorState.RUNNING:
-                inbox = Inbox(hub, lambda _: True, tasks=tasks, replay="none")
-                self._reading[tasks] = inbox
-                inbox.subscribe(Scope(tasks=tasks))
-
-        self._on_loop(read)
-        return link, hub
-
-    def _running(self) -> tuple[Link, Hub]:
-        self._check_running()
-        if self._link is None or self._hub is None:
-            raise InvalidStateError("this reactor has not started yet; wait for start()")
-        return self._link, self._hub
-
-    def future(self, task: AnyTask, *, timeout: float | None = None) -> EndFuture:
-        """Return a future of a task's end; its result is the task as it ended.
-
-        Args:
-            task: a task, a future of ``session.run``, or (session id, task id).
-            timeout: seconds for the call that looks at the task first, when only ids are given.
-
-        Raises:
-            TaskNotFoundError, SessionNotFoundError: it is not there.
-        """
-        link, _ = self._running()
-        return link.run(end_of(link, task), timeout)
-
-    def wait(
-        self,
-        tasks: Iterable[AnyTask],
-        timeout: float | None = None,
-        return_when: str = concurrent.futures.ALL_COMPLETED,
-    ) -> tuple[set[EndFuture], set[EndFuture]]:
-        """Wait for tasks as ``concurrent.futures.wait`` does; return (done, not done) futures."""
-        futures = self._futures(tasks)
-        done, waiting = concurrent.futures.wait(futures, timeout, return_when)
-        return {one for one in futures if one in done}, {one for one in futures if one in waiting}
-
-    def as_completed(
-        self, tasks: Iterable[AnyTask], timeout: float | None = None
-    ) -> Iterator[EndFuture]:
-        """Yield a future of each task as it ends, as ``concurrent.futures.as_completed`` does."""
-        yield from concurrent.futures.as_completed(self._futures(tasks), timeout)  # type: ignore[misc]  # the futures given
-
-    def _futures(self, tasks: Iterable[AnyTask]) -> list[EndFuture]:
-        link, _ = self._running()
-        return link.run(ends_of(link, list(tasks)))
-
-    def stream(
-        self,
-        *,
-        where: Where | None = None,
-        application: str | None = None,
-        session: str | None = None,
-        replay: str = "all",
-        sessions: bool = False,
-        queue_size: int = QUEUE_SIZE,
-    ) -> EventStream:
-        """Return an iterator, plain and asynchronous, over the events in scope.
-
-        Args:
-            where: as of ``register``; the taker calls it.
-            application: as of ``register``.
-            session: as of ``register``.
-            replay: as of ``register``.
-            sessions: also the events of sessions.
-            queue_size: as of ``register``.
-        """
-        options = Options(where=where, replay=replay, queue_size=queue_size)
-        scope = Scope(application=application, session=session)
-        stream = EventStream(scope, options, sessions=sessions)
-        self._roster.add_stream(stream)
-        try:
-            if self._hub is not None:
-                self._on_loop(lambda: self._roster.attach_stream(stream))
-        except BaseException:
-            stream.close()
-            raise
-        return stream
 
     # ------------------------------------------------------------------ stop
 

@@ -33,7 +33,7 @@ class Roster:
         self._streams: dict[EventStream, Inbox | None] = {}
         self._link: Link | None = None
         self._closed = False
-        self._detached = False  # read and written on the loop
+        self.detached = False  # read and written on the loop
 
     def __len__(self) -> int:
         return len(self._registrations)
@@ -89,7 +89,7 @@ class Roster:
     def attach(self, registration: Registration) -> None:
         """Start telling a registration, unless that was done; on the loop."""
         link, wants = self._link, registration.callbacks
-        if link is None or self._detached:
+        if link is None or self.detached:
             return  # ``open`` does it; or everybody is told no more
         mailbox = registration.worker.mailbox
         inbox = Inbox(
@@ -115,7 +115,7 @@ class Roster:
     def attach_stream(self, stream: EventStream) -> None:
         """Start telling a stream, unless that was done; on the loop."""
         link = self._link
-        if link is None or self._detached:
+        if link is None or self.detached:
             return
         mailbox = stream.mailbox
         inbox = Inbox(
@@ -175,7 +175,7 @@ class Roster:
 
     def detach(self) -> None:
         """Tell nobody anything more."""
-        self._detached = True
+        self.detached = True
         for inbox in self.inboxes:
             inbox.unsubscribe()
 

@@ -1,0 +1,140 @@
+"""What a reactor answers: reading what is known, waiting for tasks, streams of events.
+
+``Reactor`` is an ``Asking``; a class of its own because answering needs nothing of a reactor's
+life but whether it runs.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from flamepy.informers.inbox import Inbox
+from flamepy.informers.mailbox import QUEUE_SIZE
+from flamepy.informers.reading import SessionLister, TaskLister
+from flamepy.informers.registration import Options, Where
+from flamepy.informers.roster import Roster
+from flamepy.informers.streaming import EventStream
+from flamepy.informers.waiting import EndFuture, TaskKey, WatchedFuture, end_of, ends_of
+from flamepy.rpc.link import Link
+from flamepy.types import Task
+from flamepy.watching.hub import Hub
+from flamepy.watching.subscriptions import Scope
+
+AnyTask = Task | TaskKey | WatchedFuture[Any]
+
+
+def on_loop(link: Link, act: Callable[[], None]) -> None:
+    """Call a function on a link's loop and wait for it."""
+
+    async def run() -> None:
+        act()
+
+    link.run(run())
+
+
+class Asking:
+    """See the module; ``Reactor`` fills what is declared here."""
+
+    _roster: Roster
+    _link: Link | None
+    _hub: Hub | None
+    _reading: dict[bool, Inbox]  # with tasks, and without
+    _listers: dict[str, TaskLister | SessionLister]
+
+    @abstractmethod
+    def _running(self) -> tuple[Link, Hub]:
+        """Return link and hub of a reactor that runs; raise InvalidStateError else."""
+
+    @property
+    def tasks(self) -> TaskLister:
+        """The tasks that are known now; from the first use on, those of every session."""
+        link, hub = self._readable(tasks=True)
+        return self._listers.setdefault("tasks", TaskLister(link, hub))  # type: ignore[return-value]  # by its name
+
+    @property
+    def sessions(self) -> SessionLister:
+        """The sessions that are known now."""
+        link, hub = self._readable(tasks=False)
+        return self._listers.setdefault("sessions", SessionLister(link, hub))  # type: ignore[return-value]  # by its name
+
+    def _readable(self, *, tasks: bool) -> tuple[Link, Hub]:
+        link, hub = self._running()
+
+        def read() -> None:
+            if tasks not in self._reading and not self._roster.detached:
+                inbox = Inbox(hub, lambda _: True, tasks=tasks, replay="none")
+                self._reading[tasks] = inbox
+                inbox.subscribe(Scope(tasks=tasks))
+
+        if tasks not in self._reading:
+            on_loop(link, read)
+        return link, hub
+
+    def future(self, task: AnyTask, *, timeout: float | None = None) -> EndFuture:
+        """Return a future of a task's end; its result is the task as it ended.
+
+        Args:
+            task: a task, a future of ``session.run``, or (session id, task id).
+            timeout: seconds for the call that looks at the task first, when only ids are given.
+
+        Raises:
+            TaskNotFoundError, SessionNotFoundError: it is not there.
+        """
+        link, _ = self._running()
+        return link.run(end_of(link, task), timeout)
+
+    def wait(
+        self,
+        tasks: Iterable[AnyTask],
+        timeout: float | None = None,
+        return_when: str = concurrent.futures.ALL_COMPLETED,
+    ) -> tuple[set[EndFuture], set[EndFuture]]:
+        """Wait for tasks as ``concurrent.futures.wait`` does; return (done, not done) futures."""
+        futures = self._futures(tasks)
+        done, waiting = concurrent.futures.wait(futures, timeout, return_when)
+        return {one for one in futures if one in done}, {one for one in futures if one in waiting}
+
+    def as_completed(
+        self, tasks: Iterable[AnyTask], timeout: float | None = None
+    ) -> Iterator[EndFuture]:
+        """Yield a future of each task as it ends, as ``concurrent.futures.as_completed`` does."""
+        yield from concurrent.futures.as_completed(self._futures(tasks), timeout)  # type: ignore[misc]  # the futures given
+
+    def _futures(self, tasks: Iterable[AnyTask]) -> list[EndFuture]:
+        link, _ = self._running()
+        return link.run(ends_of(link, list(tasks)))
+
+    def stream(
+        self,
+        *,
+        where: Where | None = None,
+        application: str | None = None,
+        session: str | None = None,
+        replay: str = "all",
+        sessions: bool = False,
+        queue_size: int = QUEUE_SIZE,
+    ) -> EventStream:
+        """Return an iterator, plain and asynchronous, over the events in scope.
+
+        Args:
+            where: as of ``register``; the taker calls it.
+            application: as of ``register``.
+            session: as of ``register``.
+            replay: as of ``register``.
+            sessions: also the events of sessions.
+            queue_size: as of ``register``.
+        """
+        options = Options(where=where, replay=replay, queue_size=queue_size)
+        scope = Scope(application=application, session=session)
+        stream = EventStream(scope, options, sessions=sessions)
+        self._roster.add_stream(stream)
+        try:
+            if self._link is not None and self._hub is not None:
+                on_loop(self._link, lambda: self._roster.attach_stream(stream))
+        except BaseException:
+            stream.close()
+            raise
+        return stream
