@@ -1,4 +1,4 @@
-"""How fast the hub may ask: token buckets for calls and bytes. Pure; the time comes in.
+"""How fast the hub may ask: the pace of polls, token buckets for calls and bytes. Pure.
 
 A bucket is reserved from, not polled: who comes takes its amount at once, also below zero, and
 gets told how long to wait until that is paid for. So waiting is first come, first served, and
@@ -7,6 +7,9 @@ nobody can wait for somebody who waits for him. ``sources`` does the waiting.
 
 from __future__ import annotations
 
+LOAD = 50.0  # a poll takes at most 1/50 of the time
+LONGEST_REST = 60.0
+ODD = (4.0, 0.005)  # so many times the last poll, and so many seconds, are believed at once
 LONGEST_DEBT = 60.0  # seconds; one huge list must not silence the hub for longer
 
 
@@ -69,3 +72,20 @@ class Limits:
     def received(self, size: float, now: float, *, lists: bool) -> None:
         """Count the bytes of an answer; the calls of its kind that come next wait for them."""
         (self._lists if lists else self._single).take(size, now)
+
+
+class Pace:
+    """How long to rest after a poll, so that a slow or huge engine is polled less.
+
+    One poll that took much longer than the one before is believed when the next one confirms it:
+    it may have waited for an engine that was away for a moment.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def rest(self, took: float) -> float:
+        """Return seconds, after a poll of so many seconds."""
+        believed = min(took, self._last * ODD[0] + ODD[1])
+        self._last = took
+        return min(believed * LOAD, LONGEST_REST)

@@ -18,6 +18,7 @@ from flamepy.types import SessionInfo
 from flamepy.watching.collector import Collector, Spawn, lost_session
 from flamepy.watching.cursor import retry_delay
 from flamepy.watching.events import Window
+from flamepy.watching.limits import Pace
 from flamepy.watching.observing import Observer
 from flamepy.watching.settings import WatchSettings
 from flamepy.watching.sources import WORKERS, Engine, Reader
@@ -28,8 +29,6 @@ from flamepy.watching.updating import Progress, Updater
 
 logger = logging.getLogger(__name__)
 
-LOAD = 50.0  # a poll takes at most 1/50 of the time
-LONGEST = 60.0
 CATCH_UP_STEP = 0.005
 
 
@@ -88,6 +87,7 @@ class Poller:
         self._job: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._delay = self._fast
+        self._pace = Pace()
         self._answered = 0  # number of the last poll that worked
         self.health = Health()
 
@@ -137,8 +137,8 @@ class Poller:
                 failures = 0
                 self._up()
             self._delay = self._next_delay()
-            took = self._now() - started
-            await self._sleep(max(self._delay, min(took * LOAD, LONGEST)))
+            rest = self._pace.rest(self._now() - started)
+            await self._sleep(max(self._delay, rest))
         self._store.clear()
         self._updater.clear()
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flamepy.watching.limits import LONGEST_DEBT, Bucket, Limits
+from flamepy.watching.limits import LONGEST_DEBT, Bucket, Limits, Pace
 
 
 @given(
@@ -49,3 +49,25 @@ def test_another_rate_holds_from_now_on() -> None:
     assert limits.call(0.0, lists=False) == pytest.approx(0.9)
     limits.resize(100.0, 1e9)
     assert limits.call(0.0, lists=False) == pytest.approx(0.019)
+
+
+class TestPace:
+    def test_polls_take_a_fiftieth_of_the_time(self) -> None:
+        pace = Pace()
+        for _ in range(3):
+            rest = pace.rest(0.012)
+        assert rest == pytest.approx(0.6)
+
+    def test_one_poll_that_waited_for_the_engine_makes_no_long_rest(self) -> None:
+        pace = Pace()
+        pace.rest(0.01)
+        assert pace.rest(20.0) < 3.0
+        assert pace.rest(0.01) == pytest.approx(0.5)
+
+    def test_an_engine_that_stays_slow_is_polled_less(self) -> None:
+        pace = Pace()
+        pace.rest(0.01)
+        pace.rest(1.0)
+        assert pace.rest(1.0) == pytest.approx(50.0)
+        pace.rest(10.0)
+        assert pace.rest(10.0) == 60.0
