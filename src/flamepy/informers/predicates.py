@@ -1,43 +1,92 @@
 """Filters for ``register(where=...)``: functions of an event that combine with ``& | ~``. Pure.
 
-Any callable that takes a ``TaskEvent`` and returns a truth value serves as well; these save
-writing the common ones. They run on the informer's thread.
+Any callable that takes a ``TaskEvent`` and returns a truth value serves as well, also in a
+combination; these save writing the common ones. They run on the informer's thread::
+
+    where=predicates.live & ~predicates.state_in(TaskState.RUNNING)
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from flamepy.types import TaskState
-from flamepy.watching.events import TaskEvent
+from flamepy.errors import InvalidArgumentError
+from flamepy.types import Application, TaskState
+from flamepy.watching.events import EventKind, TaskEvent
+
+Test = Callable[[TaskEvent], object]
 
 
 class Predicate:
-    """A test of an event that can be combined with others."""
+    """A test of an event that can be combined with others, and with any function of an event."""
 
-    def __init__(self, test: Callable[[TaskEvent], bool], text: str) -> None:
+    def __init__(self, test: Test, text: str) -> None:
         self._test = test
         self._text = text
 
     def __call__(self, event: TaskEvent) -> bool:
         """Return True if the event passes."""
-        return self._test(event)
+        return bool(self._test(event))
 
-    def __and__(self, other: Predicate) -> Predicate:
-        return Predicate(lambda event: self(event) and other(event), f"({self} & {other})")
+    def __and__(self, other: Test) -> Predicate:
+        if not callable(other):
+            return NotImplemented
+        return Predicate(lambda event: self(event) and other(event), f"({self} & {_text(other)})")
 
-    def __or__(self, other: Predicate) -> Predicate:
-        return Predicate(lambda event: self(event) or other(event), f"({self} | {other})")
+    def __or__(self, other: Test) -> Predicate:
+        if not callable(other):
+            return NotImplemented
+        return Predicate(lambda event: self(event) or other(event), f"({self} | {_text(other)})")
+
+    def __rand__(self, other: Test) -> Predicate:
+        return Predicate(other, _text(other)) & self if callable(other) else NotImplemented
+
+    def __ror__(self, other: Test) -> Predicate:
+        return Predicate(other, _text(other)) | self if callable(other) else NotImplemented
 
     def __invert__(self) -> Predicate:
         return Predicate(lambda event: not self(event), f"~{self}")
+
+    def __bool__(self) -> bool:
+        # ``a and b`` would be ``b``, and a factory that was not called would let everything pass.
+        raise InvalidArgumentError(
+            f"the predicate {self} is neither true nor false without an event; combine with & | ~ "
+            "instead of and, or, not, and give where= the result of a call: state_in(...)"
+        )
 
     def __repr__(self) -> str:
         return self._text
 
 
+def _text(test: Test) -> str:
+    if isinstance(test, Predicate):
+        return repr(test)
+    return getattr(test, "__name__", None) or repr(test)
+
+
+def check_made(where: object) -> None:
+    """Refuse a function of this module that was not called: it makes predicates, and is none."""
+    name = getattr(where, "__name__", "")
+    if getattr(where, "__module__", None) == __name__ and name in _MAKERS:
+        raise InvalidArgumentError(
+            f"where=predicates.{name} is no predicate yet: call it, predicates.{name}(...)"
+        )
+
+
+_MAKERS = {"application", "changed", "label", "session", "state_in"}
+
+
 def state_in(*states: TaskState) -> Predicate:
-    """Let events pass whose task is in one of the states."""
+    """Let events pass whose task is in one of the states.
+
+    Raises:
+        InvalidArgumentError: none is given, or something else than a state.
+    """
+    for state in states or (None,):
+        if not isinstance(state, TaskState):
+            raise InvalidArgumentError(
+                f"state_in takes states such as TaskState.FAILED, one or more, got {state!r}"
+            )
     wanted = frozenset(states)
     names = ", ".join(state.name for state in states)
     return Predicate(lambda event: event.task.state in wanted, f"state_in({names})")
@@ -51,6 +100,53 @@ def application(name: str) -> Predicate:
 def session(session_id: str) -> Predicate:
     """Let events pass of tasks of one session."""
     return Predicate(lambda event: event.task.session_id == session_id, f"session({session_id!r})")
+
+
+def changed() -> Predicate:
+    """Let events pass that tell of a state: not deletes, nor a state that was told before."""
+    return Predicate(_changed, "changed()")
+
+
+def _changed(event: TaskEvent) -> bool:
+    if event.kind is EventKind.DELETED:
+        return False
+    return event.old is None or event.old.state != event.task.state
+
+
+def label(
+    wanted: str | tuple[str, str], get_application: Callable[[str], Application | None]
+) -> Predicate:
+    """Let events pass of tasks whose application has a label.
+
+    Events do not know labels and the engine is not asked for them unless you say how:
+    ``label("gpu", connection.get_application)``. Each application is looked up once, at its first
+    event, on the informer's thread; a label that changes later is not seen. While the engine
+    cannot answer that, the look-up raises, which counts as a failure of ``where``.
+
+    Args:
+        wanted: a label's text; ``"team"`` finds ``team=red`` too, ``("team", "red")`` that only.
+        get_application: returns an application by its name, or None.
+    """
+    if not callable(get_application):
+        raise InvalidArgumentError(
+            "label needs a function from an application's name to the application, such as "
+            f"connection.get_application, got {get_application!r}"
+        )
+    text = wanted if isinstance(wanted, str) else "=".join(wanted)
+    prefix = f"{text}=" if isinstance(wanted, str) else None
+    known: dict[str, bool] = {}
+
+    def test(event: TaskEvent) -> bool:
+        name = event.application
+        if name not in known:
+            found = get_application(name)
+            labels = (found.labels if found is not None else None) or ()
+            known[name] = any(
+                one == text or (prefix is not None and one.startswith(prefix)) for one in labels
+            )
+        return known[name]
+
+    return Predicate(test, f"label({text!r})")
 
 
 live = Predicate(lambda event: not event.initial, "live")

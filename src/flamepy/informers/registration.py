@@ -20,7 +20,7 @@ from flamepy.errors import (
     InvalidArgumentError,
     InvalidStateError,
 )
-from flamepy.informers import async_handlers
+from flamepy.informers import async_handlers, predicates
 from flamepy.informers.callbacks import Call, Callbacks
 from flamepy.informers.dispatch import Worker
 from flamepy.informers.handling import Failure, Handling, Running
@@ -77,6 +77,7 @@ class Options:
                     f"{name} must be callable with an event, got {function!r}; see "
                     "flamepy.informers.predicates"
                 )
+        predicates.check_made(self.where)
 
 
 @dataclass(frozen=True, slots=True)
