@@ -48,15 +48,16 @@ class _Row:
 class _Session:
     info: SessionInfo
     rows: dict[int, _Row] = field(default_factory=dict)
-    tally: list[int] = field(default_factory=lambda: [0] * 5)
+    tally: Counter[int] = field(default_factory=Counter)  # by state
     taken: set[int] = field(default_factory=set)
     last: int = 0
 
     def shown(self) -> SessionInfo:
-        tally = list(self.tally)
+        tally = self.tally.copy()
         for number in self.taken:
             tally[self.rows[number].full.state] -= 1
-        return replace(self.info, counts=TaskCounts(*tally))
+        # A state that has no counter is in none, as with an engine newer than this.
+        return replace(self.info, counts=TaskCounts(*(tally[state] for state in range(5))))
 
 
 class Hold:
@@ -204,6 +205,10 @@ class ScriptedSource:
     def requeue(self, session_id: str, task_id: str) -> None:
         """Move a running task back to PENDING, silently, as a restart does."""
         self._move(session_id, int(task_id), TaskState.PENDING, silent=True)
+
+    def move(self, session_id: str, task_id: str, state: TaskState) -> None:
+        """Move a task to any state, also to one without a name: ``TaskState(9)``."""
+        self._move(session_id, int(task_id), state)
 
     def take(self, session_id: str, task_id: str) -> None:
         """Take a task out of the counters, as on its way to an executor, until it moves."""

@@ -138,3 +138,15 @@ def test_an_outage_ends_open_watches() -> None:
             await job
 
     play(act)
+
+
+def test_a_state_without_a_name_is_in_no_counter() -> None:
+    async def act(source: ScriptedSource) -> None:
+        source.add_task("s")
+        source.move("s", "1", TaskState(9))
+        assert (await source.get_task("s", "1")).state == 9
+        assert (await source.get_session("s")).counts.total == 0
+        source.succeed("s", "1")
+        assert (await source.get_session("s")).counts == TaskCounts(succeed=1)
+
+    play(act)

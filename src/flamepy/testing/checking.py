@@ -1,0 +1,258 @@
+"""``check_informer``: does an informer bear everything that a real engine will do to it?
+
+It plays every situation of ``situations`` with a fresh informer, on a scripted engine and a real
+reactor, and reports what its callbacks raised, which were too slow or hang, what was left behind::
+
+    def test_alerts() -> None:
+        check_informer(Alerts)
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from time import monotonic
+from typing import Any
+
+from flamepy.errors import InvalidArgumentError
+from flamepy.informers.informer import Informer
+from flamepy.informers.registration import Options
+from flamepy.testing.observed import Observed
+from flamepy.testing.situations import SITUATIONS, Play
+from flamepy.testing.stage import LOOK, NotRegistered, Stage
+
+HANGS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong with an informer.
+
+    Attributes:
+        situation: in which it showed.
+        callback: of which callback; "" for what concerns the whole informer.
+        text: what.
+        error: the exception, if there was one.
+    """
+
+    situation: str
+    callback: str
+    text: str
+    error: BaseException | None = None
+
+    def __str__(self) -> str:
+        callback = f"{self.callback} " if self.callback else ""
+        return f"{self.situation}: {callback}{self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class SituationReport:
+    """How one situation went."""
+
+    name: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing was found."""
+        return not self.findings
+
+
+@dataclass(frozen=True, slots=True)
+class InformerReport:
+    """What ``check_informer`` found; printable.
+
+    Attributes:
+        informer: the name of its class.
+        situations: how each went, in order.
+        called: how often each callback was called, over all situations.
+        left_out: situations that were not played, because the informer is unusable or hangs.
+    """
+
+    informer: str
+    situations: tuple[SituationReport, ...]
+    called: Counter[str] = field(default_factory=Counter)
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Everything that was found."""
+        return [one for situation in self.situations for one in situation.findings]
+
+    @property
+    def ok(self) -> bool:
+        """True if nothing was found."""
+        return not self.findings
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.informer}: {len(self.situations)} situations, {len(self.findings)} findings"
+        ]
+        for one in self.situations:
+            lines.append(f"  {'ok ' if one.ok else 'BAD'} {one.name}")
+            lines.extend(f"      {finding}" for finding in one.findings)
+        if self.left_out:
+            lines.append(f"  not played: {'; '.join(self.left_out)}")
+        return "\n".join(lines)
+
+
+def check_informer(
+    make: Callable[[], Informer],
+    *,
+    strict: bool = True,
+    limit: float = 1.0,
+    situations: Iterable[str] | None = None,
+    threads: Collection[str] = (),
+    payloads: bool = False,
+    **options: Any,
+) -> InformerReport:
+    """Put fresh informers into every situation that engines bring about.
+
+    It takes some seconds. Receivers that are connected to ``signals`` meanwhile are told as well.
+
+    Args:
+        make: an informer class, or a function without arguments that returns a new informer.
+        strict: raise if anything is wrong, rather than only report it.
+        limit: seconds that one callback may take.
+        situations: names of those to play; all of them by default.
+        threads: names of threads that may stay, ``*`` is any text: pools of other libraries.
+        payloads: give the informer inputs and outputs, as ``Reactor(payloads=True)``.
+        **options: of ``Reactor.register``: ``retry``, ``where``, ``transform``, ``batch_size`` ...
+
+    Raises:
+        AssertionError: something is wrong; each finding is named with situation, callback and
+            exception.
+        InvalidArgumentError: an argument is wrong.
+    """
+    _check_arguments(make, limit, options)
+    fresh, played = _Fresh(make), []
+    called: Counter[str] = Counter()
+    hangs, chosen = 0, _chosen(situations)
+    for title, play in chosen.items():
+        check = _Check(title, limit, threads)
+        check.play(Stage(fresh, options, limit=limit, payloads=payloads), play)
+        called.update(check.called)
+        played.append(SituationReport(title, tuple(check.findings)))
+        hangs += check.hangs
+        if check.unusable or hangs >= HANGS:
+            break  # the others would tell the same, and wait as long for it
+    left_out = tuple(chosen)[len(played) :]
+    report = InformerReport(fresh.name, tuple(played), called, left_out)
+    if strict and not report.ok:
+        more = [f"{len(left_out)} situations were not played"] if left_out else []
+        raise AssertionError("\n".join([f"{report.informer}:", *map(str, report.findings), *more]))
+    return report
+
+
+class _Fresh:
+    """Makes informers, sees that they are new ones, and knows their name."""
+
+    def __init__(self, make: Callable[[], Informer]) -> None:
+        self._make = make
+        self._made: list[Informer] = []
+        self.name: str = getattr(make, "__name__", "the informer")
+
+    def __call__(self) -> Informer:
+        made = self._make()
+        if any(made is one for one in self._made):
+            raise ValueError("the same informer again; each situation needs a new one")
+        self._made.append(made)
+        self.name = type(made).__name__
+        return made
+
+
+def _check_arguments(make: object, limit: float, options: dict[str, Any]) -> None:
+    if isinstance(make, Informer) or not callable(make):
+        raise InvalidArgumentError(
+            "check_informer needs a fresh informer for each situation: give the class, or a "
+            f"function that returns a new one, not {make!r}"
+        )
+    if not limit > 0:
+        raise InvalidArgumentError(f"limit must be more than 0 s, got {limit}")
+    own = {"replay", "queue_size", "uid", "application", "session"}
+    known = sorted(set(Options.__dataclass_fields__) - own)
+    for name in options:
+        if name not in known:
+            raise InvalidArgumentError(
+                f"check_informer has no option {name!r}; beside its own it takes those of "
+                f"Reactor.register that situations do not choose: {', '.join(known)}"
+            )
+    Options(**options)
+
+
+def _chosen(names: Iterable[str] | None) -> dict[str, Play]:
+    if names is None:
+        return SITUATIONS
+    wanted = [names] if isinstance(names, str) else list(names)
+    for name in wanted:
+        if name not in SITUATIONS:
+            raise InvalidArgumentError(
+                f"there is no situation {name!r}; there are: {', '.join(SITUATIONS)}"
+            )
+    return {name: SITUATIONS[name] for name in wanted}
+
+
+class _Check:
+    """One situation with fresh informers, and what was found."""
+
+    def __init__(self, situation: str, limit: float, threads: Collection[str]) -> None:
+        self._situation = situation
+        self._limit = limit
+        self._allowed = threads
+        self.findings: list[Finding] = []
+        self.called: Counter[str] = Counter()
+        self.hangs = 0
+        self.unusable = False
+
+    def play(self, stage: Stage, play: Play) -> None:
+        before = set(threading.enumerate())
+        failed: Exception | None = None
+        try:
+            with stage:
+                play(stage)
+                stage.settle()
+        except Exception as error:
+            failed = error
+        for observed in stage.observed:
+            self._look(observed)
+        if isinstance(failed, NotRegistered):
+            self.unusable = True
+            if not self.findings:  # else that is what ``attach`` raised
+                self._add("", str(failed), failed.__cause__)
+        elif failed is not None:
+            self._add("", f"could not be played: {failed}", failed)
+        self._look_for_threads(before)
+
+    def _add(self, callback: str, text: str, error: BaseException | None = None) -> None:
+        self.findings.append(Finding(self._situation, callback, text, error))
+
+    def _look(self, observed: Observed) -> None:
+        self.called.update(observed.called)
+        for problem in observed.problems():
+            self._add(problem.callback, problem.text, problem.error)
+        self.hangs += observed.hangs
+        if observed.running:
+            self.hangs += 1
+            return
+        for name in ("start", "close"):
+            times = observed.called[name]
+            if observed.registered and observed.has(name) and times != 1:
+                self._add(name, f"was called {times} times, not once")
+
+    def _look_for_threads(self, before: set[threading.Thread]) -> None:
+        end = monotonic() + self._limit
+        while (left := self._left(before)) and monotonic() < end:
+            threading.Event().wait(LOOK)
+        for thread in left:
+            self._add("", f"the thread {thread.name!r} was left behind; end it in close()")
+
+    def _left(self, before: set[threading.Thread]) -> list[threading.Thread]:
+        allowed = [*self._allowed, *(["flamepy-*"] if self.hangs else [])]  # they hang with it
+        return [
+            one
+            for one in threading.enumerate()
+            if one not in before and not any(fnmatchcase(one.name, name) for name in allowed)
+        ]

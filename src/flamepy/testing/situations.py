@@ -1,0 +1,284 @@
+"""The situations that ``check_informer`` puts an informer in: each is a short script on a stage.
+
+Everything here happens with real engines over the months (docs/delivery.md); a new one is a
+function and a line in ``SITUATIONS``.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable
+
+from flamepy.errors import UnavailableError
+from flamepy.informers.informer import TaskInformer
+from flamepy.testing.scripted_source import ScriptedSource
+from flamepy.testing.stage import Stage
+from flamepy.types import ConnectionState, TaskState
+from flamepy.watching.events import TaskEvent
+
+Play = Callable[[Stage], None]
+
+LONG_TEXT = "no such file: 'ä.txt'\n" + "x" * 10_000
+
+
+def _open(source: ScriptedSource) -> None:
+    source.add_session("s")
+
+
+def _task(source: ScriptedSource) -> None:
+    source.add_task("s", b"input")
+
+
+def _start(source: ScriptedSource) -> None:
+    source.start("s", "1")
+
+
+def _succeed(source: ScriptedSource) -> None:
+    source.succeed("s", "1", b"output")
+
+
+def _nothing(stage: Stage) -> None:
+    stage.register()
+    stage.settle()
+
+
+def _life(stage: Stage) -> None:
+    stage.register()
+    stage.do(_open, _task)
+    stage.told("s/1 pending")
+    stage.do(_start)
+    stage.told("s/1 running")
+    stage.do(_succeed)
+    stage.told("s/1 succeed")
+
+
+def _first_seen_ended(stage: Stage) -> None:
+    stage.register()
+    ends = (TaskState.SUCCEED, TaskState.FAILED, TaskState.CANCELLED)
+    stage.do(_open, *(functools.partial(_ended_task, state=one) for one in ends))
+    stage.told("s/1 succeed", "s/2 failed", "s/3 cancelled")
+
+
+def _ended_task(source: ScriptedSource, *, state: TaskState) -> None:
+    source.add_task("s", b"input", state=state)
+
+
+def _failed(stage: Stage, text: str | None) -> None:
+    stage.register()
+    stage.do(_open, _task)
+    stage.told("s/1 pending")
+    stage.do(lambda source: source.fail("s", "1", text))
+    stage.told("s/1 failed")
+
+
+def _cancelled(stage: Stage) -> None:
+    stage.register()
+    stage.do(_open, _task)
+    stage.told("s/1 pending")
+    stage.do(lambda source: source.close("s"))
+    stage.told("s/1 cancelled", "s closed")
+
+
+def _requeued(stage: Stage) -> None:
+    stage.register()
+    stage.do(_open, _task, _start)
+    stage.told("s/1 running")
+    for act, text in (
+        (lambda source: source.requeue("s", "1"), "s/1 pending"),
+        (_start, "s/1 running"),
+        (_succeed, "s/1 succeed"),
+    ):
+        stage.do(act)
+        stage.told(text)
+
+
+def _unknown_state(stage: Stage) -> None:
+    stage.register()
+    stage.do(_open, _task, _start)
+    stage.told("s/1 running")
+    stage.do(lambda source: source.move("s", "1", TaskState(9)))
+    stage.told("s/1 unknown_9")
+    stage.do(_succeed)
+    stage.told("s/1 succeed")
+
+
+def _deleted(stage: Stage, *, ended: bool) -> None:
+    stage.register()
+    stage.do(_open, _task, _start)
+    stage.told("s/1 running")
+    if ended:
+        stage.do(_succeed)
+        stage.told("s/1 succeed")
+    stage.do(lambda source: source.drop_session("s"))
+    stage.told("s/1 deleted", "s deleted")
+
+
+def _reset(stage: Stage) -> None:
+    stage.register()
+    stage.do(_open, _task, _start)
+    stage.told("s/1 running", "s opened")
+    threading.Event().wait(0.01)  # so that the new session has another creation time
+    stage.do(_lose_all)
+    stage.told("s/1 deleted", "s/1 pending", "s opened")
+
+
+def _lose_all(source: ScriptedSource) -> None:
+    source.lose_state()
+    _open(source)
+    _task(source)
+
+
+def _sessions(stage: Stage) -> None:
+    stage.register()
+    stage.do(_open, _task)
+    stage.told("s opened", "s/1 pending")
+    stage.do(_start)
+    stage.told("s/1 running")
+    stage.do(_succeed)
+    stage.told("s drained")
+    stage.do(_task)  # a drained session may get more
+    stage.told("s/2 pending")
+    stage.do(lambda source: source.close("s"))
+    stage.told("s closed")
+    stage.do(lambda source: source.drop_session("s"))
+    stage.told("s deleted")
+
+
+def _engine_events(stage: Stage) -> None:
+    stage.register()
+    stage.do(_open)
+    stage.told("s opened")
+    for code, text in ((1001, "failed to bind: \N{SNOWMAN}"), (1002, ""), (4711, "of tomorrow")):
+        stage.do(functools.partial(_event, code=code, text=text))
+        stage.told("s event")
+
+
+def _event(source: ScriptedSource, *, code: int, text: str) -> None:
+    source.add_session_event("s", code, text)
+
+
+def _same_keys_again(stage: Stage) -> None:
+    stage.do(_open, _task, _start, _task, _succeed)
+    stage.register()
+    stage.told("s/1 succeed", "s/2 pending")
+    stage.settle()
+    stage.restart()
+    stage.register()
+    stage.told("s/1 succeed", "s/2 pending")
+
+
+class _Raising(TaskInformer):
+    def on_transition(self, event: TaskEvent) -> None:
+        raise ValueError("a neighbour of check_informer that raises; this is meant to happen")
+
+
+class _Waiting(TaskInformer):
+    def __init__(self, gate: threading.Event) -> None:
+        self._gate = gate
+
+    def on_transition(self, event: TaskEvent) -> None:
+        self._gate.wait(60)
+
+
+def _beside_raising(stage: Stage) -> None:
+    stage.beside(_Raising())
+    _life(stage)
+
+
+def _beside_waiting(stage: Stage) -> None:
+    stage.beside(_Waiting(stage.gate()))
+    _life(stage)
+    stage.settle()
+
+
+def _late(stage: Stage, *, replay: str) -> None:
+    stage.do(_open, _task, _start, _task, _succeed)
+    stage.told("s/1 succeed", "s/2 pending")
+    stage.register(replay=replay)
+    stage.do(lambda source: source.start("s", "2"))
+    stage.told("s/2 running")
+
+
+def _tiny_queue(stage: Stage) -> None:
+    gate = stage.gate()
+    stage.register(queue_size=1).before_next(lambda: gate.wait(60))
+    stage.do(_open)
+    for number in range(1, 21):
+        stage.do(_task)
+        stage.told(f"s/{number} pending")
+        stage.do(functools.partial(_start_and_end, number=number))
+        stage.told(f"s/{number} {'failed' if number % 2 else 'succeed'}")
+    stage.do(lambda source: source.drop_task("s", "1"))
+    gate.set()
+    stage.settle()
+
+
+def _start_and_end(source: ScriptedSource, *, number: int) -> None:
+    source.start("s", str(number))
+    if number % 2:
+        source.fail("s", str(number), "no")
+    else:
+        source.succeed("s", str(number), b"output")
+
+
+def _outage(stage: Stage) -> None:
+    stage.register()
+    stage.do(_open, _task)
+    stage.told("s/1 pending")
+    stage.do(lambda source: source.fail_calls(UnavailableError("the engine is away")))
+    stage.connected(ConnectionState.DISCONNECTED)
+    stage.do(_start, _succeed, lambda source: source.answer_calls())
+    stage.told("s/1 succeed")
+
+
+def _stop_in_callback(stage: Stage) -> None:
+    stage.register(cut_off=True).before_next(stage.reactor.stop)
+    stage.do(_open, _task, _start)
+    stage.settle()
+    stage.reactor.join(0.2)  # it has stopped, unless no callback is called for such an event
+
+
+def _removed(stage: Stage) -> None:
+    stage.register(cut_off=True)
+    stage.do(_open, _task, _start)
+    stage.told("s/1 running")
+    stage.settle()
+    stage.registrations[0].remove()
+    stage.do(_succeed)
+    stage.told("s/1 succeed")
+
+
+def _stopped_at_once(stage: Stage) -> None:
+    stage.do(_open, _task, _start)
+    stage.register(cut_off=True)
+    stage.stop(0.0)
+
+
+SITUATIONS: dict[str, Play] = {
+    "nothing happens": _nothing,
+    "a task's life": _life,
+    "first seen when it has ended": _first_seen_ended,
+    "from pending to failed, with a text": functools.partial(_failed, text=LONG_TEXT),
+    "from pending to failed, without a text": functools.partial(_failed, text=None),
+    "cancelled": _cancelled,
+    "back to pending": _requeued,
+    "an unknown state": _unknown_state,
+    "deleted after its end": functools.partial(_deleted, ended=True),
+    "deleted before its end": functools.partial(_deleted, ended=False),
+    "an engine that lost everything": _reset,
+    "a session's life": _sessions,
+    "events of the engine": _engine_events,
+    "the same keys again": _same_keys_again,
+    "a neighbour that raises": _beside_raising,
+    "a neighbour that is slow": _beside_waiting,
+    "registered late, replay all": functools.partial(_late, replay="all"),
+    "registered late, replay active": functools.partial(_late, replay="active"),
+    "registered late, replay none": functools.partial(_late, replay="none"),
+    "a queue of one": _tiny_queue,
+    "an outage": _outage,
+    "stopped in a callback": _stop_in_callback,
+    "removed": _removed,
+    "stopped at once": _stopped_at_once,
+}
+"""The situations by name, in the order in which they are played."""

@@ -1,0 +1,206 @@
+"""The stage on which ``checking`` plays a situation: a scripted engine, a reactor, the informer.
+
+Beside the informer under observation stands a witness of our own that is told the same, so that a
+script knows what has been told by now.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any
+
+from flamepy.errors import FlameError
+from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
+from flamepy.informers.reactor import Reactor
+from flamepy.informers.registration import Registration
+from flamepy.testing.observed import Observed
+from flamepy.testing.scripted_connection import ScriptedConnection
+from flamepy.testing.scripted_source import ScriptedSource
+from flamepy.types import ConnectionState
+from flamepy.watching.events import EventKind, SessionEvent, TaskEvent
+
+LOOK = 0.005
+PATIENCE = 20.0
+POLLS = (0.005, 0.02)
+
+
+class NotRegistered(Exception):
+    """The informer could not be made, or was refused; ``__cause__`` says why."""
+
+
+class Witness(TaskInformer, SessionInformer):
+    """Writes down what is told: ``s/1 succeed``, ``s/1 deleted``, ``s opened``."""
+
+    def __init__(self) -> None:
+        self._told: Counter[str] = Counter()
+        self._news = threading.Condition()
+
+    def on_transition(self, event: TaskEvent) -> None:
+        """Note a task's state."""
+        deleted = event.kind is EventKind.DELETED
+        state = "deleted" if deleted else event.task.state.name.lower()
+        self._note(f"{event.task.session_id}/{event.task.id} {state}")
+
+    def _session(self, event: SessionEvent) -> None:
+        self._note(f"{event.session.id} {event.kind.value}")
+
+    on_opened = on_drained = on_closed = on_event = _session
+
+    def on_deleted(self, event: Any) -> None:
+        """Note a session's delete; a task's is noted by ``on_transition``."""
+        if isinstance(event, SessionEvent):
+            self._session(event)
+
+    def _note(self, text: str) -> None:
+        with self._news:
+            self._told[text] += 1
+            self._news.notify_all()
+
+    def wait(self, wanted: Counter[str], timeout: float) -> Counter[str]:
+        """Wait until all of it was told, and take it off the list; return what is missing."""
+        with self._news:
+            self._news.wait_for(lambda: not wanted - self._told, timeout)
+            missing = wanted - self._told
+            self._told -= wanted
+        return missing
+
+
+class Stage:
+    """See the module; a context manager that stops everything at its end.
+
+    Args:
+        make: returns the informer of a registration.
+        options: of each registration.
+        limit: seconds that a callback may take.
+        payloads: as of ``Reactor``.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Informer],
+        options: Mapping[str, Any],
+        *,
+        limit: float,
+        payloads: bool,
+    ) -> None:
+        self._make = make
+        self._options = {"batch_delay": 0.05, **options}
+        self._limit = limit
+        self._payloads = payloads
+        self._gates: list[threading.Event] = []
+        self.witness = Witness()
+        self.observed: list[Observed] = []
+        self.registrations: list[Registration] = []
+        self.connection = ScriptedConnection()
+        self.reactor = self._new_reactor()
+
+    def _new_reactor(self) -> Reactor:
+        made = Reactor(
+            connection=self.connection, plugins=(), poll_interval=POLLS, payloads=self._payloads
+        )
+        made.register(self.witness)
+        return made.start()
+
+    # ------------------------------------------------------------------ for scripts
+
+    def do(self, *acts: Callable[[ScriptedSource], object]) -> None:
+        """Let things happen in the engine, all at one moment."""
+        self.connection.do(lambda source: [act(source) for act in acts])
+
+    def register(self, *, cut_off: bool = False, **options: Any) -> Observed:
+        """Register a new informer of the author's and observe it.
+
+        Args:
+            cut_off: the situation stops it without a drain, so that tries may be left out.
+            **options: of the registration.
+
+        Raises:
+            NotRegistered: see there.
+        """
+        given = {**self._options, **options}
+        try:
+            informer = self._make()
+        except Exception as error:
+            raise NotRegistered(f"cannot be made: {type(error).__name__}: {error}") from error
+        try:
+            observed = Observed(informer, self._limit, retried=given.get("retry") is not None)
+            self.observed.append(observed)
+            for name in ("where", "transform"):
+                if given.get(name) is not None:
+                    given[name] = observed.watched(name, given[name])
+            registration = self.reactor.register(informer, **given)
+        except Exception as error:
+            message = error.message if isinstance(error, FlameError) else repr(error)
+            raise NotRegistered(f"cannot be registered: {message}") from error
+        observed.registered, observed.cut_off = True, cut_off
+        self.registrations.append(registration)
+        return observed
+
+    def beside(self, neighbour: TaskInformer) -> None:
+        """Register an informer of ours beside it."""
+        self.reactor.register(neighbour)
+
+    def gate(self) -> threading.Event:
+        """Return an event that is set at the end at the latest."""
+        made = threading.Event()
+        self._gates.append(made)
+        return made
+
+    def told(self, *texts: str) -> None:
+        """Wait until the witness was told all of this since it was last asked.
+
+        Raises:
+            TimeoutError: it was not; then the kit is at fault, or the machine very slow.
+        """
+        missing = self.witness.wait(Counter(texts), PATIENCE)
+        if missing:
+            raise TimeoutError(f"not told within {PATIENCE:g} s: {', '.join(sorted(missing))}")
+
+    def connected(self, state: ConnectionState) -> None:
+        """Wait until the connection is in that state.
+
+        Raises:
+            TimeoutError: it did not get there.
+        """
+        end = monotonic() + PATIENCE
+        while self.connection.link.state is not state:
+            if monotonic() > end:
+                raise TimeoutError(f"the connection was not {state} within {PATIENCE:g} s")
+            threading.Event().wait(LOOK)
+
+    def settle(self) -> None:
+        """Wait until the informers are idle; not for one that takes too long."""
+        end = monotonic() + 2 * self._limit
+        while monotonic() < end and any(self._busy(one) for one in self.registrations):
+            threading.Event().wait(LOOK)
+
+    def _busy(self, registration: Registration) -> bool:
+        stats = registration.stats
+        return bool(stats.queued) or stats.running_for is not None
+
+    def restart(self) -> None:
+        """Stop the reactor and start another one, as a new process would."""
+        self.stop()
+        self.witness = Witness()
+        self.registrations.clear()
+        self.reactor = self._new_reactor()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Stop the reactor; what is queued is told first."""
+        self.reactor.stop(2 * self._limit + 0.5 if timeout is None else timeout)
+        for registration in self.registrations:
+            registration.remove(wait=True, timeout=self._limit)  # until close() has returned
+
+    # ------------------------------------------------------------------ the end
+
+    def __enter__(self) -> Stage:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for gate in self._gates:
+            gate.set()
+        self.stop()
+        self.connection.close()
