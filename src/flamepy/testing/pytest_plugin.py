@@ -2,6 +2,7 @@
 
 - ``flame_cluster``: a running ``LocalCluster`` of the test's own.
 - ``flame_connection``: a connection to it.
+- ``reactor``: a running ``Reactor`` on that connection, without plugins.
 - ``fake_engine``: a running ``FakeEngine``.
 """
 
@@ -14,6 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from flamepy.core import Connection
+    from flamepy.informers import Reactor
     from flamepy.local import LocalCluster
     from flamepy.testing.fake_engine import FakeEngine
 
@@ -34,6 +36,15 @@ def flame_connection(flame_cluster: LocalCluster) -> Iterator[Connection]:
 
     with connect(flame_cluster.endpoint) as connection:
         yield connection
+
+
+@pytest.fixture
+def reactor(flame_connection: Connection) -> Iterator[Reactor]:
+    """A reactor that watches the test's cluster; it stops with the test."""
+    from flamepy.informers import Reactor
+
+    with Reactor(connection=flame_connection, plugins=()) as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""The fixtures that come with flamepy, used as a user's test uses them."""
+
+from __future__ import annotations
+
+from flamepy.core import Connection, FlameService, TaskContext
+from flamepy.informers import Reactor, ReactorState
+from flamepy.local import LocalCluster
+from flamepy.testing import FakeEngine, RecordingInformer
+
+
+class Shout(FlameService):
+    """Answers in capitals."""
+
+    def on_task_invoke(self, context: TaskContext) -> bytes:
+        assert context.input is not None
+        return context.input.upper()
+
+
+def test_a_reactor_watches_the_cluster_of_the_connection(
+    flame_cluster: LocalCluster, flame_connection: Connection, reactor: Reactor
+) -> None:
+    flame_cluster.register_service("shout", Shout)
+    informer = RecordingInformer()
+    reactor.register(informer).wait_synced(10)
+    session = flame_connection.create_session("shout")
+    assert session.invoke(b"hello") == b"HELLO"
+    informer.wait_for(lambda seen: seen.terminal() == [(session.id, "1", "SUCCEED")], 10)
+    assert reactor.health().endpoint == flame_cluster.endpoint
+
+
+def test_a_reactor_has_no_plugin_whatever_is_enabled(
+    monkeypatch, request, flame_connection: Connection
+) -> None:
+    monkeypatch.setenv("FLAME_INFORMERS", "of-this-machine")
+    running: Reactor = request.getfixturevalue("reactor")
+    assert running.registrations == []
+    assert running.state is ReactorState.RUNNING
+
+
+def test_a_fake_engine_is_scripted(fake_engine: FakeEngine) -> None:
+    fake_engine.add_session("s")
+    assert fake_engine.endpoint.startswith("http://")
