@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from flamepy.informers.arguments import scope_of
 from flamepy.informers.inbox import Inbox
 from flamepy.informers.mailbox import QUEUE_SIZE
 from flamepy.informers.reading import SessionLister, TaskLister
@@ -128,7 +129,7 @@ class Asking:
             queue_size: as of ``register``.
         """
         options = Options(where=where, replay=replay, queue_size=queue_size)
-        scope = Scope(application=application, session=session)
+        scope = scope_of(application, session)
         stream = EventStream(scope, options, sessions=sessions)
         self._roster.add_stream(stream)
         try:

@@ -170,7 +170,8 @@ class Inbox:
     def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
         """Queue that the engine lost a session, or has another one under its id."""
         values = {"session_id": session_id, "application": application, "epoch": epoch}
-        self._notice("reset", values)
+        if self._sessions:  # else whoever has an inbox for each would be told twice
+            self._notice("reset", values)
 
     def drift(self, event: TaskEvent, told: TaskState) -> None:
         """Queue that the engine shows another end than the one that was told."""

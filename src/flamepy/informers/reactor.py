@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, PluginError
 from flamepy.informers import signals
+from flamepy.informers.arguments import check_reactor, scope_of
 from flamepy.informers.asking import Asking, on_loop
 from flamepy.informers.health import Health, InformerHealth, ReactorState
 from flamepy.informers.informer import Informer
@@ -108,6 +109,13 @@ class Reactor(Asking):
         retain_terminal: int | None = None,
         stall_after: float | None = None,
     ) -> None:
+        check_reactor(
+            connection=connection,
+            context=context,
+            plugins=plugins,
+            on_fatal=on_fatal,
+            exit_timeout=exit_timeout,
+        )
         if sum(one is not None for one in (connection, endpoint, context)) > 1:
             raise InvalidArgumentError("give one of connection=, endpoint= and context=")
         if connection is not None and connection.link.reactor is None:
@@ -250,7 +258,8 @@ class Reactor(Asking):
 
     def _check_running(self) -> None:
         if self._state is not ReactorState.RUNNING:
-            raise InvalidStateError(f"this reactor is {self._state}; start it first")
+            way = "start it first" if self._state is ReactorState.NEW else "make a new one"
+            raise InvalidStateError(f"this reactor is {self._state}; {way}")
 
     def _link_closed(self) -> None:
         """Take in that the connection was closed under it: there is nothing to watch any more."""
@@ -324,7 +333,7 @@ class Reactor(Asking):
             batch_size=batch_size,
             batch_delay=batch_delay,
         )
-        return self._take(informer, Scope(application=application, session=session), options)
+        return self._take(informer, scope_of(application, session), options)
 
     def _take(self, informer: Informer, scope: Scope, options: Options) -> Registration:
         registration = Registration(informer, scope, options, hooks=self._hooks)
@@ -474,8 +483,10 @@ class Reactor(Asking):
         elsewhere this just waits for ``stop``.
 
         Raises:
-            FlameError: the reactor failed.
+            InvalidStateError: the reactor failed, or was never started.
         """
+        if self._state is ReactorState.NEW:
+            raise InvalidStateError("this reactor is new; start it first, or call run()")
         run_until_signalled(self)
         if self._state is ReactorState.FAILED and self._error is not None:
             raise InvalidStateError(f"the reactor failed: {self._error!r}") from self._error

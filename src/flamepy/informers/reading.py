@@ -85,17 +85,20 @@ class TaskLister(Lister[tuple[str, str], Task]):
         self.index("session", lambda task: task.session_id)
         self.index("application", self._application)
 
-    def get(self, session_id: str, task_id: str, *, max_age: float | None = None) -> Task | None:
+    def get(
+        self, session_id: str, task_id: str | int, *, max_age: float | None = None
+    ) -> Task | None:
         """Return a task as it was last told, or None.
 
         Args:
             session_id: its session's.
-            task_id: its number as text.
+            task_id: its number.
             max_age: ask the engine if what is known is older than so many seconds.
 
         Raises:
             FlameError: the engine was asked and did not answer.
         """
+        task_id = str(task_id)
         if max_age is not None and self.freshness() > max_age:
             try:
                 return self._link.run(self._ask(session_id, task_id))

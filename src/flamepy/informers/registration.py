@@ -20,7 +20,7 @@ from flamepy.errors import (
     InvalidArgumentError,
     InvalidStateError,
 )
-from flamepy.informers import async_handlers, predicates
+from flamepy.informers import arguments, async_handlers, predicates
 from flamepy.informers.callbacks import Call, Callbacks
 from flamepy.informers.dispatch import Worker
 from flamepy.informers.handling import Failure, Handling, Running
@@ -58,25 +58,17 @@ class Options:
     batch_delay: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, value in (("queue_size", self.queue_size), ("batch_size", self.batch_size)):
-            if value < 1:
-                raise InvalidArgumentError(f"{name} must be 1 or more, got {value}")
-        if self.timeout is not None and not self.timeout > 0:
-            raise InvalidArgumentError(
-                f"timeout must be more than 0 s, got {self.timeout}; None reports no slow callback"
-            )
-        if not self.batch_delay >= 0:
-            raise InvalidArgumentError(f"batch_delay must be 0 s or more, got {self.batch_delay}")
+        arguments.check_count("queue_size", self.queue_size)
+        arguments.check_count("batch_size", self.batch_size)
+        arguments.check_seconds("batch_delay", self.batch_delay, least=0.0)
+        arguments.check_timeout(self.timeout)
+        arguments.check_retry(self.retry)
         if self.replay not in REPLAYS:
             raise InvalidArgumentError(
                 f"replay must be one of {', '.join(map(repr, REPLAYS))}, got {self.replay!r}"
             )
-        for name, function in (("where", self.where), ("transform", self.transform)):
-            if function is not None and not callable(function):
-                raise InvalidArgumentError(
-                    f"{name} must be callable with an event, got {function!r}; see "
-                    "flamepy.informers.predicates"
-                )
+        arguments.check_function("where", self.where)
+        arguments.check_function("transform", self.transform)
         predicates.check_made(self.where)
 
 

@@ -14,7 +14,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from flamepy.errors import UnavailableError
+from flamepy.errors import InvalidArgumentError, UnavailableError
 from flamepy.informers.dispatch import Worker
 from flamepy.rpc.link import Link
 from flamepy.types import Task
@@ -93,13 +93,21 @@ def completions(link: Link) -> Worker:
 
 
 def task_key(task: Task | TaskKey | WatchedFuture[Any]) -> TaskKey:
-    """Return (session id, task id) of a task, of a future, or of such a pair."""
-    if isinstance(task, tuple):
-        session_id, task_id = task
-        return session_id, str(task_id)
+    """Return (session id, task id) of a task, of a future, or of such a pair.
+
+    Raises:
+        InvalidArgumentError: it is something else.
+    """
+    if isinstance(task, tuple) and len(task) == 2:
+        return task[0], str(task[1])
     if isinstance(task, Task):
         return task.session_id, task.id
-    return task.session_id, task.task_id
+    if isinstance(task, WatchedFuture):
+        return task.session_id, task.task_id
+    raise InvalidArgumentError(
+        "a task is named by a Task, by a future of session.run, or by (session id, task id), not "
+        f"by {task!r}"
+    )
 
 
 async def end_of(link: Link, task: Task | TaskKey | WatchedFuture[Any]) -> EndFuture:

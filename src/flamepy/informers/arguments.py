@@ -1,0 +1,98 @@
+"""What careless arguments of a reactor are told, before they are silence or a riddle. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flamepy.config import FlameContext
+from flamepy.errors import InvalidArgumentError
+from flamepy.types import RetryPolicy
+from flamepy.watching.subscriptions import Scope
+
+
+def check_reactor(
+    *, connection: object, context: object, plugins: object, on_fatal: object, exit_timeout: object
+) -> None:
+    """Refuse arguments of ``Reactor`` that are of the wrong kind.
+
+    Raises:
+        InvalidArgumentError: names the argument, what it must be, and the way out.
+    """
+    if connection is not None and not hasattr(connection, "link"):
+        raise InvalidArgumentError(
+            f"connection must be what flamepy.core.connect returns, got {connection!r}; a URL is "
+            "given as endpoint="
+        )
+    if context is not None and not isinstance(context, FlameContext):
+        raise InvalidArgumentError(
+            f"context must be a FlameContext, got {context!r}; one of flame.yaml is chosen by "
+            "FlameContext(context=name)"
+        )
+    if isinstance(plugins, str):
+        raise InvalidArgumentError(
+            f"plugins must be several names, got {plugins!r}; write [{plugins!r}]"
+        )
+    if on_fatal is not None and not callable(on_fatal):
+        raise InvalidArgumentError(f"on_fatal must be callable with an error, got {on_fatal!r}")
+    check_seconds("exit_timeout", exit_timeout, least=0.0)
+
+
+def check_seconds(name: str, value: object, *, least: float) -> None:
+    """Refuse what is no number of seconds, or less than ``least``."""
+    if not _is(value, (int, float)) or not value >= least:  # type: ignore[operator]  # a number
+        raise InvalidArgumentError(f"{name} must be {least:g} s or more, got {value!r}")
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse what is no whole number above 0."""
+    if not _is(value, int) or not value >= 1:  # type: ignore[operator]  # a number
+        raise InvalidArgumentError(f"{name} must be 1 or more, got {value!r}")
+
+
+def check_timeout(value: object) -> None:
+    """Refuse what is neither a number of seconds above 0 nor None."""
+    if value is None or (_is(value, (int, float)) and value > 0):  # type: ignore[operator]  # same
+        return
+    raise InvalidArgumentError(
+        f"timeout must be more than 0 s, got {value!r}; None reports no slow callback"
+    )
+
+
+def check_function(name: str, value: Callable[..., Any] | None) -> None:
+    """Refuse what cannot be called with an event."""
+    if value is not None and not callable(value):
+        raise InvalidArgumentError(
+            f"{name} must be callable with an event, got {value!r}; see "
+            "flamepy.informers.predicates"
+        )
+
+
+def check_retry(value: object) -> None:
+    """Refuse what is no policy."""
+    if value is not None and not isinstance(value, RetryPolicy):
+        raise InvalidArgumentError(
+            f"retry must be a flamepy.types.RetryPolicy, such as RetryPolicy(attempts=3), got "
+            f"{value!r}"
+        )
+
+
+def scope_of(application: object, session: object) -> Scope:
+    """Return the scope of a registration or a stream.
+
+    Raises:
+        InvalidArgumentError: one of them is not a name, so that nothing would ever be told.
+    """
+    for name, value in (("application", application), ("session", session)):
+        if value is None or (isinstance(value, str) and value):
+            continue
+        hint = "its name" if name == "application" else "its id, such as session.id"
+        raise InvalidArgumentError(
+            f"{name} must be {hint}, got {value!r}; for several use where= with "
+            f"predicates.{name}(...) | predicates.{name}(...)"
+        )
+    return Scope(application=application, session=session)  # type: ignore[arg-type]  # checked
+
+
+def _is(value: object, kinds: type | tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)
