@@ -2,6 +2,7 @@
 
 - ``flame_cluster``: a running ``LocalCluster`` of the test's own.
 - ``flame_connection``: a connection to it.
+- ``flame_endpoint``: its endpoint; calls without a connection go there as well.
 - ``reactor``: a running ``Reactor`` on that connection, without plugins.
 - ``fake_engine``: a running ``FakeEngine``.
 """
@@ -36,6 +37,17 @@ def flame_connection(flame_cluster: LocalCluster) -> Iterator[Connection]:
 
     with connect(flame_cluster.endpoint) as connection:
         yield connection
+
+
+@pytest.fixture
+def flame_endpoint(flame_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The endpoint of the test's cluster, and ``FLAME_ENDPOINT`` until the test ends."""
+    from flamepy.rpc.implicit import reset_implicit_link
+
+    monkeypatch.setenv("FLAME_ENDPOINT", flame_cluster.endpoint)
+    reset_implicit_link()
+    yield flame_cluster.endpoint
+    reset_implicit_link()
 
 
 @pytest.fixture

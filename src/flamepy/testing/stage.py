@@ -6,6 +6,7 @@ script knows what has been told by now.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ from flamepy.testing.scripted_source import ScriptedSource
 from flamepy.types import ConnectionState
 from flamepy.watching.events import EventKind, SessionEvent, TaskEvent
 
+LOGGER = logging.getLogger("flamepy.informers.handling")
 LOOK = 0.005
 PATIENCE = 20.0
 POLLS = (0.005, 0.02)
@@ -91,6 +93,7 @@ class Stage:
         self._limit = limit
         self._payloads = payloads
         self._gates: list[threading.Event] = []
+        self._neighbours: set[str] = set()
         self.witness = Witness()
         self.observed: list[Observed] = []
         self.registrations: list[Registration] = []
@@ -140,8 +143,12 @@ class Stage:
         return observed
 
     def beside(self, neighbour: TaskInformer) -> None:
-        """Register an informer of ours beside it."""
-        self.reactor.register(neighbour)
+        """Register an informer of ours beside it; what it raises is no news for the log."""
+        self._neighbours.add(self.reactor.register(neighbour, name="a neighbour").name)
+
+    def _is_news(self, record: logging.LogRecord) -> bool:
+        named = isinstance(record.args, tuple) and record.args[:1]
+        return not (named and str(named[0]) in self._neighbours)
 
     def gate(self) -> threading.Event:
         """Return an event that is set at the end at the latest."""
@@ -197,10 +204,14 @@ class Stage:
     # ------------------------------------------------------------------ the end
 
     def __enter__(self) -> Stage:
+        LOGGER.addFilter(self._is_news)
         return self
 
     def __exit__(self, *_: object) -> None:
         for gate in self._gates:
             gate.set()
-        self.stop()
-        self.connection.close()
+        try:
+            self.stop()
+            self.connection.close()
+        finally:
+            LOGGER.removeFilter(self._is_news)

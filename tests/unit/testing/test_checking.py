@@ -99,6 +99,18 @@ def test_the_situations_call_every_callback_there_is() -> None:
     assert report.called["start"] == report.called["close"] == made == len(SITUATIONS) + 1
 
 
+def test_the_neighbours_are_no_news_and_the_informer_is(caplog: pytest.LogCaptureFixture) -> None:
+    class Raising(TaskInformer):
+        def on_transition(self, event: TaskEvent) -> None:
+            raise ValueError("mine")
+
+    check_informer(TaskInformer, situations=["a neighbour that raises"])
+    assert caplog.messages == []
+    check_informer(Raising, situations=["a neighbour that raises"], strict=False)
+    assert len(caplog.messages) == 3
+    assert all("Raising.on_transition raised" in one for one in caplog.messages)
+
+
 def test_options_reach_the_registrations() -> None:
     sizes: list[int] = []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flamepy.core import Connection, FlameService, TaskContext
+from flamepy.core import Connection, FlameService, TaskContext, create_session
 from flamepy.informers import Reactor, ReactorState
 from flamepy.local import LocalCluster
 from flamepy.testing import FakeEngine, RecordingInformer
@@ -35,6 +35,16 @@ def test_a_reactor_has_no_plugin_whatever_is_enabled(
     running: Reactor = request.getfixturevalue("reactor")
     assert running.registrations == []
     assert running.state is ReactorState.RUNNING
+
+
+def test_calls_without_a_connection_go_to_the_cluster(
+    flame_cluster: LocalCluster, flame_endpoint: str
+) -> None:
+    assert flame_endpoint == flame_cluster.endpoint
+    flame_cluster.register_service("shout", Shout)
+    with create_session("shout") as session, Reactor(plugins=()) as reactor:
+        assert session.invoke(b"hello") == b"HELLO"
+        assert reactor.health().endpoint == flame_endpoint
 
 
 def test_a_fake_engine_is_scripted(fake_engine: FakeEngine) -> None:
