@@ -12,9 +12,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from flamepy.informers.arguments import scope_of
-from flamepy.informers.inbox import Inbox
 from flamepy.informers.mailbox import QUEUE_SIZE
-from flamepy.informers.reading import SessionLister, TaskLister
+from flamepy.informers.reading import Followed, SessionLister, TaskLister
 from flamepy.informers.registration import Options, Where
 from flamepy.informers.roster import Roster
 from flamepy.informers.streaming import EventStream
@@ -22,7 +21,6 @@ from flamepy.informers.waiting import EndFuture, TaskKey, WatchedFuture, end_of,
 from flamepy.rpc.link import Link
 from flamepy.types import Task
 from flamepy.watching.hub import Hub
-from flamepy.watching.subscriptions import Scope
 
 AnyTask = Task | TaskKey | WatchedFuture[Any]
 
@@ -42,7 +40,7 @@ class Asking:
     _roster: Roster
     _link: Link | None
     _hub: Hub | None
-    _reading: dict[bool, Inbox]  # with tasks, and without
+    _reading: dict[bool, Followed]  # with tasks, and without
     _listers: dict[str, TaskLister | SessionLister]
 
     @abstractmethod
@@ -52,27 +50,29 @@ class Asking:
     @property
     def tasks(self) -> TaskLister:
         """The tasks that are known now; from the first use on, those of every session."""
-        link, hub = self._readable(tasks=True)
-        return self._listers.setdefault("tasks", TaskLister(link, hub))  # type: ignore[return-value]  # by its name
+        link, hub, followed = self._readable(tasks=True)
+        return self._listers.setdefault("tasks", TaskLister(link, hub, followed))  # type: ignore[return-value]  # by its name
 
     @property
     def sessions(self) -> SessionLister:
         """The sessions that are known now."""
-        link, hub = self._readable(tasks=False)
-        return self._listers.setdefault("sessions", SessionLister(link, hub))  # type: ignore[return-value]  # by its name
+        link, hub, followed = self._readable(tasks=False)
+        return self._listers.setdefault("sessions", SessionLister(link, hub, followed))  # type: ignore[return-value]  # by its name
 
-    def _readable(self, *, tasks: bool) -> tuple[Link, Hub]:
+    def _readable(self, *, tasks: bool) -> tuple[Link, Hub, Followed]:
         link, hub = self._running()
 
         def read() -> None:
-            if tasks not in self._reading and not self._roster.detached:
-                inbox = Inbox(hub, lambda _: True, tasks=tasks, replay="none")
-                self._reading[tasks] = inbox
-                inbox.subscribe(Scope(tasks=tasks))
+            if tasks not in self._reading:
+                followed = self._reading[tasks] = Followed(hub, tasks=tasks)
+                if self._roster.detached:
+                    followed.unsubscribe()
+                else:
+                    followed.subscribe()
 
         if tasks not in self._reading:
             on_loop(link, read)
-        return link, hub
+        return link, hub, self._reading[tasks]
 
     def future(self, task: AnyTask, *, timeout: float | None = None) -> EndFuture:
         """Return a future of a task's end; its result is the task as it ended.

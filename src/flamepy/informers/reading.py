@@ -2,36 +2,87 @@
 
 A reader never waits for the loop and never blocks it: it takes frozen objects out of the store.
 What it returns is as fresh as the last poll (``freshness``); ``get(..., max_age=)`` asks the engine
-when that is too old. May be called from any thread, callbacks included.
+when that is too old. The first use begins to read: ``wait_synced`` waits until all was read. May be
+called from any thread, callbacks included.
 """
 
 from __future__ import annotations
 
 import builtins
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Generic, TypeVar
 
-from flamepy.errors import InvalidArgumentError, NotFoundError
+from flamepy.errors import (
+    DeadlineExceededError,
+    InvalidArgumentError,
+    InvalidStateError,
+    NotFoundError,
+)
+from flamepy.informers.inbox import Inbox, Synced
 from flamepy.rpc.link import Link
 from flamepy.types import SessionInfo, Task
 from flamepy.watching.hub import Hub
+from flamepy.watching.subscriptions import Scope
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
+class Followed:
+    """The subscription that keeps what listers read current; nothing is queued by it."""
+
+    def __init__(self, hub: Hub, *, tasks: bool) -> None:
+        self._tasks = tasks
+        self._inbox = Inbox(hub, self._take, tasks=tasks, replay="none")
+        self._settled = threading.Event()  # synced, or never will be
+        self.synced = False
+
+    def _take(self, item: object) -> bool:
+        if isinstance(item, Synced):
+            self.synced = True
+            self._settled.set()
+        return True
+
+    def subscribe(self) -> None:
+        """Start; on the loop."""
+        self._inbox.subscribe(Scope(tasks=self._tasks))
+
+    def unsubscribe(self) -> None:
+        """Stop; on the loop."""
+        self._inbox.unsubscribe()
+        self._settled.set()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until it is synced or has been stopped; False if neither came in time."""
+        return self._settled.wait(timeout)
+
+
 class Lister(Generic[K, V]):
     """A read-only view of the store; see the module."""
 
-    def __init__(self, link: Link, hub: Hub) -> None:
+    def __init__(self, link: Link, hub: Hub, followed: Followed) -> None:
         self._link = link
         self._hub = hub
+        self._followed = followed
         self._indexes: dict[str, Callable[[V], Any]] = {}
 
+    def wait_synced(self, timeout: float | None = None) -> None:
+        """Wait until everything is known that was there at the first use.
+
+        Raises:
+            DeadlineExceededError: (a TimeoutError) it takes longer than ``timeout`` seconds.
+            InvalidStateError: the reactor was stopped before.
+        """
+        if not self._followed.wait(timeout):
+            raise DeadlineExceededError(f"not everything was read within {timeout} s")
+        if not self._followed.synced:
+            raise InvalidStateError("the reactor stopped before everything was read")
+
     def freshness(self) -> float:
-        """Return for how many seconds nothing newer has been learned; inf before the first poll."""
-        return self._hub.freshness()
+        """Return for how many seconds nothing newer has been learned; inf before all was read."""
+        return self._hub.freshness() if self._followed.synced else float("inf")
 
     def keys(self) -> builtins.list[K]:
         """Return the keys of everything that is known now."""
@@ -79,8 +130,8 @@ class Lister(Generic[K, V]):
 class TaskLister(Lister[tuple[str, str], Task]):
     """Tasks by (session id, task id); indexes ``application``, ``session``, ``state``."""
 
-    def __init__(self, link: Link, hub: Hub) -> None:
-        super().__init__(link, hub)
+    def __init__(self, link: Link, hub: Hub, followed: Followed) -> None:
+        super().__init__(link, hub, followed)
         self.index("state", lambda task: task.state)
         self.index("session", lambda task: task.session_id)
         self.index("application", self._application)
@@ -125,8 +176,8 @@ class TaskLister(Lister[tuple[str, str], Task]):
 class SessionLister(Lister[str, SessionInfo]):
     """Sessions by id; indexes ``application``, ``state``."""
 
-    def __init__(self, link: Link, hub: Hub) -> None:
-        super().__init__(link, hub)
+    def __init__(self, link: Link, hub: Hub, followed: Followed) -> None:
+        super().__init__(link, hub, followed)
         self.index("state", lambda session: session.state)
         self.index("application", lambda session: session.application)
 
