@@ -98,7 +98,17 @@ class AsyncCalls:
         try:
             if self._held is None:
                 self._held = _shared.acquire()
-            loop, thread = self._held
+        except BaseException:
+            coroutine.close()
+            raise
+        loop, thread = self._held
+        with waiting_for(thread):  # noted before the coroutine can begin, which may ask for it
+            return self._run(coroutine, loop)
+
+    def _run(
+        self, coroutine: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop
+    ) -> object:
+        try:
             self._running = asyncio.run_coroutine_threadsafe(coroutine, loop)
         except BaseException:
             coroutine.close()
@@ -107,8 +117,7 @@ class AsyncCalls:
         try:
             if self._cancelled:
                 self._running.cancel()
-            with waiting_for(thread):
-                return self._running.result()
+            return self._running.result()
         finally:
             self._running = self._coroutine = None
 
