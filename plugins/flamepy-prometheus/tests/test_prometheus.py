@@ -122,9 +122,10 @@ def test_an_engine_that_is_away_is_told() -> None:
             eventually(
                 lambda: value(scrape(plugin), "flame_connection_state", state="disconnected") == 1
             )
-            signals.retry_scheduled.send(endpoint, details=None, endpoint=endpoint)
-            signals.retry_scheduled.send("http://another:1", details=None, endpoint="another")
-            assert value(scrape(plugin), "flame_call_retries_total") == 1
+            eventually(lambda: (value(scrape(plugin), "flame_call_retries_total") or 0) >= 1)
+            for _ in range(1000):
+                signals.retry_scheduled.send("http://another:1", details=None, endpoint="another")
+            assert (value(scrape(plugin), "flame_call_retries_total") or 0) < 1000
             assert value(scrape(plugin), "flame_connection_state", state="connected") == 0
             assert value(scrape(plugin), "flame_synced") == 0
 

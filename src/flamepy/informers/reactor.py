@@ -77,7 +77,7 @@ class Reactor(Asking):
         exit_timeout: seconds by which the end of the interpreter may be delayed.
         poll_interval: seconds between polls while changes come and while nothing happens, one
             number or two; this and what follows hold for the whole connection
-            (``WatchSettings``).
+            (``WatchSettings``), as the reactor says that was started last.
         audit: seconds in which every session is listed once.
         watch_budget: streams open at most.
         calls_per_second, bytes_per_second: limits of what the looking costs.
@@ -198,8 +198,7 @@ class Reactor(Asking):
         """Start watching; return at once, or with ``wait`` when the engine has answered.
 
         Raises:
-            InvalidStateError: it was started before, or another reactor of the same connection
-                runs with other settings.
+            InvalidStateError: it was started before.
             PluginError: with ``strict``, a plugin is broken.
             UnavailableError, DeadlineExceededError: ``wait`` and nothing answers in ``timeout``
                 seconds; the reactor is stopped then.
@@ -273,7 +272,6 @@ class Reactor(Asking):
 
     def _connection_changed(self, change: ConnectionChange) -> None:
         self._roster.connection(change.state)
-        self._reports.connection(change)
 
     # ------------------------------------------------------------------ informers
 

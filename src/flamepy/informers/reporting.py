@@ -14,7 +14,6 @@ from flamepy.informers.handling import Failure, Running
 from flamepy.informers.registration import Registration
 from flamepy.informers.sending import SignalSender
 from flamepy.informers.signals import FlameSignal
-from flamepy.rpc.link import ConnectionChange
 from flamepy.watching.events import SessionEvent, TaskEvent
 
 logger = logging.getLogger(__name__)
@@ -43,10 +42,6 @@ class Reports:
         event = values.get("event")
         known = event.application if isinstance(event, (TaskEvent, SessionEvent)) else ""
         sender.send(signal, known or self._endpoint, endpoint=self._endpoint, **values)
-
-    def connection(self, change: ConnectionChange) -> None:
-        """Say that the connection's state changed."""
-        self.send(signals.connection_changed, state=change.state, previous=change.previous)
 
     def failed(self, failure: Failure) -> None:
         """Say that a callback failed for good; ``handling`` has logged it."""

@@ -25,7 +25,8 @@ from flamepy.watching.hub import Hub
 from flamepy.watching.subscriptions import Scope
 
 if TYPE_CHECKING:
-    from flamepy.rpc.link import Link
+    from flamepy.rpc.link import ConnectionChange, Link
+    from flamepy.rpc.retry import RetryDetails
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ class SignalSender:
         self._worker: Worker | None = None
         self._tasks: Inbox | None = None
         self._sessions: Inbox | None = None
-        self._undo: Callable[[], None] | None = None
+        self._undo: list[Callable[[], None]] = []
         self._asynchronous = AsyncCalls()
 
     @classmethod
@@ -116,7 +117,11 @@ class SignalSender:
             interrupt=self._asynchronous.cancel,
             ended=self._asynchronous.close,
         )
-        self._undo = signals.on_change(self._receivers_changed)
+        self._undo = [
+            signals.on_change(self._receivers_changed),
+            self._link.add_observer(self._connection_changed),
+            self._link.on_retry(self._retried),
+        ]
         self.refresh()
 
     def release(self, closed: Callable[[], None]) -> Callable[[float], object] | None:
@@ -125,8 +130,8 @@ class SignalSender:
             self._holders.remove(closed)
         if self._holders or self._worker is None:
             return None
-        if self._undo is not None:
-            self._undo()
+        for undo in self._undo:
+            undo()
         for inbox in (self._tasks, self._sessions):
             if inbox is not None:
                 inbox.unsubscribe()
@@ -185,6 +190,15 @@ class SignalSender:
         if signal in DROPPABLE and not worker.mailbox.room:
             return  # the queue stays bounded; ``_overflowed`` has said so
         worker.put(Sending(signal, sender, values))
+
+    def _connection_changed(self, change: ConnectionChange) -> None:
+        endpoint = self._link.endpoint
+        values = {"state": change.state, "previous": change.previous, "endpoint": endpoint}
+        self.send(signals.connection_changed, endpoint, **values)
+
+    def _retried(self, details: RetryDetails) -> None:
+        endpoint = self._link.endpoint
+        self.send(signals.retry_scheduled, endpoint, details=details, endpoint=endpoint)
 
     def _overflowed(self) -> None:
         logger.warning("receivers of signals are slow: changes of one task are folded")

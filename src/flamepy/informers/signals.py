@@ -29,7 +29,8 @@ handler_failed     ``informer``, ``callback``, ``event``, ``error``,            
 handler_slow       ``informer``, ``callback``, ``event``, ``seconds``,          application or
                    ``stack``, ``endpoint``                                      endpoint
 queue_overflow     ``informer``, ``queue_size``, ``endpoint``                   endpoint
-retry_scheduled    ``details``, ``endpoint``                                    endpoint
+retry_scheduled    ``details`` (``call``, ``attempt``, ``delay``, ``error``),   endpoint
+                   ``endpoint``
 reactor_started    ``reactor``, ``endpoint``                                    endpoint
 reactor_stopped    ``reactor``, ``endpoint``                                    endpoint
 reactor_failed     ``reactor``, ``error``, ``endpoint``                         endpoint
@@ -47,6 +48,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from blinker import ANY, NamedSignal, Namespace
+
+from flamepy.errors import InvalidArgumentError
 
 F = TypeVar("F", bound=Callable[..., Any])
 Changed = Callable[[], None]
@@ -70,7 +73,15 @@ class FlameSignal(NamedSignal):
     """A blinker signal whose receivers are held strongly by default."""
 
     def connect(self, receiver: F, sender: Any = ANY, weak: bool = False) -> F:
-        """Call ``receiver(sender, **kwargs)`` at each sending, of one sender only if given."""
+        """Call ``receiver(sender, **kwargs)`` at each sending, of one sender only if given.
+
+        Raises:
+            InvalidArgumentError: the receiver cannot be called.
+        """
+        if not callable(receiver):
+            raise InvalidArgumentError(
+                f"a receiver of {self.name} is called with (sender, **kwargs), got {receiver!r}"
+            )
         with _guard:
             super().connect(receiver, sender, weak)
         _tell()

@@ -21,7 +21,7 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.rpc.calls import Calls, CutOff, Stream
-from flamepy.rpc.retry import repeat
+from flamepy.rpc.retry import RetryDetails, repeat
 from flamepy.rpc.status import Call, from_result, from_status
 from flamepy.types import (
     Application,
@@ -92,6 +92,7 @@ class Frontend:
         endpoint: the engine's URL, for messages.
         policy: how repeatable calls are repeated.
         outcome: is told how each attempt ended: None for an answer, else the error.
+        scheduled: is told of each call that will be made again.
     """
 
     def __init__(
@@ -101,11 +102,13 @@ class Frontend:
         policy: RetryPolicy,
         *,
         outcome: Outcome = _ignore,
+        scheduled: Callable[[RetryDetails], None] = lambda _: None,
     ) -> None:
         self._calls = calls
         self._endpoint = endpoint
         self._policy = policy
         self._outcome = outcome
+        self._scheduled = scheduled
 
     # ------------------------------------------------------------------ applications
 
@@ -277,7 +280,8 @@ class Frontend:
             self._outcome(None)
             return reply
 
-        return await repeat(call.name, self._policy, timeout or DEFAULT_TIMEOUT, attempt)
+        limit = timeout or DEFAULT_TIMEOUT
+        return await repeat(call.name, self._policy, limit, attempt, self._scheduled)
 
 
 def _translate(error: grpc.aio.AioRpcError, call: Call) -> FlameError:

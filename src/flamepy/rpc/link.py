@@ -30,11 +30,13 @@ from flamepy.rpc.calls import Calls
 from flamepy.rpc.channel import open_channel
 from flamepy.rpc.frontend import Frontend
 from flamepy.rpc.loop import FORKED, ReactorLoop
+from flamepy.rpc.retry import RetryDetails
 from flamepy.types import ConnectionState, RetryPolicy
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Observer = TypeVar("Observer")
 PATIENCE = 120.0
 
 
@@ -77,6 +79,7 @@ class Link:
         self._frontend: Frontend | None = None
         self._attachments: dict[str, Any] = {}  # Any: each is of the type its factory makes
         self._observers: list[Callable[[ConnectionChange], None]] = []
+        self._retry_observers: list[Callable[[RetryDetails], None]] = []
 
     def __repr__(self) -> str:
         return f"<Link {self.endpoint} {'closed' if self.closed else self.state}>"
@@ -97,7 +100,11 @@ class Link:
         if self._frontend is None:
             self._loop = running
             self._frontend = Frontend(
-                self._calls, self.endpoint, self.policy, outcome=self._take_outcome
+                self._calls,
+                self.endpoint,
+                self.policy,
+                outcome=self._take_outcome,
+                scheduled=self._take_retry,
             )
             self._set_state(ConnectionState.CONNECTING)
         if running is not self._loop:
@@ -126,13 +133,11 @@ class Link:
 
     def add_observer(self, observer: Callable[[ConnectionChange], None]) -> Callable[[], None]:
         """Call ``observer`` on the loop at each change of state; returns the undo."""
-        self._observers.append(observer)
+        return _add(self._observers, observer)
 
-        def undo() -> None:
-            if observer in self._observers:
-                self._observers.remove(observer)
-
-        return undo
+    def on_retry(self, observer: Callable[[RetryDetails], None]) -> Callable[[], None]:
+        """Call ``observer`` on the loop for each call that will be made again; returns the undo."""
+        return _add(self._retry_observers, observer)
 
     async def connect(self, timeout: float) -> None:
         """Wait until the engine has answered.
@@ -172,6 +177,10 @@ class Link:
         elif error.code is not FlameErrorCode.CANCELLED:  # that was us
             self._set_state(ConnectionState.CONNECTED)  # a refusal is an answer
 
+    def _take_retry(self, details: RetryDetails) -> None:
+        for observer in list(self._retry_observers):
+            observer(details)
+
     def _set_state(self, state: ConnectionState) -> None:
         if state is self.state or self.closed:
             return
@@ -198,3 +207,13 @@ class Link:
         await self._calls.aclose()
         self.state = ConnectionState.DISCONNECTED
         self._frontend = None
+
+
+def _add(observers: list[Observer], observer: Observer) -> Callable[[], None]:
+    observers.append(observer)
+
+    def undo() -> None:
+        if observer in observers:
+            observers.remove(observer)
+
+    return undo

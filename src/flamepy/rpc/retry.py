@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from tenacity import (
     AsyncRetrying,
+    RetryCallState,
     retry_if_exception,
     stop_after_attempt,
     stop_before_delay,
@@ -41,8 +43,33 @@ REPEATABLE = frozenset(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class RetryDetails:
+    """A call that failed and will be made again.
+
+    Attributes:
+        call: the RPC's name.
+        attempt: how often it has been made.
+        delay: seconds until it is made again.
+        error: why it failed.
+    """
+
+    call: str
+    attempt: int
+    delay: float
+    error: FlameError
+
+
+def _ignore(details: RetryDetails) -> None:
+    """Nobody asked."""
+
+
 async def repeat(
-    call: str, policy: RetryPolicy, time_limit: float, attempt: Callable[[float], Awaitable[T]]
+    call: str,
+    policy: RetryPolicy,
+    time_limit: float,
+    attempt: Callable[[float], Awaitable[T]],
+    scheduled: Callable[[RetryDetails], None] = _ignore,
 ) -> T:
     """Await ``attempt(seconds left)``, again where the table and the policy allow it.
 
@@ -51,6 +78,7 @@ async def repeat(
         policy: how often and how long.
         time_limit: seconds for everything together.
         attempt: makes one try within the seconds it is given.
+        scheduled: told before each wait for another try.
 
     Raises:
         FlameError: of the last try, with ``attempts`` and ``elapsed``.
@@ -58,6 +86,11 @@ async def repeat(
     now = asyncio.get_running_loop().time
     start = now()
     tries = 0
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        assert isinstance(error, FlameError)  # nothing else is repeated
+        scheduled(RetryDetails(call, tries, state.upcoming_sleep, error))
 
     async def once() -> T:
         nonlocal tries
@@ -77,6 +110,7 @@ async def repeat(
                 exp_base=policy.wait_exp_base,
             )
             + wait_random(0, policy.wait_jitter),
+            before_sleep=tell,
             reraise=True,
         )
         return await retrying(once)

@@ -11,6 +11,7 @@ import pytest
 from support.waiting import eventually
 
 from flamepy.core import connect
+from flamepy.errors import InvalidArgumentError, UnavailableError
 from flamepy.informers import Reactor, signals
 from flamepy.informers.informer import TaskInformer
 from flamepy.informers.sending import DROPPABLE
@@ -96,6 +97,54 @@ def test_two_reactors_of_one_connection_send_once(fake_engine: FakeEngine) -> No
         with Reactor(connection=connection):
             eventually(lambda: "2" in seen, "what happened in between")
     assert seen.count("2") == 1
+
+
+def test_two_reactors_of_one_connection_tell_of_it_once(fake_engine: FakeEngine) -> None:
+    changes: list[tuple[ConnectionState, ConnectionState]] = []
+    retries: list[dict[str, Any]] = []
+
+    def changed(
+        sender: str, *, state: ConnectionState, previous: ConnectionState, **_: object
+    ) -> None:
+        changes.append((previous, state))
+
+    def retried(sender: str, **values: Any) -> None:
+        retries.append(values)
+
+    fake_engine.add_session("s")
+    with (
+        signals.connection_changed.connected_to(changed),
+        signals.retry_scheduled.connected_to(retried),
+        connect(fake_engine.endpoint) as connection,
+        Reactor(connection=connection) as reactor,
+        Reactor(connection=connection),
+    ):
+        reactor.register(RecordingInformer()).wait_synced(30)
+        changes.clear()
+        fake_engine.kill()
+        eventually(lambda: changes, "the outage")
+        with pytest.raises(UnavailableError):
+            connection.get_session("s", timeout=0.5)
+        fake_engine.restart()
+        eventually(lambda: len(changes) >= 2, "its end")
+    assert changes == [
+        (ConnectionState.CONNECTED, ConnectionState.DISCONNECTED),
+        (ConnectionState.DISCONNECTED, ConnectionState.CONNECTED),
+    ]
+    first = retries[0]
+    assert first["endpoint"] == fake_engine.endpoint
+    details = [one["details"] for one in retries]
+    assert {"ListSession", "GetSession"} >= {one.call for one in details} >= {"GetSession"}
+    assert all(isinstance(one.error, UnavailableError) for one in details)
+    tries = [one.attempt for one in details if one.call == "GetSession"]
+    assert tries == list(range(1, len(tries) + 1)), "each once"
+
+
+@pytest.mark.parametrize("receiver", [None, 3, "print"])
+def test_a_receiver_that_cannot_be_called_is_refused(receiver: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"is called with \(sender, \*\*kwargs\), got"):
+        signals.task_failed.connect(receiver)
+    assert not signals.task_failed.receivers
 
 
 def test_only_one_sender_when_asked_for_one(fake_engine: FakeEngine) -> None:
@@ -356,7 +405,8 @@ class TestCost:
         self, engine: FakeEngine, running: Reactor
     ) -> None:
         seen: list[int] = []
-        signals.session_updated.connect(lambda sender, event, **_: seen.append(event.counts.total))
+        for signal in (signals.session_opened, signals.session_updated):  # one poll may see all
+            signal.connect(lambda sender, event, **_: seen.append(event.counts.total))
         for _ in range(3):
             engine.add_task("s")
         eventually(lambda: seen[-1:] == [3], "the counters")

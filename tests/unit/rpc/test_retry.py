@@ -13,7 +13,7 @@ from flamepy.errors import (
     SessionNotFoundError,
     UnavailableError,
 )
-from flamepy.rpc.retry import REPEATABLE, repeat
+from flamepy.rpc.retry import REPEATABLE, RetryDetails, repeat
 from flamepy.types import RetryPolicy
 
 QUICK = RetryPolicy(attempts=4, wait_initial=0.001, wait_max=0.002, wait_jitter=0.0)
@@ -76,6 +76,19 @@ def test_the_policy_ends_it_and_the_error_says_how_often() -> None:
         ask("GetSession", calls)
     assert calls.made == caught.value.attempts == 4
     assert caught.value.elapsed > 0
+
+
+def test_each_further_try_is_told_before_the_wait_for_it() -> None:
+    errors = [away(), away()]
+    calls, told = Calls(*errors), list[RetryDetails]()
+    asyncio.run(repeat("GetSession", QUICK, 10.0, calls, told.append))
+    assert [(one.call, one.attempt) for one in told] == [("GetSession", 1), ("GetSession", 2)]
+    assert [one.error for one in told] == errors
+    assert all(0 < one.delay <= 0.002 for one in told)
+    told.clear()
+    with pytest.raises(UnavailableError):
+        asyncio.run(repeat("CreateTask", QUICK, 10.0, Calls(away()), told.append))
+    assert told == []
 
 
 def test_the_calls_own_time_ends_it() -> None:
