@@ -343,7 +343,7 @@ class Reactor(Asking):
             if callable(attach):
                 attach(self)
             if self._link is not None and self._hub is not None:
-                on_loop(self._link, lambda: self._roster.attach(registration))
+                on_loop(self._link, lambda: self._attach(registration))
         except BaseException:
             registration.remove()
             raise
@@ -354,6 +354,11 @@ class Reactor(Asking):
         if self._link is None or self._hub is None:
             raise InvalidStateError("this reactor has not started yet; wait for start()")
         return self._link, self._hub
+
+    def _attach(self, registration: Registration) -> None:
+        self._roster.attach(registration)
+        if not self._roster.detached:
+            self._watchdog.start()  # it may have to look more often now
 
     def wait_synced(self, timeout: float | None = None) -> None:
         """Wait until every informer registered by now was told what was there.
@@ -436,6 +441,7 @@ class Reactor(Asking):
             registration.finish()  # all drain at once, so that a stuck one takes nobody's time
         for registration in registrations:
             registration.close(left(), self._error)
+        self._reports.detach()
         if self._stop_sending is not None:
             self._stop_sending(left())
         if link is not None and self._own is not None:
@@ -466,7 +472,6 @@ class Reactor(Asking):
         for undo in self._undo:
             undo()
         self._reports.send(signal, reactor=self, **values)
-        self._reports.detach()
         if self._sender is not None:
             self._stop_sending, self._sender = self._sender.release(self._link_closed), None
 

@@ -90,6 +90,7 @@ class SignalSender:
         self._hub = Hub.of(link)
         self._holders: list[Callable[[], None]] = []
         self._worker: Worker | None = None
+        self._draining: Worker | None = None  # the last one: informers that drain may fail as well
         self._tasks: Inbox | None = None
         self._sessions: Inbox | None = None
         self._undo: list[Callable[[], None]] = []
@@ -136,6 +137,7 @@ class SignalSender:
             if inbox is not None:
                 inbox.unsubscribe()
         worker, self._worker, self._tasks, self._sessions = self._worker, None, None, None
+        self._draining = worker
         return worker.stop
 
     async def aclose(self) -> None:
@@ -184,7 +186,7 @@ class SignalSender:
 
     def send(self, signal: FlameSignal, sender: str, **values: object) -> None:
         """Queue one signal if anybody is connected; callable from any thread."""
-        worker = self._worker
+        worker = self._worker or self._draining
         if not signal.receivers or worker is None:
             return
         if signal in DROPPABLE and not worker.mailbox.room:

@@ -42,7 +42,8 @@ class Watchdog:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look now and then, until ``stop``. On the loop."""
+        """Look now and then, until ``stop``; again when somebody came. On the loop."""
+        self.stop()
         limits = [one.options.timeout for one in self._registrations() if one.options.timeout]
         delay = max(TICK[0], min([TICK[1], *(limit / 4 for limit in limits)]))
         self._timer = asyncio.get_running_loop().call_later(delay, self.start)

@@ -147,6 +147,36 @@ def test_a_receiver_that_cannot_be_called_is_refused(receiver: Any) -> None:
     assert not signals.task_failed.receivers
 
 
+def test_what_fails_while_a_stop_drains_is_told_as_well(fake_engine: FakeEngine) -> None:
+    gate, failed = threading.Event(), list[str]()
+
+    class Late(TaskInformer):
+        def on_added(self, event: TaskEvent) -> None:
+            gate.wait(30)
+            raise ValueError("mine")
+
+        def close(self) -> None:
+            raise ValueError("mine as well")
+
+    def note(sender: str, *, callback: str, **_: object) -> None:
+        failed.append(callback)
+
+    fake_engine.add_session("s")
+    for _ in range(3):
+        fake_engine.add_task("s")
+    with (
+        signals.handler_failed.connected_to(note),
+        connect(fake_engine.endpoint) as connection,
+        Reactor(connection=connection) as reactor,
+    ):
+        registration = reactor.register(Late())
+        eventually(lambda: registration.stats.running_for is not None, "the first callback")
+        eventually(lambda: registration.stats.queued > 0, "the next ones")
+        threading.Timer(0.1, gate.set).start()
+        reactor.stop()
+        assert failed == ["on_added"] * 3 + ["close"]
+
+
 def test_only_one_sender_when_asked_for_one(fake_engine: FakeEngine) -> None:
     seen: list[str] = []
     signals.task_updated.connect(lambda sender, **_: seen.append(sender), sender="b")

@@ -1,0 +1,55 @@
+"""The watchdog looks as often as the shortest timeout asks for, also of who came later."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from flamepy.informers.handling import Running
+from flamepy.informers.watchdog import Watchdog
+from flamepy.testing import FakeClock
+
+
+@dataclass(eq=False)
+class Registered:
+    """What the watchdog needs of a registration."""
+
+    timeout: float | None
+    running: Running | None = None
+    name: str = "mine"
+    slow: int = 0
+
+    @property
+    def options(self) -> Any:
+        return SimpleNamespace(timeout=self.timeout)
+
+    def stack(self) -> str:
+        return "where it is"
+
+
+def test_a_newcomer_with_a_short_timeout_is_not_kept_waiting() -> None:
+    clock, told = FakeClock(), list[tuple[str, float]]()
+    there: list[Any] = [Registered(30.0)]
+
+    def report(one: Any, running: Running, age: float, stack: str) -> None:
+        told.append((running.callback, age))
+
+    async def play() -> None:
+        watchdog = Watchdog(lambda: there, report, clock=clock)
+        watchdog.start()
+        await asyncio.sleep(0.1)
+        there.append(Registered(0.1, Running("on_added", clock.now, None)))
+        watchdog.start()
+        await asyncio.sleep(0.3)
+        assert len(told) == 1, "once"
+        assert told[0][0] == "on_added"
+        assert told[0][1] < 0.2, "not at the look that was planned before, a second later"
+        jumps = clock.jumps
+        watchdog.stop()
+        await asyncio.sleep(60)
+        assert clock.jumps == jumps + 1, "one timer, and it is gone"
+
+    clock.run(play())
+    assert there[1].slow == 1
