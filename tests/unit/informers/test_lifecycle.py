@@ -17,6 +17,7 @@ from support.waiting import eventually
 from flamepy.core import Connection
 from flamepy.errors import InvalidArgumentError, InvalidStateError, PluginError
 from flamepy.informers import Plugin, Reactor, TaskEvent, TaskInformer, signals
+from flamepy.informers.asking import on_loop
 from flamepy.informers.health import ReactorState
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import Task
@@ -190,6 +191,21 @@ class TestRaces:
             assert reactor.state is ReactorState.STOPPED
             assert subscriptions(engine_connection) == 0
             assert not signals._changed
+
+    def test_who_comes_when_everybody_was_let_go_is_told_nothing(
+        self, engine: FakeEngine, engine_connection
+    ) -> None:
+        """A registration that passed the door before the stop closed it, and comes late."""
+        reactor = Reactor(connection=engine_connection).start()
+        on_loop(engine_connection.link, reactor._roster.detach)
+        late = reactor.register(RecordingInformer())
+        reactor.stream()
+        reactor.tasks  # noqa: B018
+        assert subscriptions(engine_connection) == 0
+        threading.Timer(0.01, reactor.stop).start()
+        with pytest.raises(InvalidStateError, match="was not synced"):
+            late.wait_synced(30)
+        reactor.stop()
 
     def test_a_stop_between_the_start_and_the_loop_ends_the_start(
         self, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
@@ -425,9 +441,15 @@ class TestExit:
 
 class TestSignalsOfTheSystem:
     def test_a_second_one_ends_the_drain(self, engine: FakeEngine) -> None:
-        """A callback hangs, so that the first one alone would wait for ten seconds."""
+        """A callback hangs, so that the first one alone would wait for an hour."""
         engine.add_task("s")
-        body = "reactor.start()\nreactor.run_forever()\nprint('ended', reactor.state)\n"
+        body = (
+            "from flamepy.informers import lifecycle\n"
+            "lifecycle.STOP_TIMEOUT = 3600\n"
+            "reactor.start()\n"
+            "reactor.run_forever()\n"
+            "print('ended', reactor.state)\n"
+        )
         with subprocess.Popen(
             [sys.executable, "-c", program(body), engine.endpoint],
             stdout=subprocess.PIPE,
@@ -450,7 +472,7 @@ class TestSignalsOfTheSystem:
             finally:
                 ended.set()
                 sender.join(30)
-            process.communicate(timeout=30)
+                process.kill()
 
     def test_handlers_are_put_back_also_one_that_is_not_pythons(
         self, engine_connection, monkeypatch: pytest.MonkeyPatch

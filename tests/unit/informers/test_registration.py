@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -253,6 +254,7 @@ class TestHooks:
                 seen.append("added")
 
             async def close(self) -> None:
+                await asyncio.sleep(0.001)
                 seen.append("closed")
 
         registration = register(Mine())
@@ -371,8 +373,6 @@ class TestWatchdog:
 
     @pytest.mark.parametrize("kind", ["plain", "async"])
     def test_once_with_its_stack_its_age_and_its_task(self, register, caplog, kind) -> None:
-        import asyncio
-
         entered, gate = threading.Event(), threading.Event()
 
         class Plain(TaskInformer):
