@@ -22,7 +22,7 @@ from flamepy.errors import (
 )
 from flamepy.informers.inbox import Inbox, Synced
 from flamepy.rpc.link import Link
-from flamepy.types import SessionInfo, Task
+from flamepy.types import SessionInfo, SessionState, Task, TaskState
 from flamepy.watching.hub import Hub
 from flamepy.watching.subscriptions import Scope
 
@@ -66,7 +66,7 @@ class Lister(Generic[K, V]):
         self._link = link
         self._hub = hub
         self._followed = followed
-        self._indexes: dict[str, Callable[[V], Any]] = {}
+        self._indexes: dict[str, tuple[Callable[[V], Any], Callable[[Any], object]]] = {}
 
     def wait_synced(self, timeout: float | None = None) -> None:
         """Wait until everything is known that was there at the first use.
@@ -96,15 +96,26 @@ class Lister(Generic[K, V]):
         """Return everything that is known now, by key."""
         return dict(self._items())
 
-    def index(self, name: str, function: Callable[[V], Any]) -> None:
+    def index(
+        self,
+        name: str,
+        function: Callable[[V], Any],
+        *,
+        values: Callable[[Any], object] = lambda value: value,
+    ) -> None:
         """Make ``by_index(name, value)`` find the objects for which ``function`` returns value.
+
+        Args:
+            name: the index's.
+            function: what an object has in it.
+            values: what is made of the value that ``by_index`` is given; raises for a wrong one.
 
         Raises:
             InvalidArgumentError: there is an index of that name.
         """
         if name in self._indexes:
             raise InvalidArgumentError(f"there is an index {name!r} already; choose another name")
-        self._indexes[name] = function
+        self._indexes[name] = function, values
 
     def by_index(self, name: str, value: object) -> builtins.list[V]:
         """Return the objects whose index has that value; looks at every object.
@@ -112,15 +123,22 @@ class Lister(Generic[K, V]):
         Raises:
             InvalidArgumentError: there is no such index.
         """
-        function = self._indexes.get(name)
-        if function is None:
+        if name not in self._indexes:
             raise InvalidArgumentError(
                 f"there is no index {name!r}; there are: {', '.join(sorted(self._indexes))}"
             )
-        return [one for _, one in self._items() if function(one) == value]
+        function, values = self._indexes[name]
+        wanted = values(value)
+        return [one for _, one in self._items() if function(one) == wanted]
 
     def __len__(self) -> int:
         return sum(1 for _ in self._items())
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self.keys())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._hub.store.endpoint}, {len(self)} known>"
 
     @abstractmethod
     def _items(self) -> Iterator[tuple[K, V]]:
@@ -132,7 +150,7 @@ class TaskLister(Lister[tuple[str, str], Task]):
 
     def __init__(self, link: Link, hub: Hub, followed: Followed) -> None:
         super().__init__(link, hub, followed)
-        self.index("state", lambda task: task.state)
+        self.index("state", lambda task: task.state, values=lambda value: _state(TaskState, value))
         self.index("session", lambda task: task.session_id)
         self.index("application", self._application)
 
@@ -178,7 +196,7 @@ class SessionLister(Lister[str, SessionInfo]):
 
     def __init__(self, link: Link, hub: Hub, followed: Followed) -> None:
         super().__init__(link, hub, followed)
-        self.index("state", lambda session: session.state)
+        self.index("state", lambda one: one.state, values=lambda value: _state(SessionState, value))
         self.index("application", lambda session: session.application)
 
     def get(self, session_id: str, *, max_age: float | None = None) -> SessionInfo | None:
@@ -206,3 +224,14 @@ class SessionLister(Lister[str, SessionInfo]):
         for record in list(self._hub.store.sessions.values()):
             if record.info is not None:
                 yield record.id, record.info
+
+
+def _state(states: type[TaskState] | type[SessionState], value: object) -> object:
+    """Return a state given as such, as its number, or as its name in any case."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return states[value.upper()]
+    except KeyError:
+        names = ", ".join(one.name for one in states)
+        raise InvalidArgumentError(f"there is no state {value!r}; there are: {names}") from None

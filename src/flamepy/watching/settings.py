@@ -59,7 +59,7 @@ class WatchSettings:
     def poll_limits(self) -> tuple[float, float]:
         """The shortest and the longest time between two polls."""
         value = self.poll_interval
-        pair = value if isinstance(value, tuple) else (value, value)
+        pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
         if len(pair) != 2:
             raise InvalidArgumentError(
                 f"poll_interval must be one number or a pair (fast, slow), got {value!r}"

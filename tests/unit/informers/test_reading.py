@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from flamepy.errors import DeadlineExceededError, InvalidStateError
+from flamepy.errors import DeadlineExceededError, InvalidArgumentError, InvalidStateError
 from flamepy.informers import Reactor
 from flamepy.testing import ScriptedConnection
 from flamepy.types import SessionState, TaskState
@@ -54,6 +54,11 @@ def test_sessions_are_synced_without_a_task_call(
 ) -> None:
     scripted.sessions.wait_synced(10)
     assert [one.id for one in scripted.sessions.by_index("state", SessionState.OPEN)] == ["s"]
+    assert [one.id for one in scripted.sessions.by_index("state", "open")] == ["s"]
+    assert list(scripted.sessions) == ["s"]
+    assert "1 known" in repr(scripted.sessions)
+    with pytest.raises(InvalidArgumentError, match="no state 'ajar'; there are: OPEN, CLOSED"):
+        scripted.sessions.by_index("state", "ajar")
     assert connection.source.calls["list_tasks"] == connection.source.calls["get_task"] == 0
 
 

@@ -12,6 +12,7 @@ def test_one_interval_is_both_limits() -> None:
     assert WatchSettings().poll_limits == (0.1, 1.0)
     assert WatchSettings(poll_interval=2).poll_limits == (2, 2)
     assert WatchSettings(poll_interval=(0.5, 5.0)).poll_limits == (0.5, 5.0)
+    assert WatchSettings(poll_interval=[0.5, 5.0]).poll_limits == (0.5, 5.0)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ class Prometheus(TaskInformer, SessionInformer):
             "flame_call_retries", "Calls to the engine that were made again.", registry=None
         )
         self._registered: list[Collector] = []
+        self._reactor: Reactor | None = None
         self._server: WSGIServer | None = None
         self._thread: threading.Thread | None = None
 
@@ -99,7 +100,8 @@ class Prometheus(TaskInformer, SessionInformer):
         for collector in (*own, ReactorCollector(reactor)):
             self.registry.register(collector)
             self._registered.append(collector)
-        signals.retry_scheduled.connect(self._retried, sender=reactor.health().endpoint)
+        self._reactor = reactor
+        signals.retry_scheduled.connect(self._retried)
 
     def start(self) -> None:
         """Say where it serves."""
@@ -118,7 +120,9 @@ class Prometheus(TaskInformer, SessionInformer):
             self.registry.unregister(self._registered.pop())
 
     def _retried(self, sender: str, **_: object) -> None:
-        self._retries.inc()
+        # The endpoint is known from the start of the reactor on, which may come after ``attach``.
+        if self._reactor is not None and sender == self._reactor.health().endpoint:
+            self._retries.inc()
 
     def on_transition(self, event: TaskEvent) -> None:
         """Count a change; what was there before is in the gauges only."""
