@@ -96,6 +96,8 @@ class AsyncCalls:
             BaseException: whatever the coroutine raised.
         """
         try:
+            if self._cancelled:
+                raise concurrent.futures.CancelledError
             if self._held is None:
                 self._held = _shared.acquire()
         except BaseException:
