@@ -65,13 +65,15 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what asyncio logs, but for one thing that says nothing.
+    """Log what asyncio logs, but for two things that say nothing.
 
-    gRPC's poller ends with its last object, in the thread that drops it; another loop may just
-    have been woken to look into the poller's socket, and finds it closed.
+    All loops of a process look into one socket of gRPC's poller. It ends with gRPC's last object,
+    in the thread that drops it, and another loop may find it closed. And where the poller wakes
+    several loops, the first takes its byte; the others find none, which older releases do not
+    expect.
     """
     error = context.get("exception")
-    if isinstance(error, OSError) and error.errno == errno.EBADF:
+    if isinstance(error, OSError) and error.errno in (errno.EBADF, errno.EAGAIN):
         frame = error.__traceback__
         while frame is not None and frame.tb_next is not None:
             frame = frame.tb_next
