@@ -60,6 +60,32 @@ class TestG1Order:
                 assert after.old is not None
                 assert after.old.state == before.task.state
 
+    def test_what_waits_in_the_queue_keeps_its_order(
+        self, engine: FakeEngine, reactor: Reactor
+    ) -> None:
+        gate, seen = threading.Event(), []
+
+        class Waiting(TaskInformer):
+            def on_transition(self, event: TaskEvent) -> None:
+                gate.wait(60)
+                seen.append((event.task.id, event.task.state.name))
+
+        watcher = RecordingInformer()
+        reactor.register(watcher)
+        reactor.register(Waiting())
+        for _ in range(3):
+            engine.add_task("s")
+        watcher.wait_for(lambda told: len(told.events) == 3, 30)
+        for move, count in ((engine.start, 6), (engine.succeed, 9)):
+            for number in ("1", "2", "3"):
+                move("s", number)
+            watcher.wait_for(lambda told, count=count: len(told.events) == count, 30)
+        gate.set()
+        eventually(lambda: len(seen) == 9, "all nine")
+        for number in ("1", "2", "3"):
+            states = [state for task, state in seen if task == number]
+            assert states == ["PENDING", "RUNNING", "SUCCEED"]
+
 
 class TestG2Truth:
     """An ordered part of the true states; each end once; the first end is final."""

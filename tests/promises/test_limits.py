@@ -34,11 +34,19 @@ class TestG13Clocks:
         for number in (1, 2):
             hours = 1 if number == 1 else -1
             engine.add_task("s")
-            engine.start("s", str(number))
+            for move, state in ((None, "PENDING"), (engine.start, "RUNNING")):
+                if move is not None:
+                    move("s", str(number))
+                wanted = (str(number), state)
+                informer.wait_for(lambda seen, wanted=wanted: told(seen)[-1:] == [wanted], 20)
             engine.succeed("s", str(number))
-            informer.wait_for(lambda seen, number=number: len(seen.terminal()) == number, 30)
+            informer.wait_for(lambda seen, number=number: len(seen.terminal()) == number, 20)
         assert all(event.lag >= 0 for event in informer.events)
         assert [one[1] for one in informer.terminal()] == ["1", "2"]
+
+
+def told(informer: RecordingInformer) -> list[tuple[str, str]]:
+    return [(event.task.id, event.task.state.name) for event in informer.events]
 
 
 class TestG14Deadlines:

@@ -113,6 +113,41 @@ class TestG8Overflow:
         ]
         assert len(ends) == len(set(ends)) == 20, "each end before its delete"
 
+    def test_a_delete_does_not_swallow_an_end_that_waits(
+        self, engine: FakeEngine, reactor: Reactor
+    ) -> None:
+        """The queue is exactly full of ends when their session goes."""
+        gate, entered = threading.Event(), threading.Event()
+
+        class Slow(RecordingInformer):
+            def on_transition(self, event: TaskEvent) -> None:
+                if event.task.session_id == "blocker":
+                    entered.set()
+                    gate.wait(60)
+                super().on_transition(event)
+
+        everything, slow = RecordingInformer(), Slow()
+        reactor.register(everything)
+        reactor.register(slow, queue_size=10).wait_synced(30)
+        for _ in range(10):
+            engine.add_task("s")
+        slow.wait_for(lambda seen: len(seen.events) == 10, 30)
+        engine.add_session("blocker")
+        engine.add_task("blocker")
+        assert entered.wait(30)
+        for number in range(1, 11):
+            engine.succeed("s", str(number))
+        everything.wait_for(lambda seen: len(seen.terminal()) == 10, 30)
+        engine.drop_session("s")
+        everything.wait_for(lambda seen: seen.events[-1].kind.value == "deleted", 30)
+        gate.set()
+        eventually(
+            lambda: sum(one.kind.value == "deleted" for one in slow.events) == 10, "ten deletes"
+        )
+        told = [one for one in slow.events if one.kind.value != "deleted"]
+        ends = [one.task.id for one in told if one.task.state.is_terminal]
+        assert sorted(ends, key=int) == [str(number) for number in range(1, 11)]
+
 
 class TestG9Newcomers:
     """First what is there, flagged, then the changes; no gap, no repetition."""
