@@ -27,6 +27,8 @@ SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
 TERMINAL = {"Succeed", "Failed", "Cancelled"}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 SCHEDULED = re.compile(r"max_instances (\d+): six tasks of 300 ms: ")
+OUTPUT = re.compile(r"output of 4 MiB ([+-]\d+) bytes: ")
+PROCESS = "two tasks one after another, same process: "
 LONG = re.compile(r"<(\d+) characters>")
 
 
@@ -137,6 +139,12 @@ class Replay:
         if (found := SCHEDULED.match(note)) is not None:
             self.result.add(index, note, self.scheduled(int(found.group(1))))
             return
+        if (found := OUTPUT.match(note)) is not None:
+            self.result.add(index, note, self.large_output(found.group(1)))
+            return
+        if note.startswith(PROCESS):
+            self.result.add(index, note, f"{PROCESS}{self.run_task('pid') == self.run_task('pid')}")
+            return
         if self.cluster is not None and note == "SIGKILL":
             self.cluster.kill()
         if self.cluster is not None and note == "started again":
@@ -180,6 +188,20 @@ class Replay:
         return (
             f"max_instances {limit}: six tasks of 300 ms: at most {most} running at once, "
             f"finished in order {done}"
+        )
+
+    def large_output(self, difference: str) -> str:
+        """Run a task with an output about as large as a message may be; say what became of it."""
+        text = f"size {4 * 1024 * 1024 + int(difference)}"
+        spec = {"session_id": self.session_id, "input": base64.b64encode(text.encode()).decode()}
+        made = self.unary("CreateTask", {"task": spec})["response"]["metadata"]["id"]
+        request = {"session_id": self.session_id, "task_id": made}
+        task = eventually(lambda: self.ended(request), f"task {request} to end")["response"]
+        events = [(one["code"], one["message"]) for one in task["status"]["events"]]
+        size = len(base64.b64decode(task["spec"].get("output", "")))
+        return (
+            f"output of 4 MiB {difference} bytes: after 6 s the task is {task['status']['state']}, "
+            f"output {size} bytes, events {events}"
         )
 
     # ------------------------------------------------------------------ conditions
