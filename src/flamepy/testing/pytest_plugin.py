@@ -5,6 +5,7 @@
 - ``flame_endpoint``: its endpoint; calls without a connection go there as well.
 - ``reactor``: a running ``Reactor`` on that connection, without plugins.
 - ``fake_engine``: a running ``FakeEngine``.
+- ``chaos_proxy``: a running ``ChaosProxy`` in front of the test's cluster.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from flamepy.core import Connection
     from flamepy.informers import Reactor
     from flamepy.local import LocalCluster
+    from flamepy.testing.chaos_proxy import ChaosProxy
     from flamepy.testing.fake_engine import FakeEngine
 
 
@@ -66,3 +68,12 @@ def fake_engine() -> Iterator[FakeEngine]:
 
     with FakeEngine() as engine:
         yield engine
+
+
+@pytest.fixture
+def chaos_proxy(flame_cluster: LocalCluster) -> Iterator[ChaosProxy]:
+    """A proxy in front of the test's cluster, which breaks connections on demand."""
+    from flamepy.testing.chaos_proxy import ChaosProxy
+
+    with ChaosProxy(flame_cluster.endpoint) as proxy:
+        yield proxy
