@@ -21,7 +21,8 @@
     ├── InformerError                   a callback of an informer raised (given to on_error)
     ├── PluginError                     an informer plugin cannot be loaded
     ├── UnavailableError                (also ConnectionError) nothing answers at the endpoint
-    │   └── ConnectionClosedError       this connection was closed here
+    │   ├── ConnectionClosedError       this connection was closed here
+    │   └── TlsError                    no TLS connection can be made, and why
     ├── DeadlineExceededError           (also TimeoutError)
     ├── PermissionDeniedError  UnauthenticatedError  ResourceExhaustedError
     ├── AmbiguousResultError            a write whose fate is unknown
@@ -62,6 +63,7 @@ __all__ = [
     "TaskFailedError",
     "TaskLostError",
     "TaskNotFoundError",
+    "TlsError",
     "UnauthenticatedError",
     "UnavailableError",
 ]
@@ -273,6 +275,10 @@ class UnavailableError(_CodedError, ConnectionError):
 
 class ConnectionClosedError(UnavailableError):
     """The connection was closed on this side."""
+
+
+class TlsError(UnavailableError):
+    """No TLS connection can be made; the message says what is wrong and the way out."""
 
 
 class DeadlineExceededError(_CodedError, TimeoutError):

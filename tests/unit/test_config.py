@@ -415,6 +415,35 @@ class TestEndpoint:
             assert Endpoint.parse(endpoint.url) == endpoint
 
 
+class TestKeepalive:
+    def test_file_and_argument(self, tmp_path: Path, home: dict[str, str]) -> None:
+        assert FlameContext(environ=home).keepalive == (60.0, 20.0)
+        text = FULL.replace(
+            "endpoint: https://two:2222", "endpoint: https://two:2222\n      keepalive: {time: 7}"
+        )
+        path = write(tmp_path, text)
+        context = FlameContext(config_file=path, environ=home)
+        assert context.keepalive == (7.0, 20.0)
+        assert context.sources["keepalive.time"].endswith("contexts[two].cluster.keepalive.time")
+        given = FlameContext(config_file=path, keepalive=(1, 2.5), environ=home)
+        assert given.keepalive == (1.0, 2.5)
+        assert given.sources["keepalive"] == "argument"
+
+    @pytest.mark.parametrize("wrong", [(), (1,), (1, 2, 3), (0, 1), (1, 1e9), ("x", 1), 5])
+    def test_a_wrong_one_says_what_it_is(self, wrong, home: dict[str, str]) -> None:
+        with pytest.raises(ConfigError, match="two numbers of seconds"):
+            FlameContext(keepalive=wrong, environ=home)
+
+    @pytest.mark.parametrize("value", ["soon", "true", "[1]", "-1"])
+    def test_a_wrong_one_in_the_file_is_named(self, value: str, tmp_path: Path) -> None:
+        text = f"""current-context: a
+contexts:
+  - name: a
+    cluster: {{keepalive: {{timeout: {value}}}}}
+"""
+        assert "keepalive" in refusal(text, tmp_path)
+
+
 class TestShape:
     def test_repr_shows_endpoint_and_sources_and_no_secret(self, home: dict[str, str]) -> None:
         context = FlameContext(

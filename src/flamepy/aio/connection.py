@@ -39,6 +39,7 @@ async def connect(
     tls_config: FlameClientTls | None = None,
     *,
     context: FlameContext | None = None,
+    keepalive: tuple[float, float] | None = None,
     timeout: float = 10.0,
 ) -> Connection:
     """Return a connection to an engine that has answered.
@@ -46,14 +47,17 @@ async def connect(
     Args:
         addr: ``http://host:port``, https for TLS; by default from the configuration.
         tls_config: files for TLS.
-        context: a configuration instead of ``addr`` and ``tls_config``.
+        context: a configuration instead of ``addr``, ``tls_config`` and ``keepalive``.
+        keepalive: seconds of silence before the engine is pinged, and for its answer.
         timeout: seconds to wait for the first answer.
 
     Raises:
         ConfigError: the address or a TLS file is unusable.
         UnavailableError: nothing usable answered; names the endpoint and why.
     """
-    connection = Connection(Link(context or FlameContext(addr, tls=tls_config)))
+    connection = Connection(
+        Link(context or FlameContext(addr, tls=tls_config, keepalive=keepalive))
+    )
     try:
         await connection.link.connect(timeout)
     except BaseException:

@@ -13,6 +13,7 @@ from flamepy.config.values import (
     FlameClientTls,
     FlameContextRunner,
     FlameInformer,
+    FlameKeepalive,
     FlamePackage,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "FlameContext",
     "FlameContextRunner",
     "FlameInformer",
+    "FlameKeepalive",
     "FlamePackage",
     "without_password",
 ]

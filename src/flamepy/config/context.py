@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
 from flamepy.config.endpoint import Endpoint, without_password
@@ -13,12 +13,14 @@ from flamepy.config.values import (
     FlameClientTls,
     FlameContextRunner,
     FlameInformer,
+    FlameKeepalive,
     FlamePackage,
 )
 from flamepy.errors import ConfigError
 from flamepy.types import DEFAULT_FLAME_CACHE_ENDPOINT, DEFAULT_FLAME_ENDPOINT
 
 DEFAULT_TEMPLATE = "flmrun"
+LEAST_KEEPALIVE, MOST_KEEPALIVE = 0.1, 86_400.0
 CACHE_SCHEMES = ("grpc", "grpcs", "grpc+tls", "http", "https")
 
 
@@ -32,6 +34,7 @@ class FlameContext:
         cache_tls: files for TLS to the object cache.
         package: where packages are stored.
         runner: the template application of runners.
+        keepalive: seconds of silence before a ping, and for its answer: ``FlameKeepalive``.
         config_file: read this file instead of ``FLAME_CONFIG`` or ``~/.flame/flame.yaml``.
         context: the context of that file to use, instead of its ``current-context``.
         environ: the environment; ``os.environ`` by default.
@@ -49,6 +52,7 @@ class FlameContext:
         cache_tls: FlameClientTls | None = None,
         package: FlamePackage | None = None,
         runner: FlameContextRunner | None = None,
+        keepalive: tuple[float, float] | None = None,
         config_file: str | os.PathLike[str] | None = None,
         context: str | None = None,
         environ: Mapping[str, str] | None = None,
@@ -65,6 +69,7 @@ class FlameContext:
         )
         self._parsed = self._checked(self._endpoint)
         self._tls = self._tls_of(tls, file, environ, "cluster")
+        self._keepalive = self._keepalive_of(keepalive, file)
         self._cache = self._cache_of(cache_endpoint, cache_tls, file, environ)
         self._package = self._package_of(package, file)
         self._runner = self._runner_of(runner, file)
@@ -89,6 +94,11 @@ class FlameContext:
     def tls(self) -> FlameClientTls | None:
         """Files for TLS to the engine, or None when none are named."""
         return self._tls
+
+    @property
+    def keepalive(self) -> FlameKeepalive:
+        """How a silent engine is noticed."""
+        return self._keepalive
 
     @property
     def cache(self) -> FlameClientCache:
@@ -175,6 +185,18 @@ class FlameContext:
         where = next((place for place in places if place is not None), name)
         return _complete(FlameClientTls(**values), where)
 
+    def _keepalive_of(self, given: tuple[float, float] | None, file: ConfigFile) -> FlameKeepalive:
+        if given is not None:
+            self._sources["keepalive"] = "argument"
+            return _checked_keepalive("argument keepalive", given)
+        values = []
+        for key, default in FlameKeepalive()._asdict().items():
+            where, value = file.number("cluster", "keepalive", key)
+            if value is not None:
+                self._sources[f"keepalive.{key}"] = where
+            values.append(default if value is None else value)
+        return _checked_keepalive(f"{file.name}: cluster.keepalive", values)
+
     def _cache_of(
         self,
         endpoint: str | None,
@@ -242,3 +264,18 @@ def _complete(tls: FlameClientTls, where: str) -> FlameClientTls:
         given, missing = ("cert_file", "key_file") if tls.cert_file else ("key_file", "cert_file")
         raise ConfigError(f"{where}: {given} is set without {missing}; give both or none")
     return tls
+
+
+def _checked_keepalive(where: str, given: Sequence[float]) -> FlameKeepalive:
+    try:
+        time, timeout = (float(one) for one in given)
+        found = FlameKeepalive(time, timeout)
+        fits = all(LEAST_KEEPALIVE <= one <= MOST_KEEPALIVE for one in found)
+    except (TypeError, ValueError):
+        fits = False
+    if not fits:
+        raise ConfigError(
+            f"{where}: {given!r} must be two numbers of seconds, {LEAST_KEEPALIVE:g} to "
+            f"{MOST_KEEPALIVE:g}: of silence before a ping, and for its answer"
+        )
+    return found

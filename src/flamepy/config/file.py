@@ -93,6 +93,20 @@ class ConfigFile:
             raise ConfigError(f"{where} must be text, got {value!r}")
         return where, value
 
+    def number(self, *path: str) -> tuple[str, float | None]:
+        """Return where a number is, and the number; None when it is not there."""
+        *sections, last = path
+        value: Any = self._context
+        where = self._label
+        for key in sections:
+            value = _mapping("", where, value).get(key)
+            where = f"{where}.{key}"
+        value = _mapping("", where, value).get(last)
+        where = f"{where}.{last}"
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise ConfigError(f"{where} must be a number, got {value!r}")
+        return where, value
+
     def package(self) -> tuple[str, FlamePackage | None]:
         """Return where the package section is, and what it says; None without a storage."""
         where, storage = self.text("package", "storage")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 DEFAULT_EXCLUDES = (".venv", "__pycache__", ".gitignore", "*.pyc")
 
@@ -21,6 +21,18 @@ class FlameClientTls:
     ca_file: str | None = None
     cert_file: str | None = None
     key_file: str | None = None
+
+
+class FlameKeepalive(NamedTuple):
+    """How a silent engine is noticed: a ping after so much silence, so long for its answer.
+
+    Attributes:
+        time: seconds without a byte of the engine, while a call waits, after which it is pinged.
+        timeout: seconds after which a ping without an answer ends the TCP connection.
+    """
+
+    time: float = 60.0
+    timeout: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)

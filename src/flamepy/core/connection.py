@@ -31,6 +31,7 @@ def connect(
     tls_config: FlameClientTls | None = None,
     *,
     context: FlameContext | None = None,
+    keepalive: tuple[float, float] | None = None,
     timeout: float = 10.0,
 ) -> Connection:
     """Return a connection to an engine that has answered; arguments as of ``aio.connect``.
@@ -39,7 +40,9 @@ def connect(
         ConfigError: the address or a TLS file is unusable.
         UnavailableError: nothing usable answered within ``timeout`` seconds.
     """
-    link = Link(context or FlameContext(addr, tls=tls_config), reactor=ReactorLoop())
+    link = Link(
+        context or FlameContext(addr, tls=tls_config, keepalive=keepalive), reactor=ReactorLoop()
+    )
     connection = Connection(link)
     try:
         link.run(link.connect(timeout))

@@ -78,6 +78,8 @@ class Reactor(Asking):
         poll_interval: seconds between polls while changes come and while nothing happens, one
             number or two; this and what follows hold for the whole connection
             (``WatchSettings``), as the reactor says that was started last.
+        poll_timeout: seconds after which a poll without an answer counts as failed, and the
+            engine as away; by default 5 to 30, by what polls take.
         audit: seconds in which every session is listed once.
         watch_budget: streams open at most.
         calls_per_second, bytes_per_second: limits of what the looking costs.
@@ -101,6 +103,7 @@ class Reactor(Asking):
         on_fatal: Callable[[BaseException], object] | None = None,
         exit_timeout: float = EXIT_TIMEOUT,
         poll_interval: float | tuple[float, float] | None = None,
+        poll_timeout: float | None = None,
         audit: float | None = None,
         watch_budget: int | None = None,
         calls_per_second: float | None = None,
@@ -130,6 +133,7 @@ class Reactor(Asking):
         self._on_fatal = on_fatal
         given: dict[str, Any] = {  # Any: each is checked by WatchSettings
             "poll_interval": poll_interval,
+            "poll_timeout": poll_timeout,
             "audit": audit,
             "watch_budget": watch_budget,
             "calls_per_second": calls_per_second,

@@ -12,24 +12,26 @@ from collections.abc import Mapping
 
 import grpc.aio
 
-from flamepy.config import Endpoint, FlameClientTls
+from flamepy.config import Endpoint, FlameClientTls, FlameKeepalive
 from flamepy.rpc.tls import credentials
 
-KEEPALIVE = 60.0
-KEEPALIVE_TIMEOUT = 20.0
+DEFAULT_KEEPALIVE = FlameKeepalive()
 RECONNECT_WAIT = (0.1, 1.0)
 
 
-def options(endpoint: Endpoint) -> list[tuple[str, int]]:
+def options(
+    endpoint: Endpoint, keepalive: FlameKeepalive = DEFAULT_KEEPALIVE
+) -> list[tuple[str, int]]:
     """Return the channel's options."""
+    time, timeout = (int(seconds * 1000) for seconds in keepalive)
     shortest, longest = (int(seconds * 1000) for seconds in RECONNECT_WAIT)
     chosen = [
         # Replies may be larger than 4 MiB: the engine limits what it receives, not what it sends.
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
-        ("grpc.keepalive_time_ms", int(KEEPALIVE * 1000)),
-        ("grpc.keepalive_timeout_ms", int(KEEPALIVE_TIMEOUT * 1000)),
-        ("grpc.http2.ping_timeout_ms", int(KEEPALIVE_TIMEOUT * 1000)),
+        ("grpc.keepalive_time_ms", time),
+        ("grpc.keepalive_timeout_ms", timeout),
+        ("grpc.http2.ping_timeout_ms", timeout),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.keepalive_permit_without_calls", 0),
         ("grpc.initial_reconnect_backoff_ms", shortest),
@@ -44,7 +46,11 @@ def options(endpoint: Endpoint) -> list[tuple[str, int]]:
 
 
 def open_channel(
-    endpoint: Endpoint, tls: FlameClientTls | None, changed: Mapping[str, int] | None = None
+    endpoint: Endpoint,
+    tls: FlameClientTls | None,
+    changed: Mapping[str, int] | None = None,
+    *,
+    keepalive: FlameKeepalive = DEFAULT_KEEPALIVE,
 ) -> grpc.aio.Channel:
     """Return a channel of the running loop; it connects at its first call.
 
@@ -52,11 +58,12 @@ def open_channel(
         endpoint: the engine.
         tls: files for https.
         changed: options of gRPC that differ from ``options``.
+        keepalive: how a silent engine is noticed.
 
     Raises:
         ConfigError: a TLS file cannot be read.
     """
-    chosen = list({**dict(options(endpoint)), **(changed or {})}.items())
+    chosen = list({**dict(options(endpoint, keepalive)), **(changed or {})}.items())
     if endpoint.tls:
         return grpc.aio.secure_channel(endpoint.target, credentials(tls), chosen)
     return grpc.aio.insecure_channel(endpoint.target, chosen)

@@ -29,6 +29,7 @@ from flamepy.errors import (
 from flamepy.rpc.calls import Calls
 from flamepy.rpc.channel import open_channel
 from flamepy.rpc.frontend import Frontend
+from flamepy.rpc.goodbye import is_goodbye
 from flamepy.rpc.loop import FORKED, ReactorLoop
 from flamepy.rpc.retry import RetryDetails
 from flamepy.types import ConnectionState, RetryPolicy
@@ -115,7 +116,8 @@ class Link:
         return self._frontend
 
     def _open_channel(self) -> grpc.aio.Channel:
-        return open_channel(self.context.address, self.context.tls)
+        context = self.context
+        return open_channel(context.address, context.tls, keepalive=context.keepalive)
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine on a synchronous link's loop and wait; from any other thread."""
@@ -171,8 +173,11 @@ class Link:
         if error is None:
             self._set_state(ConnectionState.CONNECTED)
         elif isinstance(error, DeadlineExceededError):
-            self._set_state(ConnectionState.DEGRADED)
+            if self.state is not ConnectionState.DISCONNECTED:  # it is no better since
+                self._set_state(ConnectionState.DEGRADED)
         elif isinstance(error, UnavailableError):
+            if is_goodbye(error.message):
+                return  # the next call makes another connection
             self._set_state(ConnectionState.DISCONNECTED)
         elif error.code is not FlameErrorCode.CANCELLED:  # that was us
             self._set_state(ConnectionState.CONNECTED)  # a refusal is an answer

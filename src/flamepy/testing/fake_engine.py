@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -33,13 +33,17 @@ T = TypeVar("T")
 class FakeEngine:
     """See the module; use it with ``with``. Methods may be called from any thread.
 
+    Args:
+        options: of gRPC, for its server: ``{"grpc.max_connection_age_ms": 2000}``, for example.
+
     Attributes:
         calls: how often each RPC was called, by name.
         task_calls: how often GetTask, ListTask or WatchTask named a session, by session id.
         open_streams, most_streams: WatchTask streams now, and at most.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, options: Mapping[str, int] | None = None) -> None:
+        self._options = {"grpc.so_reuseport": 0, **(options or {})}
         self.calls: Counter[str] = Counter()
         self.task_calls: Counter[str] = Counter()
         self.open_streams = 0
@@ -112,7 +116,7 @@ class FakeEngine:
         self._server = Server(
             _Counting(self._engine, self).handler(),
             target=f"127.0.0.1:{self._port}",
-            options=[("grpc.so_reuseport", 0)],
+            options=list(self._options.items()),
             interrupt=self._engine.interrupt,
         )
         self._port = await self._server.start()

@@ -102,11 +102,11 @@ class _Told:
         self._source = source
         self._outcome = outcome
 
-    async def list_sessions(self) -> list[SessionInfo]:
-        return await self._tell(self._source.list_sessions())
+    async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
+        return await self._tell(self._source.list_sessions(timeout=timeout))
 
-    async def get_session(self, session_id: str) -> SessionInfo:
-        return await self._tell(self._source.get_session(session_id))
+    async def get_session(self, session_id: str, *, timeout: float | None = None) -> SessionInfo:
+        return await self._tell(self._source.get_session(session_id, timeout=timeout))
 
     async def get_task(self, session_id: str, task_id: str) -> Task:
         return await self._tell(self._source.get_task(session_id, task_id))

@@ -19,13 +19,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
 
-from flamepy.errors import FlameError, SessionNotFoundError, TaskNotFoundError
+from flamepy.errors import (
+    DeadlineExceededError,
+    FlameError,
+    SessionNotFoundError,
+    TaskNotFoundError,
+)
 from flamepy.types import Event, SessionInfo, SessionState, Task, TaskCounts, TaskState
 
+T = TypeVar("T")
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 _TEXTS = {
     TaskState.PENDING: "Task was created",
@@ -313,15 +320,21 @@ class ScriptedSource:
 
     # ------------------------------------------------------------------ the engine's calls
 
-    async def list_sessions(self) -> list[SessionInfo]:
+    async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
         """Return all sessions with their counters and events."""
+        return await _within(timeout, self._sessions_now())
+
+    async def _sessions_now(self) -> list[SessionInfo]:
         await self._before("list_sessions")
         shown = [session.shown() for session in self._sessions.values()]
         await self._after("list_sessions")
         return shown
 
-    async def get_session(self, session_id: str) -> SessionInfo:
+    async def get_session(self, session_id: str, *, timeout: float | None = None) -> SessionInfo:
         """Return one session. Raises SessionNotFoundError."""
+        return await _within(timeout, self._session_now(session_id))
+
+    async def _session_now(self, session_id: str) -> SessionInfo:
         await self._before("get_session")
         session = self._sessions.get(session_id)
         shown = None if session is None else session.shown()
@@ -419,6 +432,13 @@ class ScriptedStream:
 
     def cancel(self) -> None:
         """End the stream: an iteration that waits is cancelled with its own task."""
+
+
+async def _within(timeout: float | None, call: Coroutine[Any, Any, T]) -> T:
+    try:
+        return await asyncio.wait_for(call, timeout)
+    except asyncio.TimeoutError:
+        raise DeadlineExceededError("no answer in time", retryable=True) from None
 
 
 def _row(task: Task, events: tuple[Event, ...]) -> _Row:

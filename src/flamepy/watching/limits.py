@@ -1,4 +1,4 @@
-"""How fast the hub may ask: the pace of polls, token buckets for calls and bytes. Pure.
+"""How fast the hub may ask, and how long it waits for a poll: pace, token buckets, deadline. Pure.
 
 A bucket is reserved from, not polled: who comes takes its amount at once, also below zero, and
 gets told how long to wait until that is paid for. So waiting is first come, first served, and
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 LOAD = 50.0  # a poll takes at most 1/50 of the time
 LONGEST_REST = 60.0
+SHORTEST, LONGEST = 5.0, 30.0  # seconds that a poll waits for its answer
+USUAL = 20.0  # so many times what polls took of late
 ODD = (4.0, 0.005)  # so many times the last poll, and so many seconds, are believed at once
 LONGEST_DEBT = 60.0  # seconds; one huge list must not silence the hub for longer
 
@@ -89,3 +91,39 @@ class Pace:
         believed = min(took, self._last * ODD[0] + ODD[1])
         self._last = took
         return min(believed * LOAD, LONGEST_REST)
+
+
+class Deadline:
+    """How long a poll waits for an answer before the engine counts as silent.
+
+    Without a given number it is derived: well above what polls took of late and the slow poll's
+    interval, and longer after each silence, so that an engine that is merely slow is not away.
+    """
+
+    def __init__(self) -> None:
+        self._given: float | None = None
+        self._least = SHORTEST
+        self._slowest = 0.0
+        self._silences = 0
+
+    def configure(self, given: float | None, interval: float) -> None:
+        """Wait ``given`` seconds, or as long as fits to polls at this interval."""
+        self._given = given
+        self._least = max(SHORTEST, 5.0 * interval)
+
+    @property
+    def seconds(self) -> float:
+        """How long the next call of a poll may take."""
+        if self._given is not None:
+            return self._given
+        fitting = max(self._least, USUAL * self._slowest) * 2.0**self._silences
+        return min(fitting, LONGEST)
+
+    def answered(self, took: float) -> None:
+        """Note a poll that worked, and its seconds."""
+        self._silences = 0
+        self._slowest = max(took, 0.9 * self._slowest)
+
+    def silent(self) -> None:
+        """Note a poll that got no answer in time."""
+        self._silences = min(self._silences + 1, 8)

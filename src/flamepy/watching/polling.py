@@ -13,12 +13,18 @@ import random
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from flamepy.errors import FlameError, SessionNotFoundError, UnavailableError
+from flamepy.errors import (
+    DeadlineExceededError,
+    FlameError,
+    SessionNotFoundError,
+    TlsError,
+    UnavailableError,
+)
 from flamepy.types import SessionInfo
 from flamepy.watching.collector import Collector, Spawn, lost_session
 from flamepy.watching.cursor import retry_delay
 from flamepy.watching.events import Window
-from flamepy.watching.limits import Pace
+from flamepy.watching.limits import Deadline, Pace
 from flamepy.watching.observing import Observer
 from flamepy.watching.settings import WatchSettings
 from flamepy.watching.sources import WORKERS, Engine, Reader
@@ -88,6 +94,7 @@ class Poller:
         self._wake = asyncio.Event()
         self._delay = self._fast
         self._pace = Pace()
+        self._deadline = Deadline()
         self._answered = 0  # number of the last poll that worked
         self.health = Health()
 
@@ -95,6 +102,7 @@ class Poller:
         """Go on with other settings."""
         self._settings = settings
         self._fast, self._slow = settings.poll_limits
+        self._deadline.configure(settings.poll_timeout, self._slow)
         self.hurry()
 
     def ensure(self) -> None:
@@ -127,7 +135,8 @@ class Poller:
             except FlameError as error:
                 failures += 1
                 self._down(error, started)
-                limit = 1.0 if failures < 60 else 30.0
+                lasting = failures >= 60 or isinstance(error, TlsError)
+                limit = 30.0 if lasting else 1.0
                 delay = retry_delay(failures - 1, first=0.1, limit=limit)
                 await self._sleep(delay * (0.5 + self._spread.random()))
                 continue
@@ -137,7 +146,9 @@ class Poller:
                 failures = 0
                 self._up()
             self._delay = self._next_delay()
-            rest = self._pace.rest(self._now() - started)
+            took = self._now() - started
+            self._deadline.answered(took)
+            rest = self._pace.rest(took)
             await self._sleep(max(self._delay, rest))
         self._store.clear()
         self._updater.clear()
@@ -179,7 +190,7 @@ class Poller:
     async def _all(self, after_outage: bool) -> None:
         start = self._now()
         newcomers = self._subscribers.newcomers()
-        sessions = await self._engine.list_sessions()
+        sessions = await self._engine.list_sessions(timeout=self._deadline.seconds)
         window = Window(start, self._now())
         listed = {info.id for info in sessions}
         for info in sessions:
@@ -197,7 +208,7 @@ class Poller:
     async def _one(self, session_id: str, after_outage: bool) -> None:
         start = self._now()
         try:
-            info = await self._engine.get_session(session_id)
+            info = await self._engine.get_session(session_id, timeout=self._deadline.seconds)
         except SessionNotFoundError as error:
             window = Window(start, self._now())
             self._gone(session_id, window, error, lost=after_outage)
@@ -251,6 +262,8 @@ class Poller:
     def _down(self, error: FlameError, started: float) -> None:
         health = self.health
         health.last_error = error
+        if isinstance(error, DeadlineExceededError):
+            self._deadline.silent()
         self._updater.postpone_audits()
         if health.down_since is None:
             health.down_since = started

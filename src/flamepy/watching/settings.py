@@ -16,6 +16,8 @@ class WatchSettings:
     Attributes:
         poll_interval: seconds between polls while changes come, and while nothing happens; one
             number means both.
+        poll_timeout: seconds after which a poll without an answer counts as failed and the engine
+            as away; None derives it from what polls take: 5 to 30.
         audit: every session is listed once in so many seconds, whatever its counters say.
         watch_budget: watch streams open at most; they go to tasks that somebody waits for.
         calls_per_second: GetTask and ListTask calls of the hub at most, on average.
@@ -31,6 +33,7 @@ class WatchSettings:
     """
 
     poll_interval: float | tuple[float, float] = (0.1, 1.0)
+    poll_timeout: float | None = None
     audit: float = 600.0
     watch_budget: int = 64
     calls_per_second: float = 3000.0
@@ -46,6 +49,8 @@ class WatchSettings:
                 "poll_interval must be seconds above 0, or a pair (fast, slow) of them with fast "
                 f"<= slow, got {self.poll_interval!r}"
             )
+        if self.poll_timeout is not None:
+            _check_number("poll_timeout", self.poll_timeout, above=0.0)
         for name in ("audit", "calls_per_second", "bytes_per_second", "stall_after"):
             _check_number(name, getattr(self, name), above=0.0)
         for name, least in (("watch_budget", 0), ("retain_terminal", 0)):

@@ -44,10 +44,10 @@ class TaskStream(Protocol):
 class Engine(Protocol):
     """The calls of ``rpc.frontend.Frontend`` that watching needs; errors are FlameErrors."""
 
-    async def list_sessions(self) -> list[SessionInfo]:
+    async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
         """Return all sessions with their counters and events."""
 
-    async def get_session(self, session_id: str) -> SessionInfo:
+    async def get_session(self, session_id: str, *, timeout: float | None = None) -> SessionInfo:
         """Return one session with its counters and events."""
 
     async def get_task(self, session_id: str, task_id: str) -> Task:

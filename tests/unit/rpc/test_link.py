@@ -16,6 +16,7 @@ from flamepy.core import connect
 from flamepy.errors import (
     ConfigError,
     ConnectionClosedError,
+    DeadlineExceededError,
     FlameError,
     InvalidStateError,
     UnavailableError,
@@ -134,6 +135,30 @@ class TestState:
             "disconnected",
             "connected",
         ]
+
+    def test_a_silence_while_it_is_disconnected_and_a_goodbye_change_nothing(
+        self, fake_engine: FakeEngine
+    ) -> None:
+        with connect(fake_engine.endpoint) as connection:
+            link = connection.link
+            changes: list[str] = []
+            link.add_observer(lambda change: changes.append(str(change.state)))
+            told = [
+                UnavailableError("x: max connection age"),
+                UnavailableError("x: Too many pings"),
+                DeadlineExceededError("silent"),
+                UnavailableError("refused"),
+                DeadlineExceededError("silent"),
+                UnavailableError("x: GOAWAY received"),
+                None,
+            ]
+
+            async def tell() -> None:
+                for one in told:
+                    link._take_outcome(one)
+
+            link.run(tell())
+            assert changes == ["degraded", "disconnected", "connected"]
 
     def test_a_refusal_is_an_answer(self, fake_engine: FakeEngine) -> None:
         with connect(fake_engine.endpoint) as connection:

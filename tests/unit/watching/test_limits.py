@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flamepy.watching.limits import LONGEST_DEBT, Bucket, Limits, Pace
+from flamepy.watching.limits import LONGEST, LONGEST_DEBT, SHORTEST, Bucket, Deadline, Limits, Pace
 
 
 @given(
@@ -71,3 +71,39 @@ class TestPace:
         assert pace.rest(1.0) == pytest.approx(50.0)
         pace.rest(10.0)
         assert pace.rest(10.0) == 60.0
+
+
+class TestDeadline:
+    def test_what_is_given_is_kept_to(self) -> None:
+        deadline = Deadline()
+        deadline.configure(0.5, 60.0)
+        deadline.silent()
+        deadline.answered(10.0)
+        assert deadline.seconds == 0.5
+
+    def test_it_is_well_above_what_polls_take(self) -> None:
+        deadline = Deadline()
+        assert deadline.seconds == SHORTEST
+        deadline.answered(0.8)
+        assert deadline.seconds == pytest.approx(16.0)
+        deadline.answered(5.0)
+        assert deadline.seconds == LONGEST
+        for _ in range(100):
+            deadline.answered(0.01)
+        assert deadline.seconds == SHORTEST
+
+    def test_who_polls_rarely_waits_longer(self) -> None:
+        deadline = Deadline()
+        deadline.configure(None, 3.0)
+        assert deadline.seconds == 15.0
+
+    def test_a_slow_engine_is_given_more_time_after_each_silence_until_it_answers(self) -> None:
+        deadline = Deadline()
+        given = []
+        for _ in range(2000):
+            given.append(deadline.seconds)
+            deadline.silent()
+        assert given[:4] == [5.0, 10.0, 20.0, 30.0]
+        assert max(given) == LONGEST
+        deadline.answered(0.1)
+        assert deadline.seconds == SHORTEST

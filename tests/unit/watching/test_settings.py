@@ -20,6 +20,7 @@ def test_one_interval_is_both_limits() -> None:
     [
         *(("poll_interval", bad) for bad in (0, -1.0, (2.0, 1.0), (1.0,), (1, 2, 3), "1", True)),
         *(("poll_interval", bad) for bad in (float("nan"), float("inf"), (0.1, None), None)),
+        *(("poll_timeout", bad) for bad in (0, -1.0, "1", True, float("inf"))),
         *(("audit", bad) for bad in (0, -5, "x", None, float("inf"))),
         *(("calls_per_second", bad) for bad in (0, -1)),
         *(("bytes_per_second", bad) for bad in (0, -1)),
