@@ -14,12 +14,12 @@ from datetime import datetime, timezone
 import grpc
 
 from flamepy.cli.findings import Finding, failed, passed, skipped, warned
-from flamepy.cli.network import speaks_tls
 from flamepy.config import Endpoint, FlameContext
 from flamepy.errors import FlameError
 from flamepy.rpc.calls import Calls
 from flamepy.rpc.channel import open_channel
 from flamepy.rpc.frontend import Frontend
+from flamepy.rpc.handshake import speaks_tls
 from flamepy.types import NodeState, RetryPolicy, SessionInfo
 
 ONCE = RetryPolicy(attempts=1)

@@ -6,12 +6,11 @@ import asyncio
 import contextlib
 import os
 import socket
-import ssl
-from datetime import datetime, timezone
 from typing import Any, cast
 
 from flamepy.cli.findings import Finding, failed, passed, skipped, warned
-from flamepy.config import Endpoint, FlameClientTls, FlameContext
+from flamepy.config import FlameContext
+from flamepy.rpc.handshake import shake
 
 EXPIRES_SOON = 14 * 86_400.0
 
@@ -84,26 +83,10 @@ async def tls(context: FlameContext, timeout: float) -> Finding:
     address = context.address
     if not address.tls:
         return skipped("tls", "not used: the address is http")
-    try:
-        settings = _settings(context.tls)
-    except OSError as error:
-        return failed("tls", f"a file cannot be used: {error}", "correct tls in the configuration")
-    try:
-        chosen, seconds = await _handshake(address, settings, timeout)
-    except ssl.SSLCertVerificationError as error:
-        advice = "set tls.ca_file (or FLAME_CA_FILE) to the authority that signed it"
-        if "match" in error.verify_message:
-            advice = "use the host name that the certificate is for"
-        return failed("tls", f"the certificate is not accepted: {error.verify_message}", advice)
-    except ssl.SSLError as error:
-        if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
-            plain = f"http://{address.target}"
-            return failed("tls", "the port does not speak TLS", f"write {plain}")
-        return failed("tls", f"no TLS connection: {error}", "see the engine's log")
-    except (OSError, asyncio.TimeoutError) as error:
-        why = str(error) or f"no answer in {timeout:g} s"
-        return failed("tls", f"no TLS connection: {why}", "is it a TLS port? else write http://")
-    return _judge(chosen, seconds)
+    found = await shake(address, context.tls, timeout)
+    if found.problem:
+        return failed("tls", found.problem, found.advice)
+    return _judge(found.protocol, found.lasts)
 
 
 def _judge(chosen: str | None, seconds: float) -> Finding:
@@ -117,43 +100,6 @@ def _judge(chosen: str | None, seconds: float) -> Finding:
     if seconds < EXPIRES_SOON:
         return warned("tls", days, "renew it")
     return passed("tls", days)
-
-
-def _settings(files: FlameClientTls | None) -> ssl.SSLContext:
-    settings = ssl.create_default_context(cafile=files.ca_file if files else None)
-    if files is not None and files.cert_file:
-        settings.load_cert_chain(files.cert_file, files.key_file)
-    settings.set_alpn_protocols(["h2"])
-    return settings
-
-
-async def _handshake(
-    address: Endpoint, settings: ssl.SSLContext, timeout: float
-) -> tuple[str | None, float]:
-    """Return the chosen protocol, and for how many seconds the certificate is still good."""
-    connecting = asyncio.open_connection(address.host, address.port, ssl=settings)
-    _, writer = await asyncio.wait_for(connecting, timeout)
-    spoken = writer.get_extra_info("ssl_object")
-    certificate = spoken.getpeercert() or {}
-    chosen: str | None = spoken.selected_alpn_protocol()
-    await _close(writer)
-    if "notAfter" not in certificate:
-        return chosen, float("inf")
-    end = ssl.cert_time_to_seconds(certificate["notAfter"])
-    return chosen, end - datetime.now(timezone.utc).timestamp()
-
-
-async def speaks_tls(address: Endpoint, timeout: float) -> bool:
-    """Return whether a TLS handshake succeeds, whoever signed the certificate."""
-    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    settings.check_hostname = False
-    settings.verify_mode = ssl.CERT_NONE
-    settings.set_alpn_protocols(["h2"])
-    try:
-        await _handshake(address, settings, timeout)
-    except (OSError, asyncio.TimeoutError):
-        return False
-    return True
 
 
 async def _close(writer: asyncio.StreamWriter) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -31,6 +30,7 @@ from flamepy.rpc.channel import open_channel
 from flamepy.rpc.frontend import Frontend
 from flamepy.rpc.goodbye import is_goodbye
 from flamepy.rpc.loop import FORKED, ReactorLoop
+from flamepy.rpc.reaching import reach
 from flamepy.rpc.retry import RetryDetails
 from flamepy.types import ConnectionState, RetryPolicy
 
@@ -147,25 +147,10 @@ class Link:
         Raises:
             UnavailableError, DeadlineExceededError: nothing usable answered in ``timeout``
                 seconds; the message names the endpoint and why.
+            TlsError: at once, for trying again would not help.
         """
-        # A call says why it fails, which waiting for the channel to be ready does not.
         frontend = self.frontend
-        limit = asyncio.get_running_loop().time() + timeout
-        last: FlameError | None = None
-        while (left := limit - asyncio.get_running_loop().time()) > 0:
-            try:
-                await frontend.list_nodes(timeout=left)
-                return
-            except DeadlineExceededError as error:
-                last = last or error
-            except UnavailableError as error:
-                # A host may have several addresses; keep the one whose answer says most.
-                if last is None or not re.search("TLS|not trusted", last.message):
-                    last = error
-                await asyncio.sleep(min(0.1, max(left, 0.0)))
-        reason = last.message if last else "no time was given"
-        failed = UnavailableError(f"no connection within {timeout:g} s: {reason}", retryable=True)
-        raise failed from last
+        await reach(self, lambda left: frontend.list_nodes(timeout=left), timeout)
 
     def _take_outcome(self, error: FlameError | None) -> None:
         # The state is what the last attempts showed. Watching the channel's own state would

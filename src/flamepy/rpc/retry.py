@@ -22,7 +22,7 @@ from tenacity import (
     wait_random,
 )
 
-from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
+from flamepy.errors import DeadlineExceededError, FlameError, TlsError, UnavailableError
 from flamepy.types import RetryPolicy
 
 T = TypeVar("T")
@@ -121,4 +121,6 @@ async def repeat(
 
 def _may_repeat(error: BaseException) -> bool:
     # A deadline is not repeated: the call's time is up.
-    return isinstance(error, UnavailableError) and not isinstance(error, DeadlineExceededError)
+    # What is wrong with TLS stays wrong.
+    lasting = (DeadlineExceededError, TlsError)
+    return isinstance(error, UnavailableError) and not isinstance(error, lasting)

@@ -27,6 +27,7 @@ from flamepy.errors import (
     SessionClosedError,
     SessionNotFoundError,
     TaskNotFoundError,
+    TlsError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -168,17 +169,48 @@ def _transport(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         message = f"{call.name} at {call.endpoint} did not answer in time"
         return DeadlineExceededError(message, grpc_code=code.name, retryable=True)
-    message = f"cannot reach the engine at {call.endpoint} for {call.name}: {_reason(text, call)}"
-    return UnavailableError(message, grpc_code=code.name, retryable=True)
+    start = f"cannot reach the engine at {call.endpoint} for {call.name}"
+    for rule, advice in _TLS_FAILURES:
+        if rule.search(text):
+            return TlsError(f"{start}: {text} ({advice})", grpc_code=code.name)
+    return UnavailableError(f"{start}: {_reason(text, call)}", grpc_code=code.name, retryable=True)
+
+
+# gRPC's words, old and new, for what is wrong with TLS: asking again does not help. First wins.
+_TLS_FAILURES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(words), advice)
+    for words, advice in (
+        (
+            r"certificate has expired|certificate is not yet valid",
+            "the engine's certificate is not valid now: renew it, or set this machine's clock",
+        ),
+        (
+            r"CERTIFICATE_VERIFY_FAILED",
+            "its certificate is not trusted: set tls.ca_file to the authority that signed it",
+        ),
+        (
+            r"Hostname Verification Check failed|not in peer certificate",
+            "its certificate is for another name: use the host name that it is for",
+        ),
+        (
+            r"WRONG_VERSION_NUMBER",
+            "TLS mismatch: this endpoint is https, and the engine does not use TLS: write http://",
+        ),
+        (
+            r"ALERT_(CERTIFICATE|UNKNOWN_CA|BAD_CERT|HANDSHAKE_FAIL|ACCESS_DENIED)|CERTIFICATE_REQ",
+            "the engine does not accept this client: set tls.cert_file and tls.key_file to a "
+            "certificate that its client authority signed",
+        ),
+    )
+)
+CLOSED = ("Socket closed", "Connection reset", "end of TCP stream", "closed unexpectedly")
 
 
 def _reason(text: str, call: Call) -> str:
-    secure = call.endpoint.startswith("https")
-    if "WRONG_VERSION_NUMBER" in text or (secure and "Ssl handshake failed" in text):
-        return f"{text} (TLS mismatch? This endpoint is https; does the engine use TLS?)"
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return f"{text} (its certificate is not trusted: set tls.ca_file)"
-    closed = ("Socket closed", "Connection reset", "end of TCP stream", "closed unexpectedly")
-    if not secure and any(word in text for word in closed):
-        return f"{text} (if this goes on: does the engine expect TLS, that is https?)"
+    if any(word in text for word in CLOSED):
+        # Engines say no more than this to a client that speaks no TLS, or has no certificate.
+        expects = "TLS, that is https"
+        if call.endpoint.startswith("https"):
+            expects = "another client certificate, tls.cert_file"
+        return f"{text} (if this goes on: does the engine expect {expects}?)"
     return text or "no reason given"

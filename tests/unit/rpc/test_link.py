@@ -97,7 +97,7 @@ class TestTls:
             connect(f"https://{server.start()}", timeout=2.0)
 
     def test_plain_text_to_a_tls_engine_says_so(self, server: TlsFrontend) -> None:
-        with pytest.raises(FlameError, match="does the engine expect TLS"):
+        with pytest.raises(FlameError, match="the port speaks TLS: write https://"):
             connect(f"http://{server.start()}", timeout=2.0)
 
     def test_tls_to_a_plain_engine_says_so(self, fake_engine: FakeEngine) -> None:

@@ -14,7 +14,7 @@ import grpc
 import pytest
 
 from flamepy import errors
-from flamepy.errors import FlameError, FlameErrorCode
+from flamepy.errors import FlameError, FlameErrorCode, TlsError
 from flamepy.rpc.status import Call, from_result, from_status
 
 RESULT = "return code -1"
@@ -362,7 +362,10 @@ class TestRules:
 
     def test_a_mismatch_of_tls_says_so(self) -> None:
         call = Call("ListNodes", "https://h:1")
-        got = from_status(grpc.StatusCode.UNAVAILABLE, "Ssl handshake failed: x", call)
+        got = from_status(
+            grpc.StatusCode.UNAVAILABLE, "Ssl handshake failed: WRONG_VERSION_NUMBER", call
+        )
+        assert isinstance(got, TlsError)
         assert "TLS mismatch" in got.message
         plain = from_status(
             grpc.StatusCode.UNAVAILABLE, "Socket closed", Call("ListNodes", "http://h:1")
