@@ -165,6 +165,52 @@ class TestWords:
                 assert word not in text, f"{name_of(path)}: {word}"
 
 
+class TestYaml:
+    def test_it_is_read_by_safe_load_only(self) -> None:
+        """Any other loader makes objects of what a file names."""
+        allowed = {"safe_load", "YAMLError", "safe_dump"}
+        files = [
+            path
+            for folder in ("src", "plugins", "scripts", "examples", "benchmarks")
+            for path in (ROOT / folder).rglob("*.py")
+            if path.name != "broken.py"  # an example of what is no Python
+        ]
+        assert len(files) > 150
+        readers = 0
+        for path in files:
+            for used in yaml_names(ast.parse(path.read_text())):
+                assert used in allowed, f"{path.relative_to(ROOT)} uses yaml.{used}"
+                readers += used == "safe_load"
+        assert readers >= 2
+
+    @pytest.mark.parametrize(
+        "program",
+        [
+            "import yaml\nyaml.load(x)",
+            "from yaml import load",
+            "import yaml as y\ny.unsafe_load(x)",
+        ],
+    )
+    def test_a_planted_one_is_found(self, program: str) -> None:
+        assert set(yaml_names(ast.parse(program))) - {"safe_load"}
+
+
+def yaml_names(tree: ast.AST) -> Iterator[str]:
+    """Yield the names of the module yaml that a program uses."""
+    aliases = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.name == "yaml"
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "yaml":
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in aliases:
+            yield node.attr
+
+
 class TestFloors:
     def lint(self, folder: Path) -> subprocess.CompletedProcess[str]:
         # The checker takes flamepy from the folder given, not from where it is installed.

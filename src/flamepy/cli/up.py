@@ -19,7 +19,9 @@ from flamepy.cli.engine import failure
 from flamepy.cli.logs import FORMATS, set_up_logging
 from flamepy.errors import FlameError
 from flamepy.local.cluster import LocalCluster
+from flamepy.local.tls import ClusterTls
 
+FILE = click.Path(dir_okay=False)
 SECONDS = click.FloatRange(min=0, min_open=True)
 
 
@@ -73,6 +75,10 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     metavar="SECONDS",
     help="Time that a service has to open its socket.",
 )
+@click.option("--tls-cert", type=FILE, help="Serve https with this certificate (PEM, with chain).")
+@click.option("--tls-key", type=FILE, help="The certificate's key (PEM, not encrypted).")
+@click.option("--tls-ca", type=FILE, help="The authority that services trust; default: --tls-cert.")
+@click.option("--client-ca", type=FILE, help="Ask clients for a certificate of this authority.")
 @click.option(
     "--log-format",
     type=click.Choice(FORMATS),
@@ -100,7 +106,7 @@ def up(log_format: str, level: int | None, **options: Any) -> None:
     stop = threading.Event()
     _stop_on_signals(stop)
     try:
-        cluster = LocalCluster(**options)
+        cluster = LocalCluster(tls=_tls(options), **options)
         cluster.start()
     except FlameError as error:
         raise failure(error.message) from None
@@ -110,6 +116,17 @@ def up(log_format: str, level: int | None, **options: Any) -> None:
             pass
     finally:
         cluster.stop()
+
+
+def _tls(options: dict[str, Any]) -> ClusterTls | None:
+    """Take the options of TLS out of ``options``."""
+    names = ("tls_cert", "tls_key", "client_ca", "tls_ca")
+    cert, key, client_ca, ca = (options.pop(name) for name in names)
+    if cert is not None and key is not None:
+        return ClusterTls(cert, key, client_ca, ca)
+    if any(one is not None for one in (cert, key, client_ca, ca)):
+        raise click.UsageError("TLS needs both --tls-cert and --tls-key")
+    return None
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

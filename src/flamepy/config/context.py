@@ -211,27 +211,21 @@ class FlameContext:
             file.text("cache", "endpoint"),
             ("default", DEFAULT_FLAME_CACHE_ENDPOINT),
         )
-        if not isinstance(url, str) or urlsplit(url).scheme not in CACHE_SCHEMES:
-            shown = repr(without_password(url)) if isinstance(url, str) else repr(url)
-            raise ConfigError(
-                f"{self._sources['cache_endpoint']}: cache endpoint {shown}: write it like "
-                f"{DEFAULT_FLAME_CACHE_ENDPOINT!r}; the scheme is one of "
-                f"{', '.join(CACHE_SCHEMES)}"
-            )
+        _check_cache(url, self._sources["cache_endpoint"])
         storage = self._pick(
             "cache_storage",
             ("FLAME_CACHE_STORAGE", environ.get("FLAME_CACHE_STORAGE") or None),
             file.text("cache", "storage"),
         )
+        if storage is not None:
+            _refuse_user(storage, f"{self._sources['cache_storage']}: cache storage")
         return FlameClientCache(url, self._tls_of(tls, file, environ, "cache"), storage)
 
     def _package_of(self, given: FlamePackage | None, file: ConfigFile) -> FlamePackage | None:
-        if given is not None:
-            self._sources["package"] = "argument"
-            return given
-        where, found = file.package()
+        where, found = ("argument", given) if given is not None else file.package()
         if found is not None:
             self._sources["package"] = where
+            _refuse_user(found.storage, f"{where}: package storage")
         return found
 
     def _runner_of(self, given: FlameContextRunner | None, file: ConfigFile) -> FlameContextRunner:
@@ -279,3 +273,23 @@ def _checked_keepalive(where: str, given: Sequence[float]) -> FlameKeepalive:
             f"{MOST_KEEPALIVE:g}: of silence before a ping, and for its answer"
         )
     return found
+
+
+def _check_cache(url: object, source: str) -> None:
+    if not isinstance(url, str) or urlsplit(url).scheme not in CACHE_SCHEMES:
+        shown = repr(without_password(url)) if isinstance(url, str) else repr(url)
+        raise ConfigError(
+            f"{source}: cache endpoint {shown}: write it like {DEFAULT_FLAME_CACHE_ENDPOINT!r}; "
+            f"the scheme is one of {', '.join(CACHE_SCHEMES)}"
+        )
+    _refuse_user(url, f"{source}: cache endpoint")
+
+
+def _refuse_user(url: str, what: str) -> None:
+    """Refuse a URL with a password: values of a configuration are shown, and nothing takes it."""
+    scheme, found, rest = url.partition("://")
+    if found and "@" in rest and scheme != "file":  # a path may have one
+        raise ConfigError(
+            f"{what} {without_password(url)!r} has a user or password, which it does not take: "
+            "leave it out"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ DEFAULT_PORT = 8080
 _EXAMPLE = "http://127.0.0.1:8080"
 _HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?")  # a name, an IPv4 or an IPv6 address
 _BLANK = re.compile(r"[\s\x00-\x1f]")
+# Up to the last @ of a word: what stands behind ://, or is written user:password@.
+_CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@|[^\s'\"/:,{\[]+:[^\s'\"/][^\s'\"]*@")
 _USER = re.compile(r"^([\w+.-]+://)?.*@")
 
 
@@ -67,6 +70,16 @@ class Endpoint:
         return self.scheme == "https"
 
     @property
+    def is_loopback(self) -> bool:
+        """True for an address of this machine that no other can reach."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
     def target(self) -> str:
         """The form that gRPC takes: ``host:port``, an IPv6 host in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -81,3 +94,8 @@ class Endpoint:
 def without_password(url: str) -> str:
     """Return a URL with its user and password, if it has any, as ``***``."""
     return _USER.sub(r"\1***@", url)
+
+
+def without_passwords(text: str) -> str:
+    """Return a text in which the users and passwords of all URLs are ``***``."""
+    return _CREDENTIALS.sub("***@", text)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flamepy.config.endpoint import without_passwords
 from flamepy.config.values import DEFAULT_EXCLUDES, FlameInformer, FlamePackage
 from flamepy.errors import ConfigError
 from flamepy.types import DEFAULT_FLAME_CONF
@@ -62,7 +63,8 @@ class ConfigFile:
         try:
             document = yaml.safe_load(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"{name}: this is not YAML: {error}") from error
+            # From None: its text shows lines of the file, in which passwords may be.
+            raise ConfigError(f"{name}: this is not YAML: {_without_lines(error)}") from None
         root = _mapping(name, "the file", document)
         current = root.get("current-context") if context is None else context
         if not isinstance(current, str):
@@ -71,7 +73,7 @@ class ConfigFile:
             )
         contexts = root.get("contexts")
         if not isinstance(contexts, list):
-            raise ConfigError(f"{name}: contexts must be a list of contexts, got {contexts!r}")
+            raise ConfigError(f"{name}: contexts must be a list of contexts, got {shown(contexts)}")
         found = [_mapping(name, "contexts: each item", one) for one in contexts]
         for one in found:
             if one.get("name") == current:
@@ -90,7 +92,7 @@ class ConfigFile:
             value = _mapping("", where, value).get(key)
             where = f"{where}.{key}"
         if value is not None and not isinstance(value, str):
-            raise ConfigError(f"{where} must be text, got {value!r}")
+            raise ConfigError(f"{where} must be text, got {shown(value)}")
         return where, value
 
     def number(self, *path: str) -> tuple[str, float | None]:
@@ -104,7 +106,7 @@ class ConfigFile:
         value = _mapping("", where, value).get(last)
         where = f"{where}.{last}"
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise ConfigError(f"{where} must be a number, got {value!r}")
+            raise ConfigError(f"{where} must be a number, got {shown(value)}")
         return where, value
 
     def package(self) -> tuple[str, FlamePackage | None]:
@@ -116,7 +118,7 @@ class ConfigFile:
         more = section.get("excludes") or []
         if not isinstance(more, list) or not all(isinstance(one, str) for one in more):
             raise ConfigError(
-                f"{self._label}.package.excludes must be a list of texts, got {more!r}"
+                f"{self._label}.package.excludes must be a list of texts, got {shown(more)}"
             )
         return where, FlamePackage(storage, tuple(dict.fromkeys([*DEFAULT_EXCLUDES, *more])))
 
@@ -128,7 +130,8 @@ class ConfigFile:
             return where, None
         if not isinstance(value, list):
             raise ConfigError(
-                f"{where} must be a list of names, or of {{name: ..., options: ...}}, got {value!r}"
+                f"{where} must be a list of names, or of {{name: ..., options: ...}}, "
+                f"got {shown(value)}"
             )
         found = [_informer(f"{where}[{place}]", one) for place, one in enumerate(value)]
         names = [one.name for one in found]
@@ -144,7 +147,7 @@ def _informer(where: str, item: Any) -> FlameInformer:
     section = _mapping("", where, item)
     name = section.get("name")
     if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"{where}.name must be the name of a plugin, got {name!r}")
+        raise ConfigError(f"{where}.name must be the name of a plugin, got {shown(name)}")
     unknown = sorted(str(key) for key in set(section) - {"name", "options"})
     if unknown:
         raise ConfigError(
@@ -153,8 +156,21 @@ def _informer(where: str, item: Any) -> FlameInformer:
         )
     options = _mapping("", f"{where}.options", section.get("options"))
     if not all(isinstance(key, str) for key in options):
-        raise ConfigError(f"{where}.options: the keys must be texts, got {list(options)!r}")
+        raise ConfigError(f"{where}.options: the keys must be texts, got {shown(list(options))}")
     return FlameInformer(name.strip(), dict(options))
+
+
+def shown(value: object) -> str:
+    """Return a value of the file for a message, without the passwords of URLs in it."""
+    return without_passwords(repr(value))
+
+
+def _without_lines(error: Exception) -> str:
+    """Return what is wrong and where, and none of the file's lines."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "it cannot be read"
+    where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+    return f"{without_passwords(problem)}{where}"
 
 
 def _mapping(name: str, key: str, value: Any) -> Mapping[str, Any]:
@@ -162,5 +178,5 @@ def _mapping(name: str, key: str, value: Any) -> Mapping[str, Any]:
         return {}
     if not isinstance(value, Mapping):
         place = f"{name}: {key}" if name else key
-        raise ConfigError(f"{place} must be a mapping of keys to values, got {value!r}")
+        raise ConfigError(f"{place} must be a mapping of keys to values, got {shown(value)}")
     return value

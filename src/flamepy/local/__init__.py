@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from flamepy.local.cluster import LocalCluster
+    from flamepy.local.tls import ClusterTls
 
-__all__ = ["LocalCluster"]
+__all__ = ["ClusterTls", "LocalCluster"]
 
 
 def __getattr__(name: str) -> Any:  # Any: a module attribute of whatever kind
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:  # Any: a module attribute of whatever kind
         from flamepy.local.cluster import LocalCluster
 
         return LocalCluster
+    if name == "ClusterTls":
+        from flamepy.local.tls import ClusterTls
+
+        return ClusterTls
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,12 +7,10 @@ of ``register_service``. Everything it makes - sockets, folders, processes - goe
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import os
 import platform
 import shutil
-import socket
 import tempfile
 import threading
 import time
@@ -36,6 +34,7 @@ from flamepy.local.folder import DataFolder
 from flamepy.local.frontend import RECEIVE_LIMIT, Frontend
 from flamepy.local.instance import Instance
 from flamepy.local.journal import Stored
+from flamepy.local.listening import check_free, warn_of_others
 from flamepy.local.manifest import read_manifest
 from flamepy.local.process import ProcessInstance
 from flamepy.local.reaper import Reaper
@@ -44,6 +43,7 @@ from flamepy.local.serving import Server, Traffic
 from flamepy.local.state import ClusterState
 from flamepy.local.storage import Storage
 from flamepy.local.threads import ServiceSource, ThreadInstance
+from flamepy.local.tls import ClusterTls
 from flamepy.loops import new_loop, retire
 from flamepy.types import (
     Application,
@@ -93,6 +93,7 @@ class LocalCluster:
             many sessions or more; by default all are kept.
         task_timeout: seconds after which a task is failed and its service ended; by default a
             task may run for ever.
+        tls: files to serve https with; services get ``FLAME_CA_FILE``, to call back.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class LocalCluster:
         data: str | os.PathLike[str] | None = None,
         max_sessions: int | None = None,
         task_timeout: float | None = None,
+        tls: ClusterTls | None = None,
     ) -> None:
         _check_range("executors", executors, 1)
         _check_range("max_sessions", max_sessions, 1)
@@ -121,6 +123,7 @@ class LocalCluster:
         self._bind_timeout = bind_timeout
         self._max_sessions = max_sessions
         self._task_timeout = task_timeout
+        self._tls = tls
         self._folder = DataFolder(data) if data is not None else None
         self._storage: Storage | None = None
         self._services: dict[str, ServiceSource] = {}
@@ -140,7 +143,7 @@ class LocalCluster:
 
     @property
     def endpoint(self) -> str:
-        """``http://host:port`` of the running cluster."""
+        """``http://host:port`` of the running cluster; https with ``tls``."""
         if self._endpoint is None:
             raise InvalidStateError("the cluster is not running: call start(), or use with")
         return self._endpoint
@@ -148,7 +151,7 @@ class LocalCluster:
     @property
     def context(self) -> FlameContext:
         """A configuration that names the running cluster."""
-        return FlameContext(self.endpoint)
+        return FlameContext(self.endpoint, tls=self._tls.client if self._tls else None)
 
     # ------------------------------------------------------------------ start, stop
 
@@ -159,7 +162,7 @@ class LocalCluster:
             InvalidStateError: it runs already.
             InvalidStateError: another process has the data folder; its pid is named.
             UnavailableError: the port is taken.
-            ConfigError: the data folder or its database cannot be used.
+            ConfigError: the data folder or its database, or a TLS file, cannot be used.
             FlameError: an application cannot be registered.
         """
         self._check_here()
@@ -196,20 +199,24 @@ class LocalCluster:
         )
         for name, attributes in self._apps:
             self._provide(name, attributes)
-        wanted = Endpoint("http", self._host, self._port).target
-        _check_free(self._host, self._port)
+        scheme = "http" if self._tls is None else "https"
+        wanted = Endpoint(scheme, self._host, self._port).target
+        check_free(self._host, self._port)
         self._server = Server(
             Frontend(self._engine).handler(),
             target=wanted,
             options=SERVER_OPTIONS,
             interrupt=self._engine.interrupt,
             traffic=self._traffic,
+            credentials=self._tls.credentials() if self._tls is not None else None,
         )
         try:
             port = await self._server.start()
         except RuntimeError as error:
             raise UnavailableError(f"cannot listen on {wanted}: {error}") from error
-        self._endpoint = Endpoint("http", self._host, port).url
+        address = Endpoint(scheme, self._host, port)
+        warn_of_others(address, self._tls)
+        self._endpoint = address.url
         self._engine.resume()
 
     def _open_storage(self) -> Stored | None:
@@ -365,6 +372,7 @@ class LocalCluster:
             root=self._root,
             endpoint=self.endpoint,
             cache_endpoint=None,
+            ca_file=self._tls.trusted if self._tls is not None else None,
             environ=os.environ,
         )
         assert self._reaper is not None
@@ -410,19 +418,3 @@ def this_node() -> Node:
         arch=platform.machine(),
         os=platform.system().lower(),
     )
-
-
-def _check_free(host: str, port: int) -> None:
-    # gRPC logs what it cannot bind loudly and says little: ask the system first.
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        hint = "choose an address of this machine, such as 127.0.0.1"
-        if error.errno == errno.EADDRINUSE:
-            hint = "is another cluster running? Choose another port, 0 picks a free one"
-        raise UnavailableError(
-            f"cannot listen on {host}:{port}: {error.strerror}; {hint}"
-        ) from error

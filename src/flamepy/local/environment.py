@@ -52,6 +52,7 @@ def launch(
     root: Path,
     endpoint: str,
     cache_endpoint: str | None,
+    ca_file: str | None = None,
     environ: Mapping[str, str],
 ) -> Launch:
     """Return how to start the service of an application for one executor.
@@ -62,6 +63,7 @@ def launch(
         root: the cluster's own folder.
         endpoint: the frontend's URL, for the service's own calls.
         cache_endpoint: the object cache's URL, if there is one.
+        ca_file: the authority by which the frontend is known, if it uses TLS.
         environ: the environment to inherit.
     """
     private = application.working_directory is None
@@ -83,6 +85,8 @@ def launch(
     )
     if cache_endpoint is not None:
         child["FLAME_CACHE_ENDPOINT"] = cache_endpoint
+    if ca_file is not None:
+        child["FLAME_CA_FILE"] = ca_file
     for name in ("TMPDIR", "TEMP", "TMP"):
         child.setdefault(name, str(scratch))
     return Launch(

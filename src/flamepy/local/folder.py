@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import logging
 import os
+import stat
 from pathlib import Path
 from typing import TextIO
 
 from flamepy.errors import ConfigError, InvalidArgumentError, InvalidStateError
 from flamepy.forks import bury
+
+logger = logging.getLogger(__name__)
 
 LOCK = "lock"
 
@@ -38,11 +42,14 @@ class DataFolder:
 
         Raises:
             InvalidStateError: another process has it; its pid is named.
-            ConfigError: it is no folder, or cannot be written to or locked.
+            ConfigError: it is no folder, somebody else's or open to others, or cannot be written
+                to or locked.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = (self.path / LOCK).open("a+", encoding="utf-8")
+            self._check_owner()
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+            lock = os.fdopen(os.open(self.path / LOCK, flags, 0o600), "a+", encoding="utf-8")
         except OSError as error:
             raise ConfigError(
                 f"data folder {self.path} cannot be used: {error.strerror}; "
@@ -70,6 +77,28 @@ class DataFolder:
             lock.write(f"{os.getpid()}\n")
             lock.flush()
         self._lock = lock
+
+    def _check_owner(self) -> None:
+        """Refuse a folder in which somebody else could put another database, or read ours."""
+        found = self.path.stat()
+        if found.st_uid != os.geteuid():
+            raise ConfigError(
+                f"data folder {self.path} belongs to another user (uid {found.st_uid}, this is "
+                f"{os.geteuid()}): give a folder of this user's"
+            )
+        mode = stat.S_IMODE(found.st_mode)
+        if mode & 0o022:
+            raise ConfigError(
+                f"data folder {self.path} can be written to by others (mode {mode:04o}): "
+                "chmod 700 it, or give a folder of its own"
+            )
+        if mode & 0o055:
+            logger.warning(
+                "data folder %s can be listed by others (mode %04o), though its files cannot be "
+                "read: chmod 700 it",
+                self.path,
+                mode,
+            )
 
     def release(self) -> None:
         """Let the folder go. Idempotent. The lock's file stays: removing it would be a race."""

@@ -8,6 +8,7 @@ of its standard error. ``executor`` drives it; the calls run on the cluster's lo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -156,6 +157,8 @@ class ProcessInstance:
                     f"{self._bind_timeout:g} s{self._tail()}"
                 )
             await asyncio.sleep(POLL)
+        with contextlib.suppress(OSError):  # whoever made it, it is for this user alone
+            self._plan.socket.chmod(0o600)
 
     async def _connect(self, channel: grpc.aio.Channel, limit: float) -> None:
         """Wait until somebody answers at the socket: a file there may be of anything."""

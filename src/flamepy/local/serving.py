@@ -94,6 +94,7 @@ class Server:
         options: of gRPC.
         interrupt: ends the streams that do not end by themselves.
         traffic: to hold as well around a fork.
+        credentials: of TLS.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Server:
         options: Sequence[tuple[str, int]],
         interrupt: Callable[[], None],
         traffic: Traffic | None = None,
+        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
         self._handler = handler
         self._host = target.rpartition(":")[0]
@@ -111,6 +113,7 @@ class Server:
         self._options = options
         self._interrupt = interrupt
         self._traffic = traffic or Traffic()
+        self._credentials = credentials
         self._loop = asyncio.get_running_loop()
         self._server: grpc.aio.Server | None = None
         self._over = asyncio.Event()  # set at the end of a fork
@@ -129,7 +132,11 @@ class Server:
     def _listen(self) -> grpc.aio.Server:
         server = grpc.aio.server(options=self._options)
         server.add_generic_rpc_handlers((self._handler,))
-        self._port = server.add_insecure_port(f"{self._host}:{self._port}")
+        address = f"{self._host}:{self._port}"
+        if self._credentials is None:
+            self._port = server.add_insecure_port(address)
+        else:
+            self._port = server.add_secure_port(address, self._credentials)
         return server
 
     async def stop(self, grace: float) -> None:

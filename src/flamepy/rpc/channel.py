@@ -7,7 +7,6 @@ capped at a second or it outlives an outage.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 
 import grpc.aio
@@ -40,7 +39,7 @@ def options(
         # Connections of one process to one engine stay apart: closing one must not touch another.
         ("grpc.use_local_subchannel_pool", 1),
     ]
-    if _is_loopback(endpoint.host):
+    if endpoint.is_loopback:
         chosen.append(("grpc.enable_http_proxy", 0))  # a proxy cannot reach this machine's loopback
     return chosen
 
@@ -67,12 +66,3 @@ def open_channel(
     if endpoint.tls:
         return grpc.aio.secure_channel(endpoint.target, credentials(tls), chosen)
     return grpc.aio.insecure_channel(endpoint.target, chosen)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
