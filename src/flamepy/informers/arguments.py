@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from flamepy.config import FlameContext
@@ -36,6 +38,24 @@ def check_reactor(
     if on_fatal is not None and not callable(on_fatal):
         raise InvalidArgumentError(f"on_fatal must be callable with an error, got {on_fatal!r}")
     check_seconds("exit_timeout", exit_timeout, least=0.0)
+
+
+def check_checkpoint(value: object) -> Path | None:
+    """Return a checkpoint's file as a path that stays the same; None if there is to be none.
+
+    Raises:
+        InvalidArgumentError: it is no path.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise InvalidArgumentError(
+            f"checkpoint must be the path of a file, such as 'state.db', got {value!r}"
+        )
+    path = Path(value).expanduser().absolute()
+    if path.is_dir():
+        raise InvalidArgumentError(f"checkpoint {path} is a folder; give a file in it")
+    return path
 
 
 def check_seconds(name: str, value: object, *, least: float) -> None:

@@ -45,6 +45,7 @@ class Health:
         freshness: seconds since the last answer that showed every session; inf before the first.
         informers: each registered informer.
         error: why it failed, else None.
+        checkpoint: False while it cannot be written; None without one.
     """
 
     state: ReactorState
@@ -56,6 +57,7 @@ class Health:
     freshness: float
     informers: Sequence[InformerHealth]
     error: str | None = None
+    checkpoint: bool | None = None
 
     @classmethod
     def of(
@@ -67,6 +69,7 @@ class Health:
         informers: Sequence[InformerHealth],
         freshness: float,
         error: BaseException | None,
+        checkpoint: bool | None = None,
     ) -> Health:
         """Return the health of a reactor with these parts."""
         synced = all(one.synced for one in informers)
@@ -82,6 +85,7 @@ class Health:
             freshness=freshness,
             informers=tuple(informers),
             error=None if error is None else repr(error),
+            checkpoint=checkpoint,
         )
 
     def to_dict(self) -> dict[str, Any]:  # Any: whatever JSON takes
@@ -99,4 +103,5 @@ class Health:
                 for one in self.informers
             ],
             "error": self.error,
+            "checkpoint": self.checkpoint,
         }

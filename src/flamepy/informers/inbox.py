@@ -14,12 +14,19 @@ Runs on the loop; ``registration``, ``sending`` and ``streaming`` own one each.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
 from flamepy.errors import FlameError
+from flamepy.informers.checkpoint import Number, Presence, SessionKey, micros
 from flamepy.types import ConnectionState, TaskState
-from flamepy.watching.events import EventKind, EventSource, SessionEvent, TaskEvent
+from flamepy.watching.events import (
+    EventKind,
+    EventSource,
+    SessionEvent,
+    SessionEventKind,
+    TaskEvent,
+)
 from flamepy.watching.hub import Hub
 from flamepy.watching.records import Grave, SessionRecord, TaskRecord
 from flamepy.watching.subscriptions import Scope, Subscription
@@ -31,7 +38,20 @@ Key = tuple[str, int, int]  # session id, task number, sequence number of its fi
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The marker behind the last event of what was there before."""
+    """The marker behind the last event of what was there before.
+
+    Attributes:
+        presence: what the store has then, for a subscriber that compares.
+    """
+
+    presence: Presence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The marker behind the last event of a session that the engine no longer has."""
+
+    session: SessionKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +90,9 @@ class Inbox:
         overflowed: told when the inbox falls behind, once for falls that follow each other within
             ``EPISODE`` seconds.
         notices: whether notices are queued as well.
+        compares: for a subscriber that compares with what it knows from before, the unfinished
+            tasks that it knows: it is given all of the present state, whatever ``replay`` says,
+            and told of sessions that go.
     """
 
     def __init__(
@@ -83,13 +106,15 @@ class Inbox:
         replay: str = "all",
         overflowed: Callable[[], None] = lambda: None,
         notices: bool = False,
+        compares: Collection[Number] | None = None,
     ) -> None:
         self._hub = hub
         self._put = put
         self._closed = closed
         self._tasks = tasks
         self._sessions = sessions
-        self._replay = replay
+        self._replay = replay if compares is None else "all"
+        self._compares = compares
         self._overflowed = overflowed
         self._notices = notices
         self._subscription: Subscription | None = None
@@ -155,13 +180,32 @@ class Inbox:
         """Queue a session's event; there are few, and moves of counters are folded."""
         if self._sessions and not (event.initial and self._replay == "none"):
             self._put(event)
+        if self._compares is not None and event.kind is SessionEventKind.DELETED:
+            self._put(Gone((event.session.id, micros(event.session.creation_time))))
 
     def synced(self) -> None:
         """Queue the marker behind what was there before."""
         if self._behind is None:
-            self._put(Synced())
+            self._put(self._synced_marker())
         else:
             self._synced_at = self._hub.store.sequence
+
+    def _synced_marker(self) -> Synced:
+        if self._compares is None or self._subscription is None:
+            return Synced()
+        store, covers = self._hub.store, self._subscription.scope.covers
+        sessions = {
+            one.id: micros(one.creation_time)
+            for one in store.sessions.values()
+            if one.info is not None and covers(one.id, one.application)
+        }
+        ended = {
+            (session_id, number): state
+            for session_id, number in self._compares
+            if session_id in sessions
+            and (state := store.sessions[session_id].retired.told(number)) is not None
+        }
+        return Synced(Presence(sessions, ended))
 
     def failed(self, error: FlameError) -> None:
         """Queue a lost connection."""
@@ -224,7 +268,7 @@ class Inbox:
             self._begin_walk(told)
             if self._synced_at is not None and (told >= self._synced_at or not self._walk):
                 self._synced_at = None
-                self._put(Synced())
+                self._put(self._synced_marker())
             if not self._walk:
                 if self._overflow_at is not None:
                     self._overflow_at = self._hub.now()
@@ -320,6 +364,7 @@ class Inbox:
             # What has changed since is news, also of a task that was there before.
             initial=newcomer or known.sequence in self._initial,
             observed_at=self._hub.now() if newcomer else known.window.end,
+            session_creation_time=record.creation_time,
         )
 
     def _tell(self, event: TaskEvent) -> bool:

@@ -40,7 +40,14 @@ class PermanentError(Exception):
 
 
 class Informer:
-    """What both informers have; subclass one of them, not this."""
+    """What both informers have; subclass one of them, not this.
+
+    Attributes:
+        resume: whether a checkpoint is to remember what it was told; False for one that counts,
+            and needs everything again in each process. ``Reactor.register`` can say otherwise.
+    """
+
+    resume = True
 
     def on_error(self, error: FlameError) -> None:
         """Take a lost connection, or what a callback of this informer raised.

@@ -10,17 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, PluginError
 from flamepy.informers import signals
-from flamepy.informers.arguments import check_reactor, scope_of
+from flamepy.informers.arguments import check_checkpoint, check_reactor, scope_of
 from flamepy.informers.asking import Asking, on_loop
 from flamepy.informers.health import Health, InformerHealth, ReactorState
 from flamepy.informers.informer import Informer
@@ -40,6 +41,9 @@ from flamepy.types import ConnectionState, RetryPolicy
 from flamepy.watching.hub import Hub
 from flamepy.watching.settings import WatchSettings
 from flamepy.watching.subscriptions import Scope
+
+if TYPE_CHECKING:
+    from flamepy.informers.checkpoint_store import CheckpointStore
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +78,9 @@ class Reactor(Asking):
         strict: raise ``PluginError`` at ``start`` where a broken plugin would be skipped.
         on_fatal: called with the exception when the reactor failed and watches no more, on a
             thread of its own.
+        checkpoint: a file in which it is remembered what each informer with a ``uid`` was told,
+            so that after a restart of this process it is told what happened meanwhile. One
+            reactor has it at a time, and it belongs to one engine.
         exit_timeout: seconds by which the end of the interpreter may be delayed.
         poll_interval: seconds between polls while changes come and while nothing happens, one
             number or two; this and what follows hold for the whole connection
@@ -101,6 +108,7 @@ class Reactor(Asking):
         plugins: Plugins | None = None,
         strict: bool = False,
         on_fatal: Callable[[BaseException], object] | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
         exit_timeout: float = EXIT_TIMEOUT,
         poll_interval: float | tuple[float, float] | None = None,
         poll_timeout: float | None = None,
@@ -129,6 +137,8 @@ class Reactor(Asking):
         self._connection = connection
         self._own = FlameContext(endpoint) if endpoint is not None else context
         self._plugins = plugins
+        self._checkpoint_path = check_checkpoint(checkpoint)
+        self._checkpoint: CheckpointStore | None = None
         self._strict = strict
         self._on_fatal = on_fatal
         given: dict[str, Any] = {  # Any: each is checked by WatchSettings
@@ -149,6 +159,10 @@ class Reactor(Asking):
 
     def forget(self) -> None:
         """Be new and empty, as after the constructor; for the child of a fork (contract G12)."""
+        if self._checkpoint is not None:
+            self._checkpoint.forget()
+            self._checkpoint = None
+        self._preparing = threading.Lock()  # guards _checkpoint, and what it gives to whom
         self._guard = threading.Lock()  # guards _state; nothing runs under it
         self._state = ReactorState.NEW
         self._reports = Reports()
@@ -194,6 +208,7 @@ class Reactor(Asking):
             ],
             freshness=self._hub.freshness() if self._hub is not None else float("inf"),
             error=self._error,
+            checkpoint=self._checkpoint.works if self._checkpoint is not None else None,
         )
 
     # ------------------------------------------------------------------ start
@@ -202,7 +217,7 @@ class Reactor(Asking):
         """Start watching; return at once, or with ``wait`` when the engine has answered.
 
         Raises:
-            InvalidStateError: it was started before.
+            InvalidStateError: it was started before, or another reactor has its checkpoint.
             PluginError: with ``strict``, a plugin is broken.
             UnavailableError, DeadlineExceededError: ``wait`` and nothing answers in ``timeout``
                 seconds; the reactor is stopped then.
@@ -214,6 +229,7 @@ class Reactor(Asking):
             live.add(self)
         try:
             link = self._link = self._make_link()
+            self._open_checkpoint()
             self._register_plugins(link.context)
             link.run(self._start(link))
             if wait:
@@ -231,6 +247,38 @@ class Reactor(Asking):
         if self._own is not None:
             return Link(self._own, reactor=ReactorLoop())
         return implicit_link()
+
+    def _open_checkpoint(self) -> None:
+        if self._checkpoint_path is None:
+            return
+        # Here, because few processes need SQLite.
+        from flamepy.informers.checkpoint_store import CheckpointStore
+
+        retain = self._settings.get("retain_terminal", WatchSettings().retain_terminal)
+        with self._preparing:
+            self._checkpoint = CheckpointStore(self._checkpoint_path, retain=retain)
+            self._checkpoint.open()
+        for registration in self._roster.registrations:
+            self._prepare(registration)
+
+    def _prepare(self, registration: Registration) -> None:
+        """Load what a registration was told in an earlier process; on the caller's thread."""
+        with self._preparing:
+            store = self._checkpoint
+            if store is None or registration.prepared:
+                return
+            options = registration.options
+            if registration.uid is not None and registration.resumes:
+                registration.memory = store.memory(
+                    registration.uid, replay=options.replay, scope=registration.scope
+                )
+            elif registration.resumes:
+                logger.warning(
+                    "%s is not remembered in the checkpoint, because it has no uid: register it "
+                    "with uid='a-name', or with resume=False if that is meant",
+                    registration.name,
+                )
+            registration.prepared = True
 
     def _register_plugins(self, context: FlameContext) -> None:
         enabled = self._plugins
@@ -293,6 +341,7 @@ class Reactor(Asking):
         retry: RetryPolicy | None = None,
         timeout: float | None = TIMEOUT,
         replay: str = "all",
+        resume: bool | None = None,
         batch_size: int = 100,
         batch_delay: float = 1.0,
     ) -> Registration:
@@ -309,12 +358,13 @@ class Reactor(Asking):
                 leaves it out.
             transform: likewise; returns the event to deliver, or None to leave it out.
             name: for the thread and the logs; the ``uid`` or the class name by default.
-            uid: if it is registered already, that registration is returned and nothing changes.
+            uid: its name in a checkpoint; if it is registered already, that registration is
+                returned and nothing changes.
             queue_size: events that wait at most; more are folded, an end is never lost.
             retry: how a callback that raised is called again; see also ``TemporaryError``.
             timeout: seconds after which a running callback is reported; None for never.
-            replay: what of the present state is told: ``"all"``, ``"active"`` (tasks that have
-                not ended) or ``"none"``.
+            replay: tasks there that are told: ``"all"``, ``"active"`` (not ended), ``"none"``.
+            resume: False has a checkpoint remember nothing of it; default: ``informer.resume``.
             batch_size: ``on_batch`` gets so many events at most,
             batch_delay: and they are so many seconds old at most.
 
@@ -332,6 +382,7 @@ class Reactor(Asking):
             retry=retry,
             timeout=timeout,
             replay=replay,
+            resume=resume,
             batch_size=batch_size,
             batch_delay=batch_delay,
         )
@@ -339,6 +390,7 @@ class Reactor(Asking):
 
     def _take(self, informer: Informer, scope: Scope, options: Options) -> Registration:
         registration = Registration(informer, scope, options, hooks=self._hooks)
+        registration.prepared = self._checkpoint_path is None
         present = self._roster.add(registration)
         if present is not registration:
             return present
@@ -346,6 +398,7 @@ class Reactor(Asking):
             attach = getattr(informer, "attach", None)
             if callable(attach):
                 attach(self)
+            self._prepare(registration)
             if self._link is not None and self._hub is not None:
                 on_loop(self._link, lambda: self._attach(registration))
         except BaseException:
@@ -445,6 +498,8 @@ class Reactor(Asking):
             registration.finish()  # all drain at once, so that a stuck one takes nobody's time
         for registration in registrations:
             registration.close(left(), self._error)
+        if self._checkpoint is not None:
+            self._checkpoint.close()
         self._reports.detach()
         if self._stop_sending is not None:
             self._stop_sending(left())

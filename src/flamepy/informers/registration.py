@@ -22,9 +22,11 @@ from flamepy.errors import (
 )
 from flamepy.informers import arguments, async_handlers, predicates
 from flamepy.informers.callbacks import Call, Callbacks
+from flamepy.informers.checkpoint import Presence, Step
+from flamepy.informers.checkpoint_memory import Memory
 from flamepy.informers.dispatch import Worker
 from flamepy.informers.handling import Failure, Handling, Running
-from flamepy.informers.inbox import REPLAYS, Behind, Synced
+from flamepy.informers.inbox import REPLAYS, Behind, Gone, Synced
 from flamepy.informers.informer import Informer
 from flamepy.informers.mailbox import QUEUE_SIZE
 from flamepy.types import ConnectionState, RetryPolicy
@@ -54,6 +56,7 @@ class Options:
     retry: RetryPolicy | None = None
     timeout: float | None = TIMEOUT
     replay: str = "all"
+    resume: bool | None = None
     batch_size: int = 100
     batch_delay: float = 1.0
 
@@ -67,6 +70,8 @@ class Options:
             raise InvalidArgumentError(
                 f"replay must be one of {', '.join(map(repr, REPLAYS))}, got {self.replay!r}"
             )
+        if self.resume not in (None, True, False):
+            raise InvalidArgumentError(f"resume must be True or False, got {self.resume!r}")
         arguments.check_function("where", self.where)
         arguments.check_function("transform", self.transform)
         predicates.check_made(self.where)
@@ -130,8 +135,8 @@ class Registration:
             f"flamepy-handler-{self.name}",
             self._handle,
             limit=options.queue_size,
-            due=lambda: self._due,
-            idle=self._flush,
+            due=self._next_due,
+            idle=self._pause,
             interrupt=lambda: self._handling.asynchronous.cancel(),
             ended=self._end,
         )
@@ -142,6 +147,8 @@ class Registration:
             failed=hooks.failed,
             on_error=self.callbacks.get("on_error"),
         )
+        self.prepared = True  # False until ``memory`` is there, where there is to be one
+        self.memory: Memory | None = None
         self._batch: list[TaskEvent] = []
         self._due: float | None = None
         self._settled = threading.Event()  # synced, or never will be
@@ -152,6 +159,12 @@ class Registration:
         self._delivered = 0
         self.slow = 0
         self.inbox_coalesced: Callable[[], int] = lambda: 0
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a checkpoint is to remember what it was told."""
+        given = self.options.resume
+        return bool(getattr(self.informer, "resume", True) if given is None else given)
 
     def __repr__(self) -> str:
         state = "active" if self._active else "removed"
@@ -293,12 +306,15 @@ class Registration:
         if self._batch:
             self._flush()
         if isinstance(item, SessionEvent):
-            self._delivered += 1
-            for call in self.callbacks.for_session(item):
-                self._handling.call(call, item)
+            self._session(item)
         elif isinstance(item, Behind):
             self._hooks.behind(self)
+        elif isinstance(item, Gone):
+            if self.memory is not None:
+                self.memory.gone(item.session)
         elif isinstance(item, Synced):
+            if self.memory is not None and not self._tell_missing(self.memory, item):
+                return
             self._synced = True
             self._plain("on_synced")
             self._settled.set()
@@ -311,21 +327,73 @@ class Registration:
             self._life("start")
 
     def _task(self, event: TaskEvent) -> None:
-        passed = self._passed(event)
-        if passed is None:
+        if self.memory is None:
+            self._tell(event)
             return
-        if self.callbacks.batches:
-            self._batch.append(passed)
-            if len(self._batch) >= self.options.batch_size:
-                self._flush()
-            elif self._due is None:
-                self._due = monotonic() + self.options.batch_delay
-            return
-        self._delivered += 1
-        for call in self.callbacks.for_task(passed):
-            self._handling.call(call, passed)
-            if self.worker.stopping.is_set():
+        for step in self.memory.task(event):
+            if not self._remember(self.memory, step):
                 return
+
+    def _session(self, event: SessionEvent) -> None:
+        if self.memory is None:
+            self._tell(event)
+            return
+        for step in self.memory.session(event):
+            if not self._remember(self.memory, step):
+                return
+
+    def _tell_missing(self, memory: Memory, marker: Synced) -> bool:
+        """Tell what became of that which was not seen again; False if the stop cut it."""
+        presence = marker.presence or Presence()
+        for event in memory.missing(presence):
+            if not self._remember(memory, Step(event, True)):
+                return False
+        self._flush()
+        memory.synced(presence)
+        return True
+
+    def _remember(self, memory: Memory, step: Step) -> bool:
+        """Tell an event if need be and have it remembered; False if the stop cut it."""
+        event = step.event
+        batches = self.callbacks.batches and isinstance(event, TaskEvent)
+        if batches:
+            memory.note(event)  # kept when the batch was taken
+        called = self._tell(event) if step.tell else False
+        if called is None:
+            return False
+        if not batches:
+            memory.note(event)
+        if called:
+            memory.commit()
+        elif not self._batch:
+            memory.commit_many()
+        return True
+
+    def _tell(self, event: TaskEvent | SessionEvent) -> bool | None:
+        """Return whether a callback was called; None if the stop cut them short."""
+        passed = self._passed(event) if isinstance(event, TaskEvent) else event
+        if passed is None:
+            return False
+        if isinstance(passed, SessionEvent):
+            calls = self.callbacks.for_session(passed)
+        elif self.callbacks.batches:
+            self._collect(passed)
+            return False
+        else:
+            calls = self.callbacks.for_task(passed)
+        self._delivered += 1
+        for call in calls:
+            succeeded = self._handling.call(call, passed)
+            if self.worker.stopping.is_set() and not (succeeded and call is calls[-1]):
+                return None
+        return bool(calls)
+
+    def _collect(self, event: TaskEvent) -> None:
+        self._batch.append(event)
+        if len(self._batch) >= self.options.batch_size:
+            self._flush()
+        elif self._due is None:
+            self._due = monotonic() + self.options.batch_delay
 
     def _passed(self, event: TaskEvent) -> TaskEvent | None:
         passed: TaskEvent | None = event
@@ -347,7 +415,21 @@ class Registration:
         call = self.callbacks.get("on_batch")
         if events and call is not None:
             self._delivered += len(events)
-            self._handling.call(call, events)
+            succeeded = self._handling.call(call, events)
+            if self.memory is not None:
+                if not succeeded and self.worker.stopping.is_set():
+                    self.memory.seal()
+                self.memory.commit()
+
+    def _next_due(self) -> float | None:
+        if self.memory is None or self._due is not None or self.worker.mailbox.closed:
+            return self._due
+        return self.memory.due
+
+    def _pause(self) -> None:
+        if self.memory is not None and not self._batch:
+            self.memory.commit()
+        self._flush()
 
     def _plain(self, name: str, *items: object) -> None:
         call = self.callbacks.get(name)
@@ -362,6 +444,8 @@ class Registration:
     def _end(self) -> None:
         """Call ``close``, last of all and also after a stop that dropped what was queued."""
         self._handling.asynchronous.allow()
+        if self.memory is not None and not self._batch:
+            self.memory.commit()
         try:
             if self._begun:
                 self._life("close")

@@ -89,8 +89,8 @@ class Roster:
     def attach(self, registration: Registration) -> None:
         """Start telling a registration, unless that was done; on the loop."""
         link, wants = self._link, registration.callbacks
-        if link is None or self.detached:
-            return  # ``open`` does it; or everybody is told no more
+        if link is None or self.detached or not registration.prepared:
+            return  # ``open`` does it, or who prepares it; or everybody is told no more
         mailbox = registration.worker.mailbox
         inbox = Inbox(
             Hub.of(link),
@@ -100,6 +100,7 @@ class Roster:
             sessions=wants.wants_sessions,
             replay=registration.options.replay,
             overflowed=lambda: self._overflowed(registration),
+            compares=None if registration.memory is None else registration.memory.unfinished,
         )
         with self._guard:
             if self._registrations.get(registration, inbox) is not None:

@@ -69,6 +69,7 @@ class TaskEvent:
         coalesced: how many intermediate changes were folded into this one by a full queue.
         final_state_known: for DELETED: True if the task had ended before it vanished.
         observed_at: monotonic seconds of the observation.
+        session_creation_time: the session's; another one is another session of the same id.
     """
 
     kind: EventKind
@@ -83,6 +84,7 @@ class TaskEvent:
     coalesced: int = 0
     final_state_known: bool = True
     observed_at: float = 0.0
+    session_creation_time: datetime | None = None
 
     @property
     def is_requeue(self) -> bool:

@@ -52,6 +52,7 @@ class Maker:
             epoch=record.epoch,
             sequence=known.sequence,
             observed_at=window.end,
+            session_creation_time=record.creation_time,
         )
 
     def deleted(
@@ -69,6 +70,7 @@ class Maker:
             sequence=self._next(),
             final_state_known=known.task.state.is_terminal,
             observed_at=window.end,
+            session_creation_time=record.creation_time,
         )
 
     def replay(self, record: SessionRecord, known: TaskRecord, now: float) -> TaskEvent:
@@ -83,6 +85,7 @@ class Maker:
             sequence=self._next(),
             initial=True,
             observed_at=now,
+            session_creation_time=record.creation_time,
         )
 
     def replay_session(self, record: SessionRecord, now: float) -> list[SessionEvent]:
@@ -115,6 +118,7 @@ class Maker:
             epoch=record.epoch,
             sequence=sequence,
             observed_at=now,
+            session_creation_time=record.creation_time,
         )
 
     def session(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from flamepy.types import Event, SessionInfo, Task, TaskCounts, TaskState
 from flamepy.watching.events import EventSource, TaskEvent, Window
@@ -118,6 +119,11 @@ class SessionRecord:
     def application(self) -> str:
         """The application's name, or "" while no answer has shown the session itself."""
         return self.info.application if self.info else ""
+
+    @property
+    def creation_time(self) -> datetime | None:
+        """When the session was made; None while no answer has shown the session itself."""
+        return self.info.creation_time if self.info else None
 
     @property
     def counts(self) -> TaskCounts:

@@ -40,6 +40,8 @@ class Prometheus(TaskInformer, SessionInformer):
         task_buckets: upper bounds of the histogram of task seconds.
     """
 
+    resume = False  # counters begin at zero in each process
+
     def __init__(
         self,
         *,
