@@ -109,7 +109,7 @@ def test_applications_come_and_go(flamepy: Any, tmp_path: Path) -> None:
     [
         (("tasks", "nothing"), "session 'nothing' not found"),
         (("sessions", "--endpoint", "ftp://x"), "the scheme must be http or https"),
-        (("nodes", "--endpoint", "127.0.0.1:1"), "refused; `flamepy doctor` shows"),
+        (("nodes", "--endpoint", "127.0.0.1:1"), "refused{any}; `flamepy doctor` shows"),
         (("apps", "register", "/no/such.yaml"), "/no/such.yaml: cannot be read"),
         (("apps", "--endpoint", "nothing.invalid"), "nothing.invalid"),
         (("apps", "register", "{folder}/broken.yaml"), "broken.yaml: this is not YAML"),
@@ -122,7 +122,8 @@ def test_a_mistake_is_one_line(
     (tmp_path / "broken.yaml").write_text("a: [\n")
     tls = cluster.endpoint.replace("http", "https")
     said = flamepy(*(one.format(folder=tmp_path, tls=tls) for one in arguments), status=1)
-    assert says in said
+    for part in says.split("{any}"):  # releases of gRPC say more or less in between
+        assert part in said
     assert said.startswith(f"flamepy {arguments[0]}")
 
 
