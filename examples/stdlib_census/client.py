@@ -97,7 +97,7 @@ def python_files(root: Path) -> list[Path]:
 def embedded_cluster() -> Iterator[str]:
     """Run ``flamepy up`` as a process of its own; give its endpoint."""
     print("starting an embedded cluster ...", flush=True)
-    command = [sys.executable, "-m", "flamepy", "up", "--port", "0"]
+    command = [sys.executable, "-m", "flamepy", "up", "--port", "0", "--quiet"]
     log = subprocess.DEVNULL if sys.stdout.isatty() else None
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
         try:
