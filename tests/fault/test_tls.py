@@ -19,9 +19,9 @@ from flamepy.cli.doctor import examine
 from flamepy.cli.findings import Finding, Verdict
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.core import connect, list_nodes
-from flamepy.errors import TlsError, UnavailableError
+from flamepy.errors import FlameError, TlsError, UnavailableError
 from flamepy.informers import Reactor
-from flamepy.testing import ChaosProxy, RecordingInformer
+from flamepy.testing import ChaosProxy, FakeClock, RecordingInformer, ScriptedConnection
 from flamepy.watching.hub import Hub
 
 FEW = 6  # connections: of gRPC two or three, and a look; trying for 30 s makes dozens
@@ -161,10 +161,25 @@ def test_11_a_call_without_connect_is_not_repeated(
         assert proxy.accepted <= 2
 
 
-def test_11_a_reactor_that_does_not_wait_polls_ever_less(
+def polls_in_a_minute(error: FlameError) -> int:
+    with ScriptedConnection(FakeClock()) as connection:
+        connection.do(lambda source: source.fail_calls(error))
+        informer = RecordingInformer()
+        with Reactor(connection=connection, plugins=()) as reactor:
+            reactor.register(informer)
+            connection.run(asyncio.sleep(60.0))
+            return connection.do(lambda source: source.calls["list_sessions"])
+
+
+def test_11_polls_ask_ever_less_where_tls_is_to_blame() -> None:
+    away = polls_in_a_minute(UnavailableError("away", retryable=True))
+    assert 3 * polls_in_a_minute(TlsError("expired")) < away
+
+
+def test_11_a_reactor_that_does_not_wait_goes_on_and_says_so_once(
     server: TlsFrontend, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It goes on, for certificates are renewed, and says so once."""
+    """For certificates are renewed."""
     with ChaosProxy(server.start()) as proxy:
         context = FlameContext(
             f"https://127.0.0.1:{proxy.port}", config_file=_empty(tmp_path), environ={}
