@@ -17,7 +17,8 @@
     │   └── SessionRetryLimitError      the session gets no executors any more (event 1002)
     ├── TaskFailedError                 the service failed the task; its own text
     ├── TaskCancelledError              (also concurrent.futures.CancelledError)
-    ├── TaskLostError                   the session or task is gone, the fate is unknown
+    ├── TaskLostError                   the task is gone, the fate is unknown
+    │   └── SessionLostError            its whole session is gone
     ├── InformerError                   a callback of an informer raised (given to on_error)
     ├── PluginError                     an informer plugin cannot be loaded
     ├── UnavailableError                (also ConnectionError) nothing answers at the endpoint
@@ -57,6 +58,7 @@ __all__ = [
     "ResourceExhaustedError",
     "SessionBusyError",
     "SessionClosedError",
+    "SessionLostError",
     "SessionNotFoundError",
     "SessionRetryLimitError",
     "TaskCancelledError",
@@ -100,6 +102,7 @@ class FlameError(Exception):
         attempts: how many times the call was tried.
         elapsed: seconds spent in the call, all attempts together.
         retryable: True if the same call, repeated later, may succeed and does no harm.
+        failure: which column of docs/retry.md it falls into, or None when nothing was sent.
     """
 
     default_code: ClassVar[FlameErrorCode] = FlameErrorCode.INTERNAL
@@ -121,6 +124,7 @@ class FlameError(Exception):
         self.attempts = attempts
         self.elapsed = elapsed
         self.retryable = retryable
+        self.failure: str | None = None
 
     def __str__(self) -> str:
         return f"{self.message} (code: {int(self.code)})"
@@ -253,6 +257,14 @@ class TaskLostError(_CodedError):
     """The task or its session is gone, so nobody can tell how it ended."""
 
     default_code = FlameErrorCode.NOT_FOUND
+
+
+class SessionLostError(TaskLostError):
+    """The engine does not know the session any more, so nobody can tell how its tasks ended.
+
+    It was deleted, evicted, its application was unregistered, or the engine restarted and keeps
+    nothing (storage ``none``).
+    """
 
 
 class InformerError(_CodedError):

@@ -21,6 +21,7 @@ from flamepy.config import (
     without_password,
 )
 from flamepy.errors import ConfigError, FlameErrorCode
+from flamepy.types import RetryPolicy
 
 FULL = """
 current-context: two
@@ -479,3 +480,32 @@ class TestShape:
         monkeypatch.setattr(socket, "getaddrinfo", refuse)
         monkeypatch.setattr(socket.socket, "connect", refuse)
         assert FlameContext("http://no-such-host.invalid:1", environ=home).address.port == 1
+
+
+class TestRetry:
+    def retry(self, text: str, tmp_path: Path) -> FlameContext:
+        lines = f"{{current-context: a, contexts: [{{name: a, retry: {text}}}]}}"
+        return FlameContext(config_file=write(tmp_path, lines), environ={})
+
+    def test_a_policy_is_read(self, tmp_path: Path) -> None:
+        context = self.retry("{attempts: 3, timeout: 10, budget: 50}", tmp_path)
+        assert context.retry == RetryPolicy(attempts=3, timeout=10, budget=50)
+        assert context.sources["retry"].endswith("contexts[a].retry")
+        assert self.retry("{timeout: null, budget: false}", tmp_path).retry == RetryPolicy(
+            timeout=None, budget=False
+        )
+        assert self.retry("null", tmp_path).retry is None
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("{tries: 3}", r"contexts\[a\].retry: unknown key 'tries': there are attempts, "),
+            ("{attempts: 0}", r"retry: attempts must be a whole number, 1 or more, got 0"),
+            ("{attempts: many}", r"retry: attempts must be .* got 'many'"),
+            ("{wait_max: -1}", r"retry: wait_max must be seconds, 0 or more, got -1"),
+            ("[3]", r"retry must be a mapping"),
+        ],
+    )
+    def test_a_bad_one_is_refused_by_name(self, text: str, says: str, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=says):
+            self.retry(text, tmp_path)

@@ -6,26 +6,32 @@ seconds; see ``rpc.frontend`` for what each call may raise.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
 from flamepy.aio.session import Session
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.errors import ApplicationNotFoundError, InvalidArgumentError
-from flamepy.rpc.link import Link
+from flamepy.rpc.link import PATIENCE, Link
+from flamepy.rpc.terms import VERIFY
 from flamepy.types import (
     Application,
     ApplicationAttributes,
+    ConnectionStats,
     Executor,
     Node,
     ResourceRequirement,
+    RetryDetails,
+    RetryPolicy,
     SessionAttributes,
 )
 from flamepy.wire import validation
 
+logger = logging.getLogger(__name__)
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -41,6 +47,9 @@ async def connect(
     context: FlameContext | None = None,
     keepalive: tuple[float, float] | None = None,
     timeout: float = 10.0,
+    retry: RetryPolicy | None = None,
+    patience: float = PATIENCE,
+    on_ambiguous: str = VERIFY,
 ) -> Connection:
     """Return a connection to an engine that has answered.
 
@@ -50,14 +59,21 @@ async def connect(
         context: a configuration instead of ``addr``, ``tls_config`` and ``keepalive``.
         keepalive: seconds of silence before the engine is pinged, and for its answer.
         timeout: seconds to wait for the first answer.
+        retry: how repeatable calls are repeated; by default as the configuration says.
+        patience: seconds for which calls and waits ride out an engine that cannot be reached.
+        on_ambiguous: see ``Session.create_task``.
 
     Raises:
         ConfigError: the address or a TLS file is unusable.
         UnavailableError: nothing usable answered; names the endpoint and why.
     """
-    connection = Connection(
-        Link(context or FlameContext(addr, tls=tls_config, keepalive=keepalive))
+    link = Link(
+        context or FlameContext(addr, tls=tls_config, keepalive=keepalive),
+        patience=patience,
+        policy=retry,
+        on_ambiguous=on_ambiguous,
     )
+    connection = Connection(link)
     try:
         await connection.link.connect(timeout)
     except BaseException:
@@ -67,7 +83,10 @@ async def connect(
 
 
 class Connection:
-    """The calls of one engine; ``async with`` closes it."""
+    """The calls of one engine; ``async with`` closes it.
+
+    Each call takes ``timeout=`` seconds, and ``retry=``, a policy instead of the connection's.
+    """
 
     def __init__(self, link: Link) -> None:
         self.link = link
@@ -81,6 +100,21 @@ class Connection:
         """The engine's URL."""
         return self.link.endpoint
 
+    def stats(self) -> ConnectionStats:
+        """Return what was counted so far; from any thread."""
+        return self.link.stats()
+
+    def on_retry(self, observer: Callable[[RetryDetails], object]) -> Callable[[], None]:
+        """Call ``observer`` on the loop before each repeat of a call; returns the undo."""
+
+        def tell(details: RetryDetails) -> None:
+            try:
+                observer(details)
+            except Exception:
+                logger.exception("a function of on_retry raised")
+
+        return self.link.on_retry(tell)
+
     # ------------------------------------------------------------------ applications
 
     async def register_application(
@@ -89,6 +123,7 @@ class Connection:
         app_attrs: ApplicationAttributes | Mapping[str, Any],
         *,
         timeout: float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         """Register an application.
 
@@ -99,7 +134,7 @@ class Connection:
         validation.application_name(name)
         attributes = _application(app_attrs)
         await self.link.frontend.register_application(
-            name, attributes, timeout=validation.timeout(timeout)
+            name, attributes, timeout=validation.timeout(timeout), retry=retry
         )
 
     async def update_application(
@@ -108,6 +143,7 @@ class Connection:
         app_attrs: ApplicationAttributes | Mapping[str, Any],
         *,
         timeout: float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         """Replace an application's attributes, all of them.
 
@@ -118,10 +154,12 @@ class Connection:
         validation.application_name(name)
         attributes = _application(app_attrs)
         await self.link.frontend.update_application(
-            name, attributes, timeout=validation.timeout(timeout)
+            name, attributes, timeout=validation.timeout(timeout), retry=retry
         )
 
-    async def unregister_application(self, name: str, *, timeout: float | None = None) -> None:
+    async def unregister_application(
+        self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> None:
         """Remove an application, and with it its closed sessions and their tasks.
 
         Raises:
@@ -129,37 +167,53 @@ class Connection:
             InvalidStateError: it has open sessions.
         """
         validation.application_name(name)
-        await self.link.frontend.unregister_application(name, timeout=validation.timeout(timeout))
+        await self.link.frontend.unregister_application(
+            name, timeout=validation.timeout(timeout), retry=retry
+        )
 
-    async def list_applications(self, *, timeout: float | None = None) -> list[Application]:
+    async def list_applications(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Application]:
         """Return all applications, by name."""
-        return await self.link.frontend.list_applications(timeout=validation.timeout(timeout))
+        return await self.link.frontend.list_applications(
+            timeout=validation.timeout(timeout), retry=retry
+        )
 
     async def get_application(
-        self, name: str, *, timeout: float | None = None
+        self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
     ) -> Application | None:
         """Return an application, or None when there is none of that name."""
         validation.application_name(name)
         try:
             return await self.link.frontend.get_application(
-                name, timeout=validation.timeout(timeout)
+                name, timeout=validation.timeout(timeout), retry=retry
             )
         except ApplicationNotFoundError:
             return None
 
     # ------------------------------------------------------------------ cluster
 
-    async def list_executors(self, *, timeout: float | None = None) -> list[Executor]:
+    async def list_executors(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Executor]:
         """Return all executors, by id."""
-        return await self.link.frontend.list_executors(timeout=validation.timeout(timeout))
+        return await self.link.frontend.list_executors(
+            timeout=validation.timeout(timeout), retry=retry
+        )
 
-    async def list_nodes(self, *, timeout: float | None = None) -> list[Node]:
+    async def list_nodes(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Node]:
         """Return all nodes, by name."""
-        return await self.link.frontend.list_nodes(timeout=validation.timeout(timeout))
+        return await self.link.frontend.list_nodes(timeout=validation.timeout(timeout), retry=retry)
 
-    async def get_node(self, name: str, *, timeout: float | None = None) -> Node:
+    async def get_node(
+        self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Node:
         """Return a node. Raises NotFoundError."""
-        return await self.link.frontend.get_node(name, timeout=validation.timeout(timeout))
+        return await self.link.frontend.get_node(
+            name, timeout=validation.timeout(timeout), retry=retry
+        )
 
     # ------------------------------------------------------------------ sessions
 
@@ -175,6 +229,7 @@ class Connection:
         *,
         priority: int = 0,
         timeout: float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> Session:
         """Create a session of an application (its name, or a whole ``SessionAttributes``).
 
@@ -202,7 +257,10 @@ class Connection:
         if chosen is None:
             chosen = short_name(attributes.application[: validation.SESSION_ID_LIMIT - 7])
         info = await self.link.frontend.create_session(
-            validation.session_id(chosen), attributes, timeout=validation.timeout(timeout)
+            validation.session_id(chosen),
+            attributes,
+            timeout=validation.timeout(timeout),
+            retry=retry,
         )
         return Session(self.link, info)
 
@@ -212,6 +270,7 @@ class Connection:
         spec: SessionAttributes | None = None,
         *,
         timeout: float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> Session:
         """Return an open session; with ``spec`` it is created if absent.
 
@@ -223,22 +282,32 @@ class Connection:
         validation.session_id(session_id)
         attributes = None if spec is None else validation.session_attributes(spec)
         info = await self.link.frontend.open_session(
-            session_id, attributes, timeout=validation.timeout(timeout)
+            session_id, attributes, timeout=validation.timeout(timeout), retry=retry
         )
         return Session(self.link, info)
 
-    async def get_session(self, session_id: str, *, timeout: float | None = None) -> Session:
+    async def get_session(
+        self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Session:
         """Return a session, open or closed, with its events. Raises SessionNotFoundError."""
         validation.session_id(session_id)
-        info = await self.link.frontend.get_session(session_id, timeout=validation.timeout(timeout))
+        info = await self.link.frontend.get_session(
+            session_id, timeout=validation.timeout(timeout), retry=retry
+        )
         return Session(self.link, info)
 
-    async def list_sessions(self, *, timeout: float | None = None) -> list[Session]:
+    async def list_sessions(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Session]:
         """Return all sessions that the engine keeps, by id."""
-        infos = await self.link.frontend.list_sessions(timeout=validation.timeout(timeout))
+        infos = await self.link.frontend.list_sessions(
+            timeout=validation.timeout(timeout), retry=retry
+        )
         return [Session(self.link, info) for info in infos]
 
-    async def close_session(self, session_id: str, *, timeout: float | None = None) -> Session:
+    async def close_session(
+        self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Session:
         """Close a session; its pending tasks are cancelled.
 
         Raises:
@@ -247,11 +316,13 @@ class Connection:
         """
         validation.session_id(session_id)
         info = await self.link.frontend.close_session(
-            session_id, timeout=validation.timeout(timeout)
+            session_id, timeout=validation.timeout(timeout), retry=retry
         )
         return Session(self.link, info)
 
-    async def delete_session(self, session_id: str, *, timeout: float | None = None) -> Session:
+    async def delete_session(
+        self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Session:
         """Delete a closed session and its tasks; return it as it was.
 
         Raises:
@@ -260,7 +331,7 @@ class Connection:
         """
         validation.session_id(session_id)
         info = await self.link.frontend.delete_session(
-            session_id, timeout=validation.timeout(timeout)
+            session_id, timeout=validation.timeout(timeout), retry=retry
         )
         return Session(self.link, info)
 

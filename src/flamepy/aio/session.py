@@ -12,20 +12,23 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from datetime import datetime
 from types import TracebackType
 
+from tenacity import AsyncRetrying, retry_if_exception_type
+
 from flamepy.errors import (
     DeadlineExceededError,
+    FlameError,
     SessionBusyError,
-    SessionNotFoundError,
     TaskCancelledError,
     TaskFailedError,
 )
 from flamepy.rpc.link import Link
-from flamepy.types import Event, SessionInfo, SessionState, Task, TaskState
+from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task, TaskState
 from flamepy.watching.cursor import retry_delay
 from flamepy.watching.hub import Hub
 from flamepy.wire import validation
 
 CLOSE_WAIT = 30.0
+EXIT_TIMEOUT = 5.0  # for closing behind an error, with an engine that is away perhaps
 
 
 def outcome(task: Task) -> bytes | None:
@@ -136,33 +139,54 @@ class Session:
 
     # ------------------------------------------------------------------ tasks
 
-    async def create_task(self, input_data: bytes, *, timeout: float | None = None) -> Task:
+    async def create_task(
+        self,
+        input_data: bytes,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str | None = None,
+    ) -> Task:
         """Create a task and return it as acknowledged.
+
+        Args:
+            input_data: at most 4 MiB minus 64 KiB.
+            timeout: seconds; a call that is not answered by then goes on without its caller.
+            retry: instead of the connection's policy.
+            on_ambiguous: what to do when the answer is lost: ``"verify"`` (look whether the task
+                was made, send it again if not), ``"raise"`` (AmbiguousResultError) or
+                ``"retry"`` (send it again, perhaps a second time); by default the connection's.
 
         Raises:
             InvalidArgumentError: not bytes, or too large.
             SessionNotFoundError, SessionClosedError: no task can be made here.
+            AmbiguousResultError: it is not known whether the task was made.
         """
         payload = validation.payload(input_data)
         seconds = validation.timeout(timeout)
-        # Not cancelled half way: an engine drops the handler in the middle and may leave a task
-        # that nobody sees (docs/protocol.md#transport).
-        return await asyncio.shield(
-            asyncio.ensure_future(
-                self._link.frontend.create_task(self.id, payload, timeout=seconds)
-            )
+        return await self._link.frontend.create_task(
+            self.id,
+            payload,
+            timeout=seconds,
+            retry=retry,
+            on_ambiguous=self._link.on_ambiguous if on_ambiguous is None else on_ambiguous,
         )
 
-    async def get_task(self, task_id: str, *, timeout: float | None = None) -> Task:
+    async def get_task(
+        self, task_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Task:
         """Return a task with payloads and events. Raises TaskNotFoundError."""
         return await self._link.frontend.get_task(
-            self.id, validation.task_id(task_id), timeout=validation.timeout(timeout)
+            self.id, validation.task_id(task_id), timeout=validation.timeout(timeout), retry=retry
         )
 
-    async def list_tasks(self, *, timeout: float | None = None) -> AsyncIterator[Task]:
+    async def list_tasks(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> AsyncIterator[Task]:
         """Yield all tasks of the session, by number."""
-        stream = self._link.frontend.list_tasks(self.id, timeout=validation.timeout(timeout))
-        tasks = [task async for task in stream]
+        tasks = await self._link.frontend.collect_tasks(
+            self.id, timeout=validation.timeout(timeout), retry=retry
+        )
         for task in sorted(tasks, key=_number):
             yield task
 
@@ -174,34 +198,59 @@ class Session:
         """
         return Hub.of(self._link).watch(self.id, validation.task_id(task_id))
 
-    async def run(self, input_data: bytes, *, timeout: float | None = None) -> TaskHandle:
+    async def run(
+        self,
+        input_data: bytes,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str | None = None,
+    ) -> TaskHandle:
         """Create a task; return its handle once the engine has acknowledged it."""
-        task = await self.create_task(input_data, timeout=timeout)
+        task = await self.create_task(
+            input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
+        )
         return TaskHandle(task, Hub.of(self._link).wait(task))
 
-    async def invoke(self, input_data: bytes, *, timeout: float | None = None) -> bytes | None:
+    async def invoke(
+        self,
+        input_data: bytes,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str | None = None,
+    ) -> bytes | None:
         """Create a task and wait for its output; ``timeout`` seconds for all of it."""
         start = asyncio.get_running_loop().time()
-        handle = await self.run(input_data, timeout=timeout)
+        handle = await self.run(input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous)
         if timeout is None:
             return await handle.result()
         return await handle.result(max(0.0, timeout - (asyncio.get_running_loop().time() - start)))
 
     # ------------------------------------------------------------------ life
 
-    async def refresh(self, *, timeout: float | None = None) -> Session:
+    async def refresh(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Session:
         """Read the session again; return self."""
         self.info = await self._link.frontend.get_session(
-            self.id, timeout=validation.timeout(timeout)
+            self.id, timeout=validation.timeout(timeout), retry=retry
         )
         return self
 
-    async def close(self, wait: float = CLOSE_WAIT, *, timeout: float | None = None) -> None:
+    async def close(
+        self,
+        wait: float = CLOSE_WAIT,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
         """Close the session: pending tasks are cancelled, running ones waited for.
 
         Args:
             wait: seconds to wait for running tasks; 0 tries once.
             timeout: seconds for each try.
+            retry: for each try, instead of the connection's policy.
 
         Raises:
             SessionBusyError: tasks still run after ``wait`` seconds.
@@ -209,19 +258,22 @@ class Session:
         """
         now = asyncio.get_running_loop().time
         limit = now() + wait
-        attempt = 0
-        while True:
-            try:
-                self.info = await self._link.frontend.close_session(
-                    self.id, timeout=validation.timeout(timeout)
-                )
-                return
-            except SessionBusyError:
-                left = limit - now()
-                if left <= 0:
-                    raise
-                await asyncio.sleep(min(retry_delay(attempt, first=0.05, limit=1.0), left))
-                attempt += 1
+        seconds = validation.timeout(timeout)
+
+        async def attempt() -> SessionInfo:
+            return await self._link.frontend.close_session(self.id, timeout=seconds, retry=retry)
+
+        retrying = AsyncRetrying(
+            sleep=self._link.frontend.retrier.sleep,
+            retry=retry_if_exception_type(SessionBusyError),
+            stop=lambda _: now() >= limit,
+            wait=lambda state: min(
+                retry_delay(state.attempt_number - 1, first=0.05, limit=1.0),
+                max(0.0, limit - now()),
+            ),
+            reraise=True,
+        )
+        self.info = await retrying(attempt)
 
     async def __aenter__(self) -> Session:
         return self
@@ -236,8 +288,8 @@ class Session:
             await self.close()
             return
         try:
-            await self.close(wait=0)
-        except (SessionBusyError, SessionNotFoundError):
+            await self.close(wait=0, timeout=EXIT_TIMEOUT)
+        except FlameError:
             return  # the block's own error matters more
 
 

@@ -17,7 +17,7 @@ from flamepy.config.values import (
     FlamePackage,
 )
 from flamepy.errors import ConfigError
-from flamepy.types import DEFAULT_FLAME_CACHE_ENDPOINT, DEFAULT_FLAME_ENDPOINT
+from flamepy.types import DEFAULT_FLAME_CACHE_ENDPOINT, DEFAULT_FLAME_ENDPOINT, RetryPolicy
 
 DEFAULT_TEMPLATE = "flmrun"
 LEAST_KEEPALIVE, MOST_KEEPALIVE = 0.1, 86_400.0
@@ -74,6 +74,9 @@ class FlameContext:
         self._package = self._package_of(package, file)
         self._runner = self._runner_of(runner, file)
         self._informers = self._informers_of(file, environ)
+        where, self._retry = file.retry()
+        if self._retry is not None:
+            self._sources["retry"] = where
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> FlameContext:
@@ -124,6 +127,11 @@ class FlameContext:
     def runner(self) -> FlameContextRunner:
         """The template application of runners."""
         return self._runner
+
+    @property
+    def retry(self) -> RetryPolicy | None:
+        """How calls are repeated, or None when the file does not say."""
+        return self._retry
 
     @property
     def informers(self) -> tuple[FlameInformer, ...]:

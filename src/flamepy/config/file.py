@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from flamepy.config.endpoint import without_passwords
 from flamepy.config.values import DEFAULT_EXCLUDES, FlameInformer, FlamePackage
-from flamepy.errors import ConfigError
-from flamepy.types import DEFAULT_FLAME_CONF
+from flamepy.errors import ConfigError, InvalidArgumentError
+from flamepy.types import DEFAULT_FLAME_CONF, RetryPolicy
 
 
 class ConfigFile:
@@ -121,6 +122,21 @@ class ConfigFile:
                 f"{self._label}.package.excludes must be a list of texts, got {shown(more)}"
             )
         return where, FlamePackage(storage, tuple(dict.fromkeys([*DEFAULT_EXCLUDES, *more])))
+
+    def retry(self) -> tuple[str, RetryPolicy | None]:
+        """Return where the retry section is, and what it says; None when there is none."""
+        where = f"{self._label}.retry"
+        if self._context.get("retry") is None:
+            return where, None
+        section = _mapping("", where, self._context["retry"])
+        names = [one.name for one in fields(RetryPolicy)]
+        unknown = sorted(str(key) for key in set(section) - set(names))
+        if unknown:
+            raise ConfigError(f"{where}: unknown key {unknown[0]!r}: there are {', '.join(names)}")
+        try:
+            return where, RetryPolicy(**section)
+        except InvalidArgumentError as error:
+            raise ConfigError(f"{where}: {error.message.removeprefix('retry: ')}") from error
 
     def informers(self) -> tuple[str, list[FlameInformer] | None]:
         """Return where the enabled plugins are, and which; None when the file names none."""

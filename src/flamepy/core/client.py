@@ -19,6 +19,7 @@ from flamepy.types import (
     Executor,
     Node,
     ResourceRequirement,
+    RetryPolicy,
     SessionAttributes,
 )
 
@@ -56,6 +57,7 @@ def create_session(
     *,
     priority: int = 0,
     timeout: float | None = None,
+    retry: RetryPolicy | None = None,
 ) -> Session:
     """Create a session on the implicit connection; see ``aio.Connection.create_session``."""
     return Connection.implicit().create_session(
@@ -68,34 +70,47 @@ def create_session(
         resreq,
         priority=priority,
         timeout=timeout,
+        retry=retry,
     )
 
 
 def open_session(
-    session_id: str, spec: SessionAttributes | None = None, *, timeout: float | None = None
+    session_id: str,
+    spec: SessionAttributes | None = None,
+    *,
+    timeout: float | None = None,
+    retry: RetryPolicy | None = None,
 ) -> Session:
     """Return an open session; with ``spec`` it is created if absent."""
-    return Connection.implicit().open_session(session_id, spec, timeout=timeout)
+    return Connection.implicit().open_session(session_id, spec, timeout=timeout, retry=retry)
 
 
-def get_session(session_id: str, *, timeout: float | None = None) -> Session:
+def get_session(
+    session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+) -> Session:
     """Return a session, open or closed, with its events."""
-    return Connection.implicit().get_session(session_id, timeout=timeout)
+    return Connection.implicit().get_session(session_id, timeout=timeout, retry=retry)
 
 
-def list_sessions(*, timeout: float | None = None) -> list[Session]:
+def list_sessions(
+    *, timeout: float | None = None, retry: RetryPolicy | None = None
+) -> list[Session]:
     """Return all sessions that the engine keeps, by id."""
-    return Connection.implicit().list_sessions(timeout=timeout)
+    return Connection.implicit().list_sessions(timeout=timeout, retry=retry)
 
 
-def close_session(session_id: str, *, timeout: float | None = None) -> Session:
+def close_session(
+    session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+) -> Session:
     """Close a session. Raises SessionBusyError while a task runs."""
-    return Connection.implicit().close_session(session_id, timeout=timeout)
+    return Connection.implicit().close_session(session_id, timeout=timeout, retry=retry)
 
 
-def delete_session(session_id: str, *, timeout: float | None = None) -> Session:
+def delete_session(
+    session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+) -> Session:
     """Delete a closed session and its tasks."""
-    return Connection.implicit().delete_session(session_id, timeout=timeout)
+    return Connection.implicit().delete_session(session_id, timeout=timeout, retry=retry)
 
 
 def register_application(
@@ -103,9 +118,10 @@ def register_application(
     app_attrs: ApplicationAttributes | Mapping[str, Any],
     *,
     timeout: float | None = None,
+    retry: RetryPolicy | None = None,
 ) -> None:
     """Register an application."""
-    Connection.implicit().register_application(name, app_attrs, timeout=timeout)
+    Connection.implicit().register_application(name, app_attrs, timeout=timeout, retry=retry)
 
 
 def update_application(
@@ -113,36 +129,45 @@ def update_application(
     app_attrs: ApplicationAttributes | Mapping[str, Any],
     *,
     timeout: float | None = None,
+    retry: RetryPolicy | None = None,
 ) -> None:
     """Replace an application's attributes, all of them."""
-    Connection.implicit().update_application(name, app_attrs, timeout=timeout)
+    Connection.implicit().update_application(name, app_attrs, timeout=timeout, retry=retry)
 
 
-def unregister_application(name: str, *, timeout: float | None = None) -> None:
+def unregister_application(
+    name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+) -> None:
     """Remove an application, and with it its closed sessions and their tasks."""
-    Connection.implicit().unregister_application(name, timeout=timeout)
+    Connection.implicit().unregister_application(name, timeout=timeout, retry=retry)
 
 
-def list_applications(*, timeout: float | None = None) -> list[Application]:
+def list_applications(
+    *, timeout: float | None = None, retry: RetryPolicy | None = None
+) -> list[Application]:
     """Return all applications, by name."""
-    return Connection.implicit().list_applications(timeout=timeout)
+    return Connection.implicit().list_applications(timeout=timeout, retry=retry)
 
 
-def get_application(name: str, *, timeout: float | None = None) -> Application | None:
+def get_application(
+    name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+) -> Application | None:
     """Return an application, or None when there is none of that name."""
-    return Connection.implicit().get_application(name, timeout=timeout)
+    return Connection.implicit().get_application(name, timeout=timeout, retry=retry)
 
 
-def list_executors(*, timeout: float | None = None) -> list[Executor]:
+def list_executors(
+    *, timeout: float | None = None, retry: RetryPolicy | None = None
+) -> list[Executor]:
     """Return all executors, by id."""
-    return Connection.implicit().list_executors(timeout=timeout)
+    return Connection.implicit().list_executors(timeout=timeout, retry=retry)
 
 
-def list_nodes(*, timeout: float | None = None) -> list[Node]:
+def list_nodes(*, timeout: float | None = None, retry: RetryPolicy | None = None) -> list[Node]:
     """Return all nodes, by name."""
-    return Connection.implicit().list_nodes(timeout=timeout)
+    return Connection.implicit().list_nodes(timeout=timeout, retry=retry)
 
 
-def get_node(name: str, *, timeout: float | None = None) -> Node:
+def get_node(name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None) -> Node:
     """Return a node."""
-    return Connection.implicit().get_node(name, timeout=timeout)
+    return Connection.implicit().get_node(name, timeout=timeout, retry=retry)

@@ -6,22 +6,27 @@ Every call posts the coroutine of the same name of ``aio.Connection`` to the thr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
 from flamepy import aio
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.core.session import Session
+from flamepy.informers.waiting import completions
 from flamepy.rpc.implicit import close_link, implicit_link
-from flamepy.rpc.link import Link
+from flamepy.rpc.link import PATIENCE, Link
 from flamepy.rpc.loop import ReactorLoop
+from flamepy.rpc.terms import VERIFY
 from flamepy.types import (
     Application,
     ApplicationAttributes,
+    ConnectionStats,
     Executor,
     Node,
     ResourceRequirement,
+    RetryDetails,
+    RetryPolicy,
     SessionAttributes,
 )
 
@@ -33,6 +38,9 @@ def connect(
     context: FlameContext | None = None,
     keepalive: tuple[float, float] | None = None,
     timeout: float = 10.0,
+    retry: RetryPolicy | None = None,
+    patience: float = PATIENCE,
+    on_ambiguous: str = VERIFY,
 ) -> Connection:
     """Return a connection to an engine that has answered; arguments as of ``aio.connect``.
 
@@ -41,7 +49,11 @@ def connect(
         UnavailableError: nothing usable answered within ``timeout`` seconds.
     """
     link = Link(
-        context or FlameContext(addr, tls=tls_config, keepalive=keepalive), reactor=ReactorLoop()
+        context or FlameContext(addr, tls=tls_config, keepalive=keepalive),
+        reactor=ReactorLoop(),
+        patience=patience,
+        policy=retry,
+        on_ambiguous=on_ambiguous,
     )
     connection = Connection(link)
     try:
@@ -56,7 +68,7 @@ class Connection:
     """The calls of one engine, synchronous; ``with`` closes it.
 
     ``create_session`` and the others are documented at ``aio.Connection``; each takes
-    ``timeout=`` seconds.
+    ``timeout=`` seconds, and ``retry=``, a policy instead of the connection's.
     """
 
     def __init__(self, link: Link) -> None:
@@ -82,15 +94,36 @@ class Connection:
         """The engine's URL, under the official SDK's name."""
         return self.link.endpoint
 
+    def stats(self) -> ConnectionStats:
+        """Return what was counted so far."""
+        return self.link.stats()
+
+    def on_retry(self, observer: Callable[[RetryDetails], object]) -> Callable[[], None]:
+        """Call ``observer`` before each repeat of a call; returns the undo.
+
+        It runs on the thread ``flamepy-completions``, so it may be told a moment later.
+        """
+
+        async def add() -> Callable[[], None]:
+            worker = completions(self.link)
+
+            def pass_on(details: RetryDetails) -> None:
+                worker.put((observer, details))
+
+            return self.link.on_retry(pass_on)
+
+        return self.link.run(add())
+
     def register_application(
         self,
         name: str,
         app_attrs: ApplicationAttributes | Mapping[str, Any],
         *,
         timeout: float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         """Register an application. Raises AlreadyExistsError, InvalidArgumentError."""
-        self.link.run(self._aio.register_application(name, app_attrs, timeout=timeout))
+        self.link.run(self._aio.register_application(name, app_attrs, timeout=timeout, retry=retry))
 
     def update_application(
         self,
@@ -98,33 +131,46 @@ class Connection:
         app_attrs: ApplicationAttributes | Mapping[str, Any],
         *,
         timeout: float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> None:
         """Replace an application. Raises ApplicationNotFoundError, InvalidStateError."""
-        self.link.run(self._aio.update_application(name, app_attrs, timeout=timeout))
+        self.link.run(self._aio.update_application(name, app_attrs, timeout=timeout, retry=retry))
 
-    def unregister_application(self, name: str, *, timeout: float | None = None) -> None:
+    def unregister_application(
+        self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> None:
         """Remove an application. Raises ApplicationNotFoundError, InvalidStateError."""
-        self.link.run(self._aio.unregister_application(name, timeout=timeout))
+        self.link.run(self._aio.unregister_application(name, timeout=timeout, retry=retry))
 
-    def list_applications(self, *, timeout: float | None = None) -> list[Application]:
+    def list_applications(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Application]:
         """Return all applications, by name."""
-        return self.link.run(self._aio.list_applications(timeout=timeout))
+        return self.link.run(self._aio.list_applications(timeout=timeout, retry=retry))
 
-    def get_application(self, name: str, *, timeout: float | None = None) -> Application | None:
+    def get_application(
+        self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Application | None:
         """Return an application, or None when there is none of that name."""
-        return self.link.run(self._aio.get_application(name, timeout=timeout))
+        return self.link.run(self._aio.get_application(name, timeout=timeout, retry=retry))
 
-    def list_executors(self, *, timeout: float | None = None) -> list[Executor]:
+    def list_executors(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Executor]:
         """Return all executors, by id."""
-        return self.link.run(self._aio.list_executors(timeout=timeout))
+        return self.link.run(self._aio.list_executors(timeout=timeout, retry=retry))
 
-    def list_nodes(self, *, timeout: float | None = None) -> list[Node]:
+    def list_nodes(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Node]:
         """Return all nodes, by name."""
-        return self.link.run(self._aio.list_nodes(timeout=timeout))
+        return self.link.run(self._aio.list_nodes(timeout=timeout, retry=retry))
 
-    def get_node(self, name: str, *, timeout: float | None = None) -> Node:
+    def get_node(
+        self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Node:
         """Return a node. Raises NotFoundError."""
-        return self.link.run(self._aio.get_node(name, timeout=timeout))
+        return self.link.run(self._aio.get_node(name, timeout=timeout, retry=retry))
 
     def create_session(
         self,
@@ -138,6 +184,7 @@ class Connection:
         *,
         priority: int = 0,
         timeout: float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> Session:
         """Create a session; see ``aio.Connection.create_session``."""
         made = self._aio.create_session(
@@ -150,6 +197,7 @@ class Connection:
             resreq,
             priority=priority,
             timeout=timeout,
+            retry=retry,
         )
         return Session(self.link, self.link.run(made))
 
@@ -159,29 +207,38 @@ class Connection:
         spec: SessionAttributes | None = None,
         *,
         timeout: float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> Session:
         """Return an open session; with ``spec`` it is created if absent."""
-        opened = self._aio.open_session(session_id, spec, timeout=timeout)
+        opened = self._aio.open_session(session_id, spec, timeout=timeout, retry=retry)
         return Session(self.link, self.link.run(opened))
 
-    def get_session(self, session_id: str, *, timeout: float | None = None) -> Session:
+    def get_session(
+        self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Session:
         """Return a session, open or closed, with its events. Raises SessionNotFoundError."""
-        found = self._aio.get_session(session_id, timeout=timeout)
+        found = self._aio.get_session(session_id, timeout=timeout, retry=retry)
         return Session(self.link, self.link.run(found))
 
-    def list_sessions(self, *, timeout: float | None = None) -> list[Session]:
+    def list_sessions(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Session]:
         """Return all sessions that the engine keeps, by id."""
-        found = self.link.run(self._aio.list_sessions(timeout=timeout))
+        found = self.link.run(self._aio.list_sessions(timeout=timeout, retry=retry))
         return [Session(self.link, one) for one in found]
 
-    def close_session(self, session_id: str, *, timeout: float | None = None) -> Session:
+    def close_session(
+        self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Session:
         """Close a session. Raises SessionBusyError while a task runs, SessionNotFoundError."""
-        closed = self._aio.close_session(session_id, timeout=timeout)
+        closed = self._aio.close_session(session_id, timeout=timeout, retry=retry)
         return Session(self.link, self.link.run(closed))
 
-    def delete_session(self, session_id: str, *, timeout: float | None = None) -> Session:
+    def delete_session(
+        self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Session:
         """Delete a closed session. Raises InvalidStateError, SessionNotFoundError."""
-        deleted = self._aio.delete_session(session_id, timeout=timeout)
+        deleted = self._aio.delete_session(session_id, timeout=timeout, retry=retry)
         return Session(self.link, self.link.run(deleted))
 
     def close(self) -> None:

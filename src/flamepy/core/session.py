@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from datetime import datetime
 from types import TracebackType
+from typing import Any
 
 from flamepy import aio
-from flamepy.aio.session import CLOSE_WAIT
+from flamepy.aio.session import CLOSE_WAIT, EXIT_TIMEOUT
 from flamepy.core.futures import TaskFuture
 from flamepy.core.watcher import TaskWatcher
-from flamepy.errors import DeadlineExceededError, SessionBusyError, SessionNotFoundError
+from flamepy.errors import DeadlineExceededError, FlameError
 from flamepy.informers.following import follow_task
 from flamepy.informers.informer import TaskInformer
 from flamepy.informers.waiting import completions
 from flamepy.rpc.link import Link
-from flamepy.types import Event, SessionInfo, SessionState, Task
+from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task
 from flamepy.watching.hub import Hub
 from flamepy.wire import validation
 
@@ -103,19 +104,34 @@ class Session:
         """Return what every service process of the session gets."""
         return self._aio.common_data()
 
-    def create_task(self, input_data: bytes, *, timeout: float | None = None) -> Task:
+    def create_task(
+        self,
+        input_data: bytes,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str | None = None,
+    ) -> Task:
         """Create a task and return it as acknowledged; see ``aio.Session.create_task``."""
-        return self._link.run(self._aio.create_task(input_data, timeout=timeout))
+        return self._link.run(
+            self._aio.create_task(
+                input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
+            )
+        )
 
-    def get_task(self, task_id: str, *, timeout: float | None = None) -> Task:
+    def get_task(
+        self, task_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Task:
         """Return a task with payloads and events. Raises TaskNotFoundError."""
-        return self._link.run(self._aio.get_task(task_id, timeout=timeout))
+        return self._link.run(self._aio.get_task(task_id, timeout=timeout, retry=retry))
 
-    def list_tasks(self, *, timeout: float | None = None) -> Iterator[Task]:
+    def list_tasks(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Iterator[Task]:
         """Return an iterator over all tasks of the session, by number."""
 
         async def collect() -> list[Task]:
-            return [task async for task in self._aio.list_tasks(timeout=timeout)]
+            return [task async for task in self._aio.list_tasks(timeout=timeout, retry=retry)]
 
         return iter(self._link.run(collect()))
 
@@ -139,6 +155,8 @@ class Session:
         informer: TaskInformer | None = None,
         *,
         timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str | None = None,
     ) -> TaskFuture:
         """Create a task; return its future once the engine has acknowledged it.
 
@@ -146,14 +164,19 @@ class Session:
             input_data: at most 4 MiB minus 64 KiB.
             informer: is told the task's present state, then its changes, with payloads.
             timeout: seconds for the acknowledgement.
+            retry: instead of the connection's policy.
+            on_ambiguous: see ``aio.Session.create_task``.
         """
-        task, future = self._link.run(self._start(input_data, timeout))
+        creating = self._aio.create_task(
+            input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
+        )
+        task, future = self._link.run(self._start(creating))
         if informer is not None:
             follow_task(self._link, informer, task)
         return future
 
-    async def _start(self, input_data: bytes, timeout: float | None) -> tuple[Task, TaskFuture]:
-        task = await self._aio.create_task(input_data, timeout=timeout)
+    async def _start(self, creating: Coroutine[Any, Any, Task]) -> tuple[Task, TaskFuture]:
+        task = await creating
         future = TaskFuture(task, completions(self._link))
         Hub.of(self._link).wait(task).add_done_callback(future.take)
         return task, future
@@ -164,11 +187,19 @@ class Session:
         informer: TaskInformer | None = None,
         *,
         timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str | None = None,
     ) -> bytes | None:
         """Create a task and wait for its output, for ``timeout`` seconds at most."""
         if informer is None:
-            return self._link.run(self._aio.invoke(input_data, timeout=timeout))
-        future = self.run(input_data, informer, timeout=timeout)
+            return self._link.run(
+                self._aio.invoke(
+                    input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
+                )
+            )
+        future = self.run(
+            input_data, informer, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
+        )
         try:
             return future.result(timeout)
         except concurrent.futures.TimeoutError as error:
@@ -178,14 +209,20 @@ class Session:
                 f"task {future.task_id} had not ended within {timeout} s; it goes on"
             ) from error
 
-    def refresh(self, *, timeout: float | None = None) -> Session:
+    def refresh(self, *, timeout: float | None = None, retry: RetryPolicy | None = None) -> Session:
         """Read the session again; return self."""
-        self._link.run(self._aio.refresh(timeout=timeout))
+        self._link.run(self._aio.refresh(timeout=timeout, retry=retry))
         return self
 
-    def close(self, wait: float = CLOSE_WAIT, *, timeout: float | None = None) -> None:
+    def close(
+        self,
+        wait: float = CLOSE_WAIT,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
         """Close the session, waiting for running tasks; see ``aio.Session.close``."""
-        self._link.run(self._aio.close(wait, timeout=timeout))
+        self._link.run(self._aio.close(wait, timeout=timeout, retry=retry))
 
     def __enter__(self) -> Session:
         return self
@@ -200,6 +237,6 @@ class Session:
             self.close()
             return
         try:
-            self.close(wait=0)
-        except (SessionBusyError, SessionNotFoundError) as left:
+            self.close(wait=0, timeout=EXIT_TIMEOUT)
+        except FlameError as left:  # the block's own error matters more
             logger.info("session %s stays open: %s", self.id, left)

@@ -26,7 +26,7 @@ from flamepy.watching.subscriptions import Scope
 
 if TYPE_CHECKING:
     from flamepy.rpc.link import ConnectionChange, Link
-    from flamepy.rpc.retry import RetryDetails
+    from flamepy.types import RetryDetails
 
 logger = logging.getLogger(__name__)
 

@@ -17,16 +17,20 @@ from google.protobuf.message import Message
 from flamepy.errors import ConnectionClosedError
 from flamepy.forks import CLIENT, hold, release
 from flamepy.rpc.forking import LinkHolder
-from flamepy.rpc.retry import REPEATABLE
+from flamepy.rpc.verdicts import may_cut
 from flamepy.wire.services import FRONTEND
 
 READS = 0.25  # seconds that a fork waits for answers that can be asked for again
-SETTLE = 0.5
+SETTLE = 2.0  # seconds that a close waits for tasks that are just being made
 ALONE = "CreateTask"  # an engine whose handler is cancelled may leave a task that nobody sees
 
 
 class CutOff(Exception):
     """A stream was ended by a fork or the connection's close."""
+
+
+class Left(Exception):
+    """The caller's time is up; the call goes on."""
 
 
 class Stream:
@@ -122,14 +126,31 @@ class Calls:
 
     # ------------------------------------------------------------------ calls
 
-    async def unary(self, name: str, request: Message, timeout: float) -> Any:
+    async def unary(
+        self,
+        name: str,
+        request: Message,
+        timeout: float,
+        *,
+        leave: float | None = None,
+        detached: Callable[[Any], None] = lambda _: None,
+    ) -> Any:
         """Return the answer to a call.
 
         One that a fork held up is sent behind it; one that it cut off, which only happens to
-        what may be repeated, is sent again.
+        what may be repeated, is sent again. A CreateTask is not cancelled with its caller: it
+        goes on, and its answer is given to ``detached``, or None when there is none.
+
+        Args:
+            name: the RPC's name.
+            request: its message.
+            timeout: seconds after which the call itself is over.
+            leave: for a CreateTask: seconds after which its caller leaves.
+            detached: see above.
 
         Raises:
             grpc.aio.AioRpcError: the engine refused, or cannot be reached.
+            Left: the caller has left.
             ConnectionClosedError: it was closed, before or meanwhile.
         """
         now = asyncio.get_running_loop().time
@@ -138,10 +159,16 @@ class Calls:
             await self.enter()
             flight = self._send(name, request, max(0.001, end - now()))
             try:
-                await asyncio.wait({flight.answered})
+                await asyncio.wait({flight.answered}, timeout=leave)
             except asyncio.CancelledError:
-                flight.answered.cancel()
+                if name == ALONE:
+                    _detach(flight, detached)
+                else:
+                    flight.answered.cancel()
                 raise
+            if not flight.answered.done():
+                _detach(flight, detached)
+                raise Left
             if not flight.answered.cancelled():
                 break
             if not flight.cut:
@@ -234,7 +261,7 @@ class Calls:
         await _wait(self._under_way(), min(READS, limit))
         self._cut_streams("WatchTask", "ListTask")
         for flight in self._flights:
-            if flight.name in REPEATABLE:
+            if may_cut(flight.name):
                 flight.cut = True
                 flight.answered.cancel()
         await _wait(self._under_way(), limit)
@@ -273,6 +300,14 @@ class Calls:
         gate, self._gate = self._gate, None
         if gate is not None:
             gate.set()
+
+
+def _detach(flight: _Flight, take: Callable[[Any], None]) -> None:
+    def ended(answered: asyncio.Task[Any]) -> None:
+        answer = None if answered.cancelled() else answered.result()
+        take(None if isinstance(answer, grpc.aio.AioRpcError) else answer)
+
+    flight.answered.add_done_callback(ended)
 
 
 async def _answer(call: Awaitable[Any]) -> Any:

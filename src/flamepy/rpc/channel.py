@@ -2,7 +2,7 @@
 
 The options come from measurements (docs/protocol.md#transport): keepalive needs its own ping
 timeout or a dead peer is noticed after a minute only, and the channel's reconnect back-off is
-capped at a second or it outlives an outage.
+capped below a second or it outlives an outage.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from flamepy.config import Endpoint, FlameClientTls, FlameKeepalive
 from flamepy.rpc.tls import credentials
 
 DEFAULT_KEEPALIVE = FlameKeepalive()
-RECONNECT_WAIT = (0.1, 1.0)
+RECONNECT_WAIT = (0.1, 0.4)  # calls rest by ``retry``; this must never outlast them
+CONNECT_TIMEOUT = 2.0  # of one try: TCP and TLS over a slow line
 
 
 def options(
@@ -34,7 +35,7 @@ def options(
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.keepalive_permit_without_calls", 0),
         ("grpc.initial_reconnect_backoff_ms", shortest),
-        ("grpc.min_reconnect_backoff_ms", shortest),
+        ("grpc.min_reconnect_backoff_ms", int(CONNECT_TIMEOUT * 1000)),
         ("grpc.max_reconnect_backoff_ms", longest),
         # Connections of one process to one engine stay apart: closing one must not touch another.
         ("grpc.use_local_subchannel_pool", 1),

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import grpc.aio
@@ -31,14 +32,18 @@ from flamepy.rpc.frontend import Frontend
 from flamepy.rpc.goodbye import is_goodbye
 from flamepy.rpc.loop import FORKED, ReactorLoop
 from flamepy.rpc.reaching import reach
-from flamepy.rpc.retry import RetryDetails
-from flamepy.types import ConnectionState, RetryPolicy
+from flamepy.rpc.terms import VERIFY, check_options
+from flamepy.rpc.verdicts import Failure
+from flamepy.types import ConnectionState, ConnectionStats, RetryDetails, RetryPolicy
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Observer = TypeVar("Observer")
 PATIENCE = 120.0
+# Whoever looks again soon anyway, such as the hub, is not held up by an outage; a connection that
+# a server closes in the middle of a call is none.
+HASTY = RetryPolicy(attempts=2, wait_initial=0.02, wait_jitter=0.02, budget=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,10 @@ class Link:
     Args:
         context: where the engine is.
         reactor: the loop of a synchronous link; None for one of the caller's own loop.
-        patience: seconds that waits ride out an unreachable engine.
-        policy: how repeatable calls are repeated.
+        patience: seconds that calls and waits ride out an unreachable engine; before the engine
+            has answered at all, calls wait ``retry.UNTIL_FIRST`` seconds at most.
+        policy: how repeatable calls are repeated; by default as the context says.
+        on_ambiguous: what is done about tasks of which it is not known whether they were made.
     """
 
     def __init__(
@@ -66,18 +73,25 @@ class Link:
         reactor: ReactorLoop | None = None,
         patience: float = PATIENCE,
         policy: RetryPolicy | None = None,
+        on_ambiguous: str = VERIFY,
     ) -> None:
+        check_options(policy, patience, on_ambiguous)
         self.context = context
         self.endpoint = context.address.url
         self.reactor = reactor
-        self.patience = patience
-        self.policy = policy or RetryPolicy()
+        self.patience = float(patience)
+        self.on_ambiguous = on_ambiguous
+        self.policy = policy or context.retry or RetryPolicy()
         self.state = ConnectionState.DISCONNECTED
         self.closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls = Calls(self._open_channel, self.endpoint)
         self._process = os.getpid()
         self._frontend: Frontend | None = None
+        self._hasty: Frontend | None = None
+        self._outages = 0
+        self._last_stats = ConnectionStats(self.state)
+        self._lost_at: float | None = None
         self._attachments: dict[str, Any] = {}  # Any: each is of the type its factory makes
         self._observers: list[Callable[[ConnectionChange], None]] = []
         self._retry_observers: list[Callable[[RetryDetails], None]] = []
@@ -104,6 +118,7 @@ class Link:
                 self._calls,
                 self.endpoint,
                 self.policy,
+                patience=self.patience,
                 outcome=self._take_outcome,
                 scheduled=self._take_retry,
             )
@@ -114,6 +129,33 @@ class Link:
                 "make one connection per loop"
             )
         return self._frontend
+
+    @property
+    def hasty(self) -> Frontend:
+        """The same calls for whoever looks again soon: an outage is an error at once."""
+        frontend = self.frontend
+        if self._hasty is None:
+            self._hasty = frontend.hasty(HASTY)
+        return self._hasty
+
+    def stats(self) -> ConnectionStats:
+        """Return what was counted so far; from any thread."""
+        frontend = self._frontend
+        if frontend is None:
+            return replace(self._last_stats, state=self.state)
+        counters = frontend.retrier.counters
+        return ConnectionStats(
+            state=self.state,
+            calls=counters.calls,
+            failures=counters.failures,
+            retries=counters.retries,
+            waits=counters.waits,
+            refused_retries=counters.refused_retries,
+            adopted=counters.adopted,
+            sent_again=counters.sent_again,
+            outages=self._outages,
+            budget=round(frontend.retrier.budget.left, 3),
+        )
 
     def _open_channel(self) -> grpc.aio.Channel:
         context = self.context
@@ -149,35 +191,60 @@ class Link:
                 seconds; the message names the endpoint and why.
             TlsError: at once, for trying again would not help.
         """
-        frontend = self.frontend
-        await reach(self, lambda left: frontend.list_nodes(timeout=left), timeout)
+        hasty = self.hasty
+        await reach(self, lambda left: hasty.list_nodes(timeout=left), timeout)
 
-    def _take_outcome(self, error: FlameError | None) -> None:
+    def _take_outcome(self, error: FlameError | None, began: float = math.inf) -> None:
         # The state is what the last attempts showed. Watching the channel's own state would
         # leave an operation pending in gRPC that outlives the channel's close.
-        if error is None:
-            self._set_state(ConnectionState.CONNECTED)
-        elif isinstance(error, DeadlineExceededError):
-            if self.state is not ConnectionState.DISCONNECTED:  # it is no better since
-                self._set_state(ConnectionState.DEGRADED)
-        elif isinstance(error, UnavailableError):
-            if is_goodbye(error.message):
-                return  # the next call makes another connection
-            self._set_state(ConnectionState.DISCONNECTED)
-        elif error.code is not FlameErrorCode.CANCELLED:  # that was us
-            self._set_state(ConnectionState.CONNECTED)  # a refusal is an answer
+        retrier = self._frontend.retrier if self._frontend is not None else None
+        if error is not None and error.code is FlameErrorCode.CANCELLED:
+            return  # that was us
+        late = isinstance(error, DeadlineExceededError)
+        away = isinstance(error, UnavailableError) and error.failure != Failure.LOCKED.value
+        if not late and not away:
+            if retrier is not None:
+                retrier.answered()
+            self._set_state(ConnectionState.CONNECTED)  # a refusal is an answer, too
+            return
+        if retrier is not None:
+            retrier.counters.failures += 1
+            if began < retrier.back_at and self.state is ConnectionState.CONNECTED:
+                return  # it was under way when the engine went, which is back by now
+        if away and is_goodbye(error.message if error is not None else ""):
+            return  # the next call makes another connection
+        if away:
+            if retrier is not None:
+                retrier.missed()
+            self._set_state(ConnectionState.DISCONNECTED, error)
+        elif self.state is not ConnectionState.DISCONNECTED:
+            self._set_state(ConnectionState.DEGRADED, error)
 
     def _take_retry(self, details: RetryDetails) -> None:
         for observer in list(self._retry_observers):
             observer(details)
 
-    def _set_state(self, state: ConnectionState) -> None:
+    def _set_state(self, state: ConnectionState, why: FlameError | None = None) -> None:
         if state is self.state or self.closed:
             return
         change = ConnectionChange(state, self.state)
         self.state = state
+        self._log(change, why)
         for observer in list(self._observers):
             observer(change)
+
+    def _log(self, change: ConnectionChange, why: FlameError | None) -> None:
+        """Warn once at each change, whatever calls go through it."""
+        now = asyncio.get_running_loop().time()
+        if change.state is ConnectionState.DISCONNECTED:
+            self._outages += 1
+            self._lost_at = now
+            logger.warning("lost the engine at %s: %s", self.endpoint, _text(why))
+        elif change.state is ConnectionState.DEGRADED:
+            logger.warning("the engine at %s is slow: %s", self.endpoint, _text(why))
+        elif self._lost_at is not None:
+            away, self._lost_at = now - self._lost_at, None
+            logger.warning("the engine at %s answers again, after %.1f s", self.endpoint, away)
 
     async def aclose(self) -> None:
         """Close attachments, last made first, then the channel. Idempotent."""
@@ -186,6 +253,9 @@ class Link:
         self.closed = True
         if self._process != os.getpid():
             return  # nothing of it is here
+        if self._frontend is not None:
+            self._last_stats = self.stats()
+            self._frontend.retrier.close(f"the connection to {self.endpoint} was closed")
         for key, attached in reversed(list(self._attachments.items())):
             closing = getattr(attached, "aclose", None)
             if closing is not None:
@@ -196,7 +266,11 @@ class Link:
         self._attachments.clear()
         await self._calls.aclose()
         self.state = ConnectionState.DISCONNECTED
-        self._frontend = None
+        self._frontend = self._hasty = None
+
+
+def _text(error: FlameError | None) -> str:
+    return error.message if error is not None else "no reason given"
 
 
 def _add(observers: list[Observer], observer: Observer) -> Callable[[], None]:

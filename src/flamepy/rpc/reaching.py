@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from flamepy.config import FlameContext
 from flamepy.errors import DeadlineExceededError, FlameError, TlsError, UnavailableError
 from flamepy.rpc.handshake import shake, speaks_tls
-from flamepy.rpc.retry import RetryDetails
 from flamepy.rpc.status import CLOSED
+from flamepy.types import RetryDetails
 
 PAUSE = 0.1
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 import grpc
+import grpc.aio
 
 from flamepy.errors import (
     AlreadyExistsError,
@@ -31,6 +32,7 @@ from flamepy.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from flamepy.rpc.verdicts import Failure, classify
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,15 @@ _NOT_FOUND_CALLS: dict[str, type[NotFoundError]] = {
 
 def from_status(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
     """Return the error of a gRPC status; the caller raises it ``from`` the original."""
+    error = _translate(code, text, call)
+    if isinstance(error, TlsError):
+        error.failure = Failure.TLS.value
+    else:
+        error.failure = classify(code, text, known=_match(text, call) is not None).value
+    return error
+
+
+def _translate(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
     if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
         return _transport(code, text, call)
     if code is grpc.StatusCode.UNIMPLEMENTED:
@@ -129,12 +140,20 @@ def from_status(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
     return _make(_BY_CODE.get(code, InternalError), text or code.name, code)
 
 
+def from_rpc(error: grpc.aio.AioRpcError, call: Call) -> FlameError:
+    """Return the error of gRPC's; the caller raises it ``from`` the original."""
+    return from_status(error.code(), error.details() or "", call)
+
+
 def from_result(text: str, call: Call) -> FlameError:
     """Return the error of a ``Result`` with return code -1."""
     rule = _match(text, call)
     if rule is None:
-        return InternalError(text)
-    return _make(rule.error, text, None, retryable=rule.retryable)
+        error: FlameError = InternalError(text)
+    else:
+        error = _make(rule.error, text, None, retryable=rule.retryable)
+    error.failure = classify(None, text).value
+    return error
 
 
 def _match(text: str, call: Call) -> _Rule | None:

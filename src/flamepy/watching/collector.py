@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from datetime import datetime, timedelta
 from typing import Protocol
 
-from flamepy.errors import FlameError, SessionNotFoundError, TaskLostError
+from flamepy.errors import FlameError, SessionLostError, SessionNotFoundError, TaskLostError
 from flamepy.types import Task
 from flamepy.watching.cursor import retry_delay
 from flamepy.watching.events import EventSource, Window
@@ -25,6 +26,7 @@ Spawn = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
 
 WATCH_BUDGET = 64
 SHORT_STREAMS = 3
+SAME = timedelta(seconds=1.5)  # storages round creation times to seconds, at a restart for instance
 SILENCE = (0.1, 30.0)  # seconds of a first and of any later wait before a silent stream is doubted
 
 
@@ -41,16 +43,21 @@ class Listener(Protocol):
 class Interest:
     """One task that somebody waits for."""
 
-    __slots__ = ("doubt", "job", "listeners", "number", "session_id", "task", "watched")
+    __slots__ = ("born", "doubt", "job", "listeners", "number", "session_id", "task", "watched")
 
     def __init__(self, session_id: str, number: int) -> None:
         self.session_id = session_id
         self.number = number
+        self.born: datetime | None = None  # when the engine created it, where that is known
         self.listeners: list[Listener] = []
         self.task: Task | None = None
         self.job: asyncio.Task[None] | None = None
         self.doubt: asyncio.TimerHandle | None = None
         self.watched = False
+
+    def is_another(self, creation_time: datetime) -> bool:
+        """Return True if a task of that creation time is another one under the same id."""
+        return self.born is not None and abs(creation_time - self.born) > SAME
 
     @property
     def ended(self) -> bool:
@@ -87,6 +94,7 @@ class Collector:
         self._spawn = spawn
         self._budget = budget
         self._interests: dict[str, dict[int, Interest]] = {}
+        self._created: dict[str, datetime] = {}  # of the sessions, as last shown
         self._queue: deque[Interest] = deque()
         self._streams = 0
 
@@ -142,6 +150,9 @@ class Collector:
         interest = self.get(task.session_id, int(task.id))
         if interest is None or interest.ended:
             return
+        if interest.is_another(task.creation_time):
+            self.lose(interest, lost_session(task.session_id))
+            return
         if interest.task is not None and interest.task.state == task.state:
             return
         interest.task = task
@@ -162,12 +173,22 @@ class Collector:
         for interest in list(self._interests.get(session_id, {}).values()):
             self.lose(interest, error)
 
+    def lose_older(self, session_id: str, creation_time: datetime) -> None:
+        """End the interests in a session that was there before the one of that creation time."""
+        if session_id not in self._interests or self._created.get(session_id) == creation_time:
+            return
+        self._created[session_id] = creation_time
+        for interest in list(self._interests[session_id].values()):
+            if interest.born is not None and interest.born < creation_time - SAME:
+                self.lose(interest, lost_session(session_id))
+
     def _release(self, interest: Interest) -> None:
         session = self._interests.get(interest.session_id, {})
         if session.get(interest.number) is interest:
             del session[interest.number]
             if not session:
                 del self._interests[interest.session_id]
+                self._created.pop(interest.session_id, None)
         if interest.job is not None and interest.job is not asyncio.current_task():
             interest.job.cancel()
         if len(self._queue) > 64 + 2 * self._count():  # who left early still stands there
@@ -261,9 +282,9 @@ class Collector:
             self.lose(interest, TaskLostError(f"{text}; nobody can tell how it ended"))
 
 
-def lost_session(session_id: str, cause: FlameError) -> TaskLostError:
+def lost_session(session_id: str, cause: FlameError | None = None) -> SessionLostError:
     """Return the error of those who wait in a session that the engine does not know."""
-    error = TaskLostError(
+    error = SessionLostError(
         f"session {session_id!r} is gone (deleted, evicted, its application unregistered, or "
         "lost when the engine restarted); nobody can tell how its tasks ended"
     )

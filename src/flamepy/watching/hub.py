@@ -47,6 +47,7 @@ class Hub:
         settings: what watching may cost; ``configure`` changes it.
         patience: seconds without an answer after which waits end with ``UnavailableError``.
         spread: jitter of polls after a failure.
+        patient: the calls for what somebody asks for now; ``engine`` by default.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class Hub:
         settings: WatchSettings | None = None,
         patience: float = PATIENCE,
         spread: random.Random | None = None,
+        patient: Engine | None = None,
     ) -> None:
-        self._engine = engine
+        self._patient = patient or engine
         self._endpoint = endpoint
         self._loop = asyncio.get_running_loop()
         self._clock = self._loop.time
@@ -114,7 +116,7 @@ class Hub:
 
     @classmethod
     def _attach(cls, link: Link) -> Hub:
-        return cls(link.frontend, link.endpoint, patience=link.patience)
+        return cls(link.hasty, link.endpoint, patience=link.patience, patient=link.frontend)
 
     @property
     def health(self) -> Health:
@@ -182,6 +184,7 @@ class Hub:
             return future
         listener = FutureListener(future)
         interest = self._await(task.session_id, int(task.id), listener)
+        interest.born = task.creation_time
         record = self.store.session(task.session_id)
         if interest.number not in record.tasks and not record.retired.told(interest.number):
             # A newer picture may be there already; this one only fills a gap.
@@ -200,13 +203,14 @@ class Hub:
             FlameError: as of ``wait``.
         """
         start = self._loop.time()
-        present = await self._engine.get_task(session_id, task_id)
+        present = await self._patient.get_task(session_id, task_id)
         window = Window(start, self._loop.time())
         if present.state.is_terminal:
             yield present
             return
         listener = QueueListener()
         interest = self._await(session_id, int(task_id), listener)
+        interest.born = present.creation_time
         try:
             self._observer.observe(present, window, EventSource.PROBE, True)
             yield present

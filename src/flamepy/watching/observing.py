@@ -131,6 +131,9 @@ class Observer:
             if known is None:
                 return  # its text comes with a GetTask
             task = known.task
+        elif task.state.is_terminal and not task.payloads_loaded:
+            self._spawn(self._look_again(task.session_id, number))  # a list lacks the output
+            return
         self.collector.tell(task)
         self.let_go(task.session_id, number)
 

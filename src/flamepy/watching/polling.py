@@ -36,6 +36,7 @@ from flamepy.watching.updating import Progress, Updater
 logger = logging.getLogger(__name__)
 
 CATCH_UP_STEP = 0.005
+FIRST_MINUTE = 0.4  # seconds between polls while an outage is young: it is seen to end in a second
 
 
 @dataclass(slots=True)
@@ -135,8 +136,8 @@ class Poller:
             except FlameError as error:
                 failures += 1
                 self._down(error, started)
-                lasting = failures >= 60 or isinstance(error, TlsError)
-                limit = 30.0 if lasting else 1.0
+                young = self._now() - (self.health.down_since or started) < 60.0
+                limit = FIRST_MINUTE if young and not isinstance(error, TlsError) else 30.0
                 delay = retry_delay(failures - 1, first=0.1, limit=limit)
                 await self._sleep(delay * (0.5 + self._spread.random()))
                 continue
@@ -228,6 +229,7 @@ class Poller:
         outcome = self._store.observe_session(info, window)
         if outcome.reset is not None:
             self._updater.forget(info.id)
+        self._collector.lose_older(info.id, info.creation_time)
         progress = self._updater.begin(info.id)
         self._observer.take(outcome)
         record = self._store.session(info.id)
@@ -268,7 +270,7 @@ class Poller:
         if health.down_since is None:
             health.down_since = started
             health.outages += 1
-            logger.warning("lost the engine at %s: %s", self._endpoint, error.message)
+            logger.info("the poll of %s failed: %s", self._endpoint, error.message)
             self._subscribers.failed(error)
         away = self._now() - health.down_since
         if away < self._patience:
@@ -283,7 +285,7 @@ class Poller:
             self._collector.lose(interest, lost)
 
     def _up(self) -> None:
-        logger.warning("the engine at %s answers again", self._endpoint)
+        logger.info("the poll of %s works again", self._endpoint)
         self.health.down_since = None
         self._updater.suspect_all()
         self.hurry()

@@ -14,7 +14,7 @@ from support.loops import run
 
 from flamepy._proto import types_pb2
 from flamepy.errors import ConnectionClosedError
-from flamepy.rpc.calls import Calls, CutOff
+from flamepy.rpc.calls import Calls, CutOff, Left
 from flamepy.wire.services import FRONTEND
 
 
@@ -175,6 +175,33 @@ def test_a_cancelled_reader_is_cancelled_and_not_cut_off() -> None:
             reading.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await reading
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["cancelled", "left"])
+def test_a_task_that_is_being_made_goes_on_without_its_caller(how: str) -> None:
+    async def main() -> None:
+        async with serving() as (slow, calls):
+            landed: list[Any] = []
+            request = FRONTEND["CreateTask"].request()
+            leave = 0.05 if how == "left" else None
+            writing = asyncio.ensure_future(
+                calls.unary("CreateTask", request, 20.0, leave=leave, detached=landed.append)
+            )
+            await until(lambda: slow.began)
+            if how == "cancelled":
+                writing.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await writing
+            else:
+                with pytest.raises(Left):
+                    await writing
+            assert not slow.ended
+            slow.go.set()
+            await until(lambda: landed)
+            assert slow.ended == ["CreateTask"]
+            assert isinstance(landed[0], types_pb2.Task)
 
     run(main())
 

@@ -1,0 +1,59 @@
+"""``TaskStream``: a stream of tasks, decoded, with its errors translated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import grpc.aio
+
+from flamepy.errors import FlameError, UnavailableError
+from flamepy.rpc.calls import CutOff, Stream
+from flamepy.rpc.status import Call, from_rpc
+from flamepy.rpc.verdicts import Failure
+from flamepy.types import Task
+from flamepy.wire.tasks import decode_task
+
+Outcome = Callable[[FlameError | None, float], None]
+
+
+def ignore(error: FlameError | None, began: float) -> None:
+    """Nobody wants to know how a call that began then has ended."""
+
+
+class TaskStream:
+    """A stream of tasks: iterate it, or ``cancel`` it from anywhere on the loop."""
+
+    def __init__(
+        self, stream: Stream, call: Call, *, payloads: bool = True, outcome: Outcome = ignore
+    ) -> None:
+        self._stream = stream
+        self._call = call
+        self._payloads = payloads
+        self._outcome = outcome
+        self.received = 0  # bytes of the messages so far
+
+    async def __aiter__(self) -> AsyncIterator[Task]:
+        began = asyncio.get_running_loop().time()
+        try:
+            async for message in self._stream:
+                self.received += message.ByteSize()
+                yield decode_task(message, payloads=self._payloads)
+        except CutOff:
+            cut = UnavailableError(
+                f"{self._call.name} at {self._call.endpoint} was ended by a fork of this process, "
+                "or by the connection's close; ask again",
+                retryable=True,
+            )
+            cut.failure = Failure.LOST.value
+            raise cut from None
+        except grpc.aio.AioRpcError as error:
+            failure = from_rpc(error, self._call)
+            self._outcome(failure, began)
+            raise failure from error
+        finally:
+            self._stream.cancel()
+
+    def cancel(self) -> None:
+        """End the stream; safe to call twice."""
+        self._stream.cancel()

@@ -1,0 +1,68 @@
+"""``Terms``: what bounds one call, and the checks of what bounds are given. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flamepy.errors import InvalidArgumentError
+from flamepy.types import RetryPolicy
+
+DEFAULT_TIMEOUT = 30.0
+VERIFY, RAISE, RETRY = "verify", "raise", "retry"  # what ``on_ambiguous`` may be
+
+
+def check_policy(value: object) -> RetryPolicy:
+    """Return the policy. Raises InvalidArgumentError."""
+    if not isinstance(value, RetryPolicy):
+        raise InvalidArgumentError(
+            "retry must be a flamepy.types.RetryPolicy, such as RetryPolicy(attempts=3), "
+            f"got {value!r}"
+        )
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What bounds one call.
+
+    Attributes:
+        policy: for its tries.
+        patience: seconds for an engine that cannot be reached.
+        timeout: seconds for everything; None: ``DEFAULT_TIMEOUT`` for a try, beside the patience.
+    """
+
+    policy: RetryPolicy
+    patience: float
+    timeout: float | None = None
+
+    @property
+    def limit(self) -> float:
+        """Seconds after which the call is over whatever happens."""
+        return DEFAULT_TIMEOUT + self.patience if self.timeout is None else self.timeout
+
+    @property
+    def one_try(self) -> float:
+        """Seconds of a single try."""
+        return DEFAULT_TIMEOUT if self.timeout is None else self.timeout
+
+
+def check_mode(on_ambiguous: str) -> None:
+    """Raise InvalidArgumentError unless it is one of the three."""
+    if on_ambiguous not in (VERIFY, RAISE, RETRY):
+        raise InvalidArgumentError(
+            f"on_ambiguous must be 'verify', 'raise' or 'retry', got {on_ambiguous!r}"
+        )
+
+
+def check_options(policy: object, patience: object, on_ambiguous: str) -> None:
+    """Check what a connection is made with.
+
+    Raises:
+        InvalidArgumentError: a value breaks its rule.
+    """
+    if policy is not None:
+        check_policy(policy)
+    number = isinstance(patience, (int, float)) and not isinstance(patience, bool)
+    if not number or not 0 <= patience < float("inf"):  # type: ignore[operator]  # a number
+        raise InvalidArgumentError(f"patience must be seconds, 0 or more, got {patience!r}")
+    check_mode(on_ambiguous)

@@ -1,0 +1,316 @@
+"""Tasks of unknown fate: any history of lost requests and replies makes each task once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from datetime import datetime, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flamepy._proto import types_pb2
+from flamepy.errors import (
+    AmbiguousResultError,
+    FlameError,
+    TaskNotFoundError,
+    UnavailableError,
+)
+from flamepy.rpc.claims import Claims
+from flamepy.rpc.creating import Creation
+from flamepy.rpc.retry import Retrier
+from flamepy.rpc.terms import Terms
+from flamepy.rpc.verdicts import Failure
+from flamepy.testing import FakeClock
+from flamepy.types import RetryPolicy, SessionInfo, SessionState, Task, TaskCounts, TaskState
+
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+MANY = RetryPolicy(attempts=1000, timeout=None, wait_jitter=0.0, budget=False)
+FATES = ["answered", "request lost", "reply lost", "unseen"]
+
+
+def lost(failure: Failure = Failure.LOST) -> UnavailableError:
+    error = UnavailableError("lost")
+    error.failure = failure.value
+    return error
+
+
+class Engine:
+    """A session as an engine keeps it, behind a network that loses what it is told to lose.
+
+    It has what ``Creation`` needs of a frontend. A fate is "answered", "request lost", "reply
+    lost" (the task is made) or "unseen" (a number is used up, and no task shows).
+    """
+
+    endpoint = "http://there"
+
+    def __init__(self, fates: list[str], delays: list[float], existing: int = 0) -> None:
+        self.fates, self.delays = list(fates), list(delays)
+        self.claims = Claims()
+        self.retrier = Retrier(MANY)
+        self.retrier.ever = True
+        self.tasks: dict[int, Task] = {}
+        self.last = 0
+        self.reads: Counter[str] = Counter()
+        for _ in range(existing):
+            self.make(b"x")
+        self.claims.saw(self.info())
+
+    def info(self) -> SessionInfo:
+        counts = TaskCounts(pending=len(self.tasks))
+        return SessionInfo("s", "app", SessionState.OPEN, NOW, counts)
+
+    def make(self, payload: bytes) -> Task:
+        self.last += 1
+        task = Task(str(self.last), "s", TaskState.PENDING, NOW, input=payload)
+        self.tasks[self.last] = task
+        return task
+
+    async def rest(self) -> None:
+        await asyncio.sleep(self.delays.pop() if self.delays else 0.0)
+
+    async def attempt(
+        self, call: Any, request: Any, left: float, *, leave: float, detached: Any
+    ) -> Any:
+        fate = self.fates.pop() if self.fates else "answered"
+        await self.rest()
+        if fate == "request lost":
+            raise lost()
+        if fate == "unseen":
+            self.last += 1
+            raise lost(Failure.INTERNAL if self.last % 2 else Failure.LOST)
+        task = self.make(request.task.input)
+        await self.rest()
+        if fate == "reply lost":
+            raise lost()
+        made = types_pb2.Task(metadata=types_pb2.Metadata(id=task.id))
+        made.spec.session_id, made.spec.input = "s", task.input or b""
+        return made
+
+    async def get_task(self, session_id: str, task_id: str, **options: Any) -> Task:
+        self.reads["GetTask"] += 1
+        await self.rest()
+        if int(task_id) not in self.tasks:
+            raise TaskNotFoundError(task_id)
+        return self.tasks[int(task_id)]
+
+    async def get_session(self, session_id: str, **options: Any) -> SessionInfo:
+        self.reads["GetSession"] += 1
+        await self.rest()
+        return self.info()
+
+    async def collect_tasks(self, session_id: str, **options: Any) -> list[Task]:
+        self.reads["ListTask"] += 1
+        found = list(self.tasks.values())
+        await self.rest()
+        return found
+
+    async def create(self, payload: bytes, mode: str = "verify", **terms: Any) -> Task:
+        bounds = replace(Terms(MANY, 60.0, 3600.0), **terms)
+        made = Creation(self, "s", payload, mode)  # type: ignore[arg-type]  # stands for one
+        return await made.run(bounds, None)
+
+
+def play(coroutine: Any) -> Any:
+    loop = FakeClock().new_loop()
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        loop.close()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    fates=st.lists(st.sampled_from(FATES), max_size=80),
+    delays=st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.1, 1.0]), max_size=200),
+    payloads=st.lists(st.sampled_from([b"x", b"x", b"y", b""]), min_size=1, max_size=40),
+    existing=st.integers(0, 5),
+)
+def test_concurrent_submissions_make_each_task_once(
+    fates: list[str], delays: list[float], payloads: list[bytes], existing: int
+) -> None:
+    fates = [fate for fate in fates if fate != "unseen"] + fates[:2]
+
+    async def go() -> None:
+        engine = Engine(fates, delays, existing)
+        tasks = await asyncio.gather(*(engine.create(payload) for payload in payloads))
+        ids = [int(task.id) for task in tasks]
+        assert len(set(ids)) == len(ids), "two submissions have one task"
+        assert [engine.tasks[number].input for number in ids] == payloads
+        assert sorted(engine.tasks) == sorted([*range(1, existing + 1), *ids]), "one was doubled"
+
+    play(go())
+
+
+def test_a_reply_that_comes_after_its_task_was_adopted_finds_another() -> None:
+    """A looks while B's equal call is under way and takes B's task: B must not take it, too."""
+
+    async def go() -> None:
+        engine = Engine(["answered", "request lost"], [])
+        engine.delays = [0.0] * 6 + [5.0, 0.0, 0.0]  # B's reply is the last to come
+        tasks = await asyncio.gather(engine.create(b"x"), engine.create(b"x"))
+        assert {task.id for task in tasks} == {"1", "2"}
+        assert len(engine.tasks) == 2
+
+    play(go())
+
+
+def test_a_thousand_lost_at_once_are_read_once_each() -> None:
+    async def go() -> None:
+        engine = Engine(["reply lost"] * 1000, [])
+        await asyncio.gather(*(engine.create(b"%d" % (number % 7)) for number in range(1000)))
+        assert len(engine.tasks) == 1000
+        assert engine.reads["ListTask"] <= 2
+        assert engine.reads["GetTask"] < 1200  # one each for the answer, and the search
+
+    play(go())
+
+
+def test_a_gap_is_looked_behind() -> None:
+    async def go() -> None:
+        engine = Engine(["reply lost", "unseen", "unseen", "unseen"], [])
+        first = [await engine.create(b"a"), await engine.create(b"a")]
+        assert [task.id for task in first] == ["4", "5"]
+        assert len(engine.tasks) == 2
+
+    play(go())
+
+
+def test_what_was_there_before_is_not_adopted() -> None:
+    async def go() -> None:
+        engine = Engine(["request lost"], [], existing=3)
+        assert (await engine.create(b"x")).id == "4"
+
+    play(go())
+
+
+@pytest.mark.parametrize("fate", ["request lost", "reply lost"])
+def test_raise_says_that_it_is_not_known(fate: str) -> None:
+    async def go() -> None:
+        engine = Engine([fate], [])
+        with pytest.raises(AmbiguousResultError, match="may or may not have been made"):
+            await engine.create(b"x", "raise")
+        assert engine.reads == Counter()
+
+    play(go())
+
+
+def test_retry_is_at_least_once() -> None:
+    async def go() -> None:
+        engine = Engine(["reply lost"], [])
+        assert (await engine.create(b"x", "retry")).id == "2"
+        assert engine.reads == Counter()
+
+    play(go())
+
+
+def test_not_sent_is_sent_again_without_a_look() -> None:
+    async def go() -> None:
+        engine = Engine([], [])
+        failures = [lost(Failure.NOT_SENT), lost(Failure.LOCKED)]
+        sent = engine.attempt
+
+        async def attempt(*arguments: Any, **options: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return await sent(*arguments, **options)
+
+        engine.attempt = attempt  # type: ignore[method-assign]  # in between
+        assert (await engine.create(b"x")).id == "1"
+        assert engine.reads == Counter()
+
+    play(go())
+
+
+def test_a_session_that_was_not_seen_is_read_before_the_first_task() -> None:
+    async def go() -> None:
+        engine = Engine(["request lost"], [], existing=2)
+        engine.claims = Claims()
+
+        async def get_session(session_id: str, **options: Any) -> SessionInfo:
+            engine.reads["GetSession"] += 1
+            engine.claims.saw(engine.info())
+            return engine.info()
+
+        engine.get_session = get_session  # type: ignore[method-assign]  # as the frontend does
+        assert (await engine.create(b"x")).id == "3"
+        assert (await engine.create(b"x")).id == "4"
+        assert engine.reads["GetSession"] <= 2
+
+    play(go())
+
+
+def test_when_it_cannot_be_read_it_is_ambiguous() -> None:
+    async def go() -> None:
+        engine = Engine(["reply lost"], [])
+
+        async def get_task(*arguments: Any, **options: Any) -> Task:
+            raise UnavailableError("away")
+
+        engine.get_task = get_task  # type: ignore[method-assign]  # it is away
+        with pytest.raises(AmbiguousResultError) as caught:
+            await engine.create(b"x")
+        assert caught.value.grpc_code is None
+        assert "away" in caught.value.message
+
+    play(go())
+
+
+def test_a_refusal_is_no_doubt() -> None:
+    async def go() -> None:
+        engine = Engine([], [])
+
+        async def attempt(*arguments: Any, **options: Any) -> Any:
+            error = FlameError(3, "no")  # type: ignore[arg-type]  # any error
+            error.failure = Failure.REFUSED.value
+            raise error
+
+        engine.attempt = attempt  # type: ignore[method-assign]  # it refuses
+        with pytest.raises(FlameError, match="no"):
+            await engine.create(b"x")
+        assert engine.reads == Counter()
+
+    play(go())
+
+
+def test_a_task_that_was_known_before_is_not_adopted_when_an_older_call_had_it_read() -> None:
+    async def go() -> None:
+        engine = Engine([], [])
+        older = engine.claims.begin("s", b"y")
+        engine.make(b"x")  # by somebody else
+        engine.claims.saw(engine.info())
+        engine.fates = ["request lost"]
+        assert (await engine.create(b"x")).id == "2"
+        older.ledger.end(older)
+
+    play(go())
+
+
+def test_another_session_of_the_same_id_begins_anew() -> None:
+    claims = Claims()
+    info = SessionInfo("s", "app", SessionState.OPEN, NOW, TaskCounts(succeed=9))
+    claims.saw(info)
+    assert claims.begin("s", b"").floor == 9
+    claims.saw(replace(info, counts=TaskCounts(succeed=5)))
+    assert claims.begin("s", b"").floor == 9
+    claims.saw(replace(info, creation_time=datetime.now(timezone.utc), counts=TaskCounts()))
+    assert claims.begin("s", b"").floor == 0
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    async def go() -> None:
+        engine = Engine([], [])
+        blocking = asyncio.ensure_future(engine.create(b"y"))
+        for _ in range(3000):
+            await engine.create(b"x")
+        await blocking
+        ledger = engine.claims.begin("s", b"").ledger
+        assert len(ledger._taken) < 1000
+        for number in range(9000):
+            engine.claims.saw(replace(engine.info(), id=str(number)))
+        assert len(engine.claims._ledgers) < 5000
+
+    play(go())
