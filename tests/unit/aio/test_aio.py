@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 from support.loops import run
@@ -22,7 +23,14 @@ from flamepy.errors import (
 from flamepy.local.engine import Engine
 from flamepy.local.refusal import Refusal
 from flamepy.testing import FakeEngine
-from flamepy.types import ApplicationAttributes, SessionAttributes, SessionState, TaskState
+from flamepy.types import (
+    ApplicationAttributes,
+    RetryDetails,
+    RetryPolicy,
+    SessionAttributes,
+    SessionState,
+    TaskState,
+)
 
 
 def on(engine: FakeEngine, act: Callable[[aio.Connection], Awaitable[None]]) -> None:
@@ -166,3 +174,50 @@ def test_bad_attributes_are_refused_by_name(engine: FakeEngine) -> None:
             await connection.create_session("fake", min_instances=2, max_instances=1)
 
     on(engine, act)
+
+
+def test_a_close_ends_waits_at_once(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(self: Engine, *arguments: Any) -> Any:
+        raise Refusal("INTERNAL", "database is locked")
+
+    async def go() -> None:
+        slow = RetryPolicy(wait_initial=60.0, wait_max=60.0, timeout=None)
+        connection = await aio.connect(engine.endpoint, retry=slow)
+        session = await connection.get_session("s")
+        monkeypatch.setattr(Engine, "create_task", locked)
+        call = asyncio.ensure_future(session.create_task(b"x", timeout=600.0))
+        while connection.stats().retries < 1:
+            await asyncio.sleep(0.01)
+        await connection.close()
+        with pytest.raises(ConnectionClosedError):
+            await asyncio.wait_for(call, 10.0)
+
+    run(go())
+
+
+def test_repeats_are_told_on_the_loop(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[RetryDetails] = []
+    refusals = [Refusal("INTERNAL", "database is locked")]
+    create_task = Engine.create_task
+
+    def locked(self: Engine, *arguments: Any) -> Any:
+        if refusals:
+            raise refusals.pop()
+        return create_task(self, *arguments)
+
+    def broken(details: RetryDetails) -> None:
+        raise ValueError("this one is broken")
+
+    async def act(connection: aio.Connection) -> None:
+        connection.on_retry(broken)
+        undo = connection.on_retry(told.append)
+        session = await connection.get_session("s")
+        monkeypatch.setattr(Engine, "create_task", locked)
+        assert (await session.create_task(b"x")).id == "1"
+        undo()
+
+    on(engine, act)
+    assert [one.call for one in told] == ["CreateTask"]
+    assert "this one is broken" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
@@ -164,6 +165,47 @@ class TestState:
         with connect(fake_engine.endpoint) as connection:
             assert connection.get_application("nothing") is None
             assert connection.link.state is ConnectionState.CONNECTED
+
+    def test_what_was_under_way_when_it_went_says_nothing_once_it_is_back(
+        self, fake_engine: FakeEngine
+    ) -> None:
+        link = Link(FlameContext(fake_engine.endpoint), reactor=ReactorLoop())
+
+        async def go() -> list[str]:
+            lost = UnavailableError("Socket closed")
+            lost.failure = "connection lost"
+            changes: list[str] = []
+            link.add_observer(lambda change: changes.append(str(change.state)))
+            now = asyncio.get_running_loop().time
+            before = now()
+            link._take_outcome(lost, before)
+            link._take_outcome(None, now())
+            link._take_outcome(lost, before)
+            assert changes == ["disconnected", "connected"]
+            link._take_outcome(lost, now() + 1)
+            return changes
+
+        try:
+            link.run(link.connect(5.0))
+            assert link.run(go()) == ["disconnected", "connected", "disconnected"]
+            assert link.stats().outages == 2
+        finally:
+            close_link(link)
+
+    def test_a_locked_database_is_an_answer(self, fake_engine: FakeEngine) -> None:
+        link = Link(FlameContext(fake_engine.endpoint), reactor=ReactorLoop())
+
+        async def go() -> None:
+            locked = UnavailableError("database is locked")
+            locked.failure = "database is locked"
+            link._take_outcome(locked)
+
+        try:
+            link.run(link.connect(5.0))
+            link.run(go())
+            assert link.state is ConnectionState.CONNECTED
+        finally:
+            close_link(link)
 
 
 class TestEnd:

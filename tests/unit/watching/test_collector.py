@@ -1,0 +1,55 @@
+"""Who waits for a task is told of that task, and not of another one under its id."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from flamepy.errors import FlameError, SessionLostError
+from flamepy.types import Task, TaskState
+from flamepy.watching.collector import Collector
+
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+class Waiting:
+    def __init__(self) -> None:
+        self.told: list[Task | FlameError] = []
+
+    def changed(self, task: Task) -> None:
+        self.told.append(task)
+
+    def lost(self, error: FlameError) -> None:
+        self.told.append(error)
+
+
+@pytest.fixture
+def collector() -> Collector:
+    nothing: Any = None  # without streams nothing is asked
+    return Collector(nothing, nothing, observe=nothing, clock=lambda: 0.0, spawn=nothing, budget=0)
+
+
+@pytest.mark.parametrize(("later", "lost"), [(0.0, False), (1.0, False), (9.0, True), (-9.0, True)])
+def test_another_task_of_the_id_loses_it(collector: Collector, later: float, lost: bool) -> None:
+    waiting = Waiting()
+    collector.add("s", 1, waiting).born = NOW
+    task = Task("1", "s", TaskState.SUCCEED, NOW + timedelta(seconds=later))
+    collector.tell(task)
+    assert isinstance(waiting.told[0], SessionLostError) is lost
+    assert len(waiting.told) == 1
+    assert not collector
+
+
+@pytest.mark.parametrize(("later", "lost"), [(-60.0, False), (1.0, False), (9.0, True)])
+def test_a_session_that_is_younger_than_a_task_is_another(
+    collector: Collector, later: float, lost: bool
+) -> None:
+    waiting, unknown = Waiting(), Waiting()
+    collector.add("s", 1, waiting).born = NOW
+    collector.add("s", 2, unknown)
+    for _ in range(2):
+        collector.lose_older("s", NOW + timedelta(seconds=later))
+    assert [type(one) for one in waiting.told] == [SessionLostError] * lost
+    assert unknown.told == []
