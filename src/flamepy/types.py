@@ -14,7 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from flamepy.errors import FlameError, InvalidArgumentError
+from flamepy.connections import ConnectionState as ConnectionState
+from flamepy.connections import ConnectionStats as ConnectionStats
+from flamepy.connections import RetryDetails as RetryDetails
+from flamepy.connections import RetryPolicy as RetryPolicy
 from flamepy.resources import parse_resources
 
 # Names that the official SDK exports for annotations.
@@ -115,18 +118,6 @@ class NodeState(_OpenEnum):
     UNKNOWN = 0
     READY = 1
     NOT_READY = 2
-
-
-class ConnectionState(str, enum.Enum):
-    """How a connection stands with its engine, as the last attempts showed it."""
-
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    DEGRADED = "degraded"
-    DISCONNECTED = "disconnected"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,105 +369,3 @@ class TaskContext:
     task_id: str
     session_id: str
     input: bytes | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """How a repeatable call is repeated; what is repeatable is decided in ``rpc.verdicts``.
-
-    Waiting for an engine that cannot be reached is not in here: it costs no attempt, and a
-    connection's ``patience`` bounds it.
-
-    Attributes:
-        attempts: how often the call is tried at most, the first try included.
-        timeout: seconds for all attempts together; None leaves it to the call's own timeout.
-        wait_initial, wait_max: seconds of the first wait, and the limit of any wait.
-        wait_jitter: up to so many random seconds are added to each wait.
-        wait_exp_base: each wait is so many times the one before.
-        budget: True counts repeats against the connection's budget, False does not; a number,
-            in the policy of a connection, is the budget's size (10 by default).
-    """
-
-    attempts: int = 6
-    timeout: float | None = 20.0
-    wait_initial: float = 0.1
-    wait_max: float = 5.0
-    wait_jitter: float = 0.1
-    wait_exp_base: float = 2.0
-    budget: bool | float = True
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            InvalidArgumentError: one breaks its rule.
-        """
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
-            raise _bad("attempts", "a whole number, 1 or more", self.attempts)
-        if self.attempts < 1:
-            raise _bad("attempts", "a whole number, 1 or more", self.attempts)
-        if self.timeout is not None and not _at_least(self.timeout, 0.0, above=True):
-            raise _bad("timeout", "seconds, more than 0, or None", self.timeout)
-        for name in ("wait_initial", "wait_max", "wait_jitter"):
-            if not _at_least(getattr(self, name), 0.0):
-                raise _bad(name, "seconds, 0 or more", getattr(self, name))
-        if not _at_least(self.wait_exp_base, 1.0):
-            raise _bad("wait_exp_base", "a number, 1 or more", self.wait_exp_base)
-        if not isinstance(self.budget, bool) and not _at_least(self.budget, 0.0):
-            raise _bad("budget", "true, false, or a number of tokens", self.budget)
-
-
-def _at_least(value: object, least: float, *, above: bool = False) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return (value > least if above else value >= least) and value < float("inf")
-
-
-def _bad(name: str, rule: str, value: object) -> InvalidArgumentError:
-    return InvalidArgumentError(f"retry: {name} must be {rule}, got {value!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class RetryDetails:
-    """A call that failed and will be made again.
-
-    Attributes:
-        call: the RPC's name.
-        attempt: how often it has been made.
-        delay: seconds until it is made again.
-        error: why it failed.
-    """
-
-    call: str
-    attempt: int
-    delay: float
-    error: FlameError
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionStats:
-    """What a connection has counted since it was made.
-
-    Attributes:
-        state: what the last attempts showed.
-        calls: calls that were answered with what was asked for.
-        failures: attempts that failed, refusals not counted.
-        retries: repeats that cost an attempt.
-        waits: tries that only found the engine still unreachable.
-        refused_retries: repeats that the budget did not allow.
-        adopted: writes of unknown fate that had happened.
-        sent_again: writes of unknown fate that had not.
-        outages: how often the engine was lost.
-        budget: what is left of the budget.
-    """
-
-    state: ConnectionState
-    calls: int = 0
-    failures: int = 0
-    retries: int = 0
-    waits: int = 0
-    refused_retries: int = 0
-    adopted: int = 0
-    sent_again: int = 0
-    outages: int = 0
-    budget: float = 0.0
