@@ -92,6 +92,7 @@ class Link:
         self._outages = 0
         self._last_stats = ConnectionStats(self.state)
         self._lost_at: float | None = None
+        self._reaching = False  # somebody waits to be told why there is no connection
         self._attachments: dict[str, Any] = {}  # Any: each is of the type its factory makes
         self._observers: list[Callable[[ConnectionChange], None]] = []
         self._retry_observers: list[Callable[[RetryDetails], None]] = []
@@ -192,7 +193,11 @@ class Link:
             TlsError: at once, for trying again would not help.
         """
         hasty = self.hasty
-        await reach(self, lambda left: hasty.list_nodes(timeout=left), timeout)
+        self._reaching = True
+        try:
+            await reach(self, lambda left: hasty.list_nodes(timeout=left), timeout)
+        finally:
+            self._reaching = False
 
     def _take_outcome(self, error: FlameError | None, began: float = math.inf) -> None:
         # The state is what the last attempts showed. Watching the channel's own state would
@@ -235,6 +240,8 @@ class Link:
 
     def _log(self, change: ConnectionChange, why: FlameError | None) -> None:
         """Warn once at each change, whatever calls go through it."""
+        if self._reaching:
+            return
         now = asyncio.get_running_loop().time()
         if change.state is ConnectionState.DISCONNECTED:
             self._outages += 1

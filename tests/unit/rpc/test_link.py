@@ -64,6 +64,13 @@ class TestReaching:
             connect(endpoint, timeout=0.5)
         assert endpoint in caught.value.message
 
+    def test_a_connection_that_cannot_be_made_is_an_error_and_no_log(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with pytest.raises(UnavailableError):
+            connect(f"http://127.0.0.1:{closed_port()}", timeout=0.3)
+        assert not [one for one in caplog.records if one.levelname == "WARNING"]
+
     def test_a_host_that_does_not_exist_is_said(self) -> None:
         with pytest.raises(UnavailableError, match=r"nothing\.invalid"):
             connect("http://nothing.invalid:1", timeout=1.0)
