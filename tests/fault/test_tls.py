@@ -163,12 +163,18 @@ def test_11_a_call_without_connect_is_not_repeated(
 
 def polls_in_a_minute(error: FlameError) -> int:
     with ScriptedConnection(FakeClock()) as connection:
-        connection.do(lambda source: source.fail_calls(error))
-        informer = RecordingInformer()
+        source = connection.source
+
+        async def minute() -> int:
+            """Run on the reactor's thread, whose time it is that goes by."""
+            source.fail_calls(error)
+            before = source.calls["list_sessions"]
+            await asyncio.sleep(60.0)
+            return source.calls["list_sessions"] - before
+
         with Reactor(connection=connection, plugins=()) as reactor:
-            reactor.register(informer)
-            connection.run(asyncio.sleep(60.0))
-            return connection.do(lambda source: source.calls["list_sessions"])
+            reactor.register(RecordingInformer()).wait_synced(10.0)
+            return connection.run(minute())
 
 
 def test_11_polls_ask_ever_less_where_tls_is_to_blame() -> None:
