@@ -10,10 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.waiting import eventually
 
 GRPC_POLLER = "_poll_wrapper"  # one per process, kept by gRPC as long as it has an asyncio object
 FOREIGN = ("asyncio_", "ThreadPoolExecutor", "pytest_timeout")
+
+
+# A busy machine makes examples slow; no test is about time.
+settings.register_profile("flamepy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("flamepy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
