@@ -13,7 +13,10 @@ from support.waiting import eventually
 from flamepy.core import connect
 from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
 from flamepy.informers import Reactor
+from flamepy.local.engine import Engine
+from flamepy.local.refusal import Refusal
 from flamepy.testing import FakeEngine, RecordingInformer
+from flamepy.types import Task
 
 
 class TestG13Clocks:
@@ -78,9 +81,27 @@ class TestG14Deadlines:
 
 
 class TestG15Repeats:
-    """Reads are repeated over an outage, creations are not; errors say what was done."""
+    """Reads are repeated, a creation of unknown fate is looked for; errors say what was done."""
 
-    def test_a_create_is_sent_once_and_says_how_it_failed(self, engine: FakeEngine) -> None:
+    def test_a_create_whose_reply_is_lost_is_not_made_again(
+        self, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        create, lost = Engine.create_task, []
+
+        def losing(self: Engine, session_id: str, payload: bytes | None) -> Task:
+            task = create(self, session_id, payload)
+            if not lost:
+                lost.append(task.id)
+                raise Refusal("UNAVAILABLE", "Socket closed")
+            return task
+
+        monkeypatch.setattr(Engine, "create_task", losing)
+        with connect(engine.endpoint) as connection:
+            task = connection.get_session("s").create_task(b"x", timeout=20)
+            assert (lost, task.id) == (["1"], "1")
+            assert connection.get_session("s").pending == 1
+
+    def test_a_create_that_cannot_be_sent_says_how_it_failed(self, engine: FakeEngine) -> None:
         with connect(engine.endpoint) as connection:
             session = connection.get_session("s")
             engine.kill()
