@@ -52,8 +52,10 @@ def cluster(folder: Path, data: Path | None = None) -> Iterator[tuple[str, int, 
     ) as process:
         assert process.stdout is not None
         endpoint = process.stdout.readline().removeprefix("ready: ").strip()
-        yield endpoint, process.pid, time.perf_counter() - start
-        process.terminate()
+        try:
+            yield endpoint, process.pid, time.perf_counter() - start
+        finally:
+            process.terminate()
 
 
 async def create(endpoint: str, tasks: int, at_once: int) -> float:
@@ -76,8 +78,9 @@ def compare_creates(folder: Path) -> dict[str, float]:
     """Return the median rates, one caller and several, in memory and with a data folder."""
     rates: dict[str, list[float]] = {}
     for number in range(ROUNDS):
-        for name, data in (("memory", None), ("data", folder / f"creates-{number}")):
+        for name in ("memory", "data"):
             for at_once in (1, AT_ONCE):
+                data = folder / f"creates-{number}-{at_once}" if name == "data" else None
                 with cluster(folder, data) as (endpoint, _, _):
                     rate = asyncio.run(create(endpoint, CREATES, at_once))
                 rates.setdefault(f"{name}, {at_once} at once", []).append(rate)
