@@ -152,7 +152,11 @@ def test_a_day_leaves_what_the_first_hour_left(caplog: pytest.LogCaptureFixture)
         assert broken.count > len(day.expected)
         polls, clock = connection.source.calls["list_sessions"], connection.source._clock()
     first, last = after[0], after[HOURS - 1]
-    grown = {name: (first[name], last[name]) for name in last if last[name] > first[name]}
+    # What sleeps on the loop wobbles by a few from look to look; a leak grows with each hour.
+    slack = {name: HOURS // 3 if "asyncio" in name else 0 for name in last}
+    grown = {
+        name: (first[name], last[name]) for name in last if last[name] > first[name] + slack[name]
+    }
     print(f"{polls} polls in {clock / 3600:.1f} h, {sum(day.expected.values())} ends; {grown}")
     assert polls > 10_000
     assert not grown, f"more than after the first hour: {grown}"
