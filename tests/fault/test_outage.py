@@ -124,7 +124,7 @@ def test_three_thousand_tasks_through_three_kills(tmp_path: Path) -> None:
     assert right == TASKS
     assert len(inputs) == sum(inputs.values()) == TASKS
     assert len(informer.told) == sum(informer.told.values()) == TASKS
-    assert stats.outages >= KILLS  # a starved machine may see one in two parts
+    assert stats.outages == KILLS
 
 
 class TestCalls:
