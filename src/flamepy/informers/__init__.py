@@ -20,9 +20,10 @@ if TYPE_CHECKING:
         TaskInformer,
         TemporaryError,
     )
+    from flamepy.informers.options import RegistrationStats
     from flamepy.informers.plugins import Plugin, load_plugins
     from flamepy.informers.reactor import Reactor
-    from flamepy.informers.registration import Registration, RegistrationStats
+    from flamepy.informers.registration import Registration
     from flamepy.informers.streaming import EventStream
     from flamepy.watching.events import (
         EventKind,
@@ -39,7 +40,8 @@ _NAMES = {
     ),
     "flamepy.informers.plugins": "Plugin load_plugins",
     "flamepy.informers.reactor": "Reactor",
-    "flamepy.informers.registration": "Registration RegistrationStats",
+    "flamepy.informers.options": "RegistrationStats",
+    "flamepy.informers.registration": "Registration",
     "flamepy.informers.streaming": "EventStream",
     "flamepy.watching.events": "EventKind EventSource SessionEvent SessionEventKind TaskEvent",
 }

@@ -13,8 +13,8 @@ from typing import Any
 
 from flamepy.informers.arguments import scope_of
 from flamepy.informers.mailbox import QUEUE_SIZE
+from flamepy.informers.options import Options, Where
 from flamepy.informers.reading import Followed, SessionLister, TaskLister
-from flamepy.informers.registration import Options, Where
 from flamepy.informers.roster import Roster
 from flamepy.informers.streaming import EventStream
 from flamepy.informers.waiting import EndFuture, TaskKey, WatchedFuture, end_of, ends_of

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flamepy.informers.registration import RegistrationStats
+from flamepy.informers.options import RegistrationStats
 from flamepy.types import ConnectionState
 
 

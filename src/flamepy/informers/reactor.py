@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, PluginError
@@ -27,9 +27,11 @@ from flamepy.informers.health import Health, InformerHealth, ReactorState
 from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import live, run_apart, run_until_signalled
 from flamepy.informers.mailbox import QUEUE_SIZE
+from flamepy.informers.options import TIMEOUT, Options, Transform, Where
 from flamepy.informers.plugins import Plugin, load_plugins
-from flamepy.informers.registration import TIMEOUT, Hooks, Options, Registration, Transform, Where
+from flamepy.informers.registration import Hooks, Registration
 from flamepy.informers.reporting import Reports
+from flamepy.informers.resuming import Resuming
 from flamepy.informers.roster import Roster
 from flamepy.informers.sending import SignalSender
 from flamepy.informers.signals import FlameSignal
@@ -41,9 +43,6 @@ from flamepy.types import ConnectionState, RetryPolicy
 from flamepy.watching.hub import Hub
 from flamepy.watching.settings import WatchSettings
 from flamepy.watching.subscriptions import Scope
-
-if TYPE_CHECKING:
-    from flamepy.informers.checkpoint_store import CheckpointStore
 
 logger = logging.getLogger(__name__)
 
@@ -137,8 +136,6 @@ class Reactor(Asking):
         self._connection = connection
         self._own = FlameContext(endpoint) if endpoint is not None else context
         self._plugins = plugins
-        self._checkpoint_path = check_checkpoint(checkpoint)
-        self._checkpoint: CheckpointStore | None = None
         self._strict = strict
         self._on_fatal = on_fatal
         given: dict[str, Any] = {  # Any: each is checked by WatchSettings
@@ -153,16 +150,14 @@ class Reactor(Asking):
             "stall_after": stall_after,
         }
         self._settings = {name: value for name, value in given.items() if value is not None}
-        WatchSettings(**self._settings)  # a wrong one is refused here
+        settings = WatchSettings(**self._settings)  # a wrong one is refused here
+        self._resuming = Resuming(check_checkpoint(checkpoint), retain=settings.retain_terminal)
         self.exit_timeout = exit_timeout
         self.forget()
 
     def forget(self) -> None:
         """Be new and empty, as after the constructor; for the child of a fork (contract G12)."""
-        if self._checkpoint is not None:
-            self._checkpoint.forget()
-            self._checkpoint = None
-        self._preparing = threading.Lock()  # guards _checkpoint, and what it gives to whom
+        self._resuming.forget()
         self._guard = threading.Lock()  # guards _state; nothing runs under it
         self._state = ReactorState.NEW
         self._reports = Reports()
@@ -208,7 +203,7 @@ class Reactor(Asking):
             ],
             freshness=self._hub.freshness() if self._hub is not None else float("inf"),
             error=self._error,
-            checkpoint=self._checkpoint.works if self._checkpoint is not None else None,
+            checkpoint=self._resuming.works,
         )
 
     # ------------------------------------------------------------------ start
@@ -229,7 +224,7 @@ class Reactor(Asking):
             live.add(self)
         try:
             link = self._link = self._make_link()
-            self._open_checkpoint()
+            self._resuming.open(self._roster.registrations)
             self._register_plugins(link.context)
             link.run(self._start(link))
             if wait:
@@ -247,38 +242,6 @@ class Reactor(Asking):
         if self._own is not None:
             return Link(self._own, reactor=ReactorLoop())
         return implicit_link()
-
-    def _open_checkpoint(self) -> None:
-        if self._checkpoint_path is None:
-            return
-        # Here, because few processes need SQLite.
-        from flamepy.informers.checkpoint_store import CheckpointStore
-
-        retain = self._settings.get("retain_terminal", WatchSettings().retain_terminal)
-        with self._preparing:
-            self._checkpoint = CheckpointStore(self._checkpoint_path, retain=retain)
-            self._checkpoint.open()
-        for registration in self._roster.registrations:
-            self._prepare(registration)
-
-    def _prepare(self, registration: Registration) -> None:
-        """Load what a registration was told in an earlier process; on the caller's thread."""
-        with self._preparing:
-            store = self._checkpoint
-            if store is None or registration.prepared:
-                return
-            options = registration.options
-            if registration.uid is not None and registration.resumes:
-                registration.memory = store.memory(
-                    registration.uid, replay=options.replay, scope=registration.scope
-                )
-            elif registration.resumes:
-                logger.warning(
-                    "%s is not remembered in the checkpoint, because it has no uid: register it "
-                    "with uid='a-name', or with resume=False if that is meant",
-                    registration.name,
-                )
-            registration.prepared = True
 
     def _register_plugins(self, context: FlameContext) -> None:
         enabled = self._plugins
@@ -390,7 +353,7 @@ class Reactor(Asking):
 
     def _take(self, informer: Informer, scope: Scope, options: Options) -> Registration:
         registration = Registration(informer, scope, options, hooks=self._hooks)
-        registration.prepared = self._checkpoint_path is None
+        registration.prepared = not self._resuming.remembers
         present = self._roster.add(registration)
         if present is not registration:
             return present
@@ -398,7 +361,7 @@ class Reactor(Asking):
             attach = getattr(informer, "attach", None)
             if callable(attach):
                 attach(self)
-            self._prepare(registration)
+            self._resuming.prepare(registration)
             if self._link is not None and self._hub is not None:
                 on_loop(self._link, lambda: self._attach(registration))
         except BaseException:
@@ -498,8 +461,7 @@ class Reactor(Asking):
             registration.finish()  # all drain at once, so that a stuck one takes nobody's time
         for registration in registrations:
             registration.close(left(), self._error)
-        if self._checkpoint is not None:
-            self._checkpoint.close()
+        self._resuming.close()
         self._reports.detach()
         if self._stop_sending is not None:
             self._stop_sending(left())

@@ -1,4 +1,4 @@
-"""One registered informer: its options, its inbox at the hub, its queue, its thread.
+"""One registered informer: its inbox at the hub, its queue, its thread.
 
 ``Reactor.register`` makes it. The hub tells the inbox on the loop, which only queues; the
 informer's thread takes the events through ``transform`` and ``where`` to the callbacks.
@@ -14,92 +14,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
 
-from flamepy.errors import (
-    DeadlineExceededError,
-    FlameError,
-    InvalidArgumentError,
-    InvalidStateError,
-)
-from flamepy.informers import arguments, async_handlers, predicates
+from flamepy.errors import DeadlineExceededError, FlameError, InvalidStateError
+from flamepy.informers import async_handlers
 from flamepy.informers.callbacks import Call, Callbacks
 from flamepy.informers.checkpoint import Presence, Step
 from flamepy.informers.checkpoint_memory import Memory
 from flamepy.informers.dispatch import Worker
 from flamepy.informers.handling import Failure, Handling, Running
-from flamepy.informers.inbox import REPLAYS, Behind, Gone, Synced
+from flamepy.informers.inbox import Behind, Gone, Synced
 from flamepy.informers.informer import Informer
-from flamepy.informers.mailbox import QUEUE_SIZE
-from flamepy.types import ConnectionState, RetryPolicy
+from flamepy.informers.options import Options, RegistrationStats
+from flamepy.types import ConnectionState
 from flamepy.watching.events import SessionEvent, TaskEvent
 from flamepy.watching.subscriptions import Scope
 
 logger = logging.getLogger(__name__)
-
-Where = Callable[[TaskEvent], object]
-Transform = Callable[[TaskEvent], "TaskEvent | None"]
-TIMEOUT = 30.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How events reach one informer; the arguments of ``Reactor.register`` of the same names.
-
-    Raises:
-        InvalidArgumentError: names the value and the rule.
-    """
-
-    where: Where | None = None
-    transform: Transform | None = None
-    name: str | None = None
-    uid: str | None = None
-    queue_size: int = QUEUE_SIZE
-    retry: RetryPolicy | None = None
-    timeout: float | None = TIMEOUT
-    replay: str = "all"
-    resume: bool | None = None
-    batch_size: int = 100
-    batch_delay: float = 1.0
-
-    def __post_init__(self) -> None:
-        arguments.check_count("queue_size", self.queue_size)
-        arguments.check_count("batch_size", self.batch_size)
-        arguments.check_seconds("batch_delay", self.batch_delay, least=0.0)
-        arguments.check_timeout(self.timeout)
-        arguments.check_retry(self.retry)
-        if self.replay not in REPLAYS:
-            raise InvalidArgumentError(
-                f"replay must be one of {', '.join(map(repr, REPLAYS))}, got {self.replay!r}"
-            )
-        if self.resume not in (None, True, False):
-            raise InvalidArgumentError(f"resume must be True or False, got {self.resume!r}")
-        arguments.check_function("where", self.where)
-        arguments.check_function("transform", self.transform)
-        predicates.check_made(self.where)
-
-
-@dataclass(frozen=True, slots=True)
-class RegistrationStats:
-    """Counters of one registration.
-
-    Attributes:
-        delivered: events that reached the callbacks.
-        queued: events and markers that wait.
-        coalesced: changes that were folded into later ones, or left out while the queue was full.
-        failures: callbacks that failed for good.
-        retries: callbacks called again after an error.
-        slow: callbacks that ran longer than the ``timeout``.
-        handler_seconds: seconds spent in callbacks.
-        running_for: seconds for which the present callback has been running, else None.
-    """
-
-    delivered: int
-    queued: int
-    coalesced: int
-    failures: int
-    retries: int = 0
-    slow: int = 0
-    handler_seconds: float = 0.0
-    running_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

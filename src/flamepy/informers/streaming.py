@@ -15,7 +15,7 @@ from types import TracebackType
 from flamepy.errors import DeadlineExceededError
 from flamepy.informers.inbox import Behind
 from flamepy.informers.mailbox import Mailbox
-from flamepy.informers.registration import Options
+from flamepy.informers.options import Options
 from flamepy.watching.events import SessionEvent, TaskEvent
 from flamepy.watching.subscriptions import Scope
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers.informer import Informer
-from flamepy.informers.registration import Options
+from flamepy.informers.options import Options
 from flamepy.testing.observed import Observed
 from flamepy.testing.situations import SITUATIONS, Play
 from flamepy.testing.stage import LOOK, NotRegistered, Stage

@@ -6,7 +6,7 @@ import pytest
 
 from flamepy.errors import InvalidArgumentError, InvalidStateError
 from flamepy.informers import Reactor, SessionEvent, TaskInformer, signals
-from flamepy.informers.registration import Options
+from flamepy.informers.options import Options
 from flamepy.testing import ScriptedConnection
 
 

@@ -48,7 +48,8 @@ from flamepy.informers.checkpoint_store import CheckpointStore
 from flamepy.informers.inbox import Behind, Gone, Inbox, Synced
 from flamepy.informers.informer import TemporaryError
 from flamepy.informers.mailbox import Mailbox
-from flamepy.informers.registration import Hooks, Options, Registration
+from flamepy.informers.options import Options
+from flamepy.informers.registration import Hooks, Registration
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import TaskState
 from flamepy.watching.events import EventKind
@@ -744,8 +745,9 @@ class TestTrouble:
         informer = RecordingInformer()
 
         def lose(reactor: Reactor) -> None:
-            assert reactor._checkpoint is not None
-            reactor._checkpoint._fail(OSError("as if"))
+            store = reactor._resuming._store
+            assert store is not None
+            store._fail(OSError("as if"))
             spoil(watching.path, "text")
             engine.succeed("s", "2")
             eventually(lambda: Path(f"{watching.path}.aside-1").exists(), "it to be set aside")

@@ -9,7 +9,7 @@ from support.made import made_task
 
 from flamepy.errors import InvalidArgumentError, UnavailableError
 from flamepy.informers import predicates
-from flamepy.informers.registration import Options
+from flamepy.informers.options import Options
 from flamepy.types import Application, ApplicationState, TaskState
 from flamepy.watching.events import EventKind, TaskEvent
 

@@ -23,7 +23,8 @@ from flamepy.errors import InvalidStateError as Refused
 from flamepy.informers.handling import Failure, Running
 from flamepy.informers.inbox import Behind, Synced
 from flamepy.informers.informer import Informer, TaskInformer
-from flamepy.informers.registration import Hooks, Options, Registration
+from flamepy.informers.options import Options
+from flamepy.informers.registration import Hooks, Registration
 from flamepy.informers.watchdog import Watchdog
 from flamepy.types import ConnectionState, TaskState
 from flamepy.watching.events import EventKind, TaskEvent

@@ -1,0 +1,82 @@
+"""What is chosen at a registration, and what is counted of it: data, checked when it is made.
+
+``registration`` acts by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flamepy.errors import InvalidArgumentError
+from flamepy.informers import arguments, predicates
+from flamepy.informers.inbox import REPLAYS
+from flamepy.informers.mailbox import QUEUE_SIZE
+from flamepy.types import RetryPolicy
+from flamepy.watching.events import TaskEvent
+
+Where = Callable[[TaskEvent], object]
+Transform = Callable[[TaskEvent], "TaskEvent | None"]
+TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How events reach one informer; the arguments of ``Reactor.register`` of the same names.
+
+    Raises:
+        InvalidArgumentError: names the value and the rule.
+    """
+
+    where: Where | None = None
+    transform: Transform | None = None
+    name: str | None = None
+    uid: str | None = None
+    queue_size: int = QUEUE_SIZE
+    retry: RetryPolicy | None = None
+    timeout: float | None = TIMEOUT
+    replay: str = "all"
+    resume: bool | None = None
+    batch_size: int = 100
+    batch_delay: float = 1.0
+
+    def __post_init__(self) -> None:
+        arguments.check_count("queue_size", self.queue_size)
+        arguments.check_count("batch_size", self.batch_size)
+        arguments.check_seconds("batch_delay", self.batch_delay, least=0.0)
+        arguments.check_timeout(self.timeout)
+        arguments.check_retry(self.retry)
+        if self.replay not in REPLAYS:
+            raise InvalidArgumentError(
+                f"replay must be one of {', '.join(map(repr, REPLAYS))}, got {self.replay!r}"
+            )
+        if self.resume not in (None, True, False):
+            raise InvalidArgumentError(f"resume must be True or False, got {self.resume!r}")
+        arguments.check_function("where", self.where)
+        arguments.check_function("transform", self.transform)
+        predicates.check_made(self.where)
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationStats:
+    """Counters of one registration.
+
+    Attributes:
+        delivered: events that reached the callbacks.
+        queued: events and markers that wait.
+        coalesced: changes that were folded into later ones, or left out while the queue was full.
+        failures: callbacks that failed for good.
+        retries: callbacks called again after an error.
+        slow: callbacks that ran longer than the ``timeout``.
+        handler_seconds: seconds spent in callbacks.
+        running_for: seconds for which the present callback has been running, else None.
+    """
+
+    delivered: int
+    queued: int
+    coalesced: int
+    failures: int
+    retries: int = 0
+    slow: int = 0
+    handler_seconds: float = 0.0
+    running_for: float | None = None
