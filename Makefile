@@ -1,7 +1,7 @@
 # make demo      run the main job: every file of the standard library through an embedded cluster
 # make test      run the tests
 # make test-all  run them from the wheel: on each Python here, with the lowest dependencies, on uvloop;
-#                ENVIRONMENTS="lowest 3.12" chooses some
+#                ENVIRONMENTS="lowest 3.12" chooses some, TESTS="tests/unit tests/contract" what they run
 # make check     format, lint, types, layers, generated code, dependencies
 #
 # Needs Python 3.10 or newer with venv and pip, and nothing else: everything goes into .venv.
@@ -22,7 +22,7 @@ test: $(READY)
 test-all:
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "missing: Python 3.10 or newer (none of python3, python3.13 ... python3.10 is one)"; exit 1; fi
-	@$(PYTHON) scripts/test_all.py $(ENVIRONMENTS)
+	@$(PYTHON) scripts/test_all.py $(ENVIRONMENTS) $(if $(TESTS),--tests $(TESTS))
 
 check: $(READY)
 	@$(BIN)/ruff format --check --quiet . && echo "format: ok"

@@ -1,8 +1,8 @@
 """Run the tests on every Python here, with old and new dependencies, from the built wheel.
 
-``python scripts/test_all.py [NAME ...]`` runs the named environments, or all; ``--list`` shows
-them. Each has a virtual environment of its own below ``.cache/test-all``. Run by make. Only the
-standard library.
+``python scripts/test_all.py [NAME ...] [--tests PATH ...]`` runs the named environments, or all,
+with all tests or those below the paths; ``--list`` shows the environments. Each has a virtual
+environment of its own below ``.cache/test-all``. Run by make. Only the standard library.
 """
 
 from __future__ import annotations
@@ -46,13 +46,14 @@ def main(arguments: list[str]) -> int:
         for one in environments.values():
             print(f"{one.name:10} {one.about} ({one.python})")
         return 0
+    arguments, tests = split(arguments)
     unknown = set(arguments) - set(environments)
     if unknown:
         names = ", ".join(environments)
         return missing(f"environment {', '.join(sorted(unknown))}; there are: {names}")
     chosen = [environments[name] for name in arguments or environments]
     wheel = build_wheel()
-    results = [(one, *run(one, wheel)) for one in chosen]
+    results = [(one, *run(one, wheel, tests)) for one in chosen]
     print()
     for one, passed, seconds in results:
         print(f"{'ok' if passed else 'FAILED':7} {one.name:10} {seconds:6.0f} s  {one.about}")
@@ -60,6 +61,12 @@ def main(arguments: list[str]) -> int:
         if not arguments and name not in environments:
             print(f"{'-':7} {name:10} {'':8}  its Python is not installed here")
     return 0 if all(passed for _, passed, _ in results) else 1
+
+
+def split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Return what stands before ``--tests`` and what stands behind it."""
+    at = arguments.index("--tests") if "--tests" in arguments else len(arguments)
+    return arguments[:at], arguments[at + 1 :]
 
 
 def find_pythons() -> dict[str, Path]:
@@ -131,7 +138,7 @@ def build_wheel() -> Path:
     return next(folder.glob("*.whl"))
 
 
-def run(one: Environment, wheel: Path) -> tuple[bool, float]:
+def run(one: Environment, wheel: Path, tests: list[str]) -> tuple[bool, float]:
     """Return whether the tests passed in a fresh environment, and the seconds they took."""
     print(f"\n== {one.name}: {one.about}", flush=True)
     folder = CACHE / one.name
@@ -141,7 +148,7 @@ def run(one: Environment, wheel: Path) -> tuple[bool, float]:
     install = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     wanted = [f"{wheel}[{one.extras}]", *one.pins, *read_group("test")]
     start = time.monotonic()
-    for command in ([*install, *wanted], [python, "-m", "pytest", "-q"]):
+    for command in ([*install, *wanted], [python, "-m", "pytest", "-q", *tests]):
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
             return False, time.monotonic() - start
