@@ -3,7 +3,8 @@
 A CreateTask whose answer is lost may have made a task or not. The engine numbers tasks upwards, so
 one that it made has a number above every number that was known before, and the same input. Those
 that other submissions of this link got or adopted are left out. Tasks of equal input are equal:
-whichever of them is free serves. All on the link's loop, and what looks and what takes is one step.
+whichever of them is free serves. An engine that lost its state numbers anew; then what was known
+says nothing any more. All on the link's loop, and what looks and what takes is one step.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from datetime import datetime
 from weakref import WeakSet
 
 from flamepy.types import SessionInfo, Task
+from flamepy.wire.times import SAME, is_same_moment
 
 SESSIONS = 4096  # remembered; of another the counters are read first
 SINGLE = 64  # unknown tasks that are asked for one by one before a list is cheaper
@@ -59,22 +61,55 @@ class Submission:
 
 
 class Ledger:
-    """What is known of one session's numbers."""
+    """What is known of the numbers of one session, whichever session has the id."""
 
-    def __init__(self, created: datetime | None, highest: int) -> None:
-        self.created = created
-        self.highest = highest
+    def __init__(self) -> None:
+        self.created: datetime | None = None
+        self.highest = 0
         self.active: WeakSet[Submission] = WeakSet()  # one whose call was cut ends unseen
-        self._taken: set[int] = set()
-        self._free: dict[int, bytes] = {}  # digests of what nobody here has
+        self._taken: dict[int, datetime] = {}  # and when each was created
+        self._free: dict[int, tuple[bytes, datetime]] = {}  # what nobody here has: its digest
         self._lock = asyncio.Lock()
         self._clock = self._read_at = 0  # counts what happens, in order
+        self._renewals = 0
 
-    def take(self, number: int, submission: Submission) -> bool:
-        """Give a task to a submission; return False if another one has it."""
+    def saw(self, created: datetime, total: int) -> None:
+        """Take in the session: when it was created, and the sum of its counters."""
+        if self.created is not None and not is_same_moment(created, self.created):
+            self._renew(created)
+        self.created = created
+        self.highest = max(self.highest, total)
+
+    def _renew(self, since: datetime) -> None:
+        """Forget the tasks that were created before the session that is there now."""
+        self._renewals += 1
+        self.created, self.highest = None, 0
+        self._taken = {one: born for one, born in self._taken.items() if born >= since}
+        self._free = {one: seen for one, seen in self._free.items() if seen[1] >= since}
+        for one in self.active:
+            # It may have been sent to the new session as well as to the old one.
+            one.floor = 0
+            if one.number not in self._taken:
+                one.number = None
+
+    def got(self, number: int, born: datetime, submission: Submission) -> bool:
+        """Take in the engine's answer to a submission; return False if another one has the task.
+
+        Args:
+            number: the task's.
+            born: when the engine created it.
+            submission: whose answer it is.
+        """
+        if number <= submission.floor:
+            # It was made after all that were known, so numbers begin anew; others of the new
+            # ones may have been answered a moment before.
+            self._renew(born - SAME)
+        return self._take(number, born, submission)
+
+    def _take(self, number: int, born: datetime, submission: Submission) -> bool:
         if number in self._taken:
             return submission.number == number
-        self._taken.add(number)
+        self._taken[number] = born
         self._free.pop(number, None)
         submission.number = number
         self.highest = max(self.highest, number)
@@ -83,7 +118,7 @@ class Ledger:
     def give_up(self, submission: Submission) -> None:
         """Take back what a submission adopted."""
         if submission.number is not None:
-            self._taken.discard(submission.number)
+            self._taken.pop(submission.number, None)
             submission.number = None
 
     def end(self, submission: Submission) -> None:
@@ -94,8 +129,8 @@ class Ledger:
             self._free.clear()
         elif len(self._taken) + len(self._free) > 2 * SINGLE + 8 * len(self.active):
             floor = min(one.floor for one in self.active)
-            self._taken = {one for one in self._taken if one > floor}
-            self._free = {one: digest for one, digest in self._free.items() if one > floor}
+            self._taken = {one: born for one, born in self._taken.items() if one > floor}
+            self._free = {one: seen for one, seen in self._free.items() if one > floor}
 
     async def find(self, submission: Submission, reads: Reads) -> int | None:
         """Look for the task of a submission; it belongs to it then. None: it was not made.
@@ -106,14 +141,16 @@ class Ledger:
         self._clock += 1
         asked = self._clock
         async with self._lock:  # who waits here shares what the one before reads
-            if self._read_at < asked:
+            while self._read_at < asked:
                 self._clock += 1
-                begun = self._clock
+                begun, renewals = self._clock, self._renewals
                 await self._read(reads)
-                self._read_at = begun
+                if renewals == self._renewals:
+                    self._read_at = begun
             for number in sorted(self._free):
-                if number > submission.floor and self._free[number] == submission.digest:
-                    self.take(number, submission)
+                digest, born = self._free[number]
+                if number > submission.floor and digest == submission.digest:
+                    self._take(number, born, submission)
                     return number
         return None
 
@@ -147,7 +184,7 @@ class Ledger:
 
     def _see(self, number: int, task: Task) -> None:
         if number not in self._taken:
-            self._free[number] = _digest(task.input)
+            self._free[number] = _digest(task.input), task.creation_time
 
 
 class Claims:
@@ -159,11 +196,10 @@ class Claims:
     def saw(self, info: SessionInfo) -> None:
         """Take in a session: the sum of its counters is a number that it has reached."""
         ledger = self._ledgers.get(info.id)
-        if ledger is None or ledger.created != info.creation_time:
-            self._ledgers[info.id] = Ledger(info.creation_time, info.counts.total)
+        if ledger is None:
+            ledger = self._ledgers[info.id] = Ledger()
             self._bound()
-        else:
-            ledger.highest = max(ledger.highest, info.counts.total)
+        ledger.saw(info.creation_time, info.counts.total)
 
     def knows(self, session_id: str) -> bool:
         """Return True if a session's numbers are known."""
@@ -173,15 +209,17 @@ class Claims:
         """Return a submission; call ``ledger.end`` when it is over."""
         ledger = self._ledgers.get(session_id)
         if ledger is None:
-            ledger = self._ledgers[session_id] = Ledger(None, 0)
+            ledger = self._ledgers[session_id] = Ledger()
         self._ledgers.move_to_end(session_id)
         submission = Submission(ledger, payload)
         ledger.active.add(submission)
         return submission
 
     def forget(self, session_id: str) -> None:
-        """Forget a session that is gone."""
-        self._ledgers.pop(session_id, None)
+        """Forget a session that is gone, unless somebody still makes a task in it."""
+        ledger = self._ledgers.get(session_id)
+        if ledger is not None and not ledger.active:
+            del self._ledgers[session_id]
 
     def _bound(self) -> None:
         if len(self._ledgers) > SESSIONS:

@@ -94,9 +94,7 @@ class Creation:
     async def _attempt(self, submission: Submission, left: float) -> Task:
         def landed(reply: Any) -> None:
             if reply is not None:
-                number = reply.metadata.id
-                if number.isdecimal():
-                    submission.ledger.take(int(number), submission)
+                self._got(decode_task(reply), submission)
             submission.ledger.end(submission)
 
         self._flying = True
@@ -109,12 +107,17 @@ class Creation:
             raise
         task = decode_task(reply)
         self._flying = False
-        if task.id.isdecimal() and not submission.ledger.take(int(task.id), submission):
+        if not self._got(task, submission):
             # Somebody who looked for an equal one has it: then ours is one that nobody has.
             taken = UnavailableError(f"task {task.id} was adopted by an equal submission")
             taken.failure = Failure.LOST.value
             raise taken
         return task
+
+    def _got(self, task: Task, submission: Submission) -> bool:
+        if not task.id.isdecimal():
+            return True
+        return submission.ledger.got(int(task.id), task.creation_time, submission)
 
     async def _resolve(self, submission: Submission, error: FlameError, left: float) -> Task | None:
         if self._mode == RETRY:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import datetime
 from typing import Protocol
 
 from flamepy.errors import FlameError, SessionLostError, SessionNotFoundError, TaskLostError
@@ -21,12 +22,13 @@ from flamepy.types import Task
 from flamepy.watching.cursor import retry_delay
 from flamepy.watching.events import EventSource, Window
 from flamepy.watching.sources import Engine, Observe, Reader, TaskStream
+from flamepy.wire.times import SAME, is_same_moment
 
 Spawn = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
 
 WATCH_BUDGET = 64
 SHORT_STREAMS = 3
-SAME = timedelta(seconds=1.5)  # storages round creation times to seconds, at a restart for instance
+REST, LONG_REST = 1.0, 30.0  # seconds at most between two tries of a stream; of an engine away
 SILENCE = (0.1, 30.0)  # seconds of a first and of any later wait before a silent stream is doubted
 
 
@@ -57,7 +59,7 @@ class Interest:
 
     def is_another(self, creation_time: datetime) -> bool:
         """Return True if a task of that creation time is another one under the same id."""
-        return self.born is not None and abs(creation_time - self.born) > SAME
+        return self.born is not None and not is_same_moment(creation_time, self.born)
 
     @property
     def ended(self) -> bool:
@@ -97,16 +99,37 @@ class Collector:
         self._created: dict[str, datetime] = {}  # of the sessions, as last shown
         self._queue: deque[Interest] = deque()
         self._streams = 0
+        self._answers = asyncio.Event()
+        self._answers.set()
 
     # ------------------------------------------------------------------ who waits
 
-    def add(self, session_id: str, number: int, listener: Listener) -> Interest:
-        """Register a listener; the task gets a stream now or when one is free."""
+    def add(
+        self, session_id: str, number: int, listener: Listener, born: datetime | None = None
+    ) -> Interest:
+        """Register a listener; the task gets a stream now or when one is free.
+
+        Of two tasks that the engine created under one id, the older one is lost: who waits for it
+        must not be told of the other.
+
+        Args:
+            session_id: of which session.
+            number: which task.
+            listener: who waits.
+            born: when the engine created the task, where that is known.
+        """
+        interest = self.get(session_id, number)
+        if interest is not None and born is not None and interest.is_another(born):
+            if interest.born is not None and born < interest.born:
+                listener.lost(lost_session(session_id))
+                return Interest(session_id, number)
+            self.lose(interest, lost_session(session_id))
+            interest = None
         session = self._interests.setdefault(session_id, {})
-        interest = session.get(number)
         if interest is None:
             interest = session[number] = Interest(session_id, number)
             self._queue.append(interest)
+        interest.born = interest.born or born
         interest.listeners.append(listener)
         self._fill()
         return interest
@@ -202,6 +225,14 @@ class Collector:
 
     # ------------------------------------------------------------------ streams
 
+    def away(self) -> None:
+        """Let streams that break rest: the engine is away, and the poll will see it return."""
+        self._answers.clear()
+
+    def back(self) -> None:
+        """Open the streams that rest: the engine answers again."""
+        self._answers.set()
+
     def resize(self, budget: int) -> None:
         """Go on with another budget; streams that are open stay open."""
         self._budget = budget
@@ -235,13 +266,21 @@ class Collector:
                 if not self._wanted(interest):
                     return
                 if failures:
-                    await asyncio.sleep(retry_delay(failures - 1, first=0.1, limit=1.0))
+                    await self._rest(failures)
                 await self._ask(interest)
                 short = short + 1 if self._clock() - opened < 0.05 and not failures else 0
         finally:
             interest.watched = False
             if interest.doubt is not None:
                 interest.doubt.cancel()
+
+    async def _rest(self, failures: int) -> None:
+        if self._answers.is_set():
+            await asyncio.sleep(retry_delay(failures - 1, first=0.1, limit=REST))
+            return
+        with suppress(asyncio.TimeoutError):
+            delay = retry_delay(failures - 1, first=0.1, limit=LONG_REST)
+            await asyncio.wait_for(self._answers.wait(), delay)
 
     def _doubt_later(self, interest: Interest, attempt: int) -> None:
         delay = retry_delay(attempt, first=SILENCE[0], limit=SILENCE[1])

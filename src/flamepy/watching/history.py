@@ -43,7 +43,11 @@ class History:
         self._kept -= record.told_end
 
     def trim(self, sessions: Mapping[str, SessionRecord]) -> None:
-        """Retire the oldest finished tasks over the limit that nobody needs any more."""
+        """Retire the oldest finished tasks over the limit that nobody needs any more.
+
+        Not before a poll has shown their session behind their end: until then they may belong to
+        another session of its id, which has not been seen yet.
+        """
         if len(self._ended) > 2 * self._kept + 64:
             self._ended = deque(one for one in self._ended if _is_there(one, sessions))
         if self._kept <= self.retain:
@@ -52,9 +56,12 @@ class History:
         while self._kept > self.retain:
             known = self._ended[0]
             if _is_there(known, sessions):
+                session = sessions[known.task.session_id]
+                if known.window.end > session.window_start:
+                    break
                 if needed is not None and known.sequence > needed:
                     break
-                sessions[known.task.session_id].retire(known.number)
+                session.retire(known.number)
                 self._kept -= 1
             self._ended.popleft()
 

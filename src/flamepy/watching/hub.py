@@ -14,6 +14,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flamepy.errors import ConnectionClosedError, FlameError, InternalError
@@ -183,8 +184,9 @@ class Hub:
             future.set_result(task)
             return future
         listener = FutureListener(future)
-        interest = self._await(task.session_id, int(task.id), listener)
-        interest.born = task.creation_time
+        interest = self._await(task.session_id, int(task.id), listener, task.creation_time)
+        if future.done():
+            return future  # a newer task has its id
         record = self.store.session(task.session_id)
         if interest.number not in record.tasks and not record.retired.told(interest.number):
             # A newer picture may be there already; this one only fills a gap.
@@ -209,8 +211,7 @@ class Hub:
             yield present
             return
         listener = QueueListener()
-        interest = self._await(session_id, int(task_id), listener)
-        interest.born = present.creation_time
+        interest = self._await(session_id, int(task_id), listener, present.creation_time)
         try:
             self._observer.observe(present, window, EventSource.PROBE, True)
             yield present
@@ -235,9 +236,11 @@ class Hub:
         key.attach(self._await(session_id, int(task_id), key))
         return key
 
-    def _await(self, session_id: str, number: int, listener: Listener) -> Interest:
+    def _await(
+        self, session_id: str, number: int, listener: Listener, born: datetime | None = None
+    ) -> Interest:
         self._check_open()
-        interest = self._collector.add(session_id, number, listener)
+        interest = self._collector.add(session_id, number, listener, born)
         self._poller.ensure()
         return interest
 
@@ -331,10 +334,20 @@ class Hub:
         logger.error("the hub of %s failed: %r", self._endpoint, error, exc_info=error)
         failed = InternalError(f"watching the engine at {self._endpoint} failed: {error!r}")
         failed.__cause__ = error
+        self._subscribers.clear()
+        for job in self._jobs:
+            job.cancel()
         for interest in self._collector.all():
-            self._collector.lose(interest, failed)
+            self._end(interest, failed)
         for function in list(self._fatal):
             function(error)
+
+    def _end(self, interest: Interest, why: FlameError) -> None:
+        # The mistake may be in what tells them; none of them must wait for ever.
+        listeners, interest.listeners = list(interest.listeners), []
+        for listener in listeners:
+            listener.lost(why)
+        self._collector.lose(interest, why)
 
     async def aclose(self) -> None:
         """Cancel everything and tell those who wait that the connection was closed."""

@@ -143,7 +143,7 @@ class Poller:
                 continue
             self._answered = self.health.polls
             self.health.answered_at = started
-            if failures:
+            if self.health.down_since is not None:
                 failures = 0
                 self._up()
             self._delay = self._next_delay()
@@ -270,6 +270,7 @@ class Poller:
         if health.down_since is None:
             health.down_since = started
             health.outages += 1
+            self._collector.away()
             logger.info("the poll of %s failed: %s", self._endpoint, error.message)
             self._subscribers.failed(error)
         away = self._now() - health.down_since
@@ -287,5 +288,6 @@ class Poller:
     def _up(self) -> None:
         logger.info("the poll of %s works again", self._endpoint)
         self.health.down_since = None
+        self._collector.back()
         self._updater.suspect_all()
         self.hurry()

@@ -84,6 +84,7 @@ class SessionRecord:
         synced: True once all its tasks are known.
         tasks: by number, without the retired ones.
         retired: how those ended that left the store.
+        newest: the latest creation time, by the engine's clock, of those that left.
         highest: the highest number seen.
         sequence: number of the last event of any of its tasks.
         mark: number of its last list.
@@ -103,6 +104,7 @@ class SessionRecord:
     synced: bool = False
     tasks: dict[int, TaskRecord] = field(default_factory=dict)
     retired: Retired = field(default_factory=Retired)
+    newest: datetime | None = None
     highest: int = 0
     sequence: int = 0
     mark: int = 0
@@ -189,6 +191,8 @@ class SessionRecord:
     def retire(self, number: int) -> None:
         """Drop a finished task, but remember how it ended; it still counts."""
         record = self.tasks.pop(number)
+        created = record.task.creation_time
+        self.newest = created if self.newest is None else max(self.newest, created)
         self.retired.add(number, record.task.state, record.state, record.window.end)
 
     def forget_retired(self) -> None:

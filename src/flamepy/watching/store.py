@@ -29,6 +29,7 @@ from flamepy.watching.history import History
 from flamepy.watching.making import Maker
 from flamepy.watching.outcomes import Observation, Outcome, Verdict
 from flamepy.watching.records import Grave, SessionRecord, TaskRecord
+from flamepy.wire.times import SAME
 
 __all__ = ["Observation", "Outcome", "SessionRecord", "Store", "TaskRecord", "Verdict"]
 
@@ -329,6 +330,8 @@ class Store:
     def _after_retirement(
         self, record: SessionRecord, number: int, told: TaskState, task: Task, window: Window
     ) -> Observation:
+        if record.newest is not None and task.creation_time > record.newest + SAME:
+            return _UNCHANGED  # numbers begin anew: the next poll shows another session
         shown, fresh = record.retired.shown(number), window.start >= record.retired.end
         if task.state == shown or not (task.state.is_terminal or fresh):
             return _UNCHANGED

@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+SAME = timedelta(seconds=1.5)
 _LIMIT = 253_402_300_799_999  # 9999-12-31, the last that datetime holds
 
 
@@ -20,3 +21,8 @@ def from_millis(millis: int) -> datetime:
 def to_millis(moment: datetime) -> int:
     """Return whole milliseconds since the epoch (the inverse of ``from_millis``)."""
     return (moment - _EPOCH) // timedelta(milliseconds=1)
+
+
+def is_same_moment(one: datetime, other: datetime) -> bool:
+    """Return True if two creation times may be of one object: a restart may round them."""
+    return abs(one - other) <= SAME

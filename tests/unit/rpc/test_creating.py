@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ from flamepy.rpc.terms import Terms
 from flamepy.rpc.verdicts import Failure
 from flamepy.testing import FakeClock
 from flamepy.types import RetryPolicy, SessionInfo, SessionState, Task, TaskCounts, TaskState
+from flamepy.wire.times import to_millis
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 MANY = RetryPolicy(attempts=1000, timeout=None, wait_jitter=0.0, budget=False)
@@ -54,6 +55,7 @@ class Engine:
         self.retrier.ever = True
         self.tasks: dict[int, Task] = {}
         self.last = 0
+        self.born = NOW
         self.reads: Counter[str] = Counter()
         for _ in range(existing):
             self.make(b"x")
@@ -61,11 +63,11 @@ class Engine:
 
     def info(self) -> SessionInfo:
         counts = TaskCounts(pending=len(self.tasks))
-        return SessionInfo("s", "app", SessionState.OPEN, NOW, counts)
+        return SessionInfo("s", "app", SessionState.OPEN, self.born, counts)
 
     def make(self, payload: bytes) -> Task:
         self.last += 1
-        task = Task(str(self.last), "s", TaskState.PENDING, NOW, input=payload)
+        task = Task(str(self.last), "s", TaskState.PENDING, self.born, input=payload)
         self.tasks[self.last] = task
         return task
 
@@ -87,6 +89,7 @@ class Engine:
         if fate == "reply lost":
             raise lost()
         made = types_pb2.Task(metadata=types_pb2.Metadata(id=task.id))
+        made.status.creation_time = to_millis(task.creation_time)
         made.spec.session_id, made.spec.input = "s", task.input or b""
         return made
 
@@ -100,7 +103,9 @@ class Engine:
     async def get_session(self, session_id: str, **options: Any) -> SessionInfo:
         self.reads["GetSession"] += 1
         await self.rest()
-        return self.info()
+        info = self.info()
+        self.claims.saw(info)
+        return info
 
     async def collect_tasks(self, session_id: str, **options: Any) -> list[Task]:
         self.reads["ListTask"] += 1
@@ -298,6 +303,72 @@ def test_another_session_of_the_same_id_begins_anew() -> None:
     assert claims.begin("s", b"").floor == 9
     claims.saw(replace(info, creation_time=datetime.now(timezone.utc), counts=TaskCounts()))
     assert claims.begin("s", b"").floor == 0
+
+
+def another(engine: Engine) -> None:
+    """Let the engine lose everything; somebody opens the session again."""
+    engine.tasks.clear()
+    engine.last = 0
+    engine.born += timedelta(seconds=9)
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_submissions_from_before_and_after_a_loss_have_tasks_of_their_own(seen: bool) -> None:
+    """One is under way when the engine loses its state, one comes after; both are lost once."""
+
+    async def go() -> None:
+        engine = Engine(["reply lost", "reply lost"], [0.0, 1.0, 1.0, 0.0], existing=5)
+        first = asyncio.ensure_future(engine.create(b"x"))
+        await asyncio.sleep(0.5)  # it is on its way
+        another(engine)
+        if seen:
+            engine.claims.saw(engine.info())
+        tasks = await asyncio.gather(first, engine.create(b"x"))
+        assert sorted(task.id for task in tasks) == ["1", "2"]
+        assert sorted(engine.tasks) == [1, 2]
+
+    play(go())
+
+
+def test_numbers_that_begin_anew_mean_another_session() -> None:
+    async def go() -> None:
+        engine = Engine([], [], existing=5)
+        another(engine)
+        older = engine.claims.begin("s", b"y")
+        assert (await engine.create(b"x")).id == "1"
+        engine.fates = ["reply lost"]
+        assert (await engine.create(b"x")).id == "2"
+        assert sorted(engine.tasks) == [1, 2]
+        older.ledger.end(older)
+
+    play(go())
+
+
+def test_a_task_that_was_got_before_the_loss_was_noticed_stays_taken() -> None:
+    async def go() -> None:
+        engine = Engine(["answered", "request lost"], [0.0, 0.0, 0.0, 1.0])
+        another(engine)
+        late = asyncio.ensure_future(engine.create(b"x"))
+        await asyncio.sleep(0.5)  # it is on its way
+        first = await engine.create(b"x")
+        assert first.id == "1"
+        assert (await late).id == "2", "the first one's task was adopted"
+
+    play(go())
+
+
+def test_a_creation_time_that_a_restart_rounds_is_the_same_session() -> None:
+    async def go() -> None:
+        engine = Engine([], [])
+        older = engine.claims.begin("s", b"y")
+        assert (await engine.create(b"x")).id == "1"
+        engine.born -= timedelta(milliseconds=900)
+        engine.claims.saw(engine.info())
+        engine.fates = ["request lost"]
+        assert (await engine.create(b"x")).id == "2", "the first one's task was adopted"
+        older.ledger.end(older)
+
+    play(go())
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -53,3 +53,15 @@ def test_a_session_that_is_younger_than_a_task_is_another(
         collector.lose_older("s", NOW + timedelta(seconds=later))
     assert [type(one) for one in waiting.told] == [SessionLostError] * lost
     assert unknown.told == []
+
+
+@pytest.mark.parametrize("newer_first", [False, True])
+def test_of_two_tasks_of_one_id_the_older_is_lost(collector: Collector, newer_first: bool) -> None:
+    older, newer = Waiting(), Waiting()
+    both = [(older, NOW), (newer, NOW + timedelta(seconds=9))]
+    for waiting, born in reversed(both) if newer_first else both:
+        collector.add("s", 1, waiting, born)
+    task = Task("1", "s", TaskState.SUCCEED, NOW + timedelta(seconds=9))
+    collector.tell(task)
+    assert [type(one) for one in older.told] == [SessionLostError]
+    assert newer.told == [task]

@@ -43,7 +43,14 @@ def finished(count: int, retain: int) -> Store:
     for number in range(1, count + 1):
         store.observe_task(made_task(number, SUCCEED), Window(1, 1), EventSource.LIST)
         store.trim()
+    polled(store, count)
     return store
+
+
+def polled(store: Store, count: int) -> None:
+    """Show the session again, and trim."""
+    store.observe_session(made_session(counts=TaskCounts(succeed=count)), Window(2, 2))
+    store.trim()
 
 
 def see(store: Store, number: int, state: TaskState, at: float = 9.0):
@@ -59,6 +66,18 @@ class TestRetirement:
         assert record.counts == TaskCounts(succeed=10)
         assert record.highest == 10
         assert record.explained
+
+    def test_they_stay_until_a_poll_shows_that_their_session_is_still_the_same(self) -> None:
+        """Else a task of the next session of that id, whose end came first, is told again."""
+        store = finished(3, retain=0)
+        task = made_task(4, SUCCEED, born=9)
+        store.observe_task(task, Window(9, 9), EventSource.WATCH)
+        store.trim()
+        assert sorted(store.session("s1").tasks) == [4]
+        counts = TaskCounts(succeed=1)
+        store.observe_session(made_session(counts=counts, born=9), Window(10, 10))
+        again = store.observe_task(task, Window(11, 11), EventSource.LIST)
+        assert again.events == ()
 
     def test_a_later_list_neither_adds_nor_tells_them_again(self) -> None:
         store = finished(10, retain=0)
@@ -82,6 +101,14 @@ class TestRetirement:
         store = finished(3, retain=0)
         assert see(store, 2, RUNNING, at=0.5).verdict is Verdict.UNCHANGED
         assert see(store, 2, RUNNING, at=1.5).verdict is Verdict.DRIFT
+
+    def test_another_task_of_the_number_is_no_drift(self) -> None:
+        """The engine lost its state, and no poll has shown it yet."""
+        store = finished(3, retain=0)
+        task = made_task(2, RUNNING, born=9)
+        seen = store.observe_task(task, Window(9, 9), EventSource.WATCH)
+        assert (seen.verdict, seen.events) == (Verdict.UNCHANGED, ())
+        assert store.session("s1").counts == TaskCounts(succeed=3)
 
     def test_what_somebody_still_needs_stays(self) -> None:
         store = finished(10, retain=10)

@@ -60,7 +60,7 @@ class TestRule1EveryObservationHasAWindow:
 
         run(act, QUICK_AUDIT)
 
-    def test_a_late_message_of_a_stream_takes_no_task_back(self) -> None:
+    def test_fault_19_a_late_message_of_a_stream_takes_no_task_back(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
             world.source.add_task("s")
