@@ -6,15 +6,13 @@ The clock is a fake one; at the end threads, files and objects are what they wer
 from __future__ import annotations
 
 import asyncio
-import gc
 import heapq
 import logging
 import random
-import threading
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from support.leaks import grown, things
 from support.waiting import eventually
 
 from flamepy.errors import UnavailableError
@@ -106,18 +104,6 @@ class Counting(TaskInformer, SessionInformer):
         self.drained += 1
 
 
-def things() -> Counter[str]:
-    """Count what is there: threads, open files, and objects of ours and of asyncio by class."""
-    gc.collect()
-    names = (f"{type(one).__module__}.{type(one).__qualname__}" for one in gc.get_objects())
-    ours = ("flamepy.", "asyncio", "_asyncio", "concurrent.", "blinker", "tenacity")
-    found = Counter(name for name in names if name.startswith(ours))
-    files = Path("/proc/self/fd")
-    found["files"] = len(list(files.iterdir())) if files.is_dir() else 0
-    found["threads"] = threading.active_count()
-    return found
-
-
 @pytest.mark.timeout(300)
 def test_a_day_leaves_what_the_first_hour_left(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="flamepy")  # thousands of failures as asked
@@ -152,11 +138,10 @@ def test_a_day_leaves_what_the_first_hour_left(caplog: pytest.LogCaptureFixture)
         eventually(lambda: len(told) == failed, "a signal for each failure")
         assert broken.count > len(day.expected)
         polls, clock = connection.source.calls["list_sessions"], connection.source._clock()
-    first, last = after[0], after[HOURS - 1]
-    grown = {name: (first[name], last[name]) for name in last if last[name] > first[name]}
-    print(f"{polls} polls in {clock / 3600:.1f} h, {sum(day.expected.values())} ends; {grown}")
+    more = grown(after[0], after[HOURS - 1])
+    print(f"{polls} polls in {clock / 3600:.1f} h, {sum(day.expected.values())} ends; {more}")
     assert polls > 10_000
-    assert not grown, f"more than after the first hour: {grown}"
+    assert not more, f"more than after the first hour: {more}"
 
 
 def at_rest(connection: ScriptedConnection) -> Counter[str]:

@@ -20,17 +20,16 @@ from flamepy.local.cluster import this_node
 from flamepy.local.engine import Engine
 from flamepy.local.frontend import Frontend
 from flamepy.local.instance import BindFailure, Instance
-from flamepy.local.rows import SessionRow, TaskRow, whole_seconds
 from flamepy.local.serving import Server
 from flamepy.local.state import ClusterState
 from flamepy.loops import new_loop, retire
-from flamepy.types import Application, ApplicationAttributes, Event, SessionAttributes, TaskState
-from flamepy.wire.times import from_millis
+from flamepy.testing.engine_script import EngineScript
+from flamepy.types import Application, TaskState
 
 T = TypeVar("T")
 
 
-class FakeEngine:
+class FakeEngine(EngineScript):
     """See the module; use it with ``with``. Methods may be called from any thread.
 
     Args:
@@ -134,87 +133,6 @@ class FakeEngine:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    # ------------------------------------------------------------------ the script
-
-    def add_session(self, session_id: str, application: str = "fake") -> None:
-        """Create an open session; the application is registered on demand."""
-
-        def add(engine: Engine) -> None:
-            if engine.state.applications.find(application) is None:
-                engine.register_application(application, ApplicationAttributes(command="none"))
-            engine.create_session(session_id, SessionAttributes(application))
-
-        self._do(add)
-
-    def add_task(self, session_id: str, payload: bytes = b"") -> str:
-        """Create a pending task; return its id."""
-        return self._do(lambda engine: engine.create_task(session_id, payload).id)
-
-    def start(self, session_id: str, task_id: str) -> None:
-        """Move a task to RUNNING."""
-        self._move(session_id, task_id, TaskState.RUNNING, 1, "Task state was updated to <Running>")
-
-    def succeed(self, session_id: str, task_id: str, output: bytes = b"") -> None:
-        """Move a task to SUCCEED."""
-        text = "Task was completed with state <Succeed>"
-        self._move(session_id, task_id, TaskState.SUCCEED, 2, text, output)
-
-    def fail(self, session_id: str, task_id: str, text: str) -> None:
-        """Move a task to FAILED with the service's text."""
-        self._move(session_id, task_id, TaskState.FAILED, 3, text)
-
-    def requeue(self, session_id: str, task_id: str) -> None:
-        """Move a running task back to PENDING, silently, as a restart does."""
-
-        def back(engine: Engine) -> None:
-            session, task = _find(engine, session_id, task_id)
-            session.move(task, TaskState.PENDING)
-
-        self._do(back)
-
-    def set_state(self, session_id: str, task_id: str, number: int) -> None:
-        """Put a task into a state by its number, known to anybody or not."""
-
-        def put(engine: Engine) -> None:
-            session, task = _find(engine, session_id, task_id)
-            session.move(task, TaskState(number))
-            engine._task_changed(session_id, task.number)
-
-        self._do(put)
-
-    def add_session_event(self, session_id: str, code: int, text: str) -> None:
-        """Record an event of a session, such as 1001 or 1002."""
-
-        def record(engine: Engine) -> None:
-            now = from_millis(time.time_ns() // 1_000_000)
-            engine.state.sessions[session_id].events.append(Event(code, text, now))
-
-        self._do(record)
-
-    def drop_session(self, session_id: str) -> None:
-        """Forget a session without telling anybody, as an eviction does."""
-        self._do(lambda engine: engine.state.sessions.pop(session_id))
-
-    def _move(
-        self,
-        session_id: str,
-        task_id: str,
-        state: TaskState,
-        code: int,
-        text: str,
-        output: bytes | None = None,
-    ) -> None:
-        def move(engine: Engine) -> None:
-            session, task = _find(engine, session_id, task_id)
-            now = time.time_ns() // 1_000_000
-            session.move(task, state)
-            task.events.append(Event(code, text, from_millis(now)))
-            if state.is_terminal:
-                task.completed, task.output = whole_seconds(now), output or None
-            engine._task_changed(session_id, task.number)
-
-        self._do(move)
-
     # ------------------------------------------------------------------ the loop
 
     def _do(self, act: Callable[[Engine], T]) -> T:
@@ -274,11 +192,6 @@ class _Counting(Frontend):
     def _count(self, name: str, session_id: str) -> None:
         self._fake.calls[name] += 1
         self._fake.task_calls[session_id] += 1
-
-
-def _find(engine: Engine, session_id: str, task_id: str) -> tuple[SessionRow, TaskRow]:
-    session = engine.state.sessions[session_id]
-    return session, session.tasks[int(task_id)]
 
 
 def _nothing(application: Application, executor_id: str) -> Instance:

@@ -306,7 +306,7 @@ class ScriptedSource:
         await self._travel(call)
         error = self.errors.get(call) or self.errors.get("*")
         if error is not None:
-            raise error
+            raise _afresh(error)
 
     async def _after(self, call: str) -> None:
         hold = self._holds.get(call)
@@ -373,7 +373,7 @@ class ScriptedSource:
         for row in reversed(rows):
             error = self.errors.get("list_tasks") or self.errors.get("*")
             if error is not None:
-                raise error
+                raise _afresh(error)
             size = _size(row.listed)
             stream.received += size
             self.payload_bytes += size
@@ -417,7 +417,7 @@ class ScriptedSource:
             await self._news.setdefault((session_id, number), asyncio.Event()).wait()
         error = self.errors.get("watch_task") or self.errors.get("*")
         if error is not None:
-            raise error
+            raise _afresh(error)
 
 
 class ScriptedStream:
@@ -445,6 +445,11 @@ def _row(task: Task, events: tuple[Event, ...]) -> _Row:
     listed = replace(task, events=())
     bare = replace(listed, input=None, output=None, payloads_loaded=False)
     return _Row(full=replace(task, events=events), listed=listed, bare=bare)
+
+
+def _afresh(error: FlameError) -> FlameError:
+    """Return an error without the frames that it was raised through before: they would pile up."""
+    return error.with_traceback(None)
 
 
 def _size(task: Task) -> int:

@@ -1,0 +1,114 @@
+"""``EngineScript``: what a test lets the tasks of an embedded engine do, one method per move.
+
+Nothing runs by itself. ``FakeEngine`` has these methods for an engine behind a real server.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TypeVar
+
+from flamepy.local.engine import Engine
+from flamepy.local.rows import SessionRow, TaskRow, whole_seconds
+from flamepy.types import ApplicationAttributes, Event, SessionAttributes, TaskState
+from flamepy.wire.times import from_millis
+
+T = TypeVar("T")
+
+
+class EngineScript(ABC):
+    """See the module."""
+
+    @abstractmethod
+    def _do(self, act: Callable[[Engine], T]) -> T:
+        """Run ``act(engine)`` where the engine lives and return its result."""
+
+    def _millis(self) -> int:
+        """Return milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+    def add_session(self, session_id: str, application: str = "fake") -> None:
+        """Create an open session; the application is registered on demand."""
+
+        def add(engine: Engine) -> None:
+            if engine.state.applications.find(application) is None:
+                engine.register_application(application, ApplicationAttributes(command="none"))
+            engine.create_session(session_id, SessionAttributes(application))
+
+        self._do(add)
+
+    def add_task(self, session_id: str, payload: bytes = b"") -> str:
+        """Create a pending task; return its id."""
+        return self._do(lambda engine: engine.create_task(session_id, payload).id)
+
+    def start(self, session_id: str, task_id: str) -> None:
+        """Move a task to RUNNING."""
+        self._move(session_id, task_id, TaskState.RUNNING, 1, "Task state was updated to <Running>")
+
+    def succeed(self, session_id: str, task_id: str, output: bytes = b"") -> None:
+        """Move a task to SUCCEED."""
+        text = "Task was completed with state <Succeed>"
+        self._move(session_id, task_id, TaskState.SUCCEED, 2, text, output)
+
+    def fail(self, session_id: str, task_id: str, text: str) -> None:
+        """Move a task to FAILED with the service's text."""
+        self._move(session_id, task_id, TaskState.FAILED, 3, text)
+
+    def requeue(self, session_id: str, task_id: str) -> None:
+        """Move a running task back to PENDING, silently, as a restart does."""
+
+        def back(engine: Engine) -> None:
+            session, task = _find(engine, session_id, task_id)
+            session.move(task, TaskState.PENDING)
+
+        self._do(back)
+
+    def set_state(self, session_id: str, task_id: str, number: int) -> None:
+        """Put a task into a state by its number, known to anybody or not."""
+
+        def put(engine: Engine) -> None:
+            session, task = _find(engine, session_id, task_id)
+            session.move(task, TaskState(number))
+            engine._task_changed(session_id, task.number)
+
+        self._do(put)
+
+    def add_session_event(self, session_id: str, code: int, text: str) -> None:
+        """Record an event of a session, such as 1001 or 1002."""
+
+        def record(engine: Engine) -> None:
+            now = from_millis(self._millis())
+            engine.state.sessions[session_id].events.append(Event(code, text, now))
+
+        self._do(record)
+
+    def drop_session(self, session_id: str) -> None:
+        """Forget a session without telling anybody, as an eviction does."""
+        self._do(lambda engine: engine.state.sessions.pop(session_id))
+
+    def _move(
+        self,
+        session_id: str,
+        task_id: str,
+        state: TaskState,
+        code: int,
+        text: str,
+        output: bytes | None = None,
+    ) -> None:
+        def move(engine: Engine) -> None:
+            session, task = _find(engine, session_id, task_id)
+            now = self._millis()
+            session.move(task, state)
+            task.events.append(Event(code, text, from_millis(now)))
+            if state.is_terminal:
+                task.completed, task.output = whole_seconds(now), output or None
+            engine._task_changed(session_id, task.number)
+
+        self._do(move)
+
+
+def _find(engine: Engine, session_id: str, task_id: str) -> tuple[SessionRow, TaskRow]:
+    session = engine.state.sessions[session_id]
+    return session, session.tasks[int(task_id)]
