@@ -88,7 +88,7 @@ def run(code: str, endpoint: str) -> tuple[subprocess.Popen[str], str, str, floa
 
 
 @pytest.mark.parametrize("how", ENDS)
-def test_an_exit_with_everything_open_is_clean(engine: str, how: str) -> None:
+def test_fault_23_an_exit_with_everything_open_is_clean(engine: str, how: str) -> None:
     code, status = ENDS[how]
     process, said, error, _ = run(code, engine)
     assert said == "open\n"

@@ -144,7 +144,7 @@ class Creating:
 
 class TestUnderLoad:
     @pytest.mark.parametrize("threads", [1, 8])
-    def test_children_call_afresh_and_the_parents_calls_are_done_once(
+    def test_fault_22_children_call_afresh_and_the_parents_calls_are_done_once(
         self, connection: Connection, threads: int
     ) -> None:
         session = connection.create_session("idle")

@@ -82,7 +82,7 @@ SILENCES = pytest.mark.parametrize("silence", [stopped, black_hole, half_open])
 
 class TestKeepalive:
     @SILENCES
-    def test_05_a_stream_to_a_silent_peer_ends_by_keepalive(
+    def test_a_stream_to_a_silent_peer_ends_by_keepalive(
         self, cluster: ClusterProcess, silence
     ) -> None:
         with (
@@ -99,7 +99,7 @@ class TestKeepalive:
                 error = watching.result(LIMIT)
             assert isinstance(error, UnavailableError)
 
-    def test_05_a_peer_that_answers_pings_is_left_alone(self, cluster: ClusterProcess) -> None:
+    def test_a_peer_that_answers_pings_is_left_alone(self, cluster: ClusterProcess) -> None:
         """Nothing is said for many keepalives, and the one connection stays."""
         with (
             ChaosProxy(cluster.endpoint) as proxy,
@@ -138,7 +138,7 @@ class Told:
 
 class TestHeartbeat:
     @SILENCES
-    def test_05_polls_notice_a_silent_peer_and_its_return_and_tell_each_once(
+    def test_fault_05_polls_notice_a_silent_peer_and_its_return_and_tell_each_once(
         self, cluster: ClusterProcess, silence
     ) -> None:
         """Keepalive is as it is by default, so the poll notices first."""
@@ -162,7 +162,7 @@ class TestHeartbeat:
             assert len(told.informer.errors) == health.outages == 1
             assert told.states == [ConnectionState.DEGRADED, ConnectionState.CONNECTED]
 
-    def test_05_a_half_open_connection_is_replaced(
+    def test_a_half_open_connection_is_replaced(
         self, cluster: ClusterProcess, tmp_path: Path
     ) -> None:
         with (
@@ -203,12 +203,12 @@ class TestGoodbye:
             assert told.informer.errors == []
             assert len({event.key for event in told.informer.events}) == len(told.informer.events)
 
-    def test_07_connections_that_grow_old_are_nobodys_business(self) -> None:
+    def test_fault_07_connections_that_grow_old_are_nobodys_business(self) -> None:
         ageing = {"grpc.max_connection_age_ms": 500, "grpc.max_connection_age_grace_ms": 100}
         with FakeEngine(options=ageing) as engine, self.watched(engine) as (proxy, *_):
             eventually(lambda: proxy.accepted > 5, "connections grow old", LIMIT)
 
-    def test_08_too_many_pings_are_nobodys_business(self) -> None:
+    def test_fault_08_too_many_pings_are_nobodys_business(self) -> None:
         """A server with gRPC's own limits, as ``FakeEngine`` has them, ends the connection."""
         with FakeEngine() as engine, self.watched(engine, (0.2, 5.0)) as (proxy, *_):
             eventually(lambda: proxy.accepted > 1, "the server takes pings amiss", 40.0)

@@ -98,7 +98,7 @@ def begin(case: Case, server: TlsFrontend) -> str:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_11_connect_says_at_once_what_is_wrong_and_the_way_out(
+def test_connect_says_at_once_what_is_wrong_and_the_way_out(
     name: str, server: TlsFrontend, tmp_path: Path
 ) -> None:
     case = CASES[name]
@@ -117,7 +117,7 @@ def test_11_connect_says_at_once_what_is_wrong_and_the_way_out(
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_11_doctor_says_it_as_well(
+def test_doctor_says_it_as_well(
     name: str, server: TlsFrontend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = CASES[name]
@@ -149,7 +149,7 @@ def test_right_files_connect_with_and_without_a_client_certificate(
             assert connection.list_nodes() == []
 
 
-def test_11_a_call_without_connect_is_not_repeated(
+def test_fault_11_a_failure_of_tls_is_told_at_once_and_not_repeated(
     server: TlsFrontend, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -177,12 +177,12 @@ def polls_in_a_minute(error: FlameError) -> int:
             return connection.run(minute())
 
 
-def test_11_polls_ask_ever_less_where_tls_is_to_blame() -> None:
+def test_polls_ask_ever_less_where_tls_is_to_blame() -> None:
     away = polls_in_a_minute(UnavailableError("away", retryable=True))
     assert 3 * polls_in_a_minute(TlsError("expired")) < away
 
 
-def test_11_a_reactor_that_does_not_wait_goes_on_and_says_so_once(
+def test_a_reactor_that_does_not_wait_goes_on_and_says_so_once(
     server: TlsFrontend, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """For certificates are renewed."""

@@ -61,7 +61,7 @@ class _Shared:
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
-        loop.run_forever()
+        _serve(loop)
         left = asyncio.all_tasks(loop)  # what callbacks started and did not await
         for task in left:
             task.cancel()
@@ -70,6 +70,17 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    while True:
+        try:
+            loop.run_forever()
+            return
+        except (KeyboardInterrupt, SystemExit):
+            # asyncio lets these through, of any coroutine. Whoever waits for it gets them as well,
+            # and the others' coroutines go on.
+            continue
 
 
 _shared = _Shared()

@@ -421,7 +421,10 @@ class Reactor(Asking):
                 return
             self._state, self._error = ReactorState.FAILED, error
         logger.critical("the reactor of %r failed: %r", self._link, error, exc_info=error)
-        self._leave(signals.reactor_failed, {"error": error})
+        try:
+            self._leave(signals.reactor_failed, {"error": error})
+        except Exception:
+            logger.exception("the reactor of %r could not leave in good order", self._link)
         run_apart(lambda: self._end_failed(error))
 
     def _end_failed(self, error: BaseException) -> None:

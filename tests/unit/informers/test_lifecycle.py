@@ -280,7 +280,7 @@ class TestHooks:
 
 
 class TestUid:
-    def test_the_same_uid_is_the_same_registration_until_it_is_removed(
+    def test_fault_29_the_same_uid_is_the_same_registration_until_it_is_removed(
         self, running: Reactor
     ) -> None:
         first = running.register(RecordingInformer(), uid="one")
@@ -344,7 +344,7 @@ def engine_hub(connection: Connection) -> Hub:
 
 
 class TestFailure:
-    def test_a_thread_that_cannot_start_ends_the_reactor_and_lets_go_who_waits(
+    def test_fault_33_a_thread_that_cannot_start_ends_the_reactor_and_lets_go_who_waits(
         self, engine: FakeEngine, engine_connection, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         fatal: list[BaseException] = []

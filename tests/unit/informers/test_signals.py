@@ -23,7 +23,7 @@ from flamepy.watching.events import SessionEvent, TaskEvent
 ALL = sorted(signals.namespace)
 
 
-def test_a_receiver_is_held_unless_asked_otherwise() -> None:
+def test_fault_30_a_receiver_is_held_unless_asked_otherwise() -> None:
     signal = FlameSignal("x")
     seen: list[str] = []
     signal.connect(lambda sender, **_: seen.append("strong"))
