@@ -209,6 +209,8 @@ class Link:
         away = isinstance(error, UnavailableError) and error.failure != Failure.LOCKED.value
         if not late and not away:
             if retrier is not None:
+                if retrier.away_since is not None and began < retrier.away_since:
+                    return  # it came before the engine went, and is only looked at now
                 retrier.answered()
             self._set_state(ConnectionState.CONNECTED)  # a refusal is an answer, too
             return

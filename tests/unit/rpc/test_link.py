@@ -199,6 +199,30 @@ class TestState:
         finally:
             close_link(link)
 
+    def test_an_answer_from_before_it_went_is_not_its_return(self, fake_engine: FakeEngine) -> None:
+        """A busy loop may look at the failure of one call before the answer to another."""
+        link = Link(FlameContext(fake_engine.endpoint), reactor=ReactorLoop())
+
+        async def go() -> list[str]:
+            lost = UnavailableError("Socket closed")
+            lost.failure = "connection lost"
+            changes: list[str] = []
+            link.add_observer(lambda change: changes.append(str(change.state)))
+            now = asyncio.get_running_loop().time
+            before = now()
+            link._take_outcome(lost, before)
+            link._take_outcome(None, before)  # as late as that
+            link._take_outcome(lost, now())
+            link._take_outcome(None, now() + 1)
+            return changes
+
+        try:
+            link.run(link.connect(5.0))
+            assert link.run(go()) == ["disconnected", "connected"]
+            assert link.stats().outages == 1
+        finally:
+            close_link(link)
+
     def test_a_locked_database_is_an_answer(self, fake_engine: FakeEngine) -> None:
         link = Link(FlameContext(fake_engine.endpoint), reactor=ReactorLoop())
 
