@@ -268,18 +268,24 @@ class ProcessInstance:
     # ------------------------------------------------------------------ stop
 
     async def stop(self) -> None:
-        """SIGTERM to the process group, SIGKILL after the grace, then remove its files."""
+        """SIGTERM to the process group, SIGKILL after the grace, then remove its files.
+
+        One that is cancelled kills at once, and returns only when the process is gone as well.
+        """
         self._connected = False
-        await self.disconnect()
-        if self._exit is not None and not self._exit.done():
-            self._kill(signal.SIGTERM)
-            await asyncio.wait({self._exit}, timeout=self._grace)
-            if not self._exit.done():
-                self._kill(signal.SIGKILL)
-            await self._exit
-        if self._logs is not None:
-            self._logs.cancel()
-        self._clean()
+        try:
+            await self.disconnect()
+            if self._exit is not None and not self._exit.done():
+                self._kill(signal.SIGTERM)
+                await asyncio.wait({self._exit}, timeout=self._grace)
+        finally:
+            if self._exit is not None:
+                if not self._exit.done():
+                    self._kill(signal.SIGKILL)
+                await self._exit
+            if self._logs is not None:
+                self._logs.cancel()
+            self._clean()
 
     def _kill(self, number: signal.Signals) -> None:
         assert self._process is not None

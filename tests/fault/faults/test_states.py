@@ -15,7 +15,7 @@ from support.hearing import World, run
 
 from flamepy._proto import types_pb2
 from flamepy.core import connect
-from flamepy.errors import InvalidArgumentError, SessionLostError
+from flamepy.errors import InvalidArgumentError, SessionLostError, UnavailableError
 from flamepy.informers import Reactor
 from flamepy.local.frontend import Frontend
 from flamepy.testing import FakeEngine, RecordingInformer
@@ -29,7 +29,8 @@ P, R, S = TaskState.PENDING, TaskState.RUNNING, TaskState.SUCCEED
 LIMIT = 30.0
 
 
-def test_fault_02_ids_that_come_again_after_a_loss_are_other_tasks() -> None:
+@pytest.mark.parametrize("seen", [True, False], ids=["seen empty", "not seen empty"])
+def test_fault_02_ids_that_come_again_after_a_loss_are_other_tasks(seen: bool) -> None:
     async def act(world: World) -> None:
         source = world.source
         source.add_session("s")
@@ -39,16 +40,20 @@ def test_fault_02_ids_that_come_again_after_a_loss_are_other_tasks() -> None:
         source.succeed("s", "1")
         await world.until(lambda: heard.ends())
         waiting = world.hub.wait(heard.tasks[1].task)
+        if not seen:
+            source.fail_calls(UnavailableError("away"))
         source.lose_state()
         await asyncio.sleep(3.0)  # creation times may be rounded to seconds
         source.add_session("s")
         source.add_task("s")
-        await world.until(lambda: heard.tasks[-1].kind is EventKind.ADDED and heard.resets)
+        source.answer_calls()
+        added = lambda: [one for one in heard.tasks if one.kind is EventKind.ADDED]  # noqa: E731
+        await world.until(lambda: len(added()) == 3 and heard.resets)
         deletes = [one for one in heard.tasks if one.kind is EventKind.DELETED]
         assert {one.task.id: one.final_state_known for one in deletes} == {"1": True, "2": False}
         assert len(deletes) == 2
-        first, again = (one for one in heard.tasks if one.task.id == "1" and one.kind == "added")
-        assert again.epoch > first.epoch
+        first, again = (one for one in added() if one.task.id == "1")
+        assert heard.resets == [("s", first.epoch + 1)]
         assert again.key != first.key
         assert isinstance(waiting.exception(), SessionLostError)
         assert heard.ends() == [("s", "1", S)]

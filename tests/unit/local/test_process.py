@@ -223,6 +223,32 @@ class TestStop:
 
         eventually(lambda: gone(child), "the service's child to end")
 
+    def test_a_stop_that_is_cancelled_leaves_no_process_all_the_same(self, root: Path) -> None:
+        """As a cluster does whose time to stop is over; the process would take an hour."""
+        text = (
+            "import signal\n"
+            "from flamepy.core.service import FlameService, run\n"
+            "class S(FlameService):\n"
+            "    def on_task_invoke(self, context): return b'x'\n"
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+            "signal.signal = lambda *a: None\n"
+            "run(S())\n"
+        )
+
+        async def cut(one: ProcessInstance) -> int:
+            assert one._process is not None
+            stopping = asyncio.ensure_future(one.stop())
+            await asyncio.sleep(0.2)
+            assert not stopping.done()
+            stopping.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await stopping
+            return one._process.pid
+
+        process = with_service(script(root, text), root, cut, grace=3600.0)
+        assert not Path(f"/proc/{process}").exists(), "it is there, or not reaped"
+        assert not list(root.glob("**/*.sock"))
+
 
 def gone(process: int) -> bool:
     """Return True once a process has ended, also while nobody has reaped it yet."""
