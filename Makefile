@@ -2,6 +2,8 @@
 # make test      run the tests
 # make test-all  run them from the wheel: on each Python here, with the lowest dependencies, on uvloop;
 #                ENVIRONMENTS="lowest 3.12" chooses some, TESTS="tests/unit tests/contract" what they run
+# make soak      run the long forms: ten kills in 3,000 tasks, a fortnight of polls, 10,000 schedules of
+#                faults, 100 kills of a data folder; then beside the official SDK (half an hour)
 # make check     format, lint, types, layers, generated code, dependencies
 #
 # Needs Python 3.10 or newer with venv and pip, and nothing else: everything goes into .venv.
@@ -11,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-all check protos bench clean
+.PHONY: demo test test-all soak check protos bench clean
 
 demo: $(READY)
 	@$(BIN)/python examples/stdlib_census/client.py
@@ -23,6 +25,11 @@ test-all:
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "missing: Python 3.10 or newer (none of python3, python3.13 ... python3.10 is one)"; exit 1; fi
 	@$(PYTHON) scripts/test_all.py $(ENVIRONMENTS) $(if $(TESTS),--tests $(TESTS))
+
+soak: $(READY)
+	@FLAME_SOAK=1 $(BIN)/python -m pytest -s tests/fault/test_outage.py tests/fault/test_kill.py \
+		tests/fault/test_checkpoint.py tests/fault/test_soak.py tests/fault/test_schedules.py
+	@$(BIN)/python benchmarks/outage.py
 
 check: $(READY)
 	@$(BIN)/ruff format --check --quiet . && echo "format: ok"

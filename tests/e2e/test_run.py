@@ -159,6 +159,53 @@ def test_what_is_queued_is_delivered_before_it_ends(connection: Connection, fold
         assert sorted(out.splitlines()) == [f"{number} SUCCEED" for number in range(1, 6)]
 
 
+def test_a_checkpoint_goes_on_where_the_last_run_was(connection: Connection, folder: Path) -> None:
+    """Killed or stopped: what was told is not told again, what happened meanwhile is."""
+    command = ("--informer", "mine:Lines", "--http", ":0", "--checkpoint", "state/told.db")
+    with connection.create_session("recorded") as session:
+        session.invoke(b"echo hi", timeout=30)
+        with run(folder, connection.endpoint, *command) as running:
+            assert running.process.stdout is not None
+            assert running.process.stdout.readline() == "1 SUCCEED\n"
+            eventually(lambda: status(f"{running.address()}/readyz") == 200, "readiness")
+            running.process.kill()
+        session.invoke(b"echo hi", timeout=30)
+        with run(folder, connection.endpoint, *command) as running:
+            eventually(lambda: status(f"{running.address()}/readyz") == 200, "readiness")
+            first = running.stop()
+        session.invoke(b"echo hi", timeout=30)
+        with run(folder, connection.endpoint, *command) as running:
+            eventually(lambda: status(f"{running.address()}/readyz") == 200, "readiness")
+            assert ask(f"{running.address()}/healthz")[1]["checkpoint"] is True
+            second = running.stop()
+    told = first[1].splitlines()
+    assert first[0] == 0
+    assert set(told) - {"1 SUCCEED"} == {"2 SUCCEED"}, "the event that was cut may come again"
+    assert len(told) == len(set(told))
+    assert second == (0, "3 SUCCEED\n")
+
+
+def test_a_checkpoint_that_another_run_has_is_status_1(
+    connection: Connection, folder: Path
+) -> None:
+    command = ("--informer", "mine:Lines", "--http", ":0", "--checkpoint", "told.db")
+    with run(folder, connection.endpoint, *command) as running:
+        running.address()
+        eventually(lambda: "watching " in running.log, "the first to run")
+        done = subprocess.run(
+            [*RUN, *command],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=folder,
+            env=environment(folder, connection.endpoint),
+            check=False,
+        )
+        assert done.returncode == 1, done.stderr
+        assert "told.db" in done.stderr.splitlines()[-1]
+        assert "Traceback" not in done.stderr
+
+
 def test_health_follows_the_engine(folder: Path) -> None:
     cluster = ClusterProcess(folder)
     with (
@@ -222,6 +269,7 @@ contexts:
         (("--informer", "mine:Lines", "--http", "nowhere"), "write HOST:PORT"),
         (("--informer", "mine:Lines", "--context", "c"), "context <c> not found"),
         (("--informer", "mine:Lines", "--endpoint", "ftp://x"), "the scheme must be http or https"),
+        (("--informer", "mine:Lines", "--checkpoint", "."), "is a directory"),
         (("--frob",), "No such option"),
     ],
 )

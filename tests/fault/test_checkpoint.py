@@ -15,12 +15,13 @@ from pathlib import Path
 import pytest
 from support import remembering
 from support.cluster_process import SERVICE, ClusterProcess
+from support.soak import scaled
 from support.stubs import Stubs
 from support.waiting import eventually
 
 from flamepy.types import TaskState
 
-ROUNDS = 30
+ROUNDS = scaled(30, 100)
 LONGEST = 0.8  # seconds from a start to the kill
 SPEC = {"command": sys.executable, "arguments": [SERVICE], "delay_release": 1}
 
@@ -114,7 +115,7 @@ class Load:
         return {key: state.name.lower() for key, state in shown.items() if state.is_terminal}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(scaled(300, 1000))
 def test_every_end_is_told_and_only_what_was_cut_again(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")

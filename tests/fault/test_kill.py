@@ -18,13 +18,14 @@ from typing import Any
 import grpc
 import pytest
 from support.cluster_process import ClusterProcess
+from support.soak import scaled
 from support.stubs import Stubs
 from support.waiting import eventually
 
 from flamepy.types import SessionState, TaskState
 
 SERVICE = str(Path(__file__).parent.parent / "support" / "noting_service.py")
-ROUNDS = 30
+ROUNDS = scaled(30, 100)
 LONGEST = 1.2  # seconds of load before a kill
 
 
@@ -141,7 +142,7 @@ def check(stubs: Stubs, ledger: Ledger, notes: Path) -> None:
         assert moment <= ledger.finished.get(key, moment), f"task {key} ran after its end was told"
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(scaled(400, 1500))
 def test_nothing_acknowledged_is_lost_in_thirty_kills(tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")

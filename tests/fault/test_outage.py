@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from support.cluster_process import SERVICE, ClusterProcess
+from support.soak import scaled
 from support.stubs import Stubs
 from support.waiting import eventually
 
@@ -33,8 +34,8 @@ from flamepy.types import RetryDetails, RetryPolicy
 
 TASKS = 3000
 THREADS = 6
-KILLS = 3
-WITHIN = 10.0  # seconds between the first task and the last kill
+KILLS = scaled(3, 10)
+WITHIN = scaled(10.0, 30.0)  # seconds between the first task and the last kill
 PAUSE = 0.5  # seconds that the engine is away, beside its start
 
 
@@ -91,7 +92,7 @@ def kill_while(cluster: ClusterProcess, submitter: Submitter, kills: int) -> Non
         cluster.start()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(scaled(300, 900))
 def test_three_thousand_tasks_through_three_kills(tmp_path: Path) -> None:
     """3,000 of 3,000 right results, no error, each task once in the engine, each end told once."""
     spec = {"command": sys.executable, "arguments": [SERVICE]}

@@ -21,6 +21,7 @@ from support.hearing import Heard
 from support.inboxes import Reader
 from support.inline_engine import LATE, LOST, RESET, InlineEngine, Key, connect, key_of
 from support.leaks import grown, things
+from support.soak import scaled
 
 from flamepy.aio.session import Session, TaskHandle
 from flamepy.errors import (
@@ -40,8 +41,8 @@ from flamepy.watching.hub import Hub
 from flamepy.watching.settings import WatchSettings
 from flamepy.watching.subscriptions import Scope
 
-COUNT = int(os.environ.get("FLAME_SCHEDULES", "1000"))
-BLOCK = 50
+COUNT = int(os.environ.get("FLAME_SCHEDULES", scaled(1000, 10_000)))
+BLOCK = scaled(50, 500)
 ONE = os.environ.get("FLAME_SCHEDULE")
 STUBBORN = RetryPolicy(attempts=1000, timeout=None, budget=False)
 AUDIT = 60.0
@@ -339,6 +340,7 @@ def play(seed: int) -> None:
         random.setstate(before)
 
 
+@pytest.mark.timeout(scaled(120, 600))
 @pytest.mark.parametrize("first", range(0, COUNT, BLOCK) if ONE is None else [int(ONE)])
 def test_a_random_schedule(first: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="flamepy")  # outages are what they are about

@@ -1,6 +1,7 @@
 """A day in a minute: polls, audits, outages, resets and broken handlers for 24 hours.
 
-The clock is a fake one; at the end threads, files and objects are what they were after an hour.
+In a soak a fortnight. The clock is a fake one; at the end threads, files and objects are what they
+were after an hour.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections import Counter
 
 import pytest
 from support.leaks import grown, things
+from support.soak import scaled
 from support.waiting import eventually
 
 from flamepy.errors import UnavailableError
@@ -20,7 +22,7 @@ from flamepy.informers import Reactor, SessionInformer, TaskEvent, TaskInformer,
 from flamepy.testing import FakeClock, RecordingInformer, ScriptedConnection, ScriptedSource
 from flamepy.types import Task
 
-HOURS, SESSIONS, TASKS = 24, 12, 40
+HOURS, SESSIONS, TASKS = scaled(24, 14 * 24), 12, 40
 
 
 class Day:
@@ -104,7 +106,7 @@ class Counting(TaskInformer, SessionInformer):
         self.drained += 1
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(scaled(300, 1200))
 def test_a_day_leaves_what_the_first_hour_left(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="flamepy")  # thousands of failures as asked
     told: list[str] = []

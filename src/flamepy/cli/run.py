@@ -58,6 +58,12 @@ NOTHING = (
     metavar="HOST:PORT",
     help="Serve /healthz and /readyz there; without a host on loopback.",
 )
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Remember there what each plugin was told, so that after a restart it goes on behind it.",
+)
 @click.option("--strict", is_flag=True, help="End at once if a plugin is broken.")
 @click.option(
     "--log-format",
@@ -81,6 +87,7 @@ def run(
     context: str | None,
     endpoint: str | None,
     http: str | None,
+    checkpoint: str | None,
     strict: bool,
     log_format: str,
     level: int | None,
@@ -101,7 +108,7 @@ def run(
     from flamepy.informers import Reactor
 
     try:
-        reactor = Reactor(context=settings, plugins=plugins, strict=strict)
+        reactor = Reactor(context=settings, plugins=plugins, strict=strict, checkpoint=checkpoint)
         with _served(reactor, address):
             reactor.start()
             informers = ", ".join(one.name for one in reactor.registrations)
