@@ -18,15 +18,17 @@ from tenacity import (
 )
 
 from flamepy.errors import (
+    AlreadyExistsError,
     AmbiguousResultError,
     ApplicationNotFoundError,
     ConnectionClosedError,
     DeadlineExceededError,
     FlameError,
+    NotFoundError,
     UnavailableError,
 )
 from flamepy.rpc.terms import Terms
-from flamepy.rpc.verdicts import FREE, TWICE, Failure, Verdict, verdict
+from flamepy.rpc.verdicts import FREE, LATE_WRITES, TWICE, Failure, Verdict, verdict
 from flamepy.types import RetryDetails
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Repetition(Generic[T]):
         self._first: FlameError | None = None
         self._unknown: FlameError | None = None  # the write may have happened
         self._failure = Failure.REFUSED
+        self._sent_again = False  # after its fate was unknown
 
     async def go(self, first: FlameError) -> T:
         """Go on behind the first failure."""
@@ -110,11 +113,19 @@ class Repetition(Generic[T]):
                     return found
                 self._unknown = None
                 self._retrier.counters.sent_again += 1
+                self._sent_again = True
             began = self._now()
             return await self._attempt(max(0.001, min(self._terms.one_try, self._left())))
         except FlameError as error:
             self._note(error, began)
+            if self._was_late(error) and (found := await self._look(error)) is not None:
+                return found
             raise
+
+    def _was_late(self, error: FlameError) -> bool:
+        """Return True for a refusal that means: the first one, of unknown fate, has happened."""
+        refused = isinstance(error, (AlreadyExistsError, NotFoundError))
+        return refused and self._sent_again and self._call in LATE_WRITES
 
     def _note(self, error: FlameError, began: float) -> None:
         self._failure = Failure(error.failure) if error.failure else Failure.REFUSED

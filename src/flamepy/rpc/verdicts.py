@@ -93,9 +93,10 @@ TABLE: Mapping[str, Mapping[Failure, Verdict]] = {
 }
 
 HOW: Mapping[str, str] = {
-    "RegisterApplication": "GetApplication: with our attributes it was us",
+    "RegisterApplication": "GetApplication: with our attributes it was us; so is `already exists` "
+    "after it was sent again",
     "UpdateApplication": "GetApplication: with our attributes it was us",
-    "UnregisterApplication": "GetApplication: not found is done",
+    "UnregisterApplication": "GetApplication: not found is done, also when it was sent again",
     "CreateSession": "GetSession: ours if open and empty, with our attributes; else OpenSession",
     "CloseSession": "GetSession: closed is done; not found is told",
     "DeleteSession": "GetSession: not found, or created at another time, is done",
@@ -103,6 +104,10 @@ HOW: Mapping[str, str] = {
     "OpenSession": "open or create: the same however often",
     "WatchTask": "opened again, for ever, with GetTask after each end",
 }
+
+
+# Sent again after a doubt these are refused if the first one was late: that is looked up as well.
+LATE_WRITES = frozenset({"RegisterApplication", "UnregisterApplication", "DeleteSession"})
 
 
 def verdict(call: str, failure: Failure) -> Verdict:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flamepy.errors import (
+    AlreadyExistsError,
     AmbiguousResultError,
     ApplicationNotFoundError,
     ConnectionClosedError,
@@ -369,6 +370,47 @@ class TestResolving:
         error, _ = self.run(UnavailableError("no"), LOST)
         assert isinstance(error, AmbiguousResultError)
         assert isinstance(error.__cause__, UnavailableError)
+
+    @pytest.mark.parametrize(
+        ("call", "late"),
+        [
+            ("RegisterApplication", True),
+            ("UnregisterApplication", True),
+            ("DeleteSession", True),
+            ("CreateTask", False),
+        ],
+    )
+    @pytest.mark.parametrize("refusal", [AlreadyExistsError("there"), ApplicationNotFoundError("")])
+    def test_a_refusal_of_the_second_may_mean_that_the_first_was_late(
+        self, call: str, late: bool, refusal: FlameError
+    ) -> None:
+        """The engine lives and executed the lost call after it had been looked for."""
+        looks = [None, "found"]
+        script = Script(LOST, refusal)
+
+        async def resolve(error: FlameError, left: float) -> Any:
+            return looks.pop(0)
+
+        async def go() -> Any:
+            try:
+                return await retrier().run(call, Terms(QUICK, 9.0), script, resolve)
+            except FlameError as error:
+                return error
+
+        assert play(go)[0] == ("found" if late else refusal)
+
+    def test_a_refusal_of_the_first_is_final(self) -> None:
+        refused = AlreadyExistsError("there")
+        script = Script(refused)
+
+        async def resolve(error: FlameError, left: float) -> Any:
+            raise AssertionError("nobody doubts it")
+
+        async def go() -> Any:
+            with pytest.raises(AlreadyExistsError):
+                await retrier().run("RegisterApplication", Terms(QUICK, 9.0), script, resolve)
+
+        play(go)
 
     def test_a_refusal_of_the_read_is_the_answer(self) -> None:
         refused = ApplicationNotFoundError("gone")
