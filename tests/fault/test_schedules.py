@@ -14,7 +14,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from support.hearing import Heard
@@ -28,19 +28,19 @@ from flamepy.errors import (
     AmbiguousResultError,
     DeadlineExceededError,
     FlameError,
-    SessionNotFoundError,
+    NotFoundError,
     TaskFailedError,
     TaskLostError,
-    TaskNotFoundError,
     UnavailableError,
 )
 from flamepy.testing import FakeClock
-from flamepy.types import RetryPolicy, SessionAttributes, Task, TaskState
+from flamepy.types import RetryPolicy, SessionAttributes, SessionState, Task, TaskState
 from flamepy.watching.events import EventKind, TaskEvent
 from flamepy.watching.hub import Hub
 from flamepy.watching.settings import WatchSettings
 from flamepy.watching.subscriptions import Scope
 
+T = TypeVar("T")
 COUNT = int(os.environ.get("FLAME_SCHEDULES", scaled(1000, 10_000)))
 BLOCK = scaled(50, 500)
 ONE = os.environ.get("FLAME_SCHEDULE")
@@ -84,9 +84,8 @@ class Schedule:
         hub = Hub.of(self.connection.link)
         hub.subscribe(Scope(), self.heard)
         reader = Reader(hub, chance.randint(1, 6))  # type: ignore[arg-type]  # as a hub
-        jobs: list[Coroutine[Any, Any, None]] = [
-            self.submit(n) for n in range(chance.randint(1, 4))
-        ]
+        jobs = [self.submit(number) for number in range(chance.randint(1, 4))]
+        jobs += [self.look(), self.manage()]
         work = [asyncio.ensure_future(one) for one in (self.work(), self.read(reader))]
         breaking = asyncio.ensure_future(self.break_things())
         await asyncio.gather(*jobs, breaking)
@@ -107,10 +106,9 @@ class Schedule:
             session = chance.choice(self.sessions)
             payload = chance.choice((b"same", b"%d-%d" % (number, count)))
             self.asked[session.id, payload] += 1
-            try:
-                handle = await session.run(payload)
-            except FlameError as error:
-                self.check_error(error)
+            timeout = chance.choice((None, None, None, 0.3, 5.0))
+            handle = await self.within(timeout, session.run(payload, timeout=timeout))
+            if handle is None:
                 continue
             self.check_made(handle.task, payload)
             wait = self.watch if chance.random() < 0.3 else self.wait
@@ -145,15 +143,66 @@ class Schedule:
         self.got[key] += 1
         assert self.got[key] == 1, f"two calls were given the task {key}"
 
-    def check_error(self, error: FlameError, *, waiting: bool = False) -> None:
+    def check_error(
+        self, error: FlameError, *, waiting: bool = False, hurried: bool = False
+    ) -> None:
         self.failed.append(error)
-        if isinstance(error, (TaskLostError, SessionNotFoundError, TaskNotFoundError)):
+        if isinstance(error, (TaskLostError, NotFoundError)):
             assert self.losses, f"nothing was lost, and yet: {error!r}"
             return
         unsure = (UnavailableError, DeadlineExceededError, AmbiguousResultError)
         assert isinstance(error, unsure), repr(error)
-        assert not self.stubborn, f"an error that was to be ridden out: {error!r}"
+        assert hurried or not self.stubborn, f"an error that was to be ridden out: {error!r}"
         assert not waiting or isinstance(error, (UnavailableError, DeadlineExceededError))
+
+    async def within(self, timeout: float | None, call: Coroutine[Any, Any, T]) -> T | None:
+        """Return what a call returns, which ends within its timeout, or None after an error."""
+        start = self.now.now
+        try:
+            return await call
+        except FlameError as error:
+            self.check_error(error, hurried=timeout is not None)
+            return None
+        finally:
+            took = self.now.now - start
+            assert timeout is None or took <= timeout + 0.002, f"{call}: {took} of {timeout} s"
+
+    async def look(self) -> None:
+        """Read what there is."""
+        for _ in range(self.chance.randint(1, 6)):
+            await asyncio.sleep(self.chance.choice((0.0, 0.3, 2.0)))
+            session = self.chance.choice(self.sessions)
+            timeout = self.chance.choice((None, 0.3, 5.0))
+            made = self.made_in(session.id)
+            listed = await self.within(timeout, collect(session, timeout))
+            if listed is not None and not self.losses:
+                assert made <= {int(one.id) for one in listed}, "a task is missing"
+            found = await self.within(timeout, self.connection.list_sessions(timeout=timeout))
+            if found is not None and not self.losses:
+                assert {one.id for one in self.sessions} <= {one.id for one in found}
+
+    def made_in(self, session_id: str) -> set[int]:
+        """Return the numbers that were acknowledged by now."""
+        return {number for name, _, number in self.got if name == session_id}
+
+    async def manage(self) -> None:
+        """Make a session, close and delete it: each is done once, or said not to be."""
+        connection, name = self.connection, "own"
+        policy = {"timeout": self.chance.choice((None, None, 5.0))}
+        made = await self.within(
+            policy["timeout"], connection.create_session("fake", session_id=name, **policy)
+        )
+        if made is None:
+            return
+        await asyncio.sleep(self.chance.choice((0.0, 0.5)))
+        lives = self.losses
+        closed = await self.within(policy["timeout"], connection.close_session(name, **policy))
+        if closed is None:
+            return
+        assert closed.state is SessionState.CLOSED
+        gone = await self.within(policy["timeout"], connection.delete_session(name, **policy))
+        if gone is not None and lives == self.losses:
+            assert name not in self.engine.engine.state.sessions
 
     # ------------------------------------------------------------------ what goes on meanwhile
 
@@ -300,6 +349,10 @@ class Schedule:
             if ends:
                 ended.add(key)
         assert self.ends() <= ended, f"never told: {self.ends() - ended}"
+
+
+async def collect(session: Session, timeout: float | None) -> list[Task]:
+    return [task async for task in session.list_tasks(timeout=timeout)]
 
 
 FAULTS = (

@@ -156,9 +156,10 @@ class InlineEngine(EngineScript):
         self._thawed.set()
 
     def end_streams(self, status: Status | None = None) -> None:
-        """End every open stream: well, or with an error."""
+        """End every open stream with an error; or every watch well, as only those may end."""
         for stream in list(self.streams):
-            stream.end(status)
+            if status is not None or stream.name == "WatchTask":
+                stream.end(status)
 
     # ------------------------------------------------------------------ the wire
 
@@ -245,7 +246,7 @@ class _Channel:
 
     def unary_stream(self, path: str, **codecs: object) -> Callable[..., Any]:
         name = path.rpartition("/")[2]
-        return lambda request, timeout: _Stream(self._engine, name, request)
+        return lambda request, timeout: _Stream(self._engine, name, request, timeout)
 
     async def close(self) -> None:
         for stream in list(self._engine.streams):
@@ -255,12 +256,18 @@ class _Channel:
 class _Stream:
     """A call as gRPC's: iterate it, or cancel it, which ends its reader with CancelledError."""
 
-    def __init__(self, engine: InlineEngine, name: str, request: Message) -> None:
+    def __init__(
+        self, engine: InlineEngine, name: str, request: Message, timeout: float | None
+    ) -> None:
+        self.name = name
         self._engine = engine
         self._messages = engine.stream(name, request)
         self._reading: asyncio.Future[Message] | None = None
         self._ended: grpc.aio.AioRpcError | StopAsyncIteration | None = None
         self._closing: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        if timeout is not None:
+            self._timer = asyncio.get_running_loop().call_later(timeout, self.end, LATE)
         engine.streams[self] = None
 
     def __aiter__(self) -> _Stream:
@@ -291,6 +298,8 @@ class _Stream:
         self._stop()
 
     def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         if self._reading is not None:
             self._reading.cancel()
         elif self._ended is None:

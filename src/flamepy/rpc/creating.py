@@ -16,6 +16,7 @@ import grpc
 
 from flamepy.errors import (
     AmbiguousResultError,
+    DeadlineExceededError,
     FlameError,
     SessionClosedError,
     SessionNotFoundError,
@@ -68,25 +69,27 @@ class Creation:
             AmbiguousResultError: it is not known whether it was made.
         """
         self._retry = retry
-        claims = self._frontend.claims
+        claims, start = self._frontend.claims, asyncio.get_running_loop().time()
+
+        def left() -> float | None:
+            spent = asyncio.get_running_loop().time() - start
+            return None if terms.timeout is None else max(0.001, terms.timeout - spent)
+
         if not claims.knows(self._session_id):
-            start = asyncio.get_running_loop().time()
-            await self._frontend.get_session(self._session_id, timeout=terms.timeout, retry=retry)
-            if terms.timeout is not None:
-                spent = asyncio.get_running_loop().time() - start
-                terms = replace(terms, timeout=max(0.001, terms.timeout - spent))
+            await self._frontend.get_session(self._session_id, timeout=left(), retry=retry)
         submission = claims.begin(self._session_id, self._payload)
 
-        async def attempt(left: float) -> Task:
-            return await self._attempt(submission, left)
+        async def attempt(seconds: float) -> Task:
+            return await self._attempt(submission, seconds)
 
-        async def resolve(error: FlameError, left: float) -> Task | None:
-            return await self._resolve(submission, error, left)
+        async def resolve(error: FlameError, seconds: float) -> Task | None:
+            return await self._resolve(submission, error, seconds)
 
         try:
-            return await self._frontend.retrier.run("CreateTask", terms, attempt, resolve)
+            own = replace(terms, timeout=left())
+            return await self._frontend.retrier.run("CreateTask", own, attempt, resolve)
         except SessionNotFoundError as refused:
-            raise await self._explained(refused, terms) from refused
+            raise await self._explained(refused, left()) from refused
         finally:
             if not self._flying:
                 submission.ledger.end(submission)
@@ -148,7 +151,13 @@ class Creation:
             for task in await frontend.collect_tasks(session_id, timeout=rest(), retry=retry):
                 yield task
 
-        found = await submission.ledger.find(submission, Reads(get, total, listed))
+        finding = submission.ledger.find(submission, Reads(get, total, listed))
+        try:
+            found = await asyncio.wait_for(finding, max(0.001, left))
+        except asyncio.TimeoutError:  # another submission with more time reads for both
+            raise DeadlineExceededError(
+                f"the tasks of session {session_id!r} could not be read in time"
+            ) from None
         if found is None:
             return None
         try:
@@ -158,12 +167,12 @@ class Creation:
             raise
         return task
 
-    async def _explained(self, refused: SessionNotFoundError, terms: Terms) -> FlameError:
+    async def _explained(self, refused: SessionNotFoundError, timeout: float | None) -> FlameError:
         """Return what a refusal means: sqlite says the same of a closed session."""
         if refused.grpc_code != grpc.StatusCode.INTERNAL.name:
             return refused
         found = await self._frontend.get_session(
-            self._session_id, timeout=terms.timeout, retry=self._retry
+            self._session_id, timeout=timeout, retry=self._retry
         )
         return SessionClosedError(
             f"session {self._session_id!r} is {found.state.name}: {refused.message}",

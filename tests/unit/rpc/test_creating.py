@@ -264,6 +264,27 @@ def test_when_it_cannot_be_read_it_is_ambiguous() -> None:
     play(go())
 
 
+def test_who_has_less_time_does_not_wait_for_one_that_reads_longer() -> None:
+    async def go() -> None:
+        engine = Engine(["request lost", "request lost"], [])
+        reads = engine.get_task
+
+        async def slowly(*arguments: Any, **options: Any) -> Task:
+            await asyncio.sleep(30.0)
+            return await reads(*arguments, **options)
+
+        engine.get_task = slowly  # type: ignore[method-assign]  # its answers are late
+        patient = asyncio.ensure_future(engine.create(b"x"))
+        await asyncio.sleep(0.5)
+        start = asyncio.get_running_loop().time()
+        with pytest.raises(AmbiguousResultError):
+            await engine.create(b"x", timeout=2.0)
+        assert asyncio.get_running_loop().time() - start <= 2.001
+        assert (await patient).id == "1"
+
+    play(go())
+
+
 def test_a_refusal_is_no_doubt() -> None:
     async def go() -> None:
         engine = Engine([], [])
