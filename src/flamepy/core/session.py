@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import time
 from collections.abc import AsyncGenerator, Coroutine, Iterator
 from datetime import datetime
 from types import TracebackType
@@ -197,11 +198,13 @@ class Session:
                     input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
                 )
             )
+        start = time.monotonic()
         future = self.run(
             input_data, informer, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
         )
+        spent = time.monotonic() - start
         try:
-            return future.result(timeout)
+            return future.result(None if timeout is None else max(0.0, timeout - spent))
         except concurrent.futures.TimeoutError as error:
             if future.done():
                 raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 from support.waiting import eventually
@@ -144,6 +145,23 @@ class TestInvoke:
         informer.wait_for(lambda seen: bool(seen.terminal()), 20)
         assert [task.state.name for task in informer.updates] == ["PENDING", "RUNNING", "SUCCEED"]
         assert informer.updates[-1].output == b"out"
+
+    def test_with_an_informer_the_timeout_is_for_all_of_it(
+        self, engine, connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        session, left = connection.get_session("s"), []
+        clock = iter((100.0, 100.75))  # the creation takes so long
+
+        class Future:
+            def result(self, timeout: float | None) -> bytes:
+                left.append(timeout)
+                return b"x"
+
+        monkeypatch.setattr(type(session), "run", lambda *_, **__: Future())
+        fake = SimpleNamespace(monotonic=lambda: next(clock))
+        monkeypatch.setattr("flamepy.core.session.time", fake)
+        assert session.invoke(b"x", RecordingInformer(), timeout=1.0) == b"x"
+        assert left == [0.25]
 
     def test_one_informer_serves_several_runs(self, engine, connection) -> None:
         informer = RecordingInformer()
