@@ -6,6 +6,7 @@ any; ``retry`` calls this and makes an AmbiguousResultError of a read that fails
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,10 @@ class Resolver:
             AlreadyExistsError: it is closed, has tasks, or other attributes: not what was to be
                 created.
         """
+        limit = asyncio.get_running_loop().time() + left
         found = await self._session(session_id, left)
         if found is None:
+            left = max(0.001, limit - asyncio.get_running_loop().time())
             # On the storage "none" a second CreateSession, or the first when it comes late,
             # would put an empty session in the place of one in use; OpenSession never does.
             return await self._frontend.open_session(

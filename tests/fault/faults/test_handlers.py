@@ -293,7 +293,7 @@ class TestCallingBack:
         held: list[Registration] = []
         session = connection.get_session("s")
         acts: dict[str, Callable[[TaskEvent], object]] = {
-            "stop": lambda event: reactor.stop(),
+            "stop": lambda event: reactor.stop(1000.0),  # not for itself
             "remove itself": lambda event: held[0].remove(),
             "remove another": lambda event: other.remove(wait=True, timeout=LIMIT),
             "register": lambda event: reactor.register(RecordingInformer()).wait_synced(LIMIT),
