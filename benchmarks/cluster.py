@@ -51,7 +51,7 @@ def cluster(folder: Path, data: Path | None = None) -> Iterator[tuple[str, int, 
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
-        endpoint = process.stdout.readline().removeprefix("ready: ").strip()
+        endpoint = process.stdout.readline().split()[1]
         try:
             yield endpoint, process.pid, time.perf_counter() - start
         finally:

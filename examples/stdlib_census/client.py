@@ -104,7 +104,7 @@ def embedded_cluster() -> Iterator[str]:
             line = process.stdout.readline() if process.stdout else ""
             if not line.startswith("ready: "):
                 raise SystemExit(f"flamepy up did not start: {line!r}")
-            yield line.removeprefix("ready: ").strip()
+            yield line.split()[1]
         finally:
             process.terminate()
 

@@ -6,11 +6,13 @@
     ├── ConfigError                     a broken flame.yaml, URL, or environment variable
     ├── MissingExtraError               (also ImportError) an optional dependency is not installed
     ├── InvalidArgumentError            (also ValueError) refused before sending, or by the engine
-    │   └── SessionClosedError          the session exists but is closed
+    │   ├── SessionClosedError          the session exists but is closed
+    │   └── PickleRefusedError          the object would have to be unpickled, which was not allowed
     ├── NotFoundError                   an application, node, ...
     │   ├── ApplicationNotFoundError
     │   ├── SessionNotFoundError
-    │   └── TaskNotFoundError
+    │   ├── TaskNotFoundError
+    │   └── ObjectNotFoundError         (also KeyError and ValueError) not in the object cache
     ├── AlreadyExistsError
     ├── InvalidStateError               the object is in a state that forbids the call
     │   ├── SessionBusyError            close with running tasks: try again later
@@ -53,7 +55,9 @@ __all__ = [
     "InvalidStateError",
     "MissingExtraError",
     "NotFoundError",
+    "ObjectNotFoundError",
     "PermissionDeniedError",
+    "PickleRefusedError",
     "PluginError",
     "ResourceExhaustedError",
     "SessionBusyError",
@@ -187,6 +191,10 @@ class SessionClosedError(InvalidArgumentError):
     """The session is closed: it takes no tasks and cannot be opened again."""
 
 
+class PickleRefusedError(InvalidArgumentError):
+    """The object's bytes are a pickle that names classes or functions, and none may be loaded."""
+
+
 class NotFoundError(_CodedError):
     """The engine does not know the object."""
 
@@ -203,6 +211,10 @@ class SessionNotFoundError(NotFoundError):
 
 class TaskNotFoundError(NotFoundError):
     """The session exists and has no task of that id."""
+
+
+class ObjectNotFoundError(NotFoundError, KeyError, ValueError):
+    """The object cache has no object of that key: never put, deleted, or evicted from memory."""
 
 
 class AlreadyExistsError(_CodedError):

@@ -60,7 +60,7 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, bool]]:
             command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as process:
             assert process.stdout is not None
-            yield process.stdout.readline().removeprefix("ready: ").strip(), True
+            yield process.stdout.readline().split()[1], True
             process.terminate()
             assert process.wait(20) == 0
     else:

@@ -34,30 +34,30 @@ def blocks(kind: str) -> list[object]:
 
 
 @pytest.fixture
-def cluster() -> Iterator[str]:
-    """A cluster where the byte service is registered, as the documents assume."""
+def cluster() -> Iterator[dict[str, str]]:
+    """Variables that name a cluster where the byte service is registered, as the documents assume."""
     command = [sys.executable, "-m", "flamepy", "up", "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
-        endpoint = process.stdout.readline().removeprefix("ready: ").strip()
+        _, endpoint, _, cache_endpoint = process.stdout.readline().split()
         with connect(endpoint) as connection:
             spec = ApplicationAttributes(command=sys.executable, arguments=[str(SERVICE)])
             connection.register_application("byte-service", spec)
-        yield endpoint
+        yield {"FLAME_ENDPOINT": endpoint, "FLAME_CACHE_ENDPOINT": cache_endpoint}
         process.terminate()
 
 
 @pytest.mark.parametrize("program", blocks("python"))
-def test_a_program_runs_when_pasted(program: str, cluster: str, tmp_path: Path) -> None:
+def test_a_program_runs_when_pasted(program: str, cluster: dict[str, str], tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
         capture_output=True,
         text=True,
         timeout=60,
         cwd=tmp_path,
-        env={**os.environ, "FLAME_ENDPOINT": cluster},
+        env={**os.environ, **cluster},
         check=False,
     )
     assert done.returncode == 0, done.stderr

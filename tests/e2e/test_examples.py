@@ -42,7 +42,7 @@ def cluster() -> Iterator[str]:
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().removeprefix("ready: ").strip()
+        yield process.stdout.readline().split()[1]
         process.terminate()
 
 

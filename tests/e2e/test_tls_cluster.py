@@ -78,7 +78,7 @@ def test_up_serves_https(authority: Authority, tmp_path: Path) -> None:
         [*command, *files], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
-        endpoint = process.stdout.readline().removeprefix("ready: ").strip()
+        endpoint = process.stdout.readline().split()[1]
         try:
             assert endpoint.startswith("https://")
             tls = FlameClientTls(str(authority.ca_file))

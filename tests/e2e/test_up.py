@@ -40,7 +40,7 @@ def up(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str
         line = process.stdout.readline()
         assert line.startswith("ready: http://127.0.0.1:"), line
         try:
-            yield process, line.removeprefix("ready: ").strip()
+            yield process, line.split()[1]
         finally:
             if process.poll() is None:
                 process.kill()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flamepy import core, errors
-from flamepy.core import client
+from flamepy.core import cache, client
 from flamepy.errors import FlameErrorCode
 from flamepy.types import Executor, Node, TaskState
 
@@ -53,8 +53,18 @@ def more(*names: str) -> Callable[[], bool]:
     return lambda: all(hasattr(client, name) for name in names)
 
 
-def absent(*names: str) -> Callable[[], bool]:
-    return lambda: not any(hasattr(core, name) for name in names)
+def same_object_calls() -> bool:
+    more = {"copy", "allow_pickle", "progress", "timeout", "retry"}
+    return (
+        takes(cache.put_object, "key_prefix", "obj")
+        and takes(cache.get_object, "ref", "deserializer")
+        and takes(cache.update_object, "ref", "new_obj")
+        and takes(cache.patch_object, "ref", "delta")
+        and takes(cache.upload_object, "key_or_prefix", "file_path")
+        and takes(cache.download_object, "ref", "dest_path")
+        and takes(cache.delete_objects, "key_prefix")
+        and more < set(inspect.signature(cache.get_object).parameters)
+    )
 
 
 def packages() -> bool:
@@ -83,7 +93,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "watch_task(timeout=)": lambda: takes(core.Session.watch_task, "self", "task_id", "timeout"),
     "update_application": more("update_application", "delete_session", "get_node"),
     "flamepy.informers": packages,
-    "put_object": absent("put_object", "get_object", "update_object", "patch_object"),
+    "put_object": same_object_calls,
     "flamepy.runner": no_runner,
 }
 

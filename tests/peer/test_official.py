@@ -24,19 +24,6 @@ RECORDED = str(HERE.parent / "support" / "recorded_service.py")
 # What the official SDK has and this library does not, with the reason.
 LEFT_OUT = {
     **dict.fromkeys(
-        (
-            "ObjectKey",
-            "ObjectRef",
-            "download_object",
-            "get_object",
-            "patch_object",
-            "put_object",
-            "update_object",
-            "upload_object",
-        ),
-        "the object cache is not here yet",
-    ),
-    **dict.fromkeys(
         ("ConnectionInstance", "FlameInstanceServer", "FlameInstanceServicer"),
         "its inner workings",
     ),

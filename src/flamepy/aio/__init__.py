@@ -10,7 +10,30 @@ A connection belongs to the event loop that first uses it. ``flamepy.core`` is t
 form of the same objects.
 """
 
+from flamepy.aio.cache import (
+    Objects,
+    delete_objects,
+    download_object,
+    get_object,
+    patch_object,
+    put_object,
+    update_object,
+    upload_object,
+)
 from flamepy.aio.connection import Connection, connect
 from flamepy.aio.session import Session, TaskHandle
 
-__all__ = ["Connection", "Session", "TaskHandle", "connect"]
+__all__ = [
+    "Connection",
+    "Objects",
+    "Session",
+    "TaskHandle",
+    "connect",
+    "delete_objects",
+    "download_object",
+    "get_object",
+    "patch_object",
+    "put_object",
+    "update_object",
+    "upload_object",
+]

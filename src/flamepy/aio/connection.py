@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
+from flamepy.aio.cache import Objects
 from flamepy.aio.session import Session
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.errors import ApplicationNotFoundError, InvalidArgumentError
@@ -99,6 +100,11 @@ class Connection:
     def endpoint(self) -> str:
         """The engine's URL."""
         return self.link.endpoint
+
+    @property
+    def objects(self) -> Objects:
+        """The object cache of this connection's configuration."""
+        return Objects(self.link)
 
     def stats(self) -> ConnectionStats:
         """Return what was counted so far; from any thread."""

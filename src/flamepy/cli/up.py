@@ -1,6 +1,7 @@
 """``flamepy up``: an embedded cluster in the foreground.
 
-One line ``ready: http://HOST:PORT`` on standard output when it serves, logs on standard error.
+One line ``ready: http://HOST:PORT cache: grpc://HOST:PORT`` on standard output when it serves,
+without the second part where there is no object cache; logs on standard error.
 SIGINT and SIGTERM stop it within 5 s; a second one ends it at once.
 """
 
@@ -17,12 +18,26 @@ import click
 
 from flamepy.cli.engine import failure
 from flamepy.cli.logs import FORMATS, set_up_logging
-from flamepy.errors import FlameError
+from flamepy.errors import FlameError, InvalidArgumentError, UnavailableError
 from flamepy.local.cluster import LocalCluster
+from flamepy.local.listening import check_free
 from flamepy.local.tls import ClusterTls
+from flamepy.resources import parse_resources
+from flamepy.wire.objects import PORT
 
 FILE = click.Path(dir_okay=False)
 SECONDS = click.FloatRange(min=0, min_open=True)
+logger = logging.getLogger(__name__)
+
+
+def _size(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """Return a number of bytes, such as 512M; fails with the rule."""
+    try:
+        return parse_resources(f"mem={value}")["memory"]
+    except InvalidArgumentError:
+        raise click.BadParameter(
+            f"{value!r} is no number of bytes; write it like 512M or 2G"
+        ) from None
 
 
 @click.command()
@@ -48,6 +63,20 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     type=click.Path(),
     metavar="FILE.yaml",
     help="Register the application of this manifest; may be given more than once.",
+)
+@click.option(
+    "--cache-port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Port of the object cache; 0 picks a free one; default: 9090 if it is free.",
+)
+@click.option(
+    "--cache-memory",
+    callback=_size,
+    default="1G",
+    show_default=True,
+    metavar="BYTES",
+    help="Memory for objects: K, M, G or T may follow the number. The oldest go when it is full.",
 )
 @click.option(
     "--data",
@@ -106,16 +135,37 @@ def up(log_format: str, level: int | None, **options: Any) -> None:
     stop = threading.Event()
     _stop_on_signals(stop)
     try:
+        options["cache_port"] = _cache_port(options)
         cluster = LocalCluster(tls=_tls(options), **options)
         cluster.start()
     except FlameError as error:
         raise failure(error.message) from None
     try:
-        print(f"ready: {cluster.endpoint}", flush=True)
+        cache = f" cache: {cluster.cache_endpoint}" if cluster.has_cache else ""
+        print(f"ready: {cluster.endpoint}{cache}", flush=True)
         while not stop.wait(0.2):
             pass
     finally:
         cluster.stop()
+
+
+def _cache_port(options: dict[str, Any]) -> int:
+    """Return the object cache's port: the one given, else 9090 or a free one."""
+    given: int | None = options["cache_port"]
+    if given is not None:
+        return given
+    if options["port"] == 0:
+        return 0
+    try:
+        check_free(options["host"], PORT)
+    except UnavailableError:
+        logger.warning(
+            "port %s, where an object cache is looked for by default, is taken: taking a free one "
+            "(--cache-port chooses)",
+            PORT,
+        )
+        return 0
+    return PORT
 
 
 def _tls(options: dict[str, Any]) -> ClusterTls | None:

@@ -21,6 +21,7 @@ from flamepy.types import DEFAULT_FLAME_CACHE_ENDPOINT, DEFAULT_FLAME_ENDPOINT, 
 
 DEFAULT_TEMPLATE = "flmrun"
 LEAST_KEEPALIVE, MOST_KEEPALIVE = 0.1, 86_400.0
+_FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 CACHE_SCHEMES = ("grpc", "grpcs", "grpc+tls", "http", "https")
 
 
@@ -227,7 +228,23 @@ class FlameContext:
         )
         if storage is not None:
             _refuse_user(storage, f"{self._sources['cache_storage']}: cache storage")
-        return FlameClientCache(url, self._tls_of(tls, file, environ, "cache"), storage)
+        return FlameClientCache(
+            url,
+            self._tls_of(tls, file, environ, "cache"),
+            storage,
+            self._allow_pickle(file, environ),
+        )
+
+    def _allow_pickle(self, file: ConfigFile, environ: Mapping[str, str]) -> bool:
+        where, value = file.flag("cache", "allow_pickle")
+        text = environ.get("FLAME_CACHE_ALLOW_PICKLE")
+        if text:
+            where, value = "FLAME_CACHE_ALLOW_PICKLE", _FLAGS.get(text.lower())
+            if value is None:
+                raise ConfigError(f"{where} must be true or false, got {text!r}")
+        if value is not None:
+            self._sources["cache_allow_pickle"] = where
+        return value is not False
 
     def _package_of(self, given: FlamePackage | None, file: ConfigFile) -> FlamePackage | None:
         where, found = ("argument", given) if given is not None else file.package()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -87,25 +87,29 @@ class ConfigFile:
 
     def text(self, *path: str) -> tuple[str, str | None]:
         """Return where a text value is, and the value; None when it is not there."""
+        where, value = self._value(path)
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(f"{where} must be text, got {shown(value)}")
+        return where, value
+
+    def flag(self, *path: str) -> tuple[str, bool | None]:
+        """Return where true or false is, and which; None when it is not there."""
+        where, value = self._value(path)
+        if value is not None and not isinstance(value, bool):
+            raise ConfigError(f"{where} must be true or false, got {shown(value)}")
+        return where, value
+
+    def _value(self, path: Sequence[str]) -> tuple[str, Any]:
         value: Any = self._context
         where = self._label
         for key in path:
             value = _mapping("", where, value).get(key)
             where = f"{where}.{key}"
-        if value is not None and not isinstance(value, str):
-            raise ConfigError(f"{where} must be text, got {shown(value)}")
         return where, value
 
     def number(self, *path: str) -> tuple[str, float | None]:
         """Return where a number is, and the number; None when it is not there."""
-        *sections, last = path
-        value: Any = self._context
-        where = self._label
-        for key in sections:
-            value = _mapping("", where, value).get(key)
-            where = f"{where}.{key}"
-        value = _mapping("", where, value).get(last)
-        where = f"{where}.{last}"
+        where, value = self._value(path)
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
             raise ConfigError(f"{where} must be a number, got {shown(value)}")
         return where, value

@@ -37,11 +37,16 @@ class FlameKeepalive(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FlameClientCache:
-    """The object cache: its endpoint, its TLS files, a folder shared with it."""
+    """The object cache: its endpoint, its TLS files, a folder shared with it.
+
+    Attributes:
+        allow_pickle: whether objects may be unpickled, which runs code of whoever wrote them.
+    """
 
     endpoint: str | None = None
     tls: FlameClientTls | None = None
     storage: str | None = None
+    allow_pickle: bool = True
 
 
 @dataclass(frozen=True, slots=True)

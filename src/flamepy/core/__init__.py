@@ -1,8 +1,8 @@
 """The guide's API: synchronous calls, services, and the types they use.
 
 Drop-in for the official SDK's ``flamepy.core``. Names are resolved at their first use, so that
-``import flamepy.core`` stays light; submodules ``client``, ``types``, ``service`` keep the
-official SDK's import paths.
+``import flamepy.core`` stays light; submodules ``cache``, ``client``, ``types``, ``service`` keep
+the official SDK's import paths.
 """
 
 from importlib import import_module
@@ -11,6 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flamepy.aio.connection import short_name
     from flamepy.config import FlameClientTls, FlameContext, FlameContextRunner, FlamePackage
+    from flamepy.core.cache import (
+        ObjectKey,
+        ObjectRef,
+        delete_objects,
+        download_object,
+        get_object,
+        patch_object,
+        put_object,
+        update_object,
+        upload_object,
+    )
     from flamepy.core.client import (
         Connection,
         Session,
@@ -70,6 +81,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "flamepy.aio.connection": "short_name",
     "flamepy.config": "FlameClientTls FlameContext FlameContextRunner FlamePackage",
+    "flamepy.core.cache": (
+        "ObjectKey ObjectRef delete_objects download_object get_object patch_object put_object "
+        "update_object upload_object"
+    ),
     "flamepy.core.client": (
         "Connection Session TaskFuture TaskWatcher close_session connect create_session "
         "delete_session get_application get_node get_session list_applications list_executors "
@@ -89,7 +104,7 @@ _HOMES = {
     ),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
-_SUBMODULES = ("client", "service", "types")
+_SUBMODULES = ("cache", "client", "service", "types")
 
 __all__ = [
     "DEFAULT_FLAME_CACHE_ENDPOINT",
@@ -117,6 +132,8 @@ __all__ = [
     "Message",
     "Node",
     "NodeState",
+    "ObjectKey",
+    "ObjectRef",
     "ResourceRequirement",
     "Session",
     "SessionAttributes",
@@ -136,20 +153,27 @@ __all__ = [
     "close_session",
     "connect",
     "create_session",
+    "delete_objects",
     "delete_session",
+    "download_object",
     "get_application",
     "get_node",
+    "get_object",
     "get_session",
     "list_applications",
     "list_executors",
     "list_nodes",
     "list_sessions",
     "open_session",
+    "patch_object",
+    "put_object",
     "register_application",
     "run",
     "short_name",
     "unregister_application",
     "update_application",
+    "update_object",
+    "upload_object",
 ]
 
 

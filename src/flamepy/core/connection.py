@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flamepy import aio
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.core.session import Session
 from flamepy.informers.waiting import completions
+from flamepy.objects.attached import client_of
 from flamepy.rpc.implicit import close_link, implicit_link
 from flamepy.rpc.link import PATIENCE, Link
 from flamepy.rpc.loop import ReactorLoop
@@ -29,6 +30,9 @@ from flamepy.types import (
     RetryPolicy,
     SessionAttributes,
 )
+
+if TYPE_CHECKING:
+    from flamepy.objects.client import ObjectClient
 
 
 def connect(
@@ -93,6 +97,15 @@ class Connection:
     def addr(self) -> str:
         """The engine's URL, under the official SDK's name."""
         return self.link.endpoint
+
+    @property
+    def objects(self) -> ObjectClient:
+        """The object cache of this connection's configuration; closed with it.
+
+        Raises:
+            MissingExtraError: the extra ``cache`` is not installed.
+        """
+        return client_of(self.link)
 
     def stats(self) -> ConnectionStats:
         """Return what was counted so far."""

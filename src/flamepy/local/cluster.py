@@ -22,9 +22,11 @@ from typing import Any, TypeVar
 from flamepy.config import Endpoint, FlameContext
 from flamepy.errors import (
     AlreadyExistsError,
+    ConfigError,
     FlameError,
     InvalidArgumentError,
     InvalidStateError,
+    MissingExtraError,
     UnavailableError,
 )
 from flamepy.forks import bury, forsake, on_child
@@ -36,6 +38,7 @@ from flamepy.local.instance import Instance
 from flamepy.local.journal import Stored
 from flamepy.local.listening import check_free, warn_of_others
 from flamepy.local.manifest import read_manifest
+from flamepy.local.object_cache import MEMORY, ObjectCache
 from flamepy.local.process import ProcessInstance
 from flamepy.local.reaper import Reaper
 from flamepy.local.refusal import Refusal
@@ -61,6 +64,8 @@ T = TypeVar("T")
 NAME = "flamepy-cluster"
 DRAIN = 1.0  # then running tasks are ended, which takes up to process.GRACE: 5 s in all
 STOP_TIMEOUT = 4.0
+OBJECTS = "objects"  # the folder of the object cache in the data folder
+NOT_WANTED = "it was made with cache_port=None"
 
 SERVER_OPTIONS = [
     ("grpc.max_receive_message_length", RECEIVE_LIMIT),
@@ -94,6 +99,9 @@ class LocalCluster:
         task_timeout: seconds after which a task is failed and its service ended; by default a
             task may run for ever.
         tls: files to serve https with; services get ``FLAME_CA_FILE``, to call back.
+        cache_port: port of the object cache, 0 picks a free one; None runs without it. Without the
+            extra ``cache`` there is none either, which is logged.
+        cache_memory: bytes of objects that the cache holds in memory at most.
     """
 
     def __init__(
@@ -108,6 +116,8 @@ class LocalCluster:
         max_sessions: int | None = None,
         task_timeout: float | None = None,
         tls: ClusterTls | None = None,
+        cache_port: int | None = 0,
+        cache_memory: int = MEMORY,
     ) -> None:
         _check_range("executors", executors, 1)
         _check_range("max_sessions", max_sessions, 1)
@@ -125,6 +135,10 @@ class LocalCluster:
         self._task_timeout = task_timeout
         self._tls = tls
         self._folder = DataFolder(data) if data is not None else None
+        self._cache: ObjectCache | None = None
+        self._no_cache = NOT_WANTED
+        if cache_port is not None:
+            self._make_cache(cache_port, cache_memory)
         self._storage: Storage | None = None
         self._services: dict[str, ServiceSource] = {}
         self._thread: threading.Thread | None = None
@@ -149,9 +163,38 @@ class LocalCluster:
         return self._endpoint
 
     @property
+    def has_cache(self) -> bool:
+        """True if it has an object cache: it is wanted, and the extra ``cache`` is installed."""
+        return self._cache is not None
+
+    @property
+    def cache_endpoint(self) -> str:
+        """``grpc://host:port`` of the running cluster's object cache; grpc+tls with ``tls``.
+
+        Raises:
+            InvalidStateError: the cluster does not run, or without a cache; the text says why.
+        """
+        if self._cache is None:
+            raise InvalidStateError(f"the cluster has no object cache: {self._no_cache}")
+        if self._endpoint is None:
+            raise InvalidStateError("the cluster is not running: call start(), or use with")
+        return self._cache.endpoint
+
+    @property
     def context(self) -> FlameContext:
-        """A configuration that names the running cluster."""
-        return FlameContext(self.endpoint, tls=self._tls.client if self._tls else None)
+        """A configuration that names the running cluster, and its object cache."""
+        tls = self._tls.client if self._tls else None
+        cache = self.cache_endpoint if self._cache is not None else None
+        return FlameContext(self.endpoint, tls=tls, cache_endpoint=cache, cache_tls=tls)
+
+    def _make_cache(self, port: int, memory: int) -> None:
+        folder = self._folder.path / OBJECTS if self._folder is not None else None
+        try:
+            self._cache = ObjectCache(
+                host=self._host, port=port, memory=memory, folder=folder, tls=self._tls
+            )
+        except MissingExtraError as error:
+            self._no_cache = error.message
 
     # ------------------------------------------------------------------ start, stop
 
@@ -184,6 +227,7 @@ class LocalCluster:
 
     async def _start(self) -> None:
         stored = self._open_storage()
+        self._start_cache()
         state = ClusterState(
             this_node(),
             now=lambda: time.time_ns() // 1_000_000,
@@ -219,6 +263,16 @@ class LocalCluster:
         self._endpoint = address.url
         self._engine.resume()
 
+    def _start_cache(self) -> None:
+        if self._cache is None:
+            if self._no_cache != NOT_WANTED:
+                logger.warning("running without the object cache: %s", self._no_cache)
+            return
+        try:
+            self._cache.start()
+        except OSError as error:
+            raise ConfigError(f"the object cache's folder cannot be used: {error}") from error
+
     def _open_storage(self) -> Stored | None:
         if self._folder is None:
             return None
@@ -239,6 +293,8 @@ class LocalCluster:
             if not thread.is_alive():
                 retire(loop)
             self._thread = self._loop = self._engine = self._server = self._endpoint = None
+            if self._cache is not None:
+                self._cache.stop()
             if self._root is not None:
                 shutil.rmtree(self._root, ignore_errors=True)
                 self._root = None
@@ -371,7 +427,7 @@ class LocalCluster:
             executor_id,
             root=self._root,
             endpoint=self.endpoint,
-            cache_endpoint=None,
+            cache_endpoint=self._cache.endpoint if self._cache is not None else None,
             ca_file=self._tls.trusted if self._tls is not None else None,
             environ=os.environ,
         )

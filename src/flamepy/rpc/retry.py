@@ -12,11 +12,11 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
 
 from flamepy.errors import ConnectionClosedError, FlameError
 from flamepy.rpc.budget import CAPACITY, Budget
+from flamepy.rpc.reckoning import Counters
 from flamepy.rpc.repetition import Repetition
 from flamepy.rpc.terms import Terms
 from flamepy.types import RetryDetails, RetryPolicy
@@ -31,6 +31,11 @@ CROWD = 8  # so many waiting calls ask one by one; more of them rest longer
 _disabled = 0
 
 
+def is_disabled() -> bool:
+    """Return True while calls fail with their first error."""
+    return _disabled > 0
+
+
 @contextlib.contextmanager
 def disabled() -> Iterator[None]:
     """Let each call of this process fail with its first error, as it comes; for tests."""
@@ -40,19 +45,6 @@ def disabled() -> Iterator[None]:
         yield
     finally:
         _disabled -= 1
-
-
-@dataclass(slots=True)
-class Counters:
-    """See ``types.ConnectionStats``; written on the loop, read from anywhere."""
-
-    calls: int = 0
-    failures: int = 0
-    retries: int = 0
-    waits: int = 0
-    refused_retries: int = 0
-    adopted: int = 0
-    sent_again: int = 0
 
 
 class Retrier:
@@ -104,7 +96,7 @@ class Retrier:
         try:
             answer = await attempt(terms.one_try)
         except FlameError as error:
-            if _disabled:
+            if is_disabled():
                 raise
             first = error
         else:

@@ -22,6 +22,7 @@ from flamepy.errors import (
     InvalidArgumentError,
     InvalidStateError,
     NotFoundError,
+    ObjectNotFoundError,
     PermissionDeniedError,
     ResourceExhaustedError,
     SessionBusyError,
@@ -43,6 +44,7 @@ class Call:
     endpoint: str = ""
     session_id: str | None = None
     task_id: str | None = None
+    peer: str = "the engine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ RULES: tuple[_Rule, ...] = (
     _rule(r"^application name ", InvalidArgumentError),
     _rule(r"^[Ss]ession <?.*>? not found|^session <.*>$", SessionNotFoundError),
     _rule(r"message length too large|larger than max", ResourceExhaustedError),
+    _rule(r"^object <.*> not found", ObjectNotFoundError),
+    _rule(r"^object .* larger than the cache's memory|maximum delta count", ResourceExhaustedError),
 )
 
 _BY_CODE: dict[grpc.StatusCode, type[FlameError]] = {
@@ -106,6 +110,8 @@ _NOT_FOUND_CALLS: dict[str, type[NotFoundError]] = {
     "DeleteSession": SessionNotFoundError,
     "ListTask": SessionNotFoundError,
     "CreateTask": SessionNotFoundError,
+    "GetObject": ObjectNotFoundError,
+    "PatchObject": ObjectNotFoundError,
 }
 
 
@@ -188,7 +194,7 @@ def _transport(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         message = f"{call.name} at {call.endpoint} did not answer in time"
         return DeadlineExceededError(message, grpc_code=code.name, retryable=True)
-    start = f"cannot reach the engine at {call.endpoint} for {call.name}"
+    start = f"cannot reach {call.peer} at {call.endpoint} for {call.name}"
     for rule, advice in _TLS_FAILURES:
         if rule.search(text):
             return TlsError(f"{start}: {text} ({advice})", grpc_code=code.name)

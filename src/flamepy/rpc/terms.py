@@ -28,22 +28,24 @@ class Terms:
     Attributes:
         policy: for its tries.
         patience: seconds for an engine that cannot be reached.
-        timeout: seconds for everything; None: ``DEFAULT_TIMEOUT`` for a try, beside the patience.
+        timeout: seconds for everything; None: ``default`` for a try, beside the patience.
+        default: see there.
     """
 
     policy: RetryPolicy
     patience: float
     timeout: float | None = None
+    default: float = DEFAULT_TIMEOUT
 
     @property
     def limit(self) -> float:
         """Seconds after which the call is over whatever happens."""
-        return DEFAULT_TIMEOUT + self.patience if self.timeout is None else self.timeout
+        return self.default + self.patience if self.timeout is None else self.timeout
 
     @property
     def one_try(self) -> float:
         """Seconds of a single try."""
-        return DEFAULT_TIMEOUT if self.timeout is None else self.timeout
+        return self.default if self.timeout is None else self.timeout
 
 
 def check_mode(on_ambiguous: str) -> None:

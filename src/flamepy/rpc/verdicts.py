@@ -86,6 +86,12 @@ _ROWS: Mapping[str, tuple[Verdict, ...]] = {
     "GetTask": _READ,
     "ListTask": _READ,
     "WatchTask": _READ,
+    "PutObject": _READ,
+    "UpdateObject": _WRITE,
+    "PatchObject": _WRITE,
+    "GetObject": _READ,
+    "DeleteObjects": _READ,
+    "ListObjects": _READ,
 }
 
 TABLE: Mapping[str, Mapping[Failure, Verdict]] = {
@@ -103,6 +109,11 @@ HOW: Mapping[str, str] = {
     "CreateTask": "GetTask above the highest number known before: see below",
     "OpenSession": "open or create: the same however often",
     "WatchTask": "opened again, for ever, with GetTask after each end",
+    "PutObject": "the key is chosen here: the same object however often; uploads as well",
+    "UpdateObject": "GetObject: ours if it ends with our mark; not changed since: sent again; "
+    "else it is told",
+    "PatchObject": "GetObject: among the patches if one ends with our mark; else sent again",
+    "DeleteObjects": "the same however often",
 }
 
 

@@ -1,0 +1,168 @@
+"""``Pool``: one Flight connection per cache, shared by all threads, closed around forks.
+
+A connection survives a restart of its server: gRPC makes it anew, at most a second after the server
+is back. Before a fork calls in flight have a moment to end; in the child there is none.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow.flight as flight
+
+from flamepy.config import FlameClientTls
+from flamepy.errors import ConfigError, ConnectionClosedError, InvalidStateError
+from flamepy.forks import CLIENT, bury, done, hold, release
+
+OPTIONS = [
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.use_local_subchannel_pool", 1),  # else the back-off of one client is another's, too
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+]
+FORKED = (
+    "this connection to the object cache was made before a fork and lives in the parent only; make "
+    "a new one in the child"
+)
+
+
+class Pool:
+    """See the module; a ``forks.Holder``.
+
+    Args:
+        tls: files for caches with TLS.
+    """
+
+    def __init__(self, tls: FlameClientTls | None) -> None:
+        self._tls = tls
+        self._process = os.getpid()
+        self._changed = threading.Condition()  # guards the rest
+        self._clients: dict[str, Any] = {}  # Any: pyarrow's
+        self._calls = 0
+        self._paused = False
+        self._closed = False
+        self._broken_until = 0.0  # calls that were broken off end by then
+
+    @contextmanager
+    def client(self, location: str) -> Iterator[Any]:
+        """Give the connection to a cache for one call.
+
+        Raises:
+            ConnectionClosedError: the pool is closed.
+            InvalidStateError: this is a child of the process that made it.
+            ConfigError: a TLS file cannot be read.
+        """
+        found = self._take(location)
+        try:
+            yield found
+        finally:
+            with self._changed:
+                self._calls -= 1
+                self._changed.notify_all()
+
+    def _take(self, location: str) -> Any:
+        while True:
+            if self._process != os.getpid():
+                raise InvalidStateError(FORKED)
+            with self._changed:
+                self._changed.wait_for(lambda: not self._paused)
+                if self._closed:
+                    raise ConnectionClosedError("the connection to the object cache is closed")
+                if location in self._clients:
+                    self._calls += 1
+                    return self._clients[location]
+            options = self._options(location)
+            # None: a fork is under way, so let_go comes and pauses us.
+            made = hold(self, CLIENT, lambda options=options: self._add(location, options))  # type: ignore[misc]  # mypy takes no default for a lambda's argument
+            if made is not None:
+                return made
+            with self._changed:
+                self._changed.wait_for(lambda: self._paused, 0.01)
+
+    def _add(self, location: str, options: dict[str, Any]) -> Any:
+        with self._changed:
+            if location not in self._clients:
+                self._clients[location] = flight.FlightClient(
+                    location, generic_options=OPTIONS, **options
+                )
+            self._calls += 1
+            return self._clients[location]
+
+    def _options(self, location: str) -> dict[str, Any]:
+        if self._tls is None or not location.startswith("grpc+tls"):
+            return {}
+        files = (
+            ("tls_root_certs", "ca_file", self._tls.ca_file),
+            ("cert_chain", "cert_file", self._tls.cert_file),
+            ("private_key", "key_file", self._tls.key_file),
+        )
+        return {name: _read(key, path) for name, key, path in files if path is not None}
+
+    def drop(self, location: str) -> None:
+        """Forget a connection that failed; the next call makes another."""
+        with self._changed:
+            self._clients.pop(location, None)
+
+    def break_off(self, seconds: float, *calls: object) -> None:
+        """Leave an upload unfinished, until its deadline in so many seconds has ended it.
+
+        Letting pyarrow's writer go would end the stream as if all had been sent, and the server
+        would store a part for the whole.
+        """
+        bury(*calls)
+        with self._changed:
+            self._broken_until = max(self._broken_until, time.monotonic() + seconds)
+
+    def close(self) -> None:
+        """Close all connections. Idempotent."""
+        with self._changed:
+            self._closed = True
+            clients, self._clients = list(self._clients.values()), {}
+            self._changed.notify_all()
+        if self._process == os.getpid():
+            release(self)
+            for one in clients:
+                one.close()
+
+    # ------------------------------------------------------------------ forks
+
+    def let_go(self, limit: float) -> concurrent.futures.Future[bool]:
+        """Hold new calls, wait for those in flight, close; see ``forks.Holder``."""
+        with self._changed:
+            self._paused = True
+            if not self._changed.wait_for(lambda: self._calls == 0, limit):
+                return done(False)
+            if time.monotonic() < self._broken_until:
+                return done(False)
+            clients, self._clients = list(self._clients.values()), {}
+        for one in clients:
+            one.close()
+        return done(True)
+
+    def take_up(self) -> None:
+        """Let calls go on; the next one makes a connection."""
+        with self._changed:
+            self._paused = False
+            self._changed.notify_all()
+
+    def forget(self, clean: bool) -> None:
+        """Keep what is left from being freed in the child, where its lock may be held for ever."""
+        if not clean:
+            bury(*self._clients.values())
+        self._changed = threading.Condition()
+        self._clients = {}
+
+
+def _read(key: str, path: str) -> bytes:
+    try:
+        return Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cache tls {key} {path!r} cannot be read: {error.strerror}") from error

@@ -1,0 +1,72 @@
+"""``Routes``: which endpoint a call goes to, when a reference names one that is not reachable here.
+
+A cache tells its clients the address of its own network interface, which may be inside a cluster.
+Whether somebody listens there is tried once; if not, calls go to the configured endpoint instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+from flamepy.wire.objects import location
+
+logger = logging.getLogger(__name__)
+
+PROBE = 1.0  # seconds for an answer to a connection
+AGAIN = 60.0  # seconds after which an address that was not reachable is tried again
+
+
+class Routes:
+    """See the module; used from any thread.
+
+    Args:
+        configured: where the cache is, as the configuration says.
+    """
+
+    def __init__(self, configured: str) -> None:
+        self.configured = location(configured)
+        self._lock = threading.Lock()
+        self._known = {self.configured}
+        self._away: dict[str, float] = {}  # until when it is not tried again
+
+    def choose(self, endpoint: str) -> str:
+        """Return where a call for a reference with this endpoint goes.
+
+        Raises:
+            InvalidArgumentError: it is no endpoint of a cache.
+        """
+        wanted = location(endpoint) if endpoint else self.configured
+        with self._lock:
+            if wanted in self._known:
+                return wanted
+            if self._away.get(wanted, 0.0) > time.monotonic():
+                return self.configured
+        if _listens(wanted):
+            with self._lock:
+                self._known.add(wanted)
+                self._away.pop(wanted, None)
+            return wanted
+        with self._lock:
+            first = wanted not in self._away
+            self._away[wanted] = time.monotonic() + AGAIN
+        if first:
+            logger.warning(
+                "the object cache at %s cannot be reached from here; its objects are asked for at "
+                "the configured %s",
+                wanted,
+                self.configured,
+            )
+        return self.configured
+
+
+def _listens(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), PROBE).close()
+    except OSError:
+        return False
+    return True
