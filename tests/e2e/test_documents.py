@@ -35,7 +35,7 @@ def blocks(kind: str) -> list[object]:
 
 @pytest.fixture
 def cluster() -> Iterator[dict[str, str]]:
-    """Variables that name a cluster where the byte service is registered, as the documents assume."""
+    """Variables of a cluster where the byte service is registered, as the documents assume."""
     command = [sys.executable, "-m", "flamepy", "up", "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -22,10 +22,11 @@ def official() -> str:
     tag = f"official-{VERSION}-py{sys.version_info.major}{sys.version_info.minor}"
     folder = ROOT / ".cache" / tag
     python = folder / "bin" / "python"
-    ready = folder / "ready"
+    ready = folder / "ready-2"  # the number grows with what is installed
     if not ready.exists():
         venv.create(folder, with_pip=True, clear=True)
-        command = [str(python), "-m", "pip", "install", "--quiet", f"flamepy=={VERSION}"]
+        wanted = [f"flamepy=={VERSION}", "numpy", "pandas", "polars"]
+        command = [str(python), "-m", "pip", "install", "--quiet", *wanted]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
         if done.returncode != 0:
             pytest.fail(f"flamepy {VERSION} could not be installed: {done.stderr[-800:]}")

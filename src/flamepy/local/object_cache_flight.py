@@ -62,7 +62,7 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
         """Store an object or append a patch; reply with its reference."""
         key, patch = _target(descriptor)
         try:
-            with self._store.upload() as upload:
+            with self._store.upload(key if patch else None) as upload:
                 payload = read_upload(reader, upload.take, opaque=patch)
                 if context.is_cancelled():
                     # A client that dies looks as if its stream had ended: part is not the whole.

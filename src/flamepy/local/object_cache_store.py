@@ -56,21 +56,27 @@ class _Entry:
 
 
 class Upload:
-    """Memory that an upload has taken so far; ``with`` gives it back."""
+    """Memory that an upload has taken so far; ``with`` gives it back.
 
-    def __init__(self, store: ObjectStore) -> None:
+    Args:
+        store: whose memory it is.
+        patches: the object that a patch is for, which must not leave the memory for it.
+    """
+
+    def __init__(self, store: ObjectStore, patches: str | None = None) -> None:
         self._store = store
+        self.patches = patches
         self.taken = 0
 
     def take(self, size: int) -> None:
         """Take more. Raises ObjectRefused, MemoryBusy."""
         self.taken += size
-        self._store.reserve(self.taken, size)
+        self._store.reserve(self, size)
 
     def release(self) -> None:
         """Give it all back. Idempotent."""
         taken, self.taken = self.taken, 0
-        self._store.reserve(0, -taken)
+        self._store.reserve(self, -taken)
 
 
 class ObjectStore:
@@ -107,35 +113,41 @@ class ObjectStore:
     # ------------------------------------------------------------------ memory
 
     @contextlib.contextmanager
-    def upload(self) -> Iterator[Upload]:
+    def upload(self, patches: str | None = None) -> Iterator[Upload]:
         """Give an account for an upload's memory, and take back what is in it at the end."""
-        made = Upload(self)
+        made = Upload(self, patches)
         try:
             yield made
         finally:
             made.release()
 
-    def reserve(self, whole: int, more: int) -> None:
-        """Set memory aside for an upload of ``whole`` bytes so far, ``more`` of them new."""
+    def reserve(self, upload: Upload, more: int) -> None:
+        """Set memory aside for an upload that takes ``more`` bytes than before."""
         with self._lock:
             self._reserved += more
             if more <= 0:
                 return
-            if whole > self.limit:
+            if upload.taken > self.limit:
                 raise ObjectRefused(
                     f"object is larger than the cache's memory of {self.limit} bytes: start it "
                     "with more (--cache-memory), or put smaller objects"
                 )
-            self._make_room()
+            patched = self._loaded.get(upload.patches or "")
+            if upload.patches is not None and patched is not None:
+                self._check_size(upload.patches, patched, upload.taken)
+            self._make_room(0, upload.patches)
             if self._used + self._reserved > self.limit:
                 raise MemoryBusy(
                     f"uploads under way take the cache's memory of {self.limit} bytes; try again"
                 )
 
-    def _make_room(self) -> None:
+    def _make_room(self, more: int, keep: str | None = None) -> None:
         """Let objects go, least recently used first, until the rest fits; under the lock."""
-        while self._loaded and self._used + self._reserved > self.limit:
-            self._let_go(next(iter(self._loaded)))
+        while self._used + self._reserved + more > self.limit:
+            victim = next((key for key in self._loaded if key != keep), None)
+            if victim is None:
+                return
+            self._let_go(victim)
 
     def _let_go(self, key: str) -> None:
         entry = self._loaded.pop(key, None)
@@ -149,8 +161,7 @@ class ObjectStore:
             taken, upload.taken = upload.taken, 0
             self._reserved -= taken
         self._loaded.pop(key, None)
-        while self._loaded and self._used + self._reserved + entry.size > self.limit:
-            self._let_go(next(iter(self._loaded)))
+        self._make_room(entry.size)
         self._loaded[key] = entry
         self._used += entry.size
 
@@ -202,7 +213,10 @@ class ObjectStore:
     def _check_patch(self, key: str, entry: _Entry, size: int) -> None:
         if self._disk is not None and entry.count >= MAX_PATCHES:
             raise ObjectRefused(f"object <{key}> has reached maximum delta count ({MAX_PATCHES})")
-        if entry.size + size > self.limit:
+        self._check_size(key, entry, size)
+
+    def _check_size(self, key: str, entry: _Entry, more: int) -> None:
+        if entry.size + more > self.limit:
             raise ObjectRefused(
                 f"object <{key}> with its patches is larger than the cache's memory of "
                 f"{self.limit} bytes: update it, which drops them"

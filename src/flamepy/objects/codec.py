@@ -18,7 +18,7 @@ from typing import Any
 import cloudpickle  # type: ignore[import-untyped]  # it has no types
 import pyarrow as pa
 
-from flamepy.errors import InvalidArgumentError, MissingExtraError, PickleRefusedError
+from flamepy.errors import FlameError, InvalidArgumentError, MissingExtraError, PickleRefusedError
 from flamepy.wire.objects import (
     FORMAT,
     LOGICAL_TYPE,
@@ -33,6 +33,7 @@ PICKLE, TENSOR, TABLE, ARRAY, BATCH = (b"FLM" + bytes([kind]) for kind in range(
 PREFIX = 4
 ALIGN = 64
 HEADER = 1 << 14  # bytes that an array's description has at most: 64 dimensions
+LINE = 1 << 16  # bytes of a line of an old pickle at most
 LARGE = 1 << 16  # bytes from which on pickle hands a value over without copying it
 MARK = 16  # bytes at the end of a write that are looked for when its answer was lost
 
@@ -257,12 +258,10 @@ def decode(data: pa.Buffer, *, allow_pickle: bool) -> Any:
     body = data.slice(PREFIX) if prefix in _READERS or prefix == PICKLE else data
     reader = _READERS.get(prefix)
     try:
-        if reader is None:
-            return _unpickle(body, allow_pickle=allow_pickle)
-        return reader(body)
+        if reader is not None:
+            return reader(body)
+        return _loads(body) if allow_pickle else _plain(body)
     except (pa.ArrowInvalid, EOFError, pickle.UnpicklingError, OSError) as error:
-        if isinstance(error, PickleRefusedError):
-            raise
         raise InvalidArgumentError(
             f"the object of {data.size} bytes that begins with {prefix!r} cannot be read: {error}; "
             "was it put by a client of another language, or uploaded as a file? download_object "
@@ -270,10 +269,39 @@ def decode(data: pa.Buffer, *, allow_pickle: bool) -> Any:
         ) from error
 
 
-def _unpickle(body: pa.Buffer, *, allow_pickle: bool) -> Any:
-    if allow_pickle:
-        return pickle.loads(memoryview(body))
-    return _PlainUnpickler(pa.BufferReader(body)).load()
+def _loads(body: pa.Buffer) -> Any:
+    return pickle.loads(memoryview(body))
+
+
+def _plain(body: pa.Buffer) -> Any:
+    try:
+        return _PlainUnpickler(_Source(body)).load()
+    except FlameError:
+        raise
+    except Exception as error:  # pickle's own, of any kind: nobody else's code has run
+        raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
+
+
+class _Source:
+    """A file for an unpickler, which makes no more bytes than there are."""
+
+    def __init__(self, body: pa.Buffer) -> None:
+        self._view = memoryview(body).cast("B")
+
+    def read(self, size: int) -> bytes:
+        data, self._view = bytes(self._view[:size]), self._view[size:]
+        return data
+
+    def readinto(self, target: Any) -> int:
+        target = memoryview(target).cast("B")
+        size = min(len(target), len(self._view))
+        target[:size] = self._view[:size]
+        self._view = self._view[size:]
+        return size
+
+    def readline(self) -> bytes:
+        end = bytes(self._view[:LINE]).find(b"\n")
+        return self.read(end + 1 if end >= 0 else LINE)
 
 
 class _PlainUnpickler(pickle.Unpickler):
