@@ -30,6 +30,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="URL",
         help="also run the contract tests against the Flame cluster at this endpoint",
     )
+    parser.addoption(
+        "--flame-cache-endpoint",
+        default=None,
+        metavar="URL",
+        help="also run the contract tests against the object cache at this endpoint",
+    )
 
 
 def golden_folder() -> Path | None:

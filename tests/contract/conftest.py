@@ -46,6 +46,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         given = metafunc.config.getoption("--flame-endpoint")
         targets = ("local", "process", "given") if given else ("local", "process")
         metafunc.parametrize("endpoint", targets, indirect=True, scope="module")
+    if "cache_endpoint" in metafunc.fixturenames:
+        given = metafunc.config.getoption("--flame-cache-endpoint")
+        targets = ("local", "process", "given") if given else ("local", "process")
+        metafunc.parametrize("cache_endpoint", targets, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")

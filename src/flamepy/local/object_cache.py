@@ -9,9 +9,6 @@ when a cache is made, not before.
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import os
-import socket
 import threading
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +19,7 @@ from flamepy.errors import InvalidArgumentError, MissingExtraError, UnavailableE
 from flamepy.forks import SERVER, bury, done, hold, release
 from flamepy.local.listening import check_free
 from flamepy.local.tls import ClusterTls
+from flamepy.sockets import shut_down_clients_of
 from flamepy.wire.objects import INSTALL, load_bson
 
 MEMORY = 1 << 30  # bytes, as an engine has it
@@ -123,7 +121,7 @@ class ObjectCache:
         ending.start()
         ending.join(grace)
         if ending.is_alive():
-            disconnect(self._port)
+            shut_down_clients_of(self._port)
             ending.join(LIMIT)
         if ending.is_alive():
             bury(server)  # freeing it would wait for that call
@@ -164,25 +162,3 @@ def _tls_options(tls: ClusterTls) -> dict[str, Any]:
         roots = Path(tls.client_ca).expanduser().read_bytes()
         options |= {"verify_client": True, "root_certificates": roots}
     return options
-
-
-def disconnect(port: int) -> None:
-    """Shut down this process's connections of clients to a port.
-
-    A call that waits for its client to read or to write cannot be ended in another way.
-    """
-    for name in os.listdir("/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"):
-        try:
-            duplicate = os.dup(int(name))
-        except (OSError, ValueError):
-            continue  # it was closed meanwhile, listdir's own for one
-        try:
-            found = socket.socket(fileno=duplicate)
-        except OSError:
-            os.close(duplicate)
-            continue
-        with found, contextlib.suppress(OSError):
-            inet = found.family in (socket.AF_INET, socket.AF_INET6)
-            if inet and found.getsockname()[1] == port:
-                found.getpeername()  # raises for the one that listens
-                found.shutdown(socket.SHUT_RDWR)

@@ -94,10 +94,11 @@ class ObjectDisk:
     # ------------------------------------------------------------------ reading
 
     def read(self, key: str) -> tuple[Base, list[Opaque]]:
-        """Return an object. A file that cannot be read is set aside.
+        """Return an object.
 
         Raises:
-            OSError, ValueError: it cannot be read; the text names the file.
+            ValueError: its file is damaged, and was set aside; the text names it.
+            OSError: the system cannot read it.
         """
         path = self._path(key)
         base = _read_or_set_aside(path)
@@ -111,7 +112,11 @@ class ObjectDisk:
         return base, patches
 
     def scan(self) -> Iterator[Found]:
-        """Look at every file once, clean up what a kill left, set aside what cannot be read."""
+        """Look at every file once, clean up what a kill left, set aside what is damaged.
+
+        Raises:
+            OSError: the system cannot read a file.
+        """
         for path in sorted(self.root.glob("*/*/*")):
             name = path.name
             if TEMPORARY in name:
@@ -130,6 +135,8 @@ class ObjectDisk:
             parse_key(key)
             version, size = _glance(path)
         except (OSError, ValueError) as error:
+            if not is_damage(error):
+                raise
             set_aside(path, error)
             return None
         patches: list[int] = []
@@ -138,6 +145,8 @@ class ObjectDisk:
             try:
                 found, more = _glance(delta)
             except (OSError, ValueError) as error:
+                if not is_damage(error):
+                    raise
                 set_aside(delta, error)
                 continue
             found = found or version + len(patches) + 1
@@ -233,7 +242,14 @@ def _read_or_set_aside(path: Path) -> Base:
     try:
         return _read(path)
     except (OSError, ValueError) as error:
+        if not is_damage(error):
+            raise
         raise ValueError(set_aside(path, error)) from error
+
+
+def is_damage(error: Exception) -> bool:
+    """True if what a file holds is wrong, not that the system could not read it just now."""
+    return not isinstance(error, OSError) or error.errno is None
 
 
 def set_aside(path: Path, why: object) -> str:

@@ -96,8 +96,8 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
             raise pa.ArrowInvalid(error.message) from None
         except ObjectMissing as error:
             raise pa.ArrowKeyError(str(error)) from None
-        except (OSError, ValueError) as error:
-            raise _internal(str(error)) from None
+        except OSError as error:
+            raise _internal(f"object <{key}> cannot be read: {error}") from None
         if isinstance(base, Native):
             return flight.RecordBatchStream(table(base))
         return flight.RecordBatchStream(response(base, patches))

@@ -254,8 +254,8 @@ class ObjectStore:
         """Return what somebody who has ``version`` (0: nothing) needs.
 
         Raises:
-            ObjectMissing: there is no such object, or it was evicted.
-            OSError, ValueError: its file cannot be read.
+            ObjectMissing: there is no such object, it was evicted, or its file is damaged.
+            OSError: its file cannot be read.
         """
         with self._lock:
             entry = self._entries.get(key)
@@ -279,10 +279,10 @@ class ObjectStore:
                     return _answer(entry, version)
             try:
                 base, patches = self._disk.read(key)
-            except (OSError, ValueError):
+            except (FileNotFoundError, ValueError) as error:
                 with self._lock:
                     del self._entries[key]
-                raise
+                raise ObjectMissing(f"object <{key}> not found: {error}") from error
             with self._lock:
                 entry.base, entry.patches = base, patches
                 answer = _answer(entry, version)
@@ -296,7 +296,7 @@ class ObjectStore:
         """Return a native object's schema, None of any other key."""
         try:
             base = self.get(key, 0).base
-        except (ObjectMissing, OSError, ValueError):
+        except (ObjectMissing, OSError):
             return None
         return base.schema if isinstance(base, Native) else None
 

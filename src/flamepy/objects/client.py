@@ -271,11 +271,13 @@ class ObjectClient:
             ) from error
         return self._on_ambiguous == RETRY
 
-    def _read(self, where: str, ticket: Ticket, seconds: float) -> transfer.Answer:
-        return self._translated(
+    def _read(self, where: str, ticket: Ticket, left: float) -> transfer.Answer:
+        return self.call(
             "GetObject",
             where,
-            lambda: transfer.get(self.pool, where, ticket, seconds=max(0.001, seconds)),
+            max(0.001, left),
+            None,
+            lambda seconds: transfer.get(self.pool, where, ticket, seconds=seconds),
         )
 
     # ------------------------------------------------------------------ reads

@@ -9,17 +9,19 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import pyarrow as pa
 import pyarrow.flight as flight
 
 from flamepy.config import FlameClientTls
 from flamepy.errors import ConfigError, ConnectionClosedError, InvalidStateError
 from flamepy.forks import CLIENT, bury, done, hold, release
+from flamepy.sockets import can_shut_down, shut_down_to
 
 OPTIONS = [
     ("grpc.max_reconnect_backoff_ms", 1000),
@@ -49,7 +51,6 @@ class Pool:
         self._calls = 0
         self._paused = False
         self._closed = False
-        self._broken_until = 0.0  # calls that were broken off end by then
 
     @contextmanager
     def client(self, location: str) -> Iterator[Any]:
@@ -111,15 +112,20 @@ class Pool:
         with self._changed:
             self._clients.pop(location, None)
 
-    def break_off(self, seconds: float, *calls: object) -> None:
-        """Leave an upload unfinished, until its deadline in so many seconds has ended it.
+    def break_off(self, location: str, writer: Any) -> None:
+        """Break the connection of an upload that is given up; other calls of it are repeated.
 
-        Letting pyarrow's writer go would end the stream as if all had been sent, and the server
-        would store a part for the whole.
+        Letting pyarrow's writer go, which cannot be cancelled, ends the stream as if all had been
+        sent, and the server would store a part for the whole.
         """
-        bury(*calls)
-        with self._changed:
-            self._broken_until = max(self._broken_until, time.monotonic() + seconds)
+        self.drop(location)
+        parts = urlsplit(location)
+        if can_shut_down():
+            shut_down_to(parts.hostname or "", parts.port or 0)
+            with suppress(pa.ArrowException, OSError):
+                writer.close()  # else Arrow complains on standard error
+        else:
+            bury(writer)  # the deadline ends it
 
     def close(self) -> None:
         """Close all connections. Idempotent."""
@@ -139,8 +145,6 @@ class Pool:
         with self._changed:
             self._paused = True
             if not self._changed.wait_for(lambda: self._calls == 0, limit):
-                return done(False)
-            if time.monotonic() < self._broken_until:
                 return done(False)
             clients, self._clients = list(self._clients.values()), {}
         for one in clients:

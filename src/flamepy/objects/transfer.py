@@ -99,7 +99,7 @@ def send(
         except _EndedError as ended:
             raise ended.args[0] from None
         except BaseException:
-            pool.break_off(seconds, writer, reader)
+            pool.break_off(location, writer)
             raise
         reply = reader.read()
         writer.close()  # raises what the server said

@@ -201,16 +201,17 @@ def _transport(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
     return UnavailableError(f"{start}: {_reason(text, call)}", grpc_code=code.name, retryable=True)
 
 
-# gRPC's words, old and new, for what is wrong with TLS: asking again does not help. First wins.
+# gRPC's words, old and new and of other builds, for what is wrong with TLS: asking again does not
+# help. First wins.
 _TLS_FAILURES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(words), advice)
+    (re.compile(words, re.IGNORECASE), advice)
     for words, advice in (
         (
             r"certificate has expired|certificate is not yet valid",
             "the engine's certificate is not valid now: renew it, or set this machine's clock",
         ),
         (
-            r"CERTIFICATE_VERIFY_FAILED",
+            r"CERTIFICATE[ _]VERIFY[ _]FAILED",
             "its certificate is not trusted: set tls.ca_file to the authority that signed it",
         ),
         (
@@ -218,11 +219,12 @@ _TLS_FAILURES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "its certificate is for another name: use the host name that it is for",
         ),
         (
-            r"WRONG_VERSION_NUMBER",
+            r"WRONG[ _]VERSION[ _]NUMBER",
             "TLS mismatch: this endpoint is https, and the engine does not use TLS: write http://",
         ),
         (
-            r"ALERT_(CERTIFICATE|UNKNOWN_CA|BAD_CERT|HANDSHAKE_FAIL|ACCESS_DENIED)|CERTIFICATE_REQ",
+            r"ALERT[ _](CERTIFICATE|UNKNOWN[ _]CA|BAD[ _]CERT|HANDSHAKE[ _]FAIL|ACCESS[ _]DENIED)"
+            r"|CERTIFICATE[ _]REQ",
             "the engine does not accept this client: set tls.cert_file and tls.key_file to a "
             "certificate that its client authority signed",
         ),
