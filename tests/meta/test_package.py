@@ -37,7 +37,7 @@ class TestExports:
     def test_core_has_the_guides_names(self) -> None:
         for name in core.__all__:
             assert getattr(core, name) is not None
-        for module in ("client", "types", "service"):
+        for module in ("cache", "client", "types", "service"):
             assert importlib.import_module(f"flamepy.core.{module}")
 
     def test_a_name_that_is_not_there_is_said(self) -> None:
@@ -88,6 +88,75 @@ class TestWeight:
     def test_the_cluster_does_without_the_extras(self) -> None:
         modules, _ = loaded("from flamepy.local import LocalCluster")
         assert not modules & {"click", "rich", "jsonschema", "pyarrow", "pymongo"}
+
+
+WITHOUT = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {missing!r}:
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Missing())
+"""
+CALLS = """
+import asyncio, subprocess, sys
+from flamepy import aio, core
+from flamepy.errors import MissingExtraError
+from flamepy.local import LocalCluster
+
+ref = core.ObjectRef("grpc://127.0.0.1:1", "a/b/c")
+calls = [
+    lambda: core.put_object("a/b", 1),
+    lambda: core.get_object(ref),
+    lambda: core.update_object(ref, 1),
+    lambda: core.patch_object(ref, 1),
+    lambda: core.delete_objects("a/b"),
+    lambda: core.upload_object("a/b", "x"),
+    lambda: core.download_object(ref, "x"),
+    lambda: asyncio.run(aio.put_object("a/b", 1)),
+    lambda: asyncio.run(aio.get_object(ref)),
+]
+for call in calls:
+    try:
+        call()
+    except MissingExtraError as error:
+        assert 'pip install "flamepy-informers[cache]"' in error.message, error
+        print("said")
+with LocalCluster(executors=1) as cluster:
+    print(cluster.has_cache)
+"""
+
+
+class TestWithoutTheCacheExtra:
+    @pytest.mark.parametrize("missing", ["pyarrow", "bson"])
+    def test_each_call_says_what_to_install_and_a_cluster_does_without(self, missing: str) -> None:
+        program = WITHOUT.replace("{missing!r}", repr([missing])) + CALLS
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.splitlines() == ["said"] * 9 + ["False"]
+        assert "running without the object cache" in done.stderr
+        assert 'pip install "flamepy-informers[cache]"' in done.stderr
+
+    def test_flamepy_up_says_so(self) -> None:
+        program = WITHOUT.replace("{missing!r}", "['pyarrow']") + (
+            "from flamepy.cli.main import main\nsys.argv[1:] = ['up', '--port', '0']\nmain()\n"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert re.fullmatch(r"ready: http://127\.0\.0\.1:\d+\n", process.stdout.readline())
+            process.terminate()
+            _, log = process.communicate(timeout=20)
+        assert process.returncode == 0
+        assert "WARNING" in log
+        assert 'pip install "flamepy-informers[cache]"' in log
 
 
 class TestGeneratedCode:

@@ -14,6 +14,7 @@ from flamepy._version import __version__
 
 COMMANDS = {
     "apps": "flamepy.cli.apps",
+    "cache": "flamepy.cli.cache",
     "completion": "flamepy.cli.completion",
     "doctor": "flamepy.cli.doctor",
     "nodes": "flamepy.cli.nodes",

@@ -26,6 +26,7 @@ from flamepy.errors import (
 )
 from flamepy.objects import codec, files, transfer
 from flamepy.objects.fetching import Fetches
+from flamepy.objects.listing import ObjectInfo, list_objects
 from flamepy.objects.pool import Pool
 from flamepy.objects.reaching import Routes
 from flamepy.objects.repeating import BlockingRetrier, Resolve
@@ -78,6 +79,7 @@ class ObjectClient:
         self.allow_pickle = context.cache.allow_pickle
         self.retrier = BlockingRetrier(policy)
         self.pool = Pool(context.cache_tls)
+        self._tls = context.cache_tls
         self._policy = policy
         self._patience = patience
         self._on_ambiguous = on_ambiguous
@@ -314,12 +316,7 @@ class ObjectClient:
             PickleRefusedError: it would have to be unpickled, and may not.
             FlameError: the cache cannot be reached, ...
         """
-        key, where = self.place(ref)
-        entry = self._fetches.get(
-            (where, key),
-            ref.version,
-            lambda: self._fetch(where, key, ref.version, timeout, retry, progress),
-        )
+        entry = self.read(ref, timeout=timeout, retry=retry, progress=progress)
         allowed = self.allow_pickle if allow_pickle is None else allow_pickle
         base = entry.base.value(allow_pickle=allowed)
         if copy:
@@ -327,6 +324,35 @@ class ObjectClient:
         if deserializer is None:
             return base
         return deserializer(base, [one.value(allow_pickle=allowed) for one in entry.patches])
+
+    def read(
+        self,
+        ref: ObjectRef,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        progress: Progress | None = None,
+    ) -> Entry:
+        """Return an object as it was received; arguments and errors as of ``get``."""
+        key, where = self.place(ref)
+        return self._fetches.get(
+            (where, key),
+            ref.version,
+            lambda: self._fetch(where, key, ref.version, timeout, retry, progress),
+        )
+
+    def list(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[ObjectInfo]:
+        """Return all objects of the cache, by key; also those that have left its memory."""
+        where = self.routes.configured
+        return self.call(
+            "ListObjects",
+            where,
+            timeout,
+            retry,
+            lambda seconds: list_objects(where, self._tls, seconds),
+        )
 
     def _fetch(
         self,
