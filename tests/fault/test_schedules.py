@@ -84,7 +84,7 @@ class Schedule:
         hub = Hub.of(self.connection.link)
         hub.subscribe(Scope(), self.heard)
         reader = Reader(hub, chance.randint(1, 6))  # type: ignore[arg-type]  # as a hub
-        jobs = [self.submit(number) for number in range(chance.randint(1, 4))]
+        jobs = [self.submit(number) for number in range(chance.randint(1, 6))]
         jobs += [self.look(), self.manage()]
         work = [asyncio.ensure_future(one) for one in (self.work(), self.read(reader))]
         breaking = asyncio.ensure_future(self.break_things())
@@ -102,7 +102,7 @@ class Schedule:
         """Make some tasks, some of equal input, and wait for their ends in one way or another."""
         chance = self.chance
         waits = []
-        for count in range(chance.randint(1, 8)):
+        for count in range(chance.randint(1, 6)):
             session = chance.choice(self.sessions)
             payload = chance.choice((b"same", b"%d-%d" % (number, count)))
             self.asked[session.id, payload] += 1
@@ -236,9 +236,11 @@ class Schedule:
 
     async def break_things(self) -> None:
         chance = self.chance
-        for _ in range(chance.randint(1, 6)):
+        kinds = [chance.choice(FAULTS) for _ in range(chance.randint(1, 5))]
+        kinds.insert(chance.randint(0, 1), chance.choice((Schedule.loss, Schedule.lost_on_the_way)))
+        for kind in kinds:
             await asyncio.sleep(chance.choice((0.0, 0.05, 0.5, 3.0)))
-            await chance.choice(FAULTS)(self)
+            await kind(self)
         self.engine.fate = lambda name: None
 
     async def outage(self) -> None:
@@ -270,7 +272,7 @@ class Schedule:
         self.engine.thaw()
         await asyncio.sleep(0.5)  # what was asked is answered
 
-    async def losses_on_the_way(self) -> None:
+    async def lost_on_the_way(self) -> None:
         """Lose requests and replies for a while, of some calls or of all."""
         chance = self.chance
         share = chance.choice((0.1, 0.3, 0.6))
@@ -361,8 +363,8 @@ FAULTS = (
     Schedule.loss,
     Schedule.resets,
     Schedule.freeze,
-    Schedule.losses_on_the_way,
-    Schedule.losses_on_the_way,
+    Schedule.lost_on_the_way,
+    Schedule.lost_on_the_way,
     Schedule.ends_of_streams,
 )
 
