@@ -59,7 +59,7 @@ class InlineEngine(EngineScript):
         tried: how often any was sent, arrived or not.
         fate: what becomes of a call, by its name: None, or (what is lost - ``"request"`` or
             ``"reply"`` -, the status that the client sees).
-        latency: returns the seconds of one way.
+        latency: returns the seconds of one way of a call, by its name.
         made: of each task that was ever created here, in which life of the engine, and its input;
             by (session id, creation time in ms, number).
         truth: the states that each of them went through, in order.
@@ -70,7 +70,7 @@ class InlineEngine(EngineScript):
         self.calls: Counter[str] = Counter()
         self.tried = 0
         self.fate: Callable[[str], tuple[str, Status] | None] = lambda name: None
-        self.latency: Callable[[], float] = lambda: 0.001
+        self.latency: Callable[[str], float] = lambda name: 0.001
         self.made: dict[Key, tuple[int, bytes]] = {}
         self.truth: dict[Key, list[TaskState]] = {}
         self.life = 0
@@ -163,9 +163,9 @@ class InlineEngine(EngineScript):
 
     # ------------------------------------------------------------------ the wire
 
-    async def travel(self, life: int) -> None:
+    async def travel(self, name: str, life: int) -> None:
         """Be under way for a while."""
-        await asyncio.sleep(self.latency())
+        await asyncio.sleep(self.latency(name))
         while not self._thawed.is_set():
             await self._thawed.wait()
         if life != self._lives:
@@ -189,11 +189,11 @@ class InlineEngine(EngineScript):
     async def _exchange(self, name: str, request: Message) -> Message:
         life = await self.connect()
         fate = self.fate(name)
-        await self.travel(life)
+        await self.travel(name, life)
         if fate is not None and fate[0] == "request":
             raise failure(fate[1])
         reply = self._serve(name, request)
-        await self.travel(life)
+        await self.travel(name, life)
         if fate is not None:
             raise failure(fate[1])
         if isinstance(reply, Refusal):
@@ -216,14 +216,14 @@ class InlineEngine(EngineScript):
         """Yield the messages of a stream."""
         life = await self.connect()
         fate = self.fate(name)
-        await self.travel(life)
+        await self.travel(name, life)
         if fate is not None and fate[0] == "request":
             raise failure(fate[1])
         self.calls[name] += 1
         left = 2 if fate is not None else -1  # a stream may break off in the middle
         try:
             async for message in getattr(self._frontend, _snake(name))(request):
-                await self.travel(life)
+                await self.travel(name, life)
                 if left == 0 and fate is not None:
                     raise failure(fate[1])
                 left -= 1

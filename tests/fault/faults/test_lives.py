@@ -286,7 +286,7 @@ class FakeClockRun:
         chance = self.chance
         engine = InlineEngine(self.clock)
         engine.add_session("s")
-        engine.latency = lambda: chance.choice((0.0, 0.002, 0.02))
+        engine.latency = lambda name: chance.choice((0.0, 0.002, 0.02))
         connection = connect(engine, spread=chance.randrange(1 << 30))
         session = await connection.open_session("s")
         Hub.of(connection.link).subscribe(Scope(), RecordingSink())
