@@ -8,19 +8,17 @@ handle waits through the link's hub, which never hangs on a silent stream
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Generator, Iterable
 from datetime import datetime
 from types import TracebackType
+from typing import Literal, overload
 
 from tenacity import AsyncRetrying, retry_if_exception_type
 
-from flamepy.errors import (
-    DeadlineExceededError,
-    FlameError,
-    SessionBusyError,
-    TaskCancelledError,
-    TaskFailedError,
-)
+from flamepy.aio.mapping import WINDOW, check_inputs, check_window, results
+from flamepy.aio.outcomes import outcome
+from flamepy.errors import DeadlineExceededError, FlameError, SessionBusyError
+from flamepy.rpc.creating import Made
 from flamepy.rpc.link import Link
 from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task, TaskState
 from flamepy.watching.cursor import retry_delay
@@ -29,24 +27,6 @@ from flamepy.wire import validation
 
 CLOSE_WAIT = 30.0
 EXIT_TIMEOUT = 5.0  # for closing behind an error, with an engine that is away perhaps
-
-
-def outcome(task: Task) -> bytes | None:
-    """Return a terminal task's output.
-
-    Raises:
-        TaskFailedError: with the service's own text.
-        TaskCancelledError: its session was closed before it ran.
-    """
-    if task.state == TaskState.FAILED:
-        text = task.error or f"task {task.id} of session {task.session_id} failed without a text"
-        raise TaskFailedError(text, task=task)
-    if task.state == TaskState.CANCELLED:
-        raise TaskCancelledError(
-            f"task {task.id} was cancelled: session {task.session_id} was closed before it ran",
-            task=task,
-        )
-    return task.output
 
 
 class TaskHandle:
@@ -210,7 +190,107 @@ class Session:
         task = await self.create_task(
             input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
         )
-        return TaskHandle(task, Hub.of(self._link).wait(task))
+        return TaskHandle(task, Hub.of(self._link).wait(task, alone=False))
+
+    async def run_many(
+        self,
+        inputs: Iterable[bytes] | AsyncIterable[bytes],
+        *,
+        window: int = WINDOW,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str | None = None,
+    ) -> list[TaskHandle]:
+        """Create a task for each input, many at a time; return their handles in that order.
+
+        Args:
+            inputs: see ``map``; all of them are read before this returns.
+            window: inputs that are read and not yet acknowledged, at most.
+            retry: instead of the connection's policy.
+            on_ambiguous: see ``create_task``.
+
+        Raises:
+            InvalidArgumentError: an input is not bytes, or too large.
+            FlameError: a task could not be made; those that were made go on.
+        """
+        check_inputs(inputs, asynchronous=True)
+        made = results(
+            self._link,
+            self.id,
+            inputs,
+            window=check_window(window),
+            launch=_handle,
+            retry=retry,
+            on_ambiguous=on_ambiguous,
+        )
+        return [handle async for handle in made]
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[bytes] | AsyncIterable[bytes],
+        *,
+        window: int = ...,
+        ordered: bool = ...,
+        return_exceptions: Literal[False] = ...,
+        retry: RetryPolicy | None = ...,
+        on_ambiguous: str | None = ...,
+    ) -> AsyncGenerator[bytes | None, None]: ...
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[bytes] | AsyncIterable[bytes],
+        *,
+        window: int = ...,
+        ordered: bool = ...,
+        return_exceptions: bool,
+        retry: RetryPolicy | None = ...,
+        on_ambiguous: str | None = ...,
+    ) -> AsyncGenerator[bytes | FlameError | None, None]: ...
+
+    def map(
+        self,
+        inputs: Iterable[bytes] | AsyncIterable[bytes],
+        *,
+        window: int = WINDOW,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str | None = None,
+    ) -> AsyncGenerator[bytes | FlameError | None, None]:
+        """Return an iterator over the outputs of one task for each input.
+
+        Inputs are read as results are taken, ``window`` of them ahead at most, so they may be
+        endless. Leaving the iterator early sends nothing more; what was sent runs to its end, and
+        nobody waits for it. Leave it by ``aclose`` (``contextlib.aclosing``) to have that at once.
+
+        Args:
+            inputs: bytes, from any iterable or asynchronous iterable. What it raises is raised
+                here, behind the results of what came before.
+            window: inputs that are read and whose result was not taken yet, at most.
+            ordered: results come in the order of the inputs; False: as tasks end.
+            return_exceptions: an input's own error (its task failed, was cancelled or lost, it is
+                not bytes, too large) takes the place of its result; else it is raised there, and
+                the iterator is over.
+            retry: instead of the connection's policy, for the creation of tasks.
+            on_ambiguous: see ``create_task``.
+
+        Raises (while iterating):
+            TaskFailedError, TaskCancelledError, TaskLostError, InvalidArgumentError: see above.
+            SessionNotFoundError, SessionClosedError, UnavailableError, AmbiguousResultError: no
+                task could be made of an input; that is never returned instead.
+        """
+        check_inputs(inputs, asynchronous=True)
+        return results(
+            self._link,
+            self.id,
+            inputs,
+            window=check_window(window),
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            retry=retry,
+            on_ambiguous=on_ambiguous,
+        )
 
     async def invoke(
         self,
@@ -222,7 +302,10 @@ class Session:
     ) -> bytes | None:
         """Create a task and wait for its output; ``timeout`` seconds for all of it."""
         start = asyncio.get_running_loop().time()
-        handle = await self.run(input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous)
+        task = await self.create_task(
+            input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
+        )
+        handle = TaskHandle(task, Hub.of(self._link).wait(task))
         if timeout is None:
             return await handle.result()
         return await handle.result(max(0.0, timeout - (asyncio.get_running_loop().time() - start)))
@@ -295,3 +378,8 @@ class Session:
 
 def _number(task: Task) -> int:
     return int(task.id) if task.id.isdecimal() else 0
+
+
+def _handle(hub: Hub, session_id: str, made: Made) -> TaskHandle:
+    task = Task(str(made.number), session_id, TaskState.PENDING, made.born, payloads_loaded=False)
+    return TaskHandle(task, hub.wait(task, alone=False))

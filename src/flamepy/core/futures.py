@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from flamepy.aio.session import outcome
-from flamepy.informers.dispatch import Worker
+from flamepy.aio.outcomes import outcome
 from flamepy.informers.waiting import WatchedFuture
 from flamepy.types import Task
 
@@ -15,9 +14,6 @@ class TaskFuture(WatchedFuture["bytes | None"]):
     that says why the fate is unknown; it waits as long as the task takes. Done-callbacks run on
     the thread ``flamepy-completions``.
     """
-
-    def __init__(self, task: Task, completions: Worker) -> None:
-        super().__init__(task.session_id, task.id, completions)
 
     def _outcome(self, task: Task) -> bytes | None:
         return outcome(task)

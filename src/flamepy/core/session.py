@@ -5,19 +5,22 @@ from __future__ import annotations
 import concurrent.futures
 import logging
 import time
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, overload
 
 from flamepy import aio
+from flamepy.aio.mapping import WINDOW, check_inputs, check_window
 from flamepy.aio.session import CLOSE_WAIT, EXIT_TIMEOUT
 from flamepy.core.futures import TaskFuture
+from flamepy.core.mapping import results
 from flamepy.core.watcher import TaskWatcher
 from flamepy.errors import DeadlineExceededError, FlameError
 from flamepy.informers.following import follow_task
 from flamepy.informers.informer import TaskInformer
 from flamepy.informers.waiting import completions
+from flamepy.rpc.creating import Made
 from flamepy.rpc.link import Link
 from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task
 from flamepy.watching.hub import Hub
@@ -178,9 +181,108 @@ class Session:
 
     async def _start(self, creating: Coroutine[Any, Any, Task]) -> tuple[Task, TaskFuture]:
         task = await creating
-        future = TaskFuture(task, completions(self._link))
-        Hub.of(self._link).wait(task).add_done_callback(future.take)
+        future = TaskFuture(self.id, task.id, completions(self._link))
+        Hub.of(self._link).tell_end(task, future)
         return task, future
+
+    def run_many(
+        self,
+        inputs: Iterable[bytes],
+        *,
+        window: int = WINDOW,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str | None = None,
+    ) -> list[TaskFuture]:
+        """Create a task for each input, many at a time; return their futures in that order.
+
+        Args:
+            inputs: see ``map``; all of them are read before this returns.
+            window: inputs that are read and not yet acknowledged, at most.
+            retry: instead of the connection's policy.
+            on_ambiguous: see ``aio.Session.create_task``.
+
+        Raises:
+            InvalidArgumentError: an input is not bytes, or too large.
+            FlameError: a task could not be made; those that were made go on.
+        """
+        check_inputs(inputs)
+        made = results(
+            self._link,
+            self.id,
+            inputs,
+            window=check_window(window),
+            launch=self._launch,
+            retry=retry,
+            on_ambiguous=on_ambiguous,
+        )
+        return list(made)
+
+    def _launch(self, hub: Hub, session_id: str, made: Made) -> TaskFuture:
+        future = TaskFuture(session_id, str(made.number), completions(self._link))
+        hub.expect(session_id, made.number, future, born=made.born)
+        return future
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[bytes],
+        *,
+        window: int = ...,
+        ordered: bool = ...,
+        return_exceptions: Literal[False] = ...,
+        retry: RetryPolicy | None = ...,
+        on_ambiguous: str | None = ...,
+    ) -> Generator[bytes | None, None, None]: ...
+
+    @overload
+    def map(
+        self,
+        inputs: Iterable[bytes],
+        *,
+        window: int = ...,
+        ordered: bool = ...,
+        return_exceptions: bool,
+        retry: RetryPolicy | None = ...,
+        on_ambiguous: str | None = ...,
+    ) -> Generator[bytes | FlameError | None, None, None]: ...
+
+    def map(
+        self,
+        inputs: Iterable[bytes],
+        *,
+        window: int = WINDOW,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str | None = None,
+    ) -> Generator[bytes | FlameError | None, None, None]:
+        """Return an iterator over the outputs of one task for each input.
+
+        As ``aio.Session.map``. Inputs are read in the thread that takes the results, while it
+        waits for one, so an iterable that blocks holds back results; leaving the iterator early
+        (a ``break``, its ``close``) sends nothing more.
+
+        Args:
+            inputs: bytes, from any iterable, endless perhaps. What it raises is raised here, behind
+                the results of what came before.
+            window: inputs that are read and whose result was not taken yet, at most.
+            ordered: results come in the order of the inputs; False: as tasks end.
+            return_exceptions: an input's own error takes the place of its result; else it is
+                raised there, and the iterator is over.
+            retry: instead of the connection's policy, for the creation of tasks.
+            on_ambiguous: see ``aio.Session.create_task``.
+        """
+        check_inputs(inputs)
+        return results(
+            self._link,
+            self.id,
+            inputs,
+            window=check_window(window),
+            ordered=ordered,
+            return_exceptions=return_exceptions,
+            retry=retry,
+            on_ambiguous=on_ambiguous,
+        )
 
     def invoke(
         self,

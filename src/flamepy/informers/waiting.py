@@ -14,7 +14,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
-from flamepy.errors import InvalidArgumentError, UnavailableError
+from flamepy.errors import FlameError, InvalidArgumentError
 from flamepy.informers.dispatch import Worker
 from flamepy.rpc.link import Link
 from flamepy.types import Task
@@ -48,15 +48,18 @@ class WatchedFuture(concurrent.futures.Future[R], Generic[R]):
         state = "done" if self.done() else "pending"
         return f"<{type(self).__name__} {self.session_id}/{self.task_id} {state}>"
 
-    def take(self, ended: asyncio.Future[Task]) -> None:
-        """Complete from the hub's future; on the loop."""
-        if ended.cancelled():
-            lost = UnavailableError(f"the wait for task {self.task_id} was cut off")
-            self.set_exception(lost)
+    def changed(self, task: Task) -> None:
+        """Complete it if the task has ended; on the loop, as ``collector.Listener``."""
+        if not task.state.is_terminal or self.done():
             return
         try:
-            self.set_result(self._outcome(ended.result()))
+            self.set_result(self._outcome(task))
         except Exception as error:  # whatever it is: nobody may wait for ever
+            self.set_exception(error)
+
+    def lost(self, error: FlameError) -> None:
+        """Take in that nothing more will be known."""
+        if not self.done():
             self.set_exception(error)
 
     @abstractmethod
@@ -120,7 +123,7 @@ async def end_of(link: Link, task: Task | TaskKey | WatchedFuture[Any]) -> EndFu
     session_id, task_id = task_key(task)
     future = EndFuture(session_id, task_id, completions(link))
     known = task if isinstance(task, Task) else await link.frontend.get_task(session_id, task_id)
-    Hub.of(link).wait(known).add_done_callback(future.take)
+    Hub.of(link).tell_end(known, future)
     return future
 
 

@@ -149,3 +149,15 @@ class Asking:
             raise late from None
         self._outcome(None, began)
         return reply
+
+    async def attempt_whole(self, call: Call, request: Message, left: float) -> Any:
+        """Make a call once, for a caller that is not cancelled; see ``Calls.whole``."""
+        began = asyncio.get_running_loop().time()
+        try:
+            reply = await self.calls.whole(call.name, request, left)
+        except grpc.aio.AioRpcError as error:
+            failure = from_rpc(error, call)
+            self._outcome(failure, began)
+            raise failure from error
+        self._outcome(None, began)
+        return reply

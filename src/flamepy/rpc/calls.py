@@ -14,7 +14,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf.message import Message
 
-from flamepy.errors import ConnectionClosedError
+from flamepy.errors import ConnectionClosedError, FlameError
 from flamepy.forks import CLIENT, hold, release
 from flamepy.rpc.forking import LinkHolder
 from flamepy.rpc.verdicts import may_cut
@@ -95,14 +95,33 @@ class Stream:
 
 
 class _Flight:
-    """A call in flight."""
+    """A call in flight.
 
-    __slots__ = ("answered", "cut", "name")
+    Attributes:
+        name: the RPC's.
+        call: gRPC's; dropped when it has ended.
+        cut: True once a fork has ended it.
+    """
 
-    def __init__(self, name: str, answered: asyncio.Task[Any]) -> None:
+    __slots__ = ("_ended", "call", "cut", "name")
+
+    def __init__(self, name: str, call: Any) -> None:
         self.name = name
-        self.answered = answered
+        self.call = call
         self.cut = False
+        self._ended: asyncio.Future[None] | None = None
+
+    def ended(self) -> asyncio.Future[None]:
+        """Return a future of its end, for the few who want to know."""
+        if self._ended is None:
+            self._ended = asyncio.get_running_loop().create_future()
+        return self._ended
+
+    def end(self) -> None:
+        """Note that it has ended."""
+        self.call = None
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
 
 
 class Calls:
@@ -122,6 +141,7 @@ class Calls:
         self._channel: grpc.aio.Channel | None = None
         self._stubs: dict[str, Callable[..., Any]] = {}
         self._flights: set[_Flight] = set()
+        self._alone: set[asyncio.Task[Any]] = set()  # CreateTasks that outlive their callers
         self._gate: asyncio.Event | None = None  # there is one while calls have to wait
 
     # ------------------------------------------------------------------ calls
@@ -153,40 +173,52 @@ class Calls:
             Left: the caller has left.
             ConnectionClosedError: it was closed, before or meanwhile.
         """
-        now = asyncio.get_running_loop().time
-        end = now() + timeout
-        while True:
-            await self.enter()
-            flight = self._send(name, request, max(0.001, end - now()))
-            try:
-                await asyncio.wait({flight.answered}, timeout=leave)
-            except asyncio.CancelledError:
-                if name == ALONE:
-                    _detach(flight, detached)
-                else:
-                    flight.answered.cancel()
-                raise
-            if not flight.answered.done():
-                _detach(flight, detached)
-                raise Left
-            if not flight.answered.cancelled():
-                break
-            if not flight.cut:
-                raise ConnectionClosedError("the connection was closed during the call")
-        answer = flight.answered.result()
-        if not isinstance(answer, grpc.aio.AioRpcError):
+        if name != ALONE:
+            return await self.whole(name, request, timeout)
+        answered = asyncio.ensure_future(_caught(self.whole(name, request, timeout)))
+        self._alone.add(answered)
+        answered.add_done_callback(self._alone.discard)
+        try:
+            await asyncio.wait({answered}, timeout=leave)
+        except asyncio.CancelledError:
+            _detach(answered, detached)
+            raise
+        if not answered.done():
+            _detach(answered, detached)
+            raise Left
+        answer = answered.result()
+        if not isinstance(answer, Exception):
             return answer
         try:
             raise answer
         finally:
-            del answer, flight  # else the error holds this frame, and the frame the error
+            del answer, answered  # else the error holds this frame, and the frame the error
 
-    def _send(self, name: str, request: Message, timeout: float) -> _Flight:
-        answer = _answer(self._stubs[name](request, timeout=timeout))
-        flight = _Flight(name, asyncio.ensure_future(answer))
-        self._flights.add(flight)
-        flight.answered.add_done_callback(lambda _: self._flights.discard(flight))
-        return flight
+    async def whole(self, name: str, request: Message, timeout: float) -> Any:
+        """Return the answer to a call that is cancelled with its caller; else as ``unary``.
+
+        A CreateTask must not be: whoever makes one by this is never cancelled.
+        """
+        now = asyncio.get_running_loop().time
+        end = now() + timeout
+        while True:
+            if self._gate is not None or self._channel is None or self.closed:
+                await self.enter()
+                timeout = max(0.001, end - now())
+            flight = _Flight(name, self._stubs[name](request, timeout=timeout))
+            self._flights.add(flight)
+            try:
+                return await flight.call
+            except grpc.aio.AioRpcError as error:
+                raise _stripped(error) from None
+            except asyncio.CancelledError:
+                if _is_cancelled() or not (flight.cut or self.closed):
+                    raise
+                if not flight.cut:
+                    raise ConnectionClosedError("the connection was closed meanwhile") from None
+            finally:
+                self._flights.discard(flight)
+                flight.end()
 
     def stream(self, name: str, request: Message, timeout: float | None) -> Stream:
         """Return a stream of answers."""
@@ -234,7 +266,7 @@ class Calls:
         """Close; a task that is just being made has a moment to be acknowledged. Idempotent."""
         self.closed = True
         self.take_up()
-        await _wait([one.answered for one in self._flights if one.name == ALONE], SETTLE)
+        await _wait([one.ended() for one in self._flights if one.name == ALONE], SETTLE)
         for stream in list(self.streams):
             stream.cut()
         await self._close_channel()
@@ -263,7 +295,7 @@ class Calls:
         for flight in self._flights:
             if may_cut(flight.name):
                 flight.cut = True
-                flight.answered.cancel()
+                flight.call.cancel()
         await _wait(self._under_way(), limit)
         if self._under_way():
             return False
@@ -290,9 +322,7 @@ class Calls:
     def _under_way(self) -> list[asyncio.Future[Any]]:
         ended = [one.ended for one in self.streams if one.ended is not None]
         return [
-            one
-            for one in (*(flight.answered for flight in self._flights), *ended)
-            if not one.done()
+            one for one in (*(flight.ended() for flight in self._flights), *ended) if not one.done()
         ]
 
     def take_up(self) -> None:
@@ -302,19 +332,19 @@ class Calls:
             gate.set()
 
 
-def _detach(flight: _Flight, take: Callable[[Any], None]) -> None:
+def _detach(answered: asyncio.Task[Any], take: Callable[[Any], None]) -> None:
     def ended(answered: asyncio.Task[Any]) -> None:
         answer = None if answered.cancelled() else answered.result()
-        take(None if isinstance(answer, grpc.aio.AioRpcError) else answer)
+        take(None if isinstance(answer, Exception) else answer)
 
-    flight.answered.add_done_callback(ended)
+    answered.add_done_callback(ended)
 
 
-async def _answer(call: Awaitable[Any]) -> Any:
+async def _caught(answering: Awaitable[Any]) -> Any:
     try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        return _stripped(error)
+        return await answering
+    except (grpc.aio.AioRpcError, FlameError) as error:
+        return error
 
 
 def _stripped(error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:

@@ -51,13 +51,21 @@ class Submission:
         number: the task it got, or None.
     """
 
-    __slots__ = ("__weakref__", "digest", "floor", "ledger", "number")
+    __slots__ = ("__weakref__", "_digest", "_payload", "floor", "ledger", "number")
 
     def __init__(self, ledger: Ledger, payload: bytes | None) -> None:
         self.ledger = ledger
-        self.digest = _digest(payload)
         self.floor = ledger.highest
         self.number: int | None = None
+        self._payload = payload
+        self._digest: bytes | None = None
+
+    @property
+    def digest(self) -> bytes:
+        """The digest of its input; most submissions are never asked for it."""
+        if self._digest is None:
+            self._digest = _digest(self._payload)
+        return self._digest
 
 
 class Ledger:

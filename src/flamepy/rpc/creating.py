@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -24,12 +25,14 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.rpc.claims import Reads, Submission
+from flamepy.rpc.retry import is_disabled
 from flamepy.rpc.status import Call
 from flamepy.rpc.terms import RAISE, RETRY, check_mode
 from flamepy.rpc.verdicts import Failure
 from flamepy.types import RetryPolicy, Task
 from flamepy.wire.services import FRONTEND
 from flamepy.wire.tasks import decode_task, encode_task_spec
+from flamepy.wire.times import from_millis
 
 if TYPE_CHECKING:
     from flamepy.rpc.frontend import Frontend
@@ -61,8 +64,15 @@ class Creation:
         self._retry: RetryPolicy | None = None
         self._flying = False  # a call goes on behind us
 
-    async def run(self, terms: Terms, retry: RetryPolicy | None) -> Task:
+    async def run(
+        self, terms: Terms, retry: RetryPolicy | None, first: Failed | None = None
+    ) -> Task:
         """Return the task as acknowledged.
+
+        Args:
+            terms: what bounds it.
+            retry: for the reads that it may need.
+            first: a try of ``Series`` that has failed: it goes on behind that one.
 
         Raises:
             SessionNotFoundError, SessionClosedError: no task can be made here.
@@ -75,11 +85,18 @@ class Creation:
             spent = asyncio.get_running_loop().time() - start
             return None if terms.timeout is None else max(0.001, terms.timeout - spent)
 
-        if not claims.knows(self._session_id):
-            await self._frontend.get_session(self._session_id, timeout=left(), retry=retry)
-        submission = claims.begin(self._session_id, self._payload)
+        if first is None:
+            if not claims.knows(self._session_id):
+                await self._frontend.get_session(self._session_id, timeout=left(), retry=retry)
+            submission = claims.begin(self._session_id, self._payload)
+        else:
+            submission = first.submission
 
         async def attempt(seconds: float) -> Task:
+            nonlocal first
+            if first is not None:
+                error, first = first.error, None
+                raise error
             return await self._attempt(submission, seconds)
 
         async def resolve(error: FlameError, seconds: float) -> Task | None:
@@ -97,7 +114,8 @@ class Creation:
     async def _attempt(self, submission: Submission, left: float) -> Task:
         def landed(reply: Any) -> None:
             if reply is not None:
-                self._got(decode_task(reply), submission)
+                task = decode_task(reply)
+                _is_ours(submission, task.id, task.creation_time)
             submission.ledger.end(submission)
 
         self._flying = True
@@ -110,17 +128,8 @@ class Creation:
             raise
         task = decode_task(reply)
         self._flying = False
-        if not self._got(task, submission):
-            # Somebody who looked for an equal one has it: then ours is one that nobody has.
-            taken = UnavailableError(f"task {task.id} was adopted by an equal submission")
-            taken.failure = Failure.LOST.value
-            raise taken
+        _take(submission, task.id, task.creation_time)
         return task
-
-    def _got(self, task: Task, submission: Submission) -> bool:
-        if not task.id.isdecimal():
-            return True
-        return submission.ledger.got(int(task.id), task.creation_time, submission)
 
     async def _resolve(self, submission: Submission, error: FlameError, left: float) -> Task | None:
         if self._mode == RETRY:
@@ -178,3 +187,95 @@ class Creation:
             f"session {self._session_id!r} is {found.state.name}: {refused.message}",
             grpc_code=refused.grpc_code,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A task that was made: its number and the time of its creation."""
+
+    number: int
+    born: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A first try that has failed."""
+
+    submission: Submission
+    error: FlameError
+
+
+class Series:
+    """Makes many tasks of one session, by the same rules as ``Creation`` and with less ado.
+
+    Whoever calls it is never cancelled, and does not leave: a call that an engine does not answer
+    is over after ``ON_WIRE`` seconds, or when the connection's keepalive ends.
+
+    Args:
+        frontend: makes the calls.
+        session_id: where.
+        terms: what bounds each of them.
+        retry: see ``Creation.run``.
+        on_ambiguous: see ``Creation``.
+    """
+
+    def __init__(
+        self,
+        frontend: Frontend,
+        session_id: str,
+        terms: Terms,
+        retry: RetryPolicy | None,
+        on_ambiguous: str,
+    ) -> None:
+        check_mode(on_ambiguous)
+        self._frontend = frontend
+        self._session_id = session_id
+        self._terms = terms
+        self._retry = retry
+        self._mode = on_ambiguous
+        self._call = Call("CreateTask", frontend.endpoint, session_id)
+        self._kind: type[Any] = FRONTEND["CreateTask"].request  # Any: the table knows no fields
+
+    async def begin(self) -> None:
+        """Read the session if need be. Raises SessionNotFoundError."""
+        if not self._frontend.claims.knows(self._session_id):
+            timeout = self._terms.timeout
+            await self._frontend.get_session(self._session_id, timeout=timeout, retry=self._retry)
+
+    async def create(self, payload: bytes) -> Made:
+        """Make one task; raises what ``Creation.run`` does."""
+        frontend = self._frontend
+        submission = frontend.claims.begin(self._session_id, payload)
+        request = self._kind()
+        request.task.session_id, request.task.input = self._session_id, payload
+        try:
+            reply = await frontend.attempt_whole(self._call, request, ON_WIRE)
+            born = from_millis(reply.status.creation_time)
+            _take(submission, reply.metadata.id, born)
+        except FlameError as error:
+            if is_disabled():
+                submission.ledger.end(submission)
+                raise
+            creation = Creation(frontend, self._session_id, payload, self._mode)
+            failed = Failed(submission, error)
+            task = await creation.run(self._terms, self._retry, failed)
+            return Made(int(task.id), task.creation_time)
+        except BaseException:
+            submission.ledger.end(submission)
+            raise
+        submission.ledger.end(submission)
+        frontend.retrier.done()
+        return Made(int(reply.metadata.id), born)
+
+
+def _is_ours(submission: Submission, task_id: str, born: datetime) -> bool:
+    """Give a submission the task that it was answered; False if another one has it."""
+    return not task_id.isdecimal() or submission.ledger.got(int(task_id), born, submission)
+
+
+def _take(submission: Submission, task_id: str, born: datetime) -> None:
+    if not _is_ours(submission, task_id, born):
+        # Somebody who looked for an equal one has it: then ours is one that nobody has.
+        taken = UnavailableError(f"task {task_id} was adopted by an equal submission")
+        taken.failure = Failure.LOST.value
+        raise taken

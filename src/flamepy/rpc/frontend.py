@@ -7,10 +7,11 @@ Every call has a deadline, repeats by ``retry`` and raises by ``status``. ``link
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from flamepy._proto import types_pb2
 from flamepy.rpc.asking import Asking
-from flamepy.rpc.creating import Creation
+from flamepy.rpc.creating import Creation, Series
 from flamepy.rpc.streams import TaskStream
 from flamepy.rpc.terms import DEFAULT_TIMEOUT, VERIFY
 from flamepy.rpc.writing import Resolver
@@ -235,6 +236,19 @@ class Frontend(Asking):
         creation = Creation(self, session_id, payload, on_ambiguous)
         return await creation.run(self._terms(timeout, retry), retry)
 
+    async def create_tasks(
+        self,
+        session_id: str,
+        *,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str = VERIFY,
+    ) -> Series:
+        """Return what makes many tasks of a session. Raises SessionNotFoundError."""
+        terms = self._terms(None, retry)
+        series = Series(self, session_id, terms, retry, on_ambiguous)
+        await series.begin()
+        return series
+
     async def get_task(
         self,
         session_id: str,
@@ -250,13 +264,25 @@ class Frontend(Asking):
         return decode_task(reply)
 
     def list_tasks(
-        self, session_id: str, *, payloads: bool = True, timeout: float | None = None
+        self,
+        session_id: str,
+        *,
+        payloads: bool = True,
+        wanted: Callable[[str], bool] | None = None,
+        timeout: float | None = None,
     ) -> TaskStream:
-        """Open a stream of a snapshot of a session's tasks, in any order."""
+        """Open a stream of a snapshot of a session's tasks, in any order.
+
+        Args:
+            session_id: which session.
+            payloads: with inputs and outputs.
+            wanted: tells by a task's id whether to decode it; the others are left out.
+            timeout: seconds for all of it.
+        """
         request = FRONTEND["ListTask"].request(session_id=session_id)
         stream = self.calls.stream("ListTask", request, timeout or 10 * DEFAULT_TIMEOUT)
         call = self._call("ListTask", session_id)
-        return TaskStream(stream, call, payloads=payloads, outcome=self._outcome)
+        return TaskStream(stream, call, payloads=payloads, wanted=wanted, outcome=self._outcome)
 
     async def collect_tasks(
         self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None

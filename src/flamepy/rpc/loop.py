@@ -76,6 +76,16 @@ class ReactorLoop:
         if loop is not None:
             forsake(loop)
 
+    def check(self) -> None:
+        """Return if the loop runs.
+
+        Raises:
+            ConnectionClosedError: it was stopped.
+            InvalidStateError: this is a child of its process.
+        """
+        with self._guard:
+            self._started()
+
     @property
     def is_current(self) -> bool:
         """True on the loop's own thread."""

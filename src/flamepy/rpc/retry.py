@@ -100,12 +100,16 @@ class Retrier:
                 raise
             first = error
         else:
-            self.counters.calls += 1
-            self.budget.answered()
+            self.done()
             return answer
         return await Repetition(self, call, terms, attempt, resolve, start).go(first)
 
     # ------------------------------------------------------------------ what attempts showed
+
+    def done(self) -> None:
+        """Take in that a call has been made, at its first try."""
+        self.counters.calls += 1
+        self.budget.answered()
 
     def answered(self) -> None:
         """Take in that the engine answered a call, with a refusal perhaps."""

@@ -25,11 +25,18 @@ class TaskStream:
     """A stream of tasks: iterate it, or ``cancel`` it from anywhere on the loop."""
 
     def __init__(
-        self, stream: Stream, call: Call, *, payloads: bool = True, outcome: Outcome = ignore
+        self,
+        stream: Stream,
+        call: Call,
+        *,
+        payloads: bool = True,
+        wanted: Callable[[str], bool] | None = None,
+        outcome: Outcome = ignore,
     ) -> None:
         self._stream = stream
         self._call = call
         self._payloads = payloads
+        self._wanted = wanted
         self._outcome = outcome
         self.received = 0  # bytes of the messages so far
 
@@ -38,7 +45,8 @@ class TaskStream:
         try:
             async for message in self._stream:
                 self.received += message.ByteSize()
-                yield decode_task(message, payloads=self._payloads)
+                if self._wanted is None or self._wanted(message.metadata.id):
+                    yield decode_task(message, payloads=self._payloads)
         except CutOff:
             cut = UnavailableError(
                 f"{self._call.name} at {self._call.endpoint} was ended by a fork of this process, "

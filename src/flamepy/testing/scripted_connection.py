@@ -116,8 +116,14 @@ class _Told:
     async def get_task(self, session_id: str, task_id: str) -> Task:
         return await self._tell(self._source.get_task(session_id, task_id))
 
-    def list_tasks(self, session_id: str, *, payloads: bool = True) -> ScriptedStream:
-        return self._source.list_tasks(session_id, payloads=payloads)
+    def list_tasks(
+        self,
+        session_id: str,
+        *,
+        payloads: bool = True,
+        wanted: Callable[[str], bool] | None = None,
+    ) -> ScriptedStream:
+        return self._source.list_tasks(session_id, payloads=payloads, wanted=wanted)
 
     def watch_task(self, session_id: str, task_id: str) -> ScriptedStream:
         return self._source.watch_task(session_id, task_id)

@@ -356,13 +356,23 @@ class ScriptedSource:
         self.payload_bytes += _size(row.full)
         return row.full
 
-    def list_tasks(self, session_id: str, *, payloads: bool = True) -> ScriptedStream:
+    def list_tasks(
+        self,
+        session_id: str,
+        *,
+        payloads: bool = True,
+        wanted: Callable[[str], bool] | None = None,
+    ) -> ScriptedStream:
         """Return a snapshot of a session's tasks, newest first. Raises SessionNotFoundError."""
-        stream = ScriptedStream(lambda: self._list(stream, session_id, payloads))
+        stream = ScriptedStream(lambda: self._list(stream, session_id, payloads, wanted))
         return stream
 
     async def _list(
-        self, stream: ScriptedStream, session_id: str, payloads: bool
+        self,
+        stream: ScriptedStream,
+        session_id: str,
+        payloads: bool,
+        wanted: Callable[[str], bool] | None,
     ) -> AsyncIterator[Task]:
         await self._before("list_tasks", session_id)
         session = self._sessions.get(session_id)
@@ -377,7 +387,8 @@ class ScriptedSource:
             size = _size(row.listed)
             stream.received += size
             self.payload_bytes += size
-            yield row.listed if payloads else row.bare
+            if wanted is None or wanted(row.listed.id):
+                yield row.listed if payloads else row.bare
 
     def watch_task(self, session_id: str, task_id: str) -> ScriptedStream:
         """Return the changes of one task; see the module."""

@@ -1,9 +1,11 @@
 """Who waits for which task, and the watch streams that serve them. Runs on the link's loop.
 
 An ``Interest`` is one task that somebody waits for: a future, a ``watch_task`` iterator, a
-followed run. At most ``budget`` of them have a stream; the others live from the hub's polls and
-get a stream when one is free. Whatever ends a stream, GetTask is asked: an end without a
-terminal message says nothing. A silent stream is not trusted either: it hides what changed
+followed run. A stream tells a change at once and costs as much as five tasks of a list, so at most
+``budget`` tasks have one: what a caller waits for alone, at once; of many that are awaited
+together the first few, and in a session that stands still the lowest (``crowding``). The others
+are gathered by counters (``gathering``). Whatever ends a stream, GetTask is asked: an end without
+a terminal message says nothing. A silent stream is not trusted either: it hides what changed
 before it was opened and hangs when nobody notifies it, so GetTask is asked beside it, ever less
 often (docs/protocol.md#watch). ``hub`` feeds every observation in.
 """
@@ -12,13 +14,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterator
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from typing import Protocol
 
 from flamepy.errors import FlameError, SessionLostError, SessionNotFoundError, TaskLostError
 from flamepy.types import Task
+from flamepy.watching.crowding import FEW, Moves, shared
 from flamepy.watching.cursor import retry_delay
 from flamepy.watching.events import EventSource, Window
 from flamepy.watching.sources import Engine, Observe, Reader, TaskStream
@@ -43,19 +47,37 @@ class Listener(Protocol):
 
 
 class Interest:
-    """One task that somebody waits for."""
+    """One task that somebody waits for.
 
-    __slots__ = ("born", "doubt", "job", "listeners", "number", "session_id", "task", "watched")
+    Attributes:
+        born: when the engine created it, where that is known.
+        states: True if a listener wants each state, not only the end.
+        alone: True if a caller waits for it alone, so that it gets a stream before others.
+        watched: True while it has a stream.
+    """
+
+    __slots__ = (
+        "alone",
+        "born",
+        "doubt",
+        "job",
+        "listeners",
+        "number",
+        "session_id",
+        "states",
+        "task",
+        "watched",
+    )
 
     def __init__(self, session_id: str, number: int) -> None:
         self.session_id = session_id
         self.number = number
-        self.born: datetime | None = None  # when the engine created it, where that is known
+        self.born: datetime | None = None
         self.listeners: list[Listener] = []
+        self.states = self.alone = self.watched = False
         self.task: Task | None = None
         self.job: asyncio.Task[None] | None = None
         self.doubt: asyncio.TimerHandle | None = None
-        self.watched = False
 
     def is_another(self, creation_time: datetime) -> bool:
         """Return True if a task of that creation time is another one under the same id."""
@@ -65,6 +87,18 @@ class Interest:
     def ended(self) -> bool:
         """True once the terminal state was told."""
         return self.task is not None and self.task.state.is_terminal
+
+
+class _Session:
+    """The interests in one session: by number, in the order in which they came."""
+
+    __slots__ = ("added", "created", "interests", "told", "watched")
+
+    def __init__(self) -> None:
+        self.interests: dict[int, Interest] = {}
+        self.created: datetime | None = None  # the session, as last shown
+        self.watched = 0
+        self.added = self.told = 0  # since ``moves`` was asked: tasks, ends of them
 
 
 class Collector:
@@ -77,6 +111,9 @@ class Collector:
         clock: monotonic seconds.
         spawn: starts a coroutine on the loop, owned by the hub.
         budget: streams open at most; ``resize`` changes it.
+
+    Attributes:
+        crowded: is called when a task has no stream.
     """
 
     def __init__(
@@ -95,19 +132,27 @@ class Collector:
         self._clock = clock
         self._spawn = spawn
         self._budget = budget
-        self._interests: dict[str, dict[int, Interest]] = {}
-        self._created: dict[str, datetime] = {}  # of the sessions, as last shown
-        self._queue: deque[Interest] = deque()
-        self._streams = 0
         self._answers = asyncio.Event()
         self._answers.set()
+        self.crowded: Callable[[], None] = lambda: None
+        self._sessions: dict[str, _Session] = {}
+        self._queue: deque[Interest] = deque()  # of those that are awaited alone
+        self._total = self._watched = 0  # awaited tasks; of them, with a stream
+        self._streams = self._shared = 0  # open streams; of them, of tasks awaited together
 
     # ------------------------------------------------------------------ who waits
 
     def add(
-        self, session_id: str, number: int, listener: Listener, born: datetime | None = None
+        self,
+        session_id: str,
+        number: int,
+        listener: Listener,
+        born: datetime | None = None,
+        *,
+        states: bool = True,
+        alone: bool = True,
     ) -> Interest:
-        """Register a listener; the task gets a stream now or when one is free.
+        """Register a listener.
 
         Of two tasks that the engine created under one id, the older one is lost: who waits for it
         must not be told of the other.
@@ -117,6 +162,8 @@ class Collector:
             number: which task.
             listener: who waits.
             born: when the engine created the task, where that is known.
+            states: it wants each state, not only the end.
+            alone: somebody waits for this very task: it gets a stream now or when one is free.
         """
         interest = self.get(session_id, number)
         if interest is not None and born is not None and interest.is_another(born):
@@ -125,13 +172,25 @@ class Collector:
                 return Interest(session_id, number)
             self.lose(interest, lost_session(session_id))
             interest = None
-        session = self._interests.setdefault(session_id, {})
+        session = self._sessions.get(session_id)
+        if session is None:
+            session = self._sessions[session_id] = _Session()
         if interest is None:
-            interest = session[number] = Interest(session_id, number)
-            self._queue.append(interest)
+            interest = session.interests[number] = Interest(session_id, number)
+            self._total += 1
+            session.added += 1
         interest.born = interest.born or born
         interest.listeners.append(listener)
-        self._fill()
+        interest.states = interest.states or states
+        if alone and not interest.alone:
+            interest.alone = True
+            if not interest.watched:
+                self._queue.append(interest)
+                self._fill()
+        elif not alone and not interest.watched and len(session.interests) <= FEW:
+            self._share(interest)
+        if not interest.watched:
+            self.crowded()
         return interest
 
     def remove(self, interest: Interest, listener: Listener) -> None:
@@ -143,28 +202,64 @@ class Collector:
 
     def get(self, session_id: str, number: int) -> Interest | None:
         """Return the interest in a task, or None when nobody waits for it."""
-        return self._interests.get(session_id, {}).get(number)
+        session = self._sessions.get(session_id)
+        return None if session is None else session.interests.get(number)
 
     def sessions(self) -> list[str]:
         """Return the ids of the sessions in which somebody waits."""
-        return list(self._interests)
+        return list(self._sessions)
 
-    def numbers(self, session_id: str, *, unwatched: bool = False) -> list[int]:
-        """Return the awaited ids of a session, or only those without a stream."""
-        interests = self._interests.get(session_id, {}).values()
-        return [one.number for one in interests if not (unwatched and one.watched)]
+    def waits_in(self, session_id: str) -> bool:
+        """Return True if anybody waits for a task of the session."""
+        return session_id in self._sessions
+
+    def numbers(self, session_id: str) -> list[int]:
+        """Return the awaited ids of a session."""
+        session = self._sessions.get(session_id)
+        return [] if session is None else list(session.interests)
+
+    def numbers_in(self, session_id: str) -> Collection[int]:
+        """Return the awaited ids of a session as a view that follows what happens."""
+        session = self._sessions.get(session_id)
+        return () if session is None else session.interests.keys()
+
+    def added_in(self, session_id: str) -> int:
+        """Return how many tasks are awaited since ``moves`` was asked."""
+        session = self._sessions.get(session_id)
+        return 0 if session is None else session.added
+
+    def unwatched_in(self, session_id: str) -> int:
+        """Return how many awaited tasks of a session have no stream."""
+        session = self._sessions.get(session_id)
+        return 0 if session is None else len(session.interests) - session.watched
+
+    def without_stream(self, session_id: str) -> Iterator[Interest]:
+        """Yield the awaited tasks of a session that have no stream, in the order they came."""
+        session = self._sessions.get(session_id)
+        if session is not None:
+            yield from (one for one in session.interests.values() if not one.watched)
+
+    def moves(self, session_id: str) -> Moves:
+        """Return what happened in a session since this was last asked."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            return Moves(0, 0)
+        moves = Moves(session.added, session.told)
+        session.added = session.told = 0
+        return moves
 
     def all(self) -> Iterator[Interest]:
         """Yield every interest; a copy, so that listeners may leave meanwhile."""
-        yield from [one for session in self._interests.values() for one in session.values()]
+        sessions = self._sessions.values()
+        yield from [one for session in sessions for one in session.interests.values()]
 
     @property
     def unwatched(self) -> bool:
         """True when more tasks are awaited than have a stream."""
-        return self._count() > self._streams
+        return self._total > self._watched
 
     def __bool__(self) -> bool:
-        return bool(self._interests)
+        return bool(self._sessions)
 
     # ------------------------------------------------------------------ what they are told
 
@@ -179,9 +274,12 @@ class Collector:
         if interest.task is not None and interest.task.state == task.state:
             return
         interest.task = task
-        for listener in list(interest.listeners):
+        ended = task.state.is_terminal
+        if ended:
+            self._sessions[task.session_id].told += 1
+        for listener in tuple(interest.listeners):
             listener.changed(task)
-        if task.state.is_terminal:
+        if ended:
             self._release(interest)
 
     def lose(self, interest: Interest, error: FlameError) -> None:
@@ -193,32 +291,42 @@ class Collector:
 
     def lose_session(self, session_id: str, error: FlameError) -> None:
         """End every interest in a session."""
-        for interest in list(self._interests.get(session_id, {}).values()):
+        for interest in self._in(session_id):
             self.lose(interest, error)
 
     def lose_older(self, session_id: str, creation_time: datetime) -> None:
         """End the interests in a session that was there before the one of that creation time."""
-        if session_id not in self._interests or self._created.get(session_id) == creation_time:
+        session = self._sessions.get(session_id)
+        if session is None or session.created == creation_time:
             return
-        self._created[session_id] = creation_time
-        for interest in list(self._interests[session_id].values()):
+        session.created = creation_time
+        for interest in self._in(session_id):
             if interest.born is not None and interest.born < creation_time - SAME:
                 self.lose(interest, lost_session(session_id))
 
+    def _in(self, session_id: str) -> list[Interest]:
+        session = self._sessions.get(session_id)
+        return [] if session is None else list(session.interests.values())
+
     def _release(self, interest: Interest) -> None:
-        session = self._interests.get(interest.session_id, {})
-        if session.get(interest.number) is interest:
-            del session[interest.number]
-            if not session:
-                del self._interests[interest.session_id]
-                self._created.pop(interest.session_id, None)
+        if not self._wanted(interest):
+            return
+        session = self._sessions[interest.session_id]
+        if interest.watched:
+            self._unwatch(interest)
+        del session.interests[interest.number]
+        self._total -= 1
+        if not session.interests:
+            del self._sessions[interest.session_id]
         if interest.job is not None and interest.job is not asyncio.current_task():
             interest.job.cancel()
-        if len(self._queue) > 64 + 2 * self._count():  # who left early still stands there
+        if len(self._queue) > 64 + 2 * self._total:  # who left early still stands there
             self._queue = deque(filter(self._wanted, self._queue))
 
-    def _count(self) -> int:
-        return sum(len(session) for session in self._interests.values())
+    def _unwatch(self, interest: Interest) -> None:
+        interest.watched = False
+        self._sessions[interest.session_id].watched -= 1
+        self._watched -= 1
 
     def _wanted(self, interest: Interest) -> bool:
         return self.get(interest.session_id, interest.number) is interest
@@ -238,17 +346,38 @@ class Collector:
         self._budget = budget
         self._fill()
 
+    def share(self, session_id: str) -> None:
+        """Give streams to the awaited tasks of a session that came first, as far as there are."""
+        for interest in islice(self.without_stream(session_id), self._budget):
+            if not self._share(interest):
+                return
+
+    def _share(self, interest: Interest) -> bool:
+        if self._shared >= shared(self._budget) or self._streams >= self._budget:
+            return False
+        self._open(interest)
+        return True
+
     def _fill(self) -> None:
         while self._streams < self._budget and self._queue:
             interest = self._queue.popleft()
-            if self._wanted(interest):
-                self._streams += 1
-                interest.watched = True
-                interest.job = self._spawn(self._watch(interest))
-                interest.job.add_done_callback(lambda _: self._freed())
+            if self._wanted(interest) and not interest.watched:
+                self._open(interest)
 
-    def _freed(self) -> None:
+    def _open(self, interest: Interest) -> None:
+        session = self._sessions[interest.session_id]
+        of_many = not interest.alone
+        self._streams += 1
+        self._shared += of_many
+        self._watched += 1
+        session.watched += 1
+        interest.watched = True
+        interest.job = self._spawn(self._watch(interest))
+        interest.job.add_done_callback(lambda _: self._freed(of_many))
+
+    def _freed(self, of_many: bool) -> None:
         self._streams -= 1
+        self._shared -= of_many
         self._fill()
 
     async def _watch(self, interest: Interest) -> None:
@@ -267,10 +396,12 @@ class Collector:
                     return
                 if failures:
                     await self._rest(failures)
-                await self._ask(interest)
+                await self.ask(interest)
                 short = short + 1 if self._clock() - opened < 0.05 and not failures else 0
         finally:
-            interest.watched = False
+            if interest.watched:  # the streams were no use
+                self._unwatch(interest)
+                self.crowded()
             if interest.doubt is not None:
                 interest.doubt.cancel()
 
@@ -291,7 +422,7 @@ class Collector:
 
     async def _look_beside(self, interest: Interest, attempt: int) -> None:
         if self._wanted(interest) and interest.watched:
-            await self._ask(interest)
+            await self.ask(interest)
         if self._wanted(interest) and interest.watched:
             self._doubt_later(interest, attempt + 1)
 
@@ -308,7 +439,8 @@ class Collector:
         finally:
             stream.cancel()
 
-    async def _ask(self, interest: Interest) -> None:
+    async def ask(self, interest: Interest) -> None:
+        """Ask for a task, whatever counters and streams say; it may end, or be gone."""
         try:
             task = await self._reader.probe(interest.session_id, interest.number, paced=False)
         except SessionNotFoundError as error:

@@ -9,7 +9,6 @@ unfinished ones: probing those costs as much as the change, listing costs as muc
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -133,23 +132,6 @@ class Probing:
         wanted = max(record.info.counts.total - record.counts.total, 1)
         first, self._next_new = self._next_new, self._next_new + min(wanted, BATCH)
         return list(range(first, self._next_new))
-
-
-def awaited_batch(
-    waiting: Iterable[int], asked: Collection[int], *, running: int, ended: int
-) -> list[int]:
-    """Return which awaited ids to ask first when a session's counters moved.
-
-    Used for sessions of which only some tasks are known, so the counters cannot be explained.
-
-    Args:
-        waiting: ids that somebody waits for and no stream covers.
-        asked: ids already asked in this pass.
-        running: tasks that run now.
-        ended: how many tasks ended since the last pass.
-    """
-    fresh = sorted(number for number in waiting if number not in asked)
-    return fresh[: max(4, min(running + ended + 2, 4 * BATCH))]
 
 
 def retry_delay(attempt: int, *, first: float, limit: float) -> float:

@@ -22,6 +22,7 @@ from flamepy.types import Task
 from flamepy.watching.awaiting import FutureListener, QueueListener, WatchedKey
 from flamepy.watching.collector import Collector, Interest, Listener
 from flamepy.watching.events import EventSource, SessionEvent, Window
+from flamepy.watching.gathering import Gatherer
 from flamepy.watching.observing import Observer
 from flamepy.watching.polling import Health, Poller
 from flamepy.watching.records import SessionRecord
@@ -77,15 +78,24 @@ class Hub:
             spawn=self._spawn,
         )
         observe = self._observer.observe
-        self._reader = Reader(engine, self.store, observe=observe, clock=self._clock)
+        self._reader = Reader(
+            engine, self.store, observe=observe, clock=self._clock, followed=self._follows
+        )
         self._collector = Collector(
             engine, self._reader, observe=observe, clock=self._clock, spawn=self._spawn
         )
+        self._gatherer = Gatherer(
+            self._reader,
+            self._collector,
+            clock=self._clock,
+            spawn=self._spawn,
+            missed=self._hurry,
+        )
+        self._collector.crowded = self._gatherer.ensure
         self._observer.reader, self._observer.collector = self._reader, self._collector
         self.updater = Updater(
             self.store,
             self._reader,
-            self._collector,
             follows=self._subscribers.follow,
             observer=self._observer,
             current=self._subscribers.session_current,
@@ -99,6 +109,7 @@ class Hub:
             collector=self._collector,
             subscribers=self._subscribers,
             updater=self.updater,
+            gatherer=self._gatherer,
             observer=self._observer,
             endpoint=endpoint,
             spawn=self._spawn,
@@ -171,31 +182,65 @@ class Hub:
 
     # ------------------------------------------------------------------ waiting for one task
 
-    def wait(self, task: Task) -> asyncio.Future[Task]:
+    def wait(self, task: Task, *, alone: bool = True) -> asyncio.Future[Task]:
         """Return a future of the task's terminal state.
 
         The result has its output, or for a failed task its events. It raises a FlameError when
         the fate cannot be known: session or task gone (``TaskLostError``), no service can be
         started (``SessionRetryLimitError``), engine away for longer than the patience
         (``UnavailableError``). Cancelling the future ends the wait, not the task.
+
+        Args:
+            task: as last shown.
+            alone: somebody waits for this very task; False for one of many.
         """
         future: asyncio.Future[Task] = self._loop.create_future()
-        if task.state.is_terminal and not task.is_failed():
-            future.set_result(task)
-            return future
         listener = FutureListener(future)
-        interest = self._await(task.session_id, int(task.id), listener, task.creation_time)
-        if future.done():
-            return future  # a newer task has its id
+        interest = self.tell_end(task, listener, alone=alone)
+        if interest is not None:
+            future.add_done_callback(lambda _: self.leave(interest, listener))
+        return future
+
+    def tell_end(self, task: Task, listener: Listener, *, alone: bool = False) -> Interest | None:
+        """Tell ``listener`` how a task ends, now if it has ended; as ``wait``."""
+        if task.state.is_terminal and not task.is_failed():
+            listener.changed(task)
+            return None
+        number = int(task.id)
+        interest = self.expect(
+            task.session_id, number, listener, born=task.creation_time, alone=alone
+        )
+        if not interest.listeners:
+            return None  # a newer task has its id
         record = self.store.session(task.session_id)
-        if interest.number not in record.tasks and not record.retired.told(interest.number):
+        known = number in record.tasks or record.retired.told(number)
+        if not known and self._subscribers.follow(record):
             # A newer picture may be there already; this one only fills a gap.
             now = self._loop.time()
             self._observer.observe(
                 task, Window(now, now), EventSource.CREATE, task.error is not None
             )
-        future.add_done_callback(lambda _: self._leave(interest, listener))
-        return future
+        return interest
+
+    def expect(
+        self,
+        session_id: str,
+        number: int,
+        listener: Listener,
+        *,
+        born: datetime | None,
+        alone: bool = False,
+    ) -> Interest:
+        """Tell ``listener`` how a task ends; as ``wait``, for who waits for many.
+
+        Args:
+            session_id: of the task.
+            number: its id.
+            listener: is told the end, and nothing before it; or that it is lost.
+            born: when the engine created it.
+            alone: see ``wait``.
+        """
+        return self._await(session_id, number, listener, born, states=False, alone=alone)
 
     async def watch(self, session_id: str, task_id: str) -> AsyncGenerator[Task, None]:
         """Yield a task's present state, then each observed change, until it ended.
@@ -224,7 +269,7 @@ class Hub:
                     shown = item.state
                     yield item
         finally:
-            self._leave(interest, listener)
+            self.leave(interest, listener)
 
     def watch_key(self, session_id: str, task_id: str) -> WatchedKey:
         """Give a task a stream, within the budget, so that its changes are seen at once.
@@ -232,19 +277,29 @@ class Hub:
         Nobody waits for it; subscriptions are told. It ends with the task, or by ``release``.
         """
         self._check_open()
-        key = WatchedKey(self._leave)
+        key = WatchedKey(self.leave)
         key.attach(self._await(session_id, int(task_id), key))
         return key
 
     def _await(
-        self, session_id: str, number: int, listener: Listener, born: datetime | None = None
+        self,
+        session_id: str,
+        number: int,
+        listener: Listener,
+        born: datetime | None = None,
+        *,
+        states: bool = True,
+        alone: bool = True,
     ) -> Interest:
         self._check_open()
-        interest = self._collector.add(session_id, number, listener, born)
+        interest = self._collector.add(
+            session_id, number, listener, born, states=states, alone=alone
+        )
         self._poller.ensure()
         return interest
 
-    def _leave(self, interest: Interest, listener: Listener) -> None:
+    def leave(self, interest: Interest, listener: Listener) -> None:
+        """Wait no longer; idempotent."""
         self._collector.remove(interest, listener)
         self._observer.let_go(interest.session_id, interest.number)
 
@@ -308,6 +363,9 @@ class Hub:
     def reader_moved(self) -> None:
         """Take in that ``needed_since`` of a subscription changed."""
         self.store.trim()
+
+    def _follows(self, session_id: str) -> bool:
+        return self._subscribers.follow(self.store.session(session_id))
 
     def _hurry(self) -> None:
         self._poller.hurry()

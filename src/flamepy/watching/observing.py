@@ -81,9 +81,18 @@ class Observer:
             return _NOTHING
         number = int(task.id)
         record = self._store.session(task.session_id)
-        awaited = self.collector.get(task.session_id, number) is not None
-        if not awaited and not self._subscribers.follow(record):
-            return _NOTHING
+        interest = self.collector.get(task.session_id, number)
+        awaited = interest is not None
+        if not self._subscribers.follow(record):
+            if interest is None:
+                return _NOTHING
+            if not interest.states and number not in record.tasks and window.start >= record.since:
+                # Only the end is of interest: what shows it whole is told as it is.
+                if not task.state.is_terminal:
+                    return _NOTHING
+                if task.payloads_loaded and not (task.is_failed() and task.error is None):
+                    self.collector.tell(task)
+                    return _NOTHING
         observation = self._store.observe_task(task, window, source, text_known=text_known)
         for event in observation.events:
             self.emit(event)

@@ -24,6 +24,7 @@ from flamepy.types import SessionInfo
 from flamepy.watching.collector import Collector, Spawn, lost_session
 from flamepy.watching.cursor import retry_delay
 from flamepy.watching.events import Window
+from flamepy.watching.gathering import Gatherer
 from flamepy.watching.limits import Deadline, Pace
 from flamepy.watching.observing import Observer
 from flamepy.watching.settings import WatchSettings
@@ -54,7 +55,7 @@ class Poller:
     """Polls while anybody listens; see the module.
 
     Args:
-        engine, store, reader, collector, subscribers, updater: of the hub.
+        engine, store, reader, collector, subscribers, updater, gatherer: of the hub.
         observer: tells what a poll brings to light.
         endpoint: for messages.
         spawn: starts a coroutine on the loop.
@@ -71,6 +72,7 @@ class Poller:
         collector: Collector,
         subscribers: Subscribers,
         updater: Updater,
+        gatherer: Gatherer,
         observer: Observer,
         endpoint: str,
         spawn: Spawn,
@@ -83,6 +85,7 @@ class Poller:
         self._collector = collector
         self._subscribers = subscribers
         self._updater = updater
+        self._gatherer = gatherer
         self._observer = observer
         self._endpoint = endpoint
         self._spawn = spawn
@@ -155,8 +158,8 @@ class Poller:
         self._updater.clear()
 
     def _next_delay(self) -> float:
-        if not self._subscribers and not self._collector.unwatched:
-            return self._slow  # every awaited task has a stream: this is only a heartbeat
+        if not self._subscribers:
+            return self._slow  # awaited tasks have streams or are gathered: this is a heartbeat
         if self._observer.activity.moved or self._updater.chasing:
             return self._fast
         return min(self._slow, self._delay * 1.5)
@@ -241,7 +244,7 @@ class Poller:
     # ------------------------------------------------------------------ stuck, down, up
 
     def _check_stuck(self, info: SessionInfo, progress: Progress) -> None:
-        if not self._collector.numbers(info.id):
+        if not self._collector.waits_in(info.id):
             return
         now = self._now()
         if progress.quiet_counts != info.counts:
@@ -290,4 +293,5 @@ class Poller:
         self.health.down_since = None
         self._collector.back()
         self._updater.suspect_all()
+        self._gatherer.suspect_all()
         self.hurry()

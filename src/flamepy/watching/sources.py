@@ -7,7 +7,7 @@ it decides nothing. Runs on the link's loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from typing import Protocol
 
 from flamepy.errors import FlameError, NotFoundError, SessionNotFoundError
@@ -53,8 +53,14 @@ class Engine(Protocol):
     async def get_task(self, session_id: str, task_id: str) -> Task:
         """Return one task with payloads and events."""
 
-    def list_tasks(self, session_id: str, *, payloads: bool = True) -> TaskStream:
-        """Return a snapshot of a session's tasks, in any order."""
+    def list_tasks(
+        self,
+        session_id: str,
+        *,
+        payloads: bool = True,
+        wanted: Callable[[str], bool] | None = None,
+    ) -> TaskStream:
+        """Return a snapshot of a session's tasks, or of those whose id is wanted, in any order."""
 
     def watch_task(self, session_id: str, task_id: str) -> TaskStream:
         """Return the changes of one task."""
@@ -71,6 +77,7 @@ class Reader:
         store: what is known; read only here, but for confirmed absences.
         observe: gets task, window, source, and whether a failed task's text would be in it.
         clock: monotonic seconds.
+        followed: tells whether all tasks of a session are observed, awaited or not.
 
     Attributes:
         payloads: list with the tasks' inputs and outputs.
@@ -86,8 +93,10 @@ class Reader:
         *,
         observe: Observe,
         clock: Callable[[], float],
+        followed: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._engine = engine
+        self._followed = followed
         self._store = store
         self._observe = observe
         self._clock = clock
@@ -97,6 +106,14 @@ class Reader:
         self.workers = asyncio.Semaphore(WORKERS)
         self._lists = asyncio.Semaphore(LISTS)
         self.costs = Costs()
+
+    async def session(self, session_id: str) -> SessionInfo:
+        """Ask for a session, for those who wait for its tasks. Raises FlameError."""
+        return await self._engine.get_session(session_id)
+
+    async def sessions(self) -> list[SessionInfo]:
+        """Ask for all of them. Raises FlameError."""
+        return await self._engine.list_sessions()
 
     async def _pace(self, *, lists: bool) -> None:
         delay = self.limits.call(self._clock(), lists=lists)
@@ -174,6 +191,37 @@ class Reader:
         if self._store.sessions.get(record.id) is not record:
             return []  # it was reset meanwhile
         return missing(record.tasks.values(), mark, window or Window(start, end))
+
+    async def skim(self, session_id: str, awaited: Container[int]) -> set[int]:
+        """List a session for those who wait for its tasks; return which of them it has.
+
+        Args:
+            session_id: which one.
+            awaited: their numbers; other tasks are left out, unless somebody follows the session.
+
+        Raises:
+            FlameError: the list broke off; what came before was observed.
+        """
+        start = self._clock()
+        window: Window | None = None
+        shown: set[int] = set()
+        followed = self._followed(session_id)
+
+        def wanted(number: str) -> bool:
+            return followed or not number.isdecimal() or int(number) in awaited
+
+        stream = self._engine.list_tasks(session_id, wanted=wanted)
+        try:
+            async for task in stream:
+                if window is None:
+                    window = Window(start, self._clock())
+                self._observe(task, window, EventSource.LIST, False)
+                if task.id.isdecimal():
+                    shown.add(int(task.id))
+        finally:
+            stream.cancel()
+            self.limits.received(stream.received, self._clock(), lists=True)
+        return shown
 
     async def explain(self, record: SessionRecord, *, limit: int) -> bool:
         """Probe until the counters are accounted for; return False if a list is cheaper.

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from flamepy.errors import FlameError, NotFoundError
 from flamepy.types import TaskCounts
 from flamepy.watching.audits import Rota
-from flamepy.watching.collector import Collector, Spawn
-from flamepy.watching.cursor import Step, awaited_batch, decide, retry_delay, settled
+from flamepy.watching.collector import Spawn
+from flamepy.watching.cursor import Step, decide, retry_delay, settled
 from flamepy.watching.events import EventSource, Window
 from flamepy.watching.observing import Observer
 from flamepy.watching.records import SessionRecord
@@ -49,7 +49,7 @@ class Updater:
     """Works on sessions.
 
     Args:
-        store, reader, collector: of the hub.
+        store, reader: of the hub.
         follows: tells whether somebody is told about a session's tasks.
         observer: tells what a list brought to light.
         current: is told the id of a session when all that its counters showed was told.
@@ -61,7 +61,6 @@ class Updater:
         self,
         store: Store,
         reader: Reader,
-        collector: Collector,
         *,
         follows: Callable[[SessionRecord], bool],
         observer: Observer,
@@ -71,7 +70,6 @@ class Updater:
     ) -> None:
         self._store = store
         self._reader = reader
-        self._collector = collector
         self._follows = follows
         self._observer = observer
         self._current = current
@@ -140,18 +138,15 @@ class Updater:
     def consider(self, record: SessionRecord, progress: Progress) -> None:
         """Start work on a session if its counters, a leftover, or its audit ask for it."""
         now = self._now()
-        if self._follows(record):
-            if record.synced and now >= progress.audit_at:
-                progress.refresh = progress.audit = True
-                progress.audit_at = self._rota.next(progress.audit_at, now)
-            if not progress.refresh and decide(record, self._reader.costs) is Step.NOTHING:
-                self._mark_current(record)
-                return
-            news = record.info is None or progress.tried != record.info.counts
-        else:
-            if not self._collector.numbers(record.id, unwatched=True):
-                return
-            news = record.info is not None and progress.tried != record.info.counts
+        if not self._follows(record):
+            return  # of awaited tasks alone ``gathering`` takes care
+        if record.synced and now >= progress.audit_at:
+            progress.refresh = progress.audit = True
+            progress.audit_at = self._rota.next(progress.audit_at, now)
+        if not progress.refresh and decide(record, self._reader.costs) is Step.NOTHING:
+            self._mark_current(record)
+            return
+        news = record.info is None or progress.tried != record.info.counts
         if (news and not progress.refresh) or now >= progress.due:
             self._start(record, progress, news=news)
 
@@ -160,15 +155,12 @@ class Updater:
             self._busy.add(record.id)
             if progress.audit and not news:
                 self._audits.add(record.id)
-            self._spawn(self._work(record, progress, news))
+            self._spawn(self._work(record, progress))
 
-    async def _work(self, record: SessionRecord, progress: Progress, news: bool) -> None:
+    async def _work(self, record: SessionRecord, progress: Progress) -> None:
         try:
             async with self._reader.workers:
-                if self._follows(record):
-                    await self._bring_up_to_date(record, progress)
-                else:
-                    await self._probe_awaited(record, progress, news)
+                await self._bring_up_to_date(record, progress)
         except NotFoundError:
             self._missed()
         except FlameError as error:
@@ -241,33 +233,3 @@ class Updater:
         if record.info is None or record.id in self._busy or not record.synced or record.held:
             return True
         return decide(record, self._reader.costs) is not Step.NOTHING
-
-    # ------------------------------------------------------------------ awaited tasks only
-
-    async def _probe_awaited(self, record: SessionRecord, progress: Progress, news: bool) -> None:
-        """Ask for the tasks that somebody waits for without a stream, likely ones first.
-
-        Without news from the counters every one of them is asked, ever less often.
-        """
-        counts = record.info.counts if record.info else TaskCounts()
-        before = progress.tried or TaskCounts()
-        ended = max(0, counts.terminal - before.terminal)
-        progress.tried = counts
-        if news:
-            progress.attempts = 0
-        asked: set[int] = set()
-        misses = 0
-        while misses < 2 or not news:
-            waiting = self._collector.numbers(record.id, unwatched=True)
-            ids = awaited_batch(waiting, asked, running=counts.running, ended=ended)
-            if not ids:
-                break
-            asked.update(ids)
-            answers = [self._reader.probe(record.id, number) for number in ids]
-            for answer in await asyncio.gather(*answers, return_exceptions=True):
-                if isinstance(answer, BaseException):
-                    raise answer
-            left = set(self._collector.numbers(record.id))
-            misses = 0 if any(number not in left for number in ids) else misses + 1
-        progress.due = self._now() + retry_delay(progress.attempts, first=2.0, limit=60.0)
-        progress.attempts += 1

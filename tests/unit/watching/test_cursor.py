@@ -13,7 +13,6 @@ from flamepy.watching.cursor import (
     Costs,
     Probing,
     Step,
-    awaited_batch,
     decide,
     retry_delay,
     settled,
@@ -120,12 +119,6 @@ def test_new_ids_are_looked_for_until_two_are_missing() -> None:
     for number in first:
         probing.answered(number, found=False)
     assert probing.batch() == []
-
-
-def test_awaited_tasks_are_asked_lowest_first_and_in_bounds() -> None:
-    batch = awaited_batch(range(1, 1000), {1, 2}, running=10, ended=3)
-    assert batch == list(range(3, 18))
-    assert len(awaited_batch(range(1000), (), running=500, ended=500)) == 4 * BATCH
 
 
 @given(st.integers(0, 10_000))

@@ -1,0 +1,24 @@
+"""What a task's end means to a caller: its output, or an error. Pure."""
+
+from __future__ import annotations
+
+from flamepy.errors import TaskCancelledError, TaskFailedError
+from flamepy.types import Task, TaskState
+
+
+def outcome(task: Task) -> bytes | None:
+    """Return a terminal task's output.
+
+    Raises:
+        TaskFailedError: with the service's own text.
+        TaskCancelledError: its session was closed before it ran.
+    """
+    if task.state == TaskState.FAILED:
+        text = task.error or f"task {task.id} of session {task.session_id} failed without a text"
+        raise TaskFailedError(text, task=task)
+    if task.state == TaskState.CANCELLED:
+        raise TaskCancelledError(
+            f"task {task.id} was cancelled: session {task.session_id} was closed before it ran",
+            task=task,
+        )
+    return task.output

@@ -1,0 +1,99 @@
+"""What is asked about a session in which many tasks are awaited."""
+
+from __future__ import annotations
+
+import itertools
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flamepy.types import TaskCounts
+from flamepy.watching.crowding import PAUSE, QUIET, SAFETY, Crowd, Moves, Step, shared
+from flamepy.watching.cursor import Costs
+
+STILL = Moves(0, 0)
+
+
+def crowd_of(get: float = 100e-6, listed: float = 40e-6) -> Crowd:
+    return Crowd(Costs(get=get, listed=listed))
+
+
+def test_a_list_is_taken_where_it_is_cheaper() -> None:
+    assert crowd_of().decide(TaskCounts(succeed=100), STILL, 100, 0.0) is Step.LIST
+    assert crowd_of().decide(TaskCounts(900, 0, 100), STILL, 100, 0.0) is Step.PROBE
+    cheap = crowd_of(listed=1e-6)
+    assert cheap.decide(TaskCounts(900, 0, 100), STILL, 100, 0.0) is Step.LIST
+
+
+def test_ten_new_tasks_among_a_million_are_probed() -> None:
+    crowd = crowd_of()
+    assert crowd.decide(TaskCounts(succeed=1_000_010), STILL, 10, 0.0) is Step.PROBE
+    assert crowd.wanted == 10
+
+
+def test_nothing_is_asked_while_nothing_ends() -> None:
+    crowd = crowd_of()
+    assert crowd.decide(TaskCounts(100, 4), STILL, 50, 0.0) is Step.NOTHING
+    assert crowd.decide(TaskCounts(90, 4), STILL, 50, 0.1) is Step.NOTHING
+
+
+def test_who_stands_still_gets_streams() -> None:
+    crowd = crowd_of()
+    crowd.decide(TaskCounts(100, 4), STILL, 50, 0.0)
+    assert crowd.decide(TaskCounts(100, 4), STILL, 50, QUIET) is Step.SHARE
+
+
+def test_all_are_asked_in_the_end_ever_less_often() -> None:
+    crowd, counts, times = crowd_of(), TaskCounts(1000, 4), []
+    for tick in range(1200):
+        now = tick / 4
+        if crowd.decide(counts, STILL, 50, now) is Step.ALL:
+            crowd.asked(all_of_them=True, found=0, took=0.01, now=now)
+            times.append(now)
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert times[0] == SAFETY[0]
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == SAFETY[1]
+
+
+def test_a_growing_crowd_is_left_alone_for_a_moment_and_no_longer() -> None:
+    crowd, counts = crowd_of(), TaskCounts(succeed=5)
+    growing = Moves(added=3, told=0)
+    assert crowd.decide(counts, growing, 5, 0.0) is Step.WAIT
+    assert crowd.decide(counts, growing, 5, PAUSE[0] / 2) is Step.WAIT
+    assert crowd.decide(counts, growing, 5, PAUSE[1]) is Step.LIST
+    assert crowd_of().decide(counts, STILL, 5, 0.0) is Step.LIST, "nobody comes any more"
+
+
+def test_ends_of_others_are_not_looked_for_again_and_again() -> None:
+    crowd, steps, ended = crowd_of(), 0, 0
+    for tick in range(200):  # a second in which others' tasks end
+        ended += 10
+        step = crowd.decide(TaskCounts(5000, 4, ended), STILL, 100, tick * 0.005)
+        if step is Step.PROBE:
+            steps += 1
+            crowd.asked(all_of_them=False, found=0, took=0.001, now=tick * 0.005)
+    assert steps < 12
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=40))
+def test_every_end_is_looked_for(rounds: list[tuple[int, int]]) -> None:
+    """Whatever is counted before or after its creation was answered: no end is forgotten."""
+    crowd = crowd_of()
+    made = ended = told = 0
+    last = [(0, 10_000), (0, 0), (0, 0), (0, 0)]
+    for now, (more, ends) in enumerate([*rounds, *last], start=1):
+        made += more
+        ended = min(made, ended + ends)
+        counts = TaskCounts(pending=made - ended, succeed=ended)
+        step = crowd.decide(counts, STILL, made - told, now)
+        if step in (Step.PROBE, Step.LIST, Step.ALL):
+            found = min(crowd.wanted, ended - told) if step is Step.PROBE else ended - told
+            told += found
+            crowd.asked(all_of_them=step is not Step.PROBE, found=found, took=0.0, now=now)
+            crowd.debt -= found  # as the next moves say
+    assert told == made
+
+
+def test_a_part_of_the_streams_is_kept_for_who_waits_alone() -> None:
+    assert [shared(budget) for budget in (0, 1, 2, 8, 64)] == [0, 0, 1, 6, 48]
