@@ -68,6 +68,7 @@ class Engine:
         self._held: set[str] = set()  # sessions that get no executor for a moment
         self._wanting: dict[str, None] = {}  # sessions that may want executors
         self._watchers: dict[tuple[str, int], set[asyncio.Event]] = {}
+        self._creations: list[tuple[str, bytes | None, asyncio.Future[Task]]] = []
         self._scheduled = False
         self._interrupts = 0
         self._closed = False
@@ -159,14 +160,48 @@ class Engine:
     def create_task(self, session_id: str, payload: bytes | None) -> Task:
         """Create a task and find somebody to run it. Raises Refusal."""
         task = self.state.create_task(session_id, payload)
+        self._created(task)
+        return task
+
+    def create_soon(self, session_id: str, payload: bytes | None) -> asyncio.Future[Task]:
+        """Create a task with all that are asked for in this turn of the loop, in one commit."""
+        answered: asyncio.Future[Task] = self._loop.create_future()
+        if not self._creations:
+            self._loop.call_soon(self._create_all)
+        self._creations.append((session_id, payload, answered))
+        return answered
+
+    def _create_all(self) -> None:
+        wanted, self._creations = self._creations, []
+        try:
+            made = self.state.create_tasks([(one, payload) for one, payload, _ in wanted])
+        except StorageRefusal:
+            made = [self._create_alone(one, payload) for one, payload, _ in wanted]
+        for (_, _, answered), task in zip(wanted, made, strict=True):
+            if not isinstance(task, Refusal):
+                self._created(task)
+            if answered.done():
+                continue  # nobody waits any more; the task is there, as with an engine
+            if isinstance(task, Refusal):
+                answered.set_exception(task)
+            else:
+                answered.set_result(task)
+
+    def _create_alone(self, session_id: str, payload: bytes | None) -> Task | Refusal:
+        try:
+            return self.state.create_task(session_id, payload)
+        except Refusal as refusal:
+            return refusal
+
+    def _created(self, task: Task) -> None:
+        session_id = task.session_id
         note(logger, "task pending", session=session_id, task=task.id)
         for run in self._idle.values():
             if run.row.session_id == session_id:
                 del self._idle[run.row.id]
                 run.wake()
-                return task
+                return
         self._want(session_id)
-        return task
 
     async def watch_task(self, session_id: str, task_id: str) -> AsyncIterator[Task]:
         """Yield a task at each change until it ended; as coarse as an engine's watch.
@@ -228,6 +263,8 @@ class Engine:
         self._schedule_soon()
 
     def _schedule_soon(self) -> None:
+        if len(self._runs) >= self._limit and not self._idle:
+            return  # all are at work: who ends, or has nothing to do, looks who waits
         if not self._scheduled and not self._closed:
             self._scheduled = True
             self._loop.call_soon(self._schedule)

@@ -139,40 +139,62 @@ class ExecutorRun:
             await asyncio.gather(start, let_go, return_exceptions=True)
 
     async def _work(self, instance: Instance) -> None:
-        while instance.alive and not self.released and not self._hangs:
-            task = await self._record(lambda: self._state.launch(self.row))
+        task: Task | None = None
+        while task is not None or self._goes_on(instance):
+            if task is None:
+                task = await self._record(lambda: self._state.launch(self.row))
             if task is None:
                 if not await self._wait_for_task():
                     return
                 continue
-            number = int(task.id)
-            self._note("task running", task=task.id)
-            self._changed(task.session_id, number)
-            await self._run_task(instance, task)
-            self._changed(task.session_id, number)
+            task = await self._run_task(instance, task)
 
-    async def _run_task(self, instance: Instance, task: Task) -> None:
+    def _goes_on(self, instance: Instance) -> bool:
+        return instance.alive and not self.released and not self._hangs
+
+    async def _run_task(self, instance: Instance, task: Task) -> Task | None:
+        """Run a task; return the next one, which runs from then on by the records."""
+        number = int(task.id)
+        self._note("task running", task=task.id)
+        self._changed(task.session_id, number)
         outcome = await self._invoke(instance, task)
         code, output, message = outcome.return_code, outcome.output, outcome.message
-        await self._record(lambda: self._state.complete(self.row, code, output, message))
+        record = self._state.turn if self._goes_on(instance) else self._state.complete
+        following = await self._record(lambda: record(self.row, code, output, message))
         self._note("task failed" if code else "task succeeded", task=task.id)
+        self._changed(task.session_id, number)
+        return following
 
     async def _invoke(self, instance: Instance, task: Task) -> TaskOutcome:
-        call = asyncio.ensure_future(
-            instance.invoke(TaskContext(task.id, task.session_id, task.input))
-        )
+        context = TaskContext(task.id, task.session_id, task.input)
         try:
-            await asyncio.wait({call}, timeout=self._task_timeout)
+            if self._task_timeout is None:
+                return await instance.invoke(context)
+        except Exception as error:  # whatever it is, the task must not run for ever
+            return self._broken(task, error)
+        return await self._invoke_within(instance, task, context, self._task_timeout)
+
+    def _broken(self, task: Task, error: Exception) -> TaskOutcome:
+        logger.exception("task %s of session %s", task.id, shorten(task.session_id))
+        self._hangs = True
+        text = f"the call of the service failed: {error!r}; its service was ended"
+        return TaskOutcome(-1, message=text)
+
+    async def _invoke_within(
+        self, instance: Instance, task: Task, context: TaskContext, limit: float
+    ) -> TaskOutcome:
+        call = asyncio.ensure_future(instance.invoke(context))
+        try:
+            await asyncio.wait({call}, timeout=limit)
             if call.done():
                 return call.result()
-            text = f"the task did not end within {self._task_timeout:g} s (task timeout)"
-        except Exception as error:  # whatever it is, the task must not run for ever
-            logger.exception("task %s of session %s", task.id, shorten(task.session_id))
-            text = f"the call of the service failed: {error!r}"
+        except Exception as error:
+            return self._broken(task, error)
         finally:
             call.cancel()
         self._hangs = True
-        return TaskOutcome(-1, message=f"{text}; its service was ended")
+        text = f"the task did not end within {limit:g} s (task timeout); its service was ended"
+        return TaskOutcome(-1, message=text)
 
     def _note(self, what: str, **ids: object) -> None:
         note(logger, what, session=self.row.session_id, **ids, executor=self.row.id)

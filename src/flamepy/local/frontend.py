@@ -7,7 +7,7 @@ Refusals become gRPC status, or return code -1 inside OK for the three applicati
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 
 import grpc
@@ -18,7 +18,7 @@ from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.local.changes import shorten
 from flamepy.local.engine import Engine
 from flamepy.local.refusal import Refusal, ResultRefusal, StorageRefusal
-from flamepy.types import SessionAttributes
+from flamepy.types import SessionAttributes, Task
 from flamepy.wire.applications import decode_application_spec, encode_application
 from flamepy.wire.cluster import encode_executor, encode_node
 from flamepy.wire.services import FRONTEND, FRONTEND_SERVICE, Method
@@ -148,12 +148,16 @@ class Frontend:
 
     # ------------------------------------------------------------------ tasks
 
-    def create_task(self, request: frontend_pb2.CreateTaskRequest) -> types_pb2.Task:
-        """CreateTask."""
+    def create_task(
+        self, request: frontend_pb2.CreateTaskRequest
+    ) -> types_pb2.Task | Awaitable[types_pb2.Task]:
+        """CreateTask; where it is written down, together with others that come now."""
         if not request.HasField("task"):
             raise Refusal("INVALID_ARGUMENT", "session spec")  # the engine says just this
         spec = request.task
         payload = spec.input if spec.HasField("input") else None
+        if self._state.is_written:
+            return _encoded(self._engine.create_soon(spec.session_id, payload))
         return encode_task(self._engine.create_task(spec.session_id, payload))
 
     def get_task(self, request: frontend_pb2.GetTaskRequest) -> types_pb2.Task:
@@ -175,6 +179,10 @@ class Frontend:
             yield encode_task(task)
 
 
+async def _encoded(creation: Awaitable[Task]) -> types_pb2.Task:
+    return encode_task(await creation)
+
+
 def _application_spec(request: Any) -> Any:
     return decode_application_spec(request.application) if request.HasField("application") else None
 
@@ -183,10 +191,13 @@ def _session_spec(request: Any) -> SessionAttributes | None:
     return decode_session_spec(request.session) if request.HasField("session") else None
 
 
-def _unary(method: Method, call: Callable[[Any], Message]) -> Callable[[bytes, Context], Any]:
+def _unary(
+    method: Method, call: Callable[[Any], Message | Awaitable[Message]]
+) -> Callable[[bytes, Context], Any]:
     async def serve(raw: bytes, context: Context) -> Message:
         try:
-            return call(_decode(method, raw))
+            answer = call(_decode(method, raw))
+            return answer if isinstance(answer, Message) else await answer
         except ResultRefusal as refusal:
             return types_pb2.Result(return_code=-1, message=refusal.message)
         except Refusal as refusal:

@@ -60,11 +60,24 @@ class Journal(Protocol):
     def task_created(self, row: SessionRow, task: TaskRow) -> None:
         """Add a task with its first event."""
 
+    def tasks_created(self, made: Sequence[tuple[SessionRow, TaskRow]]) -> None:
+        """Add tasks, each with its first event; all of them or none."""
+
     def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[Event]) -> None:
         """Note that a task runs, with all its events."""
 
     def task_ended(self, row: SessionRow, task: TaskRow, ending: Ending) -> None:
         """Note the end of a task."""
+
+    def task_turned(
+        self,
+        row: SessionRow,
+        task: TaskRow,
+        ending: Ending,
+        following: TaskRow,
+        events: Sequence[Event],
+    ) -> None:
+        """Note the end of a task and that another one of its session runs, with all its events."""
 
 
 class Unwritten:
@@ -91,8 +104,21 @@ class Unwritten:
     def task_created(self, row: SessionRow, task: TaskRow) -> None:
         """Write nothing."""
 
+    def tasks_created(self, made: Sequence[tuple[SessionRow, TaskRow]]) -> None:
+        """Write nothing."""
+
     def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[Event]) -> None:
         """Write nothing."""
 
     def task_ended(self, row: SessionRow, task: TaskRow, ending: Ending) -> None:
+        """Write nothing."""
+
+    def task_turned(
+        self,
+        row: SessionRow,
+        task: TaskRow,
+        ending: Ending,
+        following: TaskRow,
+        events: Sequence[Event],
+    ) -> None:
         """Write nothing."""

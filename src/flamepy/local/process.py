@@ -13,7 +13,6 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from flamepy.local.logfiles import bound_logs, tail
 from flamepy.local.reaper import Reaper
 from flamepy.local.serving import Traffic
 from flamepy.types import Application, SessionInfo, TaskContext
-from flamepy.wire.services import INSTANCE
+from flamepy.wire.services import INSTANCE, Method
 from flamepy.wire.shim import encode_session_context, encode_task_context
 
 logger = logging.getLogger(__name__)
@@ -76,6 +75,8 @@ class ProcessInstance:
         self._traffic = traffic or Traffic()
         self._connected = False
         self._channel: grpc.aio.Channel | None = None
+        self._stubs: dict[str, grpc.aio.UnaryUnaryMultiCallable[Any, bytes]] = {}
+        self._calls: set[grpc.aio.UnaryUnaryCall[Any, bytes]] = set()  # under way
         self._exit: asyncio.Task[int] | None = None
 
     @property
@@ -109,6 +110,7 @@ class ProcessInstance:
     async def disconnect(self) -> None:
         """Close the channel; the next call makes another."""
         channel, self._channel = self._channel, None
+        self._stubs = {}
         if channel is not None:
             await channel.close()
 
@@ -144,6 +146,7 @@ class ProcessInstance:
         status = await process.wait()
         self._kill(signal.SIGKILL)
         self._reaper.discard(process.pid)
+        self._cut()
         return status
 
     async def _wait_for_socket(self, limit: float) -> None:
@@ -220,27 +223,43 @@ class ProcessInstance:
         self, ended: asyncio.Task[int], name: str, request: Message, timeout: float | None
     ) -> Any:
         method = INSTANCE[name]
-        call: grpc.aio.UnaryUnaryCall[Any, bytes] = self._open().unary_unary(
-            method.path, request_serializer=method.request.SerializeToString
-        )(request, timeout=timeout)
-        answered = asyncio.ensure_future(_answer(call))
+        call = self._stub(method)(request, timeout=timeout)
+        self._calls.add(call)
+        if ended.done():
+            self._cut()
         try:
-            await asyncio.wait({answered, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if not answered.done():
-                # The process is gone; what it had sent before may still be on its way.
-                await asyncio.wait({answered}, timeout=0.5)
-            if answered.done() and isinstance(raw := answered.result(), bytes):
-                return method.response.FromString(raw)
-            return await self._why(answered)
+            return method.response.FromString(await call)
         except DecodeError as error:
             return f"the service's answer is no {method.response.DESCRIPTOR.name}: {error}"
+        except grpc.aio.AioRpcError as error:
+            return await self._why(error)
+        except asyncio.CancelledError:
+            if not (ended.done() and call.cancelled()) or _is_cancelled():
+                raise
+            return await self._why(None)
         finally:
-            answered.cancel()
+            self._calls.discard(call)
+
+    def _stub(self, method: Method) -> grpc.aio.UnaryUnaryMultiCallable[Any, bytes]:
+        channel = self._open()
+        stub = self._stubs.get(method.name)
+        if stub is None:
+            stub = self._stubs[method.name] = channel.unary_unary(
+                method.path, request_serializer=method.request.SerializeToString
+            )
+        return stub
+
+    def _cut(self) -> None:
+        """End the calls to a process that is gone, a moment later: its answer may be under way."""
+        if self._calls:
+            asyncio.get_running_loop().call_later(0.5, self._cut_now)
+
+    def _cut_now(self) -> None:
+        for call in list(self._calls):
             call.cancel()
 
-    async def _why(self, answered: asyncio.Future[Any]) -> str:
+    async def _why(self, error: grpc.aio.AioRpcError | None) -> str:
         assert self._exit is not None
-        error = answered.result() if answered.done() else None
         if error is not None and error.code() is not grpc.StatusCode.UNAVAILABLE:
             return str(error.details() or error.code().name)
         # A cut connection comes a moment before the exit is known.
@@ -305,11 +324,10 @@ class ProcessInstance:
             _remove_empty(plan.scratch.parent.parent)
 
 
-async def _answer(call: Awaitable[Any]) -> Any:
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        return error
+def _is_cancelled() -> bool:
+    # Python 3.10 cannot say; there the end of a process is taken for the reason.
+    cancelling = getattr(asyncio.current_task(), "cancelling", None)
+    return cancelling is not None and cancelling() > 0
 
 
 def _failed(text: str) -> BindFailure:

@@ -10,7 +10,8 @@ runs where.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 from flamepy.local.applications import NO_FILE, Applications, default_set
 from flamepy.local.comparison import compare
@@ -78,6 +79,11 @@ class ClusterState:
                 self._put(application)
         else:
             self._restore(stored)
+
+    @property
+    def is_written(self) -> bool:
+        """True if changes are written down, so that it pays to make several together."""
+        return not isinstance(self._journal, Unwritten)
 
     def _restore(self, stored: Stored) -> None:
         for application in stored.applications:
@@ -235,6 +241,31 @@ class ClusterState:
 
     def create_task(self, session_id: str, payload: bytes | None) -> Task:
         """Create a pending task; the answer shows no events. Raises Refusal."""
+        row, task = self._new_task(session_id, payload)
+        self._journal.task_created(row, task)
+        row.add(task)
+        return task.view()
+
+    def create_tasks(self, wanted: Sequence[tuple[str, bytes | None]]) -> list[Task | Refusal]:
+        """Create tasks, written down together; one that is refused takes no other with it.
+
+        Raises:
+            StorageRefusal: none was created.
+        """
+        made: list[tuple[SessionRow, TaskRow] | Refusal] = []
+        ahead: Counter[str] = Counter()
+        for session_id, payload in wanted:
+            try:
+                made.append(self._new_task(session_id, payload, ahead[session_id]))
+                ahead[session_id] += 1
+            except Refusal as refusal:
+                made.append(refusal)
+        self._journal.tasks_created([one for one in made if not isinstance(one, Refusal)])
+        return [one if isinstance(one, Refusal) else _added(*one) for one in made]
+
+    def _new_task(
+        self, session_id: str, payload: bytes | None, ahead: int = 0
+    ) -> tuple[SessionRow, TaskRow]:
         row = self.sessions.get(session_id)
         if row is None:
             raise Refusal("NOT_FOUND", f"Session {session_id} not found: {NO_FILE}")
@@ -242,15 +273,13 @@ class ClusterState:
             raise Refusal("INVALID_ARGUMENT", "Cannot create task in closed session")
         now = self._now()
         task = TaskRow(
-            number=len(row.tasks) + 1,
+            number=len(row.tasks) + 1 + ahead,
             session_id=session_id,
             input=payload or None,
             created=whole_seconds(now),
         )
         task.events.append(_event(0, TASK_EVENTS[0], now))
-        self._journal.task_created(row, task)
-        row.add(task)
-        return task.view()
+        return row, task
 
     def get_task(self, session_id: str, task_id: str) -> Task:
         """Return a task with its events, which lists and watches show from then on.
@@ -328,28 +357,51 @@ class ClusterState:
         task = row.next() if row is not None else None
         if row is None or task is None:
             return None
-        again = task.events[-1].code == 1
-        events = [] if again else [_event(1, TASK_EVENTS[1], self._now())]
+        events = self._start_events(task)
         self._journal.task_started(row, task, [*task.events, *events])
-        row.move(task, TaskState.RUNNING)
-        task.events += events
-        executor.task = task.number
-        return task.view()
+        return _start(executor, row, task, events)
 
     def complete(
         self, executor: ExecutorRow, return_code: int, output: bytes | None, message: str | None
     ) -> None:
         """Record the end of an executor's task. Raises Refusal."""
+        running = self._running(executor)
+        if running is not None:
+            ending = _ending(return_code, output, message, self._now())
+            self._journal.task_ended(*running, ending)
+            _end(*running, ending)
+        executor.task = None
+
+    def turn(
+        self, executor: ExecutorRow, return_code: int, output: bytes | None, message: str | None
+    ) -> Task | None:
+        """``complete`` and ``launch`` in one: both are written down, or neither. Raises Refusal."""
+        running = self._running(executor)
+        if running is None:
+            executor.task = None
+            return self.launch(executor)
+        row, task = running
+        ending = _ending(return_code, output, message, self._now())
+        following = row.next()
+        if following is None:
+            self.complete(executor, return_code, output, message)
+            return None
+        events = self._start_events(following)
+        self._journal.task_turned(row, task, ending, following, [*following.events, *events])
+        _end(row, task, ending)
+        return _start(executor, row, following, events)
+
+    def _running(self, executor: ExecutorRow) -> tuple[SessionRow, TaskRow] | None:
         row = self.sessions.get(executor.session_id)
         number = executor.task
         task = row.tasks.get(number) if row is not None and number is not None else None
-        if row is not None and task is not None and task.state == TaskState.RUNNING:
-            ending = _ending(return_code, output, message, self._now())
-            self._journal.task_ended(row, task, ending)
-            row.move(task, ending.state)
-            task.output, task.completed = ending.output, ending.completed
-            task.events.append(ending.event)
-        executor.task = None
+        if row is None or task is None or task.state != TaskState.RUNNING:
+            return None
+        return row, task
+
+    def _start_events(self, task: TaskRow) -> list[Event]:
+        again = task.events[-1].code == 1
+        return [] if again else [_event(1, TASK_EVENTS[1], self._now())]
 
     def remove_executor(self, executor: ExecutorRow) -> None:
         """Forget an executor that has ended."""
@@ -368,6 +420,24 @@ def task_number(task_id: str) -> int:
         if -(1 << 63) <= number < 1 << 63:
             return number
     raise Refusal("INVALID_ARGUMENT", "invalid task id")
+
+
+def _added(row: SessionRow, task: TaskRow) -> Task:
+    row.add(task)
+    return task.view()
+
+
+def _start(executor: ExecutorRow, row: SessionRow, task: TaskRow, events: list[Event]) -> Task:
+    row.move(task, TaskState.RUNNING)
+    task.events += events
+    executor.task = task.number
+    return task.view()
+
+
+def _end(row: SessionRow, task: TaskRow, ending: Ending) -> None:
+    row.move(task, ending.state)
+    task.output, task.completed = ending.output, ending.completed
+    task.events.append(ending.event)
 
 
 def _event(code: int, message: str, now: int) -> Event:

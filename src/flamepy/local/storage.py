@@ -1,8 +1,9 @@
 """The cluster's state in SQLite: a ``Journal`` that writes, and ``load`` that reads it back.
 
-One change is one transaction, done when the method returns. Inputs and outputs have tables of
-their own, so that a state is changed without writing a payload again. Everything runs on the
-cluster's thread, and a write takes some tens of microseconds; ``database`` opens the file.
+One change, or one group of them, is one transaction, done when the method returns. Inputs and
+outputs have tables of their own, so that a state is changed without writing a payload again.
+Everything runs on the cluster's thread, and a write takes some tens of microseconds; ``database``
+opens the file.
 """
 
 from __future__ import annotations
@@ -164,33 +165,44 @@ class Storage:
 
     def task_created(self, row: SessionRow, task: TaskRow) -> None:
         """Add a task."""
-        key = (row.order, task.number)
-        values = (*key, int(task.state), task.created, None, _encode_events(task.events))
-        with self._transaction() as database:
-            database.execute("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)", values)
+        self.tasks_created([(row, task)])
+
+    def tasks_created(self, made: Sequence[tuple[SessionRow, TaskRow]]) -> None:
+        """Add tasks."""
+        tasks, inputs = [], []
+        for row, task in made:
+            key = (row.order, task.number)
+            events = _encode_events(task.events)
+            tasks.append((*key, int(task.state), task.created, None, events))
             if task.input is not None:
-                database.execute("INSERT INTO inputs VALUES (?, ?, ?)", (*key, task.input))
+                inputs.append((*key, task.input))
+        if tasks:
+            with self._transaction() as database:
+                database.executemany("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)", tasks)
+                database.executemany("INSERT INTO inputs VALUES (?, ?, ?)", inputs)
 
     def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[Event]) -> None:
         """Note that a task runs."""
-        values = (int(TaskState.RUNNING), _encode_events(events), row.order, task.number)
         with self._transaction() as database:
-            database.execute(
-                "UPDATE tasks SET state = ?, events = ? WHERE session = ? AND number = ?", values
-            )
+            _write_start(database, row, task, events)
 
     def task_ended(self, row: SessionRow, task: TaskRow, ending: Ending) -> None:
         """Note the end of a task."""
-        events = _encode_events([*task.events, ending.event])
-        key = (row.order, task.number)
         with self._transaction() as database:
-            database.execute(
-                "UPDATE tasks SET state = ?, completed = ?, events = ? "
-                "WHERE session = ? AND number = ?",
-                (int(ending.state), ending.completed, events, *key),
-            )
-            if ending.output is not None:
-                database.execute("INSERT INTO outputs VALUES (?, ?, ?)", (*key, ending.output))
+            _write_end(database, row, task, ending)
+
+    def task_turned(
+        self,
+        row: SessionRow,
+        task: TaskRow,
+        ending: Ending,
+        following: TaskRow,
+        events: Sequence[Event],
+    ) -> None:
+        """Note the end of a task and that another one runs."""
+        with self._transaction() as database:
+            _write_end(database, row, task, ending)
+            _write_start(database, row, following, events)
 
     # ------------------------------------------------------------------ transactions
 
@@ -242,6 +254,28 @@ def _session(
         completed=completed,
         events=_decode_events(events),
     )
+
+
+def _write_start(
+    database: sqlite3.Connection, row: SessionRow, task: TaskRow, events: Sequence[Event]
+) -> None:
+    values = (int(TaskState.RUNNING), _encode_events(events), row.order, task.number)
+    database.execute(
+        "UPDATE tasks SET state = ?, events = ? WHERE session = ? AND number = ?", values
+    )
+
+
+def _write_end(
+    database: sqlite3.Connection, row: SessionRow, task: TaskRow, ending: Ending
+) -> None:
+    events = _encode_events([*task.events, ending.event])
+    key = (row.order, task.number)
+    database.execute(
+        "UPDATE tasks SET state = ?, completed = ?, events = ? WHERE session = ? AND number = ?",
+        (int(ending.state), ending.completed, events, *key),
+    )
+    if ending.output is not None:
+        database.execute("INSERT INTO outputs VALUES (?, ?, ?)", (*key, ending.output))
 
 
 def _delete_sessions(database: sqlite3.Connection, rows: Iterable[SessionRow]) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -161,7 +161,9 @@ class _Counting(Frontend):
         self._fake.calls["GetSession"] += 1
         return super().get_session(request)
 
-    def create_task(self, request: frontend_pb2.CreateTaskRequest) -> types_pb2.Task:
+    def create_task(
+        self, request: frontend_pb2.CreateTaskRequest
+    ) -> types_pb2.Task | Awaitable[types_pb2.Task]:
         self._fake.calls["CreateTask"] += 1
         return super().create_task(request)
 

@@ -77,22 +77,14 @@ class Hub:
             hurry=self._hurry,
             spawn=self._spawn,
         )
-        observe = self._observer.observe
         self._reader = Reader(
-            engine, self.store, observe=observe, clock=self._clock, followed=self._follows
-        )
-        self._collector = Collector(
-            engine, self._reader, observe=observe, clock=self._clock, spawn=self._spawn
-        )
-        self._gatherer = Gatherer(
-            self._reader,
-            self._collector,
+            engine,
+            self.store,
+            observe=self._observer.observe,
             clock=self._clock,
-            spawn=self._spawn,
-            missed=self._hurry,
+            followed=self._follows,
         )
-        self._collector.crowded = self._gatherer.ensure
-        self._observer.reader, self._observer.collector = self._reader, self._collector
+        self._collector, self._gatherer = self._collecting(engine)
         self.updater = Updater(
             self.store,
             self._reader,
@@ -120,6 +112,14 @@ class Hub:
         self._closed = False
         self._fatal: list[Callable[[BaseException], None]] = []
         self.configure(self._settings)
+
+    def _collecting(self, engine: Engine) -> tuple[Collector, Gatherer]:
+        observe, clock, spawn = self._observer.observe, self._clock, self._spawn
+        collector = Collector(engine, self._reader, observe=observe, clock=clock, spawn=spawn)
+        gatherer = Gatherer(self._reader, collector, clock=clock, spawn=spawn, missed=self._hurry)
+        collector.crowded = gatherer.ensure
+        self._observer.reader, self._observer.collector = self._reader, collector
+        return collector, gatherer
 
     @classmethod
     def of(cls, link: Link) -> Hub:

@@ -7,6 +7,7 @@ a model says what each call must answer. Storage is the real one.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import shutil
 import tempfile
 from collections.abc import Coroutine
@@ -172,6 +173,8 @@ class Cluster(RuleBasedStateMachine):
         snake = "".join(f"_{one.lower()}" if one.isupper() else one for one in rpc)[1:]
         try:
             answer = getattr(self.frontend, snake)(method.request(**fields))
+            if inspect.isawaitable(answer):
+                answer = self.run(answer)
         except Refusal as refusal:
             answer = "-1" if refusal.code == "OK" else refusal.code
         self.settle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flamepy.errors import ConfigError
+from flamepy.local.engine import Engine
 from flamepy.local.refusal import Refusal, StorageRefusal
 from flamepy.local.state import ClusterState
 from flamepy.local.storage import Storage
@@ -122,6 +124,50 @@ def test_a_running_task_waits_again_and_ids_go_on(tmp_path: Path) -> None:
         assert [event.code for event in state.get_task("s", "2").events] == [0, 1, 2]
 
 
+def test_tasks_that_come_together_are_one_commit(tmp_path: Path) -> None:
+    with opened(tmp_path) as state:
+        state.register_application("app", FULL)
+        for name in ("a", "b", "closed"):
+            state.create_session(name, SessionAttributes("app"))
+        state.close_session("closed")
+        said: list[str] = []
+        state._journal._database.set_trace_callback(said.append)  # type: ignore[attr-defined]
+        wanted = ["a", "closed", "b", "a", "unknown", "a"]
+        made = state.create_tasks([(name, name.encode()) for name in wanted])
+        assert said.count("COMMIT") == 1
+        shown = [one.code if isinstance(one, Refusal) else (one.session_id, one.id) for one in made]
+        assert shown == [
+            ("a", "1"), "INVALID_ARGUMENT", ("b", "1"), ("a", "2"), "NOT_FOUND", ("a", "3"),
+        ]  # fmt: skip
+        before = seen(state)
+    with opened(tmp_path) as state:
+        assert seen(state) == before
+
+
+def test_an_end_and_the_next_start_are_one_commit(tmp_path: Path) -> None:
+    with opened(tmp_path) as state:
+        state.register_application("app", FULL)
+        state.create_session("s", SessionAttributes("app"))
+        for _ in range(2):
+            state.create_task("s", b"x")
+        executor = state.add_executor("e", "s")
+        state.launch(executor)
+        said: list[str] = []
+        state._journal._database.set_trace_callback(said.append)  # type: ignore[attr-defined]
+        following = state.turn(executor, 0, b"out", None)
+        assert following is not None
+        assert (following.id, following.state) == ("2", TaskState.RUNNING)
+        assert said.count("COMMIT") == 1
+        assert state.turn(executor, -1, None, "no") is None, "there is no other"
+        before = seen(state)
+    with opened(tmp_path) as state:
+        assert seen(state) == before
+        tasks = state.list_tasks("s")
+        assert [(one.state.name, one.output) for one in tasks] == [
+            ("SUCCEED", b"out"), ("FAILED", None),
+        ]  # fmt: skip
+
+
 def test_an_exhausted_session_gets_executors_again(tmp_path: Path) -> None:
     with opened(tmp_path, retry_limit=1) as state:
         state.register_application("app", FULL)
@@ -188,6 +234,19 @@ class TestWithoutRoom:
         self.limit(1_000_000)
         state.complete(executor, 0, b"z" * 100_000, None)
         assert state.get_task("s", "1").state == TaskState.SUCCEED
+
+    def test_of_those_that_come_together_only_what_has_no_room_is_refused(
+        self, state: ClusterState
+    ) -> None:
+        async def act() -> list[object]:
+            engine = Engine(state, instances=None, executors=0)  # type: ignore[arg-type]  # unused
+            asked = [engine.create_soon("s", one) for one in (b"a", b"y" * 100_000, b"b")]
+            return list(await asyncio.gather(*asked, return_exceptions=True))
+
+        small, large, last = asyncio.run(act())
+        assert isinstance(large, StorageRefusal)
+        assert [getattr(one, "id", None) for one in (small, last)] == ["2", "3"]
+        assert state.get_session("s").counts.pending == 3
 
 
 STEPS = st.lists(
