@@ -2,8 +2,8 @@
 
 A gRPC server (the C core) in a process of its own that answers with messages put together from
 constants, so that a client against it measures the client. ``python benchmarks/instant_engine.py``
-prints its port and serves until its stdin ends. Any application and session exists; outputs are
-the inputs' constant reply. Used by ``compare.py``.
+prints its port and serves until its stdin ends. Any application and session exists; every output is
+one byte; tasks of the application ``never`` stay pending. Used by ``compare.py``.
 """
 
 from __future__ import annotations
@@ -26,24 +26,28 @@ class Engine:
 
     def __init__(self) -> None:
         self.tasks: dict[str, int] = {}
+        self.never: set[str] = set()
         task = FRONTEND["GetTask"].response()
-        task.status.state, task.status.creation_time = 2, BORN
-        task.status.completion_time = BORN
-        self.status = task.SerializeToString()
+        task.status.creation_time = BORN
+        self.pending = task.SerializeToString()
+        task.status.state, task.status.completion_time = 2, BORN
+        self.ended = task.SerializeToString()
 
     def encoded(self, name: str, number: int) -> bytes:
         """Return a task: parts of a message that stand one behind the other are merged."""
         digits, session = str(number).encode(), name.encode()
         metadata = b"\x0a%c%b\x12%c%b" % (len(digits), digits, len(digits), digits)
         spec = b"\x12%c%b\x22\x01x" % (len(session), session)
-        return b"\x0a%c%b\x12%c%b%b" % (len(metadata), metadata, len(spec), spec, self.status)
+        status = self.pending if name in self.never else self.ended
+        return b"\x0a%c%b\x12%c%b%b" % (len(metadata), metadata, len(spec), spec, status)
 
     def session(self, name: str, message: Message) -> Message:
         """Fill a session's message."""
         message.metadata.id = message.metadata.name = name
         message.spec.application = "bench"
         message.status.creation_time = BORN
-        message.status.succeed = self.tasks.setdefault(name, 0)
+        state = "pending" if name in self.never else "succeed"
+        setattr(message.status, state, self.tasks.setdefault(name, 0))
         return message
 
     # ------------------------------------------------------------------ the calls
@@ -66,6 +70,11 @@ class Engine:
 
     async def watch_task(self, request: Message, context: Any) -> AsyncIterator[bytes]:
         yield await self.get_task(request, context)
+
+    async def open_session(self, request: Message, context: Any) -> bytes:
+        if request.session.application == "never":
+            self.never.add(request.session_id)
+        return await self.any_session(request, context)
 
     async def any_session(self, request: Message, context: Any) -> bytes:
         reply = self.session(request.session_id, FRONTEND["GetSession"].response())
@@ -90,6 +99,8 @@ class Engine:
             "ListTask": self.list_task,
             "WatchTask": self.watch_task,
             "ListSession": self.list_session,
+            "CreateSession": self.open_session,
+            "OpenSession": self.open_session,
         }
         made = {}
         for name, method in FRONTEND.items():
