@@ -19,6 +19,7 @@ FEW = 8  # so many tasks of a session have streams at once; of a crowd, who stan
 QUIET = 0.25  # seconds without an end after which the first of a crowd get streams
 SAFETY = (2.0, 60.0)  # seconds after which all are asked, whatever the counters say
 REST = (0.002, 1.0)  # seconds between steps: the first, and after many that found nothing
+HANDFUL = 16  # ends that are worth asking for the counters
 PAUSE = (0.1, 0.5)  # seconds for which a growing crowd is left alone, at least and at most ...
 SPARE = 6.0  # ... else so many times what the step takes
 LOAD = 50.0  # ... at least so many times what it took
@@ -71,6 +72,8 @@ class Crowd:
     _passes: int = 0
     _misses: int = 0
     _not_before: float = float("-inf")
+    _asked_at: float = float("-inf")
+    _rate: float = 0.0  # ends a second, of late
     _since: float | None = None  # when what is wanted could have been asked for first
 
     def decide(self, counts: TaskCounts, moves: Moves, waiting: int, now: float) -> Step:
@@ -84,6 +87,9 @@ class Crowd:
         """
         told = moves.told
         ended = counts.terminal - self._terminal
+        if now > self._asked_at > float("-inf"):
+            self._rate += (max(0, ended) / (now - self._asked_at) - self._rate) * 0.3
+        self._asked_at = now
         if told or self._moved_at == float("-inf"):
             self._moved_at = now
         if ended < 0:  # an engine that lost something: look at everything
@@ -100,6 +106,10 @@ class Crowd:
             return Step.WAIT if moves.added and self._gathers(step, now) else step
         self._since = None
         return Step.SHARE if now - self._moved_at >= QUIET else Step.NOTHING
+
+    def rest(self, waiting: int) -> float:
+        """Return the seconds in which a handful of tasks ends, but no large part of who waits."""
+        return min(HANDFUL, waiting / 4) / self._rate if self._rate > 0.0 else float("inf")
 
     def _gathers(self, step: Step, now: float) -> bool:
         """Return True while it pays to wait: more come, and one step does for all of them."""

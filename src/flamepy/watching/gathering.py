@@ -21,7 +21,7 @@ from flamepy.watching.sources import Reader
 
 logger = logging.getLogger(__name__)
 
-FASTEST, SLOWEST = 0.005, 1.0  # seconds between rounds
+FASTEST, FAST, SLOWEST = 0.005, 0.05, 1.0  # seconds between rounds; FAST while tasks end
 SHARE = 4.0  # rounds rest so many times what they took
 AWAY = 0.2  # seconds between rounds while the engine cannot be reached
 SINGLE = 16  # so many sessions are asked for one by one
@@ -86,9 +86,17 @@ class Gatherer:
                 self._missed()
                 self._delay = AWAY
                 continue
-            delay = FASTEST if moved else min(SLOWEST, self._delay * 1.5)
+            delay = self._soon() if moved else min(SLOWEST, self._delay * 1.5)
             self._delay = max(delay, self._least(self._now() - began))
         self._crowds.clear()
+
+    def _soon(self) -> float:
+        """Return the rest while tasks end: until some have, in the session that is the fastest."""
+        wanted = (
+            crowd.rest(self._collector.unwatched_in(session_id))
+            for session_id, crowd in self._crowds.items()
+        )
+        return max(FASTEST, min((FAST, *wanted)))
 
     def _least(self, took: float) -> float:
         """Return the shortest rest after a round of so many seconds."""
@@ -165,8 +173,7 @@ class Gatherer:
             crowd.asked(all_of_them=everything, found=found, took=now - began, now=now)
         finally:
             crowd.busy = False
-            self._delay = FASTEST
-            self._wake.set()
+            asyncio.get_running_loop().call_later(self._soon(), self._wake.set)
 
     async def _probe_likely(self, awaited: list[Interest], crowd: Crowd) -> None:
         """Ask for as many as have ended, the lowest first, and then for those that may run."""
