@@ -1,9 +1,9 @@
 """What grows faster than the number of tasks, or of sessions: on an engine of constants.
 
 ``python benchmarks/growth.py [MOST]`` prints a table: ``map`` over 1,000 tasks to MOST (100,000),
-the same by ``run_many``, 10,000 tasks in 1 to 1,000 sessions, and the latency of ``invoke`` while so
-many futures wait beside it. Each row is a fresh process on a fresh engine; rates are those of this
-machine now, so compare the rows.
+the same by ``run_many``, 10,000 tasks in 1 to 1,000 sessions, and the latency of ``invoke`` while
+so many futures wait beside it. Each row is a fresh process on a fresh engine; rates are those of
+this machine now, so compare the rows.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Crowd:
         self.debt += ended - told
         self.wanted = min(self.debt, waiting)  # of the others the creation was not answered yet
         if self._due == float("inf"):
-            self._due = now + SAFETY[0]
+            self._due = now + self._patience(waiting)
         if now >= self._due:
             return self._cheaper(waiting, counts.total, Step.ALL)
         if self.wanted > 0 and now >= self._not_before:
@@ -128,8 +128,17 @@ class Crowd:
         """Ask for all at the next occasion: an outage may hide anything."""
         self._due, self._passes = float("-inf"), 0
 
-    def asked(self, *, all_of_them: bool, found: int, took: float, now: float) -> None:
-        """Take in that a step was carried out, how many ends it found and the seconds it took."""
+    def asked(self, step: Step, *, found: int, waiting: int, took: float, now: float) -> None:
+        """Take in that a step was carried out.
+
+        Args:
+            step: which one.
+            found: how many ends it found.
+            waiting: awaited tasks without a stream that are left.
+            took: seconds.
+            now: monotonic seconds.
+        """
+        all_of_them = step is not Step.PROBE
         if found < self.wanted:
             self.debt -= self.wanted - found  # these are not awaited here
         self._since = None
@@ -137,5 +146,10 @@ class Crowd:
         self._not_before = now + retry_delay(self._misses, first=REST[0], limit=REST[1])
         self._passes = 0 if found else self._passes + all_of_them
         if found or all_of_them:
-            delay = retry_delay(self._passes, first=SAFETY[0], limit=SAFETY[1])
-            self._due = now + max(delay, LOAD * took if all_of_them else 0.0)
+            self._due = now + max(self._patience(waiting), LOAD * took if all_of_them else 0.0)
+
+    def _patience(self, waiting: int) -> float:
+        """Return the seconds until all are asked, so that it takes a small part of the time."""
+        costs = self.costs
+        cost = min(self.total * costs.listed, waiting * costs.get)
+        return max(retry_delay(self._passes, first=SAFETY[0], limit=SAFETY[1]), LOAD * cost)

@@ -16,7 +16,7 @@ from contextlib import suppress
 from flamepy.errors import FlameError, SessionNotFoundError
 from flamepy.types import SessionInfo
 from flamepy.watching.collector import Collector, Interest, Spawn
-from flamepy.watching.crowding import Crowd, Step
+from flamepy.watching.crowding import FEW, Crowd, Step
 from flamepy.watching.sources import Reader
 
 logger = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ class Gatherer:
             if step is Step.LIST:
                 await self._list(session_id, awaited, crowd)
             elif step is Step.ALL:
-                await self._probe(awaited, crowd)
+                await self._probe(awaited, crowd, at_once=FEW)  # nobody is in a hurry
             else:
                 await self._probe_likely(awaited, crowd)
         except SessionNotFoundError:
@@ -169,8 +169,8 @@ class Gatherer:
         else:
             now = self._now()
             found = sum(one.ended for one in awaited)
-            everything = step is not Step.PROBE
-            crowd.asked(all_of_them=everything, found=found, took=now - began, now=now)
+            left = self._collector.unwatched_in(session_id)
+            crowd.asked(step, found=found, waiting=left, took=now - began, now=now)
         finally:
             crowd.busy = False
             asyncio.get_running_loop().call_later(self._soon(), self._wake.set)
@@ -182,7 +182,7 @@ class Gatherer:
         if found < wanted:
             await self._probe(awaited[wanted : wanted + crowd.running], crowd)
 
-    async def _probe(self, asked: list[Interest], crowd: Crowd) -> int:
+    async def _probe(self, asked: list[Interest], crowd: Crowd, *, at_once: int = AT_ONCE) -> int:
         """Ask for tasks; return how many have ended."""
         left, began = iter(asked), self._now()
 
@@ -191,7 +191,7 @@ class Gatherer:
                 if interest.listeners:
                     await self._collector.ask(interest)
 
-        await asyncio.gather(*(ask() for _ in range(min(AT_ONCE, len(asked)))))
+        await asyncio.gather(*(ask() for _ in range(min(at_once, len(asked)))))
         if len(asked) >= AT_ONCE and (took := self._net(asked[0], began, len(asked), crowd)):
             crowd.costs.learn_get(took / len(asked))
         return sum(one.ended for one in asked)

@@ -47,8 +47,9 @@ def test_all_are_asked_in_the_end_ever_less_often() -> None:
     crowd, counts, times = crowd_of(), TaskCounts(1000, 4), []
     for tick in range(1200):
         now = tick / 4
-        if crowd.decide(counts, STILL, 50, now) is Step.ALL:
-            crowd.asked(all_of_them=True, found=0, took=0.01, now=now)
+        step = crowd.decide(counts, STILL, 50, now)
+        if step is Step.ALL:
+            crowd.asked(step, found=0, waiting=50, took=0.01, now=now)
             times.append(now)
     pauses = [after - before for before, after in itertools.pairwise(times)]
     assert times[0] == SAFETY[0]
@@ -72,8 +73,25 @@ def test_ends_of_others_are_not_looked_for_again_and_again() -> None:
         step = crowd.decide(TaskCounts(5000, 4, ended), STILL, 100, tick * 0.005)
         if step is Step.PROBE:
             steps += 1
-            crowd.asked(all_of_them=False, found=0, took=0.001, now=tick * 0.005)
+            crowd.asked(step, found=0, waiting=100, took=0.001, now=tick * 0.005)
     assert steps < 12
+
+
+def test_ends_that_were_counted_before_their_creation_was_answered_stay_wanted() -> None:
+    crowd = crowd_of()
+    assert crowd.decide(TaskCounts(succeed=20), STILL, 10, 0.0) is Step.LIST
+    assert crowd.wanted == 10
+    crowd.asked(Step.LIST, found=9, waiting=1, took=0.0, now=0.1)  # one was another's
+    crowd.decide(TaskCounts(succeed=20), Moves(added=10, told=9), 11, 1.0)
+    assert crowd.wanted == 10
+
+
+def test_a_huge_crowd_is_not_asked_for_as_a_whole_every_few_seconds() -> None:
+    crowd, counts = crowd_of(), TaskCounts(pending=100_000)
+    steps = [crowd.decide(counts, STILL, 100_000, float(second)) for second in range(190)]
+    assert Step.ALL not in steps
+    assert Step.LIST not in steps
+    assert crowd.decide(counts, STILL, 100_000, 201.0) is Step.LIST
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=40))
@@ -90,7 +108,7 @@ def test_every_end_is_looked_for(rounds: list[tuple[int, int]]) -> None:
         if step in (Step.PROBE, Step.LIST, Step.ALL):
             found = min(crowd.wanted, ended - told) if step is Step.PROBE else ended - told
             told += found
-            crowd.asked(all_of_them=step is not Step.PROBE, found=found, took=0.0, now=now)
+            crowd.asked(step, found=found, waiting=made - told, took=0.0, now=now)
             crowd.debt -= found  # as the next moves say
     assert told == made
 
