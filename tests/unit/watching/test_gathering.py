@@ -157,7 +157,7 @@ class TestNoneIsForgotten:
             assert isinstance(futures[39].exception(), TaskLostError)
             assert await ended(futures[:39] + futures[40:]) == {SUCCEED}
 
-        run(act)
+        run(act, WatchSettings(watch_budget=0))
 
     def test_a_session_that_is_gone_loses_all_of_them(self) -> None:
         async def act(world: World) -> None:
