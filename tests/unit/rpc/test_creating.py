@@ -326,11 +326,11 @@ def test_another_session_of_the_same_id_begins_anew() -> None:
     assert claims.begin("s", b"").floor == 0
 
 
-def another(engine: Engine) -> None:
+def another(engine: Engine, later: float = 9.0) -> None:
     """Let the engine lose everything; somebody opens the session again."""
     engine.tasks.clear()
     engine.last = 0
-    engine.born += timedelta(seconds=9)
+    engine.born += timedelta(seconds=later)
 
 
 @pytest.mark.parametrize("seen", [False, True])
@@ -351,10 +351,11 @@ def test_submissions_from_before_and_after_a_loss_have_tasks_of_their_own(seen: 
     play(go())
 
 
-def test_numbers_that_begin_anew_mean_another_session() -> None:
+@pytest.mark.parametrize("later", [1.0, 9.0])  # s; the first is no other creation time
+def test_numbers_that_begin_anew_mean_another_session(later: float) -> None:
     async def go() -> None:
         engine = Engine([], [], existing=5)
-        another(engine)
+        another(engine, later)
         older = engine.claims.begin("s", b"y")
         assert (await engine.create(b"x")).id == "1"
         engine.fates = ["reply lost"]
@@ -378,16 +379,24 @@ def test_a_task_that_was_got_before_the_loss_was_noticed_stays_taken() -> None:
     play(go())
 
 
+def test_a_loss_that_the_reading_brings_to_light_has_it_read_again() -> None:
+    async def go() -> None:
+        engine = Engine(["reply lost"], [], existing=5)
+        another(engine)  # nobody has seen it yet
+        assert (await engine.create(b"x")).id == "1"
+        assert sorted(engine.tasks) == [1]
+
+    play(go())
+
+
 def test_a_creation_time_that_a_restart_rounds_is_the_same_session() -> None:
     async def go() -> None:
-        engine = Engine([], [])
-        older = engine.claims.begin("s", b"y")
-        assert (await engine.create(b"x")).id == "1"
+        engine = Engine(["request lost"], [1.0], existing=1)  # of equal input, by somebody else
+        creating = asyncio.ensure_future(engine.create(b"x"))
+        await asyncio.sleep(0.5)  # it is on its way
         engine.born -= timedelta(milliseconds=900)
         engine.claims.saw(engine.info())
-        engine.fates = ["request lost"]
-        assert (await engine.create(b"x")).id == "2", "the first one's task was adopted"
-        older.ledger.end(older)
+        assert (await creating).id == "2", "what was there before was adopted"
 
     play(go())
 
