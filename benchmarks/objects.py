@@ -91,8 +91,10 @@ class Ours:
 
     def __init__(self) -> None:
         from flamepy import core
+        from flamepy.core import cache
 
         self.core = core
+        self.cache = cache  # where the official SDK has delete_objects
         self.refs: dict[str, Any] = {}
 
     def put(self, key: str, value: Any) -> None:
@@ -101,7 +103,7 @@ class Ours:
 
     def delete(self, key: str) -> None:
         """Delete it."""
-        self.core.delete_objects(self.refs[key].key)
+        self.cache.delete_objects(self.refs[key].key)
 
     def get(self, key: str, value: Any) -> Any:
         """Get it anew."""
@@ -175,7 +177,18 @@ def compare(endpoint: str, official: str | None, rounds: int) -> list[dict[str, 
     """Return the figures of puts, gets and gets of what is kept."""
     raw, ours = Raw(endpoint), Ours()
     theirs = Theirs(official) if official else None
-    figures = []
+    try:
+        return list(figures_of(raw, ours, theirs, rounds))
+    finally:
+        if theirs is not None:
+            theirs.close()
+        raw.client.close()
+
+
+def figures_of(
+    raw: Raw, ours: Ours, theirs: Theirs | None, rounds: int
+) -> Iterator[dict[str, Any]]:
+    """Yield one figure after the other."""
     cases = [(kind, label) for kind in ("array", "bytes") for label in SIZES]
     for kind, label in [*cases, ("table", "64 MiB")]:
         size = SIZES[label]
@@ -197,15 +210,11 @@ def compare(endpoint: str, official: str | None, rounds: int) -> list[dict[str, 
                     columns["theirs"].append(theirs.time(what, kind, size))
                     if what == "put" and not last:
                         theirs.time("delete", kind, size)
-            figures.append(row(f"{what} {label} {kind}", columns))
+            yield row(f"{what} {label} {kind}", columns)
         raw.delete(key)
         ours.delete(key)
-    figures.append(increment(ours, theirs, rounds))
-    figures.append(sixteen(raw, ours, rounds))
-    if theirs is not None:
-        theirs.close()
-    raw.client.close()
-    return figures
+    yield increment(ours, theirs, rounds)
+    yield sixteen(raw, ours, rounds)
 
 
 def increment(ours: Ours, theirs: Theirs | None, rounds: int) -> dict[str, Any]:
@@ -308,8 +317,10 @@ def cluster() -> Iterator[str]:
         assert process.stdout is not None
         endpoint = process.stdout.readline().split()[3]
         os.environ["FLAME_CACHE_ENDPOINT"] = endpoint
-        yield endpoint
-        process.terminate()
+        try:
+            yield endpoint
+        finally:
+            process.terminate()
 
 
 def main() -> None:

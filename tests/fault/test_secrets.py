@@ -155,7 +155,8 @@ class TestFolders:
                 assert mode(tmp_path / "data") == 0o700
                 files = list((tmp_path / "data").iterdir())
                 assert {"flame.db", "lock"} <= {one.name for one in files}
-                assert {one.name: mode(one) for one in files if mode(one) != 0o600} == {}
+                wanted = {one: 0o700 if one.is_dir() else 0o600 for one in files}
+                assert {one: mode(one) for one in files} == wanted
                 assert cluster._root is not None
                 assert mode(cluster._root) == 0o700
         finally:

@@ -20,7 +20,7 @@ from flamepy.objects.status import FAILED
 from flamepy.wire.objects import BASE_KIND, DELETE, FORMAT, NATIVE, PATCH, ObjectRef, Ticket
 
 CHUNK = 4 << 20  # bytes of a message
-TOGETHER = 1 << 18  # bytes that are joined rather than sent in several messages
+TOGETHER = 2 << 20  # bytes that are joined rather than sent in several messages, which cost more
 SCHEMA = pa.schema([("version", pa.uint64()), ("data", pa.binary())])
 WRITTEN = pa.array([0], pa.uint64())  # the server's to choose
 
