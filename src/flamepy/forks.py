@@ -72,6 +72,8 @@ class _Forks:
         self.pausing = False
         self.clean = True
         self.unusable = False  # this process is the child of a fork that gRPC lived through
+        self.native = False  # threads of some gRPC, perhaps another library's own, live through it
+        self.flightless = False  # this process is the child of such a fork
         self.holders: tuple[weakref.WeakSet[Holder], weakref.WeakSet[Holder]] = (
             weakref.WeakSet(),
             weakref.WeakSet(),
@@ -91,6 +93,7 @@ class _Forks:
         except BaseException:  # a fork cannot be refused here: the child is told instead
             self.clean = False
             logger.exception("letting go of gRPC before a fork failed")
+        self.native = any(_native_threads())
 
     def pause(self) -> bool:
         with self.guard:
@@ -130,6 +133,7 @@ class _Forks:
         self.lock, self.guard = threading.RLock(), threading.RLock()
         self.depth, self.pausing = 0, False
         self.unusable = self.unusable or not self.clean
+        self.flightless = self.flightless or self.native
         for holders in self.holders:
             for one in list(holders):
                 one.forget(self.clean)
@@ -154,6 +158,18 @@ def check() -> None:
             "(a task on a service process, a call that hangs, gRPC objects of others, a fork on "
             "an event loop's own thread), so no connection can be made here; fork at another "
             "moment, or start the process afresh (multiprocessing 'spawn')"
+        )
+
+
+def check_flight() -> None:
+    """Raise InvalidStateError if Arrow Flight, which has a gRPC of its own, would hang here."""
+    check()
+    if _forks.flightless:
+        raise InvalidStateError(
+            "this process was forked while threads of gRPC lived in its parent, so no object cache "
+            "can be used here: before pyarrow 26 those of a process that has had a cache "
+            "(LocalCluster) never end; start the process afresh (multiprocessing 'spawn'), run the "
+            "cluster in a process of its own (flamepy up), or install pyarrow 26"
         )
 
 
@@ -259,6 +275,10 @@ def _grpc_has_ended() -> bool:
 
 def _grpc_threads() -> Iterator[str]:
     yield from (one.name for one in threading.enumerate() if POLLER in one.name)
+    yield from _native_threads()
+
+
+def _native_threads() -> Iterator[str]:
     for path in Path("/proc/self/task").glob("*/comm"):  # none where there is no such folder
         with contextlib.suppress(OSError):  # it ended meanwhile
             if (name := path.read_text().strip()) in NATIVE:

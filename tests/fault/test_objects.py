@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.flight as flight
 import pytest
 from support.cache_process import CacheProcess
@@ -270,6 +271,17 @@ def test_many_threads_on_one_key(cache: CacheProcess, client: ObjectClient) -> N
     assert sorted(versions) == list(range(2, 2 + 64 * 3))
 
 
+EXCUSE = "the child was told" if int(pa.__version__.partition(".")[0]) < 26 else "none"
+
+
+def used(ref: ObjectRef) -> str:
+    """Use the cache in a child; older pyarrows cannot, and it must be said rather than hang."""
+    try:
+        return str(get_object(ref) + get_object(put_object("a/s", " child")))
+    except InvalidStateError as error:
+        return "the child was told" if "install pyarrow 26" in error.message else error.message
+
+
 class TestForks:
     """A fork lets go of connections and server, and both go on behind it; a child begins afresh."""
 
@@ -278,8 +290,7 @@ class TestForks:
             monkeypatch.setenv("FLAME_CACHE_ENDPOINT", cluster.cache_endpoint)
             ref = put_object("a/s", "before")
             for number in range(5):
-                said = ask(lambda: get_object(ref) + get_object(put_object("a/s", " child")))
-                assert said == "before child"
+                assert ask(lambda: used(ref)) in ("before child", EXCUSE)
                 assert get_object(put_object("a/s", number)) == number
             assert get_object(ref) == "before"
 

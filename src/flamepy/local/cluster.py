@@ -272,6 +272,9 @@ class LocalCluster:
             self._cache.start()
         except OSError as error:
             raise ConfigError(f"the object cache's folder cannot be used: {error}") from error
+        except InvalidStateError as error:  # a forked child
+            self._cache, self._no_cache = None, error.message
+            logger.warning("running without the object cache: %s", error.message)
 
     def _open_storage(self) -> Stored | None:
         if self._folder is None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from flamepy.config import Endpoint
 from flamepy.errors import InvalidArgumentError, MissingExtraError, UnavailableError
-from flamepy.forks import SERVER, bury, done, hold, release
+from flamepy.forks import SERVER, bury, check_flight, done, hold, release
 from flamepy.local.listening import check_free
 from flamepy.local.tls import ClusterTls
 from flamepy.sockets import shut_down_clients_of
@@ -80,6 +80,7 @@ class ObjectCache:
             UnavailableError: the port is taken.
             ConfigError: a TLS file cannot be used.
         """
+        check_flight()
         check_free(self._host, self._port)
         if self._tls is not None:
             self._options = _tls_options(self._tls)

@@ -20,7 +20,7 @@ import pyarrow.flight as flight
 
 from flamepy.config import FlameClientTls
 from flamepy.errors import ConfigError, ConnectionClosedError, InvalidStateError
-from flamepy.forks import CLIENT, bury, done, hold, release
+from flamepy.forks import CLIENT, bury, check_flight, done, hold, release
 from flamepy.sockets import can_shut_down, shut_down_to
 
 OPTIONS = [
@@ -73,6 +73,7 @@ class Pool:
         while True:
             if self._process != os.getpid():
                 raise InvalidStateError(FORKED)
+            check_flight()
             with self._changed:
                 self._changed.wait_for(lambda: not self._paused)
                 if self._closed:
