@@ -17,7 +17,7 @@ from support.stubs import Stubs
 from support.waiting import eventually
 
 from flamepy.config import FlameContext
-from flamepy.core import TaskInformer, connect
+from flamepy.core import Connection, TaskInformer, connect
 from flamepy.errors import (
     ConnectionClosedError,
     FlameError,
@@ -30,7 +30,7 @@ from flamepy.informers import Reactor, TaskEvent
 from flamepy.local.frontend import Frontend
 from flamepy.local.refusal import Refusal
 from flamepy.testing import FakeEngine
-from flamepy.types import RetryDetails, RetryPolicy
+from flamepy.types import ConnectionState, RetryDetails, RetryPolicy
 
 TASKS = 3000
 THREADS = 6
@@ -74,17 +74,23 @@ class Submitter:
             self.longest = max(self.longest, time.monotonic() - start)
 
 
-def kill_while(cluster: ClusterProcess, submitter: Submitter, kills: int) -> None:
-    """Kill and start the cluster again and again while tasks are submitted."""
+def kill_while(
+    cluster: ClusterProcess, connection: Connection, submitter: Submitter, kills: int
+) -> None:
+    """Kill and start the cluster again and again while tasks are submitted.
+
+    Each time when the connection has it, so that each kill is an outage of its own.
+    """
     start = time.monotonic()
     for number in range(kills):
         share = (number + 1) * TASKS // (2 * kills + 1)
         late = start + (number + 1) * WITHIN / (kills + 1)
         eventually(
             lambda share=share, late=late: (
-                len(submitter.futures) >= share or time.monotonic() > late
+                connection.stats().state is ConnectionState.CONNECTED
+                and (len(submitter.futures) >= share or time.monotonic() > late)
             ),
-            "some tasks to be submitted",
+            "a connection, and some tasks to be submitted",
             limit=60.0,
         )
         cluster.kill()
@@ -106,7 +112,7 @@ def test_three_thousand_tasks_through_three_kills(tmp_path: Path) -> None:
             session = connection.create_session("echo", session_id="many")
             submitter = Submitter(session)
             jobs = [pool.submit(submitter.work) for _ in range(THREADS)]
-            kill_while(cluster, submitter, KILLS)
+            kill_while(cluster, connection, submitter, KILLS)
             for job in jobs:
                 job.result(timeout=200)
             results = {number: one.result(timeout=200) for number, one in submitter.futures.items()}
