@@ -33,12 +33,12 @@ class Engine:
         task.status.state, task.status.completion_time = 2, BORN
         self.ended = task.SerializeToString()
 
-    def encoded(self, name: str, number: int) -> bytes:
+    def encoded(self, name: str, number: int, *, new: bool = False) -> bytes:
         """Return a task: parts of a message that stand one behind the other are merged."""
         digits, session = str(number).encode(), name.encode()
         metadata = b"\x0a%c%b\x12%c%b" % (len(digits), digits, len(digits), digits)
         spec = b"\x12%c%b\x22\x01x" % (len(session), session)
-        status = self.pending if name in self.never else self.ended
+        status = self.pending if new or name in self.never else self.ended
         return b"\x0a%c%b\x12%c%b%b" % (len(metadata), metadata, len(spec), spec, status)
 
     def session(self, name: str, message: Message) -> Message:
@@ -55,7 +55,7 @@ class Engine:
     async def create_task(self, request: Message, context: Any) -> bytes:
         name = request.task.session_id
         number = self.tasks[name] = self.tasks.get(name, 0) + 1
-        return self.encoded(name, number)
+        return self.encoded(name, number, new=True)  # as an engine shows it
 
     async def get_task(self, request: Message, context: Any) -> bytes:
         name, number = request.session_id, int(request.task_id)

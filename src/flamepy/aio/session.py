@@ -305,10 +305,11 @@ class Session:
         task = await self.create_task(
             input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
         )
-        handle = TaskHandle(task, Hub.of(self._link).wait(task))
+        ended = Hub.of(self._link).wait(task)
         if timeout is None:
-            return await handle.result()
-        return await handle.result(max(0.0, timeout - (asyncio.get_running_loop().time() - start)))
+            return outcome(await ended)  # nobody else waits for it: it goes with this call
+        left = max(0.0, timeout - (asyncio.get_running_loop().time() - start))
+        return await TaskHandle(task, ended).result(left)
 
     # ------------------------------------------------------------------ life
 

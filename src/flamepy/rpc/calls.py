@@ -8,7 +8,7 @@ Everything here runs on the link's loop; ``forking`` calls in from the thread th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc.aio
@@ -175,24 +175,54 @@ class Calls:
         """
         if name != ALONE:
             return await self.whole(name, request, timeout)
-        answered = asyncio.ensure_future(_caught(self.whole(name, request, timeout)))
-        self._alone.add(answered)
-        answered.add_done_callback(self._alone.discard)
+        now = asyncio.get_running_loop().time
+        end = now() + timeout
+        await self.enter()
+        flight = self._take_off(name, request, max(0.001, end - now()))
         try:
-            await asyncio.wait({answered}, timeout=leave)
-        except asyncio.CancelledError:
-            _detach(answered, detached)
+            answered = await _answered(flight.call, leave)
+        except BaseException:
+            self._detach(flight, detached)
             raise
-        if not answered.done():
-            _detach(answered, detached)
+        if not answered:
+            self._detach(flight, detached)
             raise Left
-        answer = answered.result()
-        if not isinstance(answer, Exception):
-            return answer
+        return await self._landed(flight)
+
+    def _take_off(self, name: str, request: Message, timeout: float) -> _Flight:
+        flight = _Flight(name, self._stubs[name](request, timeout=timeout))
+        self._flights.add(flight)
+        return flight
+
+    async def _landed(self, flight: _Flight) -> Any:
+        """Return the answer to a call that is not cut by a fork; it may still be under way."""
         try:
-            raise answer
+            return await flight.call
+        except grpc.aio.AioRpcError as error:
+            raise _stripped(error) from None
+        except asyncio.CancelledError:
+            if _is_cancelled() or not self.closed:
+                raise
+            raise ConnectionClosedError("the connection was closed meanwhile") from None
         finally:
-            del answer, answered  # else the error holds this frame, and the frame the error
+            self._flights.discard(flight)
+            flight.end()
+
+    def _detach(self, flight: _Flight, take: Callable[[Any], None]) -> None:
+        """Let a call go on whose caller has left."""
+
+        async def land() -> None:
+            answer = None
+            try:
+                answer = await self._landed(flight)
+            except (grpc.aio.AioRpcError, FlameError):
+                pass
+            finally:
+                take(answer)
+
+        landing = asyncio.ensure_future(land())
+        self._alone.add(landing)
+        landing.add_done_callback(self._alone.discard)
 
     async def whole(self, name: str, request: Message, timeout: float) -> Any:
         """Return the answer to a call that is cancelled with its caller; else as ``unary``.
@@ -205,8 +235,7 @@ class Calls:
             if self._gate is not None or self._channel is None or self.closed:
                 await self.enter()
                 timeout = max(0.001, end - now())
-            flight = _Flight(name, self._stubs[name](request, timeout=timeout))
-            self._flights.add(flight)
+            flight = self._take_off(name, request, timeout)
             try:
                 return await flight.call
             except grpc.aio.AioRpcError as error:
@@ -332,19 +361,25 @@ class Calls:
             gate.set()
 
 
-def _detach(answered: asyncio.Task[Any], take: Callable[[Any], None]) -> None:
-    def ended(answered: asyncio.Task[Any]) -> None:
-        answer = None if answered.cancelled() else answered.result()
-        take(None if isinstance(answer, Exception) else answer)
+async def _answered(call: Any, limit: float | None) -> bool:
+    """Wait for a call, for so many seconds at most, without a task; tell if it has ended.
 
-    answered.add_done_callback(ended)
+    Who is cancelled here leaves the call alone; awaiting the call itself would cancel it.
+    """
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[bool] = loop.create_future()
 
+    def wake(answered: bool) -> None:
+        if not waiter.done():
+            waiter.set_result(answered)
 
-async def _caught(answering: Awaitable[Any]) -> Any:
+    timer = None if limit is None else loop.call_later(limit, wake, False)
+    call.add_done_callback(lambda _: wake(True))
     try:
-        return await answering
-    except (grpc.aio.AioRpcError, FlameError) as error:
-        return error
+        return await waiter
+    finally:
+        if timer is not None:
+            timer.cancel()
 
 
 def _stripped(error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
