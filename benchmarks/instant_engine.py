@@ -69,6 +69,8 @@ class Engine:
             yield self.encoded(name, number)
 
     async def watch_task(self, request: Message, context: Any) -> AsyncIterator[bytes]:
+        if request.session_id in self.never:
+            await asyncio.Event().wait()
         yield await self.get_task(request, context)
 
     async def open_session(self, request: Message, context: Any) -> bytes:

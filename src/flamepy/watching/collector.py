@@ -54,6 +54,7 @@ class Interest:
         states: True if a listener wants each state, not only the end.
         alone: True if a caller waits for it alone, so that it gets a stream before others.
         watched: True while it has a stream.
+        useless: True once its streams have ended again and again without telling anything.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Interest:
         "session_id",
         "states",
         "task",
+        "useless",
         "watched",
     )
 
@@ -74,7 +76,7 @@ class Interest:
         self.number = number
         self.born: datetime | None = None
         self.listeners: list[Listener] = []
-        self.states = self.alone = self.watched = False
+        self.states = self.alone = self.watched = self.useless = False
         self.task: Task | None = None
         self.job: asyncio.Task[None] | None = None
         self.doubt: asyncio.TimerHandle | None = None
@@ -348,7 +350,8 @@ class Collector:
 
     def share(self, session_id: str) -> None:
         """Give streams to the awaited tasks of a session that came first, as far as there are."""
-        for interest in islice(self.without_stream(session_id), self._budget):
+        fresh = (one for one in self.without_stream(session_id) if not one.useless)
+        for interest in islice(fresh, self._budget):
             if not self._share(interest):
                 return
 
@@ -400,6 +403,7 @@ class Collector:
                 short = short + 1 if self._clock() - opened < 0.05 and not failures else 0
         finally:
             if interest.watched:  # the streams were no use
+                interest.useless = True
                 self._unwatch(interest)
                 self.crowded()
             if interest.doubt is not None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
 
 from support.hearing import World, run
 
 from flamepy.errors import SessionLostError, TaskLostError, UnavailableError
+from flamepy.testing.scripted_source import ScriptedStream
 from flamepy.types import Task, TaskState
 from flamepy.watching.settings import WatchSettings
 
@@ -63,6 +66,29 @@ class TestWhatItCosts:
             for future in futures:
                 future.cancel()
             await world.until(lambda: world.source.open_streams == 0)
+
+        run(act)
+
+    def test_streams_that_tell_nothing_are_not_opened_again_and_again(self) -> None:
+        async def act(world: World) -> None:
+            opened: Counter[str] = Counter()
+
+            async def nothing() -> AsyncIterator[Task]:
+                for task in ():
+                    yield task
+
+            def watch_task(session_id: str, task_id: str) -> ScriptedStream:
+                opened[task_id] += 1
+                return ScriptedStream(nothing)
+
+            world.source.watch_task = watch_task  # type: ignore[method-assign]
+            world.source.add_session("s")
+            futures = await await_all(world, 30)
+            await asyncio.sleep(30)
+            assert max(opened.values()) <= 3
+            for number in range(1, 31):
+                world.source.succeed("s", str(number))
+            assert await ended(futures) == {SUCCEED}
 
         run(act)
 
