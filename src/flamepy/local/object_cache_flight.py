@@ -32,6 +32,7 @@ from flamepy.local.object_cache_store import (
 from flamepy.wire.objects import (
     DELETE,
     PATCH,
+    PIECES,
     WILDCARD,
     ObjectRef,
     encode_reply,
@@ -41,7 +42,22 @@ from flamepy.wire.objects import (
     utf8_failure,
 )
 
+LEAST_PIECE = 1 << 16  # bytes: smaller ones cost more than they save
 NO_KEY = "key must be provided in descriptor path or command"
+
+
+class _Pieces(flight.ServerMiddleware):  # type: ignore[misc]  # pyarrow has no types
+    """What a call's header says of pieces."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+
+class _PiecesFactory(flight.ServerMiddlewareFactory):  # type: ignore[misc]  # pyarrow has no types
+    def start_call(self, info: Any, headers: Any) -> _Pieces | None:
+        said = headers.get(PIECES) or ["0"]
+        size = int(said[0]) if str(said[0]).isdecimal() else 0
+        return _Pieces(max(size, LEAST_PIECE)) if size else None
 
 
 class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has no types
@@ -54,7 +70,7 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
     """
 
     def __init__(self, store: ObjectStore, location: str, **options: Any) -> None:
-        super().__init__(location, **options)
+        super().__init__(location, middleware={PIECES: _PiecesFactory()}, **options)
         self._store = store
         self.endpoint = ""  # what clients are told; set once the port is known
 
@@ -100,7 +116,8 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
             raise _internal(f"object <{key}> cannot be read: {error}") from None
         if isinstance(base, Native):
             return flight.RecordBatchStream(table(base))
-        return flight.RecordBatchStream(response(base, patches))
+        pieces = context.get_middleware(PIECES)
+        return flight.RecordBatchStream(response(base, patches, pieces.size if pieces else 0))
 
     def do_action(self, context: Any, action: Any) -> Iterator[bytes]:
         """Delete."""

@@ -13,7 +13,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from flamepy.wire.objects import BASE_KIND, FORMAT, NATIVE, OPAQUE_LIMIT, PATCH_KIND, VERSION
+from flamepy.wire.objects import (
+    BASE_KIND,
+    FORMAT,
+    NATIVE,
+    OPAQUE_LIMIT,
+    PATCH_KIND,
+    SIZE,
+    VERSION,
+)
 
 RESPONSE = pa.schema(
     [
@@ -182,18 +190,34 @@ def one_cell(data: pa.Buffer) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), 1, [None, offsets, data])
 
 
-def response(base: Opaque | None, patches: Sequence[Opaque]) -> pa.RecordBatchReader:
-    """Return what answers a get of an opaque object: one batch a row."""
-    rows = [] if base is None else [(BASE_KIND, base)]
-    rows += [(PATCH_KIND, one) for one in patches]
+def response(
+    base: Opaque | None, patches: Sequence[Opaque], piece: int = 0
+) -> pa.RecordBatchReader:
+    """Return what answers a get of an opaque object: one batch a row.
+
+    Args:
+        base: sent first, if it is sent.
+        patches: sent behind it.
+        piece: the base may be cut in rows of so many bytes; 0: it may not.
+    """
+    schema, rows = RESPONSE, [(PATCH_KIND, one) for one in patches]
+    if base is not None:
+        cells = [base]
+        if 0 < piece < base.size:
+            schema = RESPONSE.with_metadata({SIZE: str(base.size).encode()})
+            cells = [
+                Opaque(base.data.slice(start, min(piece, base.size - start)), base.version)
+                for start in range(0, base.size, piece)
+            ]
+        rows = [*((BASE_KIND, one) for one in cells), *rows]
     batches = [
         pa.RecordBatch.from_arrays(
             [pa.array([one.version], pa.uint64()), pa.array([kind]), one_cell(one.data)],
-            schema=RESPONSE,
+            schema=schema,
         )
         for kind, one in rows
     ]
-    return pa.RecordBatchReader.from_batches(RESPONSE, batches)
+    return pa.RecordBatchReader.from_batches(schema, batches)
 
 
 def table(base: Native) -> pa.RecordBatchReader:

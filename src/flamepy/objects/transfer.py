@@ -17,11 +17,22 @@ from flamepy.errors import InternalError
 from flamepy.objects.codec import Opaque, Payload, Table
 from flamepy.objects.pool import Pool
 from flamepy.objects.status import FAILED
-from flamepy.wire.objects import BASE_KIND, DELETE, FORMAT, NATIVE, PATCH, ObjectRef, Ticket
+from flamepy.wire.objects import (
+    BASE_KIND,
+    DELETE,
+    FORMAT,
+    NATIVE,
+    PATCH,
+    PIECES,
+    SIZE,
+    ObjectRef,
+    Ticket,
+)
 
 CHUNK = 4 << 20  # bytes of a message
 TOGETHER = 2 << 20  # bytes that are joined rather than sent in several messages, which cost more
 SCHEMA = pa.schema([("version", pa.uint64()), ("data", pa.binary())])
+IN_PIECES = (PIECES.encode(), str(CHUNK).encode())
 WRITTEN = pa.array([0], pa.uint64())  # the server's to choose
 
 Progress = Callable[[int, int], object]  # bytes done, bytes in all
@@ -153,34 +164,55 @@ def get(
 ) -> Answer:
     """Return what there is behind the ticket's version."""
     with pool.client(location) as client:
-        options = flight.FlightCallOptions(timeout=seconds)
+        options = flight.FlightCallOptions(timeout=seconds, headers=[IN_PIECES])
         reader = client.do_get(flight.Ticket(ticket.encode()), options)
         try:
-            schema = reader.schema
-            table = reader.read_all()
+            return _read(reader, progress or _ignore)
         except FAILED:
             raise
         except BaseException:
             reader.cancel()
             raise
-    if progress is not None:
-        progress(table.nbytes, table.nbytes)
-    if (schema.metadata or {}).get(FORMAT) == NATIVE:
+
+
+def _ignore(done: int, total: int) -> None:
+    """Take no note of progress."""
+
+
+def _read(reader: Any, progress: Progress) -> Answer:
+    metadata = reader.schema.metadata or {}
+    size = int(metadata.get(SIZE, b"0"))
+    if size:
+        joined = _pieces(reader, size, progress)
+        return Answer(None, joined, tuple(row for _, row in _rows(reader.read_all())))
+    table = reader.read_all()
+    progress(table.nbytes, table.nbytes)
+    if metadata.get(FORMAT) == NATIVE:
         return Answer(table, None, ())
-    return _answer(table)
+    rows = list(_rows(table))
+    base = next((row for kind, row in rows if kind == BASE_KIND), None)
+    return Answer(None, base, tuple(row for kind, row in rows if kind != BASE_KIND))
 
 
-def _answer(table: pa.Table) -> Answer:
-    base, patches = None, []
+def _rows(table: pa.Table) -> Iterator[tuple[str, Row]]:
     for batch in table.to_batches():
         versions, kinds, cells = (batch.column(place) for place in range(3))
         for place in range(batch.num_rows):
-            row = Row(versions[place].as_py(), cells[place].as_buffer())
-            if kinds[place].as_py() == BASE_KIND:
-                base = row
-            else:
-                patches.append(row)
-    return Answer(None, base, tuple(patches))
+            yield kinds[place].as_py(), Row(versions[place].as_py(), cells[place].as_buffer())
+
+
+def _pieces(reader: Any, size: int, progress: Progress) -> Row:
+    """Return a base that comes in several rows, joined as they come: it is never there twice."""
+    joined, done, version = pa.allocate_buffer(size), 0, 0
+    with pa.FixedSizeBufferWriter(joined) as writer:
+        while done < size:
+            batch = reader.read_chunk().data
+            piece = batch.column(2)[0].as_buffer()
+            writer.write(piece)
+            version = batch.column(0)[0].as_py()
+            done += piece.size
+            progress(done, size)
+    return Row(version, joined)
 
 
 def delete(pool: Pool, location: str, target: str, *, seconds: float) -> None:

@@ -27,6 +27,10 @@ NATIVE = b"arrow-table-v1"
 VERSION = METADATA + b"version"
 LOGICAL_TYPE = METADATA + b"logical_type"
 WRITE = METADATA + b"write"  # ours: names the call that wrote a table
+# Ours: a call's header, by which a client takes a large base in rows of so many bytes, and what the
+# answer's schema then says of how many there are in all. An engine knows neither.
+PIECES = "flame-cache-pieces"
+SIZE = METADATA + b"size"
 PORT = 9090
 INSTALL = 'pip install "flamepy-informers[cache]"'
 

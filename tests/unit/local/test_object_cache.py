@@ -359,6 +359,21 @@ class TestUploads:
         self.put(raw, schema, batch)
         assert self.data(raw) == b"x"
 
+    def test_a_base_comes_in_pieces_to_who_asks_for_them_and_in_one_to_others(
+        self, raw: Any
+    ) -> None:
+        batch = pa.record_batch([pa.array([1], pa.uint64()), [bytes(300_000)]], schema=SCHEMA)
+        self.put(raw, SCHEMA, batch)
+        for said, rows in ((b"100000", 3), (b"1", 5), (b"400000", 1), (b"-1", 1), (b"x", 1)):
+            options = flight.FlightCallOptions(headers=[(b"flame-cache-pieces", said)])
+            table = raw.do_get(flight.Ticket(b"a/s/o"), options).read_all()
+            assert len(table) == rows, said
+            assert b"".join(table["data"].to_pylist()) == bytes(300_000)
+            assert set(table["kind"].to_pylist()) == {"base"}
+            size = (table.schema.metadata or {}).get(b"flame.cache.size")
+            assert size == (b"300000" if rows > 1 else None)
+        assert len(raw.do_get(flight.Ticket(b"a/s/o")).read_all()) == 1
+
     def test_an_upload_beyond_the_memory_is_refused_while_it_comes(self, raw: Any) -> None:
         batch = pa.record_batch([pa.array([1], pa.uint64()), [bytes(300_000)]], schema=SCHEMA)
         with pytest.raises(pa.ArrowInvalid, match="larger than the cache's memory"):
