@@ -15,10 +15,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.objects import client_of
+from support.tls import Authority
 from support.waiting import eventually
 
 from flamepy.core import ApplicationAttributes, connect
-from flamepy.errors import TaskFailedError
+from flamepy.errors import ResourceExhaustedError, TaskFailedError
 from flamepy.local import LocalCluster
 
 SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
@@ -202,3 +204,59 @@ def test_help_and_version() -> None:
             check=True,
         )
         assert shows in done.stdout
+
+
+class TestCache:
+    def ready(self, folder: Path, *options: str) -> Iterator[list[str]]:
+        """Give the words of the ready line."""
+        with subprocess.Popen(
+            [*UP, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, "TMPDIR": str(folder)},
+        ) as process:
+            assert process.stdout is not None
+            try:
+                yield process.stdout.readline().split()
+            finally:
+                process.terminate()
+
+    def test_the_ready_line_says_where_it_is(self, tmp_path: Path) -> None:
+        for words in self.ready(tmp_path, "--port", "0"):
+            assert (words[0], words[2], len(words)) == ("ready:", "cache:", 4)
+            assert words[1].startswith("http://127.0.0.1:")
+            with client_of(words[3]) as client:
+                assert client.get(client.put("a/s", b"x")) == b"x"
+
+    def test_its_port_and_its_memory_can_be_chosen(self, tmp_path: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        options = ("--port", "0", "--cache-port", port, "--cache-memory", "1M")
+        for words in self.ready(tmp_path, *options):
+            assert words[3] == f"grpc://127.0.0.1:{port}"
+            with client_of(words[3]) as client:
+                with pytest.raises(ResourceExhaustedError, match="memory of 1048576 bytes"):
+                    client.put("a/s", bytes(3 << 20))
+                assert client.get(client.put("a/s", b"x")) == b"x"
+
+    def test_with_tls_it_has_tls(self, tmp_path: Path) -> None:
+        authority = Authority(tmp_path)
+        cert, key = (str(one) for one in authority.issue("server"))
+        for words in self.ready(tmp_path, "--port", "0", "--tls-cert", cert, "--tls-key", key):
+            assert words[1].startswith("https://")
+            assert words[3].startswith("grpc+tls://")
+
+    def test_a_port_that_was_chosen_and_is_taken_is_one_line(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            said = fail("--port", "0", "--cache-port", str(port))
+        assert said.startswith(f"flamepy up: cannot listen on 127.0.0.1:{port}: ")
+        assert len(said.splitlines()) == 1
+
+    @pytest.mark.parametrize("size", ["x", "-1", "1.5G"])
+    def test_a_bad_size_is_named(self, size: str) -> None:
+        assert f"'{size}' is no number of bytes" in fail("--cache-memory", size, status=2)

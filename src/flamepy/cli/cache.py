@@ -68,6 +68,8 @@ def get(endpoint: str | None, key: str, output: str | None, as_json: bool | None
             return
         try:
             client.download(ref, output, timeout=CALL_TIMEOUT)
+        except FlameError:
+            raise  # some of them are OSErrors
         except OSError as error:
             raise failure(str(error)) from None
 
@@ -104,6 +106,8 @@ def put(endpoint: str | None, key: str, file: str, as_json: bool | None) -> None
     with client_of(endpoint) as client:
         try:
             ref = client.upload(key, file, timeout=CALL_TIMEOUT)
+        except FlameError:
+            raise  # some of them are OSErrors
         except OSError as error:
             raise failure(str(error)) from None
     record = {"key": ref.key, "version": ref.version, "endpoint": ref.endpoint}

@@ -270,11 +270,13 @@ class LocalCluster:
             return
         try:
             self._cache.start()
-        except OSError as error:
-            raise ConfigError(f"the object cache's folder cannot be used: {error}") from error
         except InvalidStateError as error:  # a forked child
             self._cache, self._no_cache = None, error.message
             logger.warning("running without the object cache: %s", error.message)
+        except FlameError:
+            raise  # some of them are OSErrors
+        except OSError as error:
+            raise ConfigError(f"the object cache's folder cannot be used: {error}") from error
 
     def _open_storage(self) -> Stored | None:
         if self._folder is None:

@@ -7,7 +7,7 @@ the callers translate them.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -132,11 +132,20 @@ def _write(write: Callable[..., object], *arguments: object) -> None:
 
 def _messages(payload: Opaque) -> Iterator[pa.RecordBatch]:
     pieces = list(payload.pieces)
-    if payload.size <= TOGETHER:
-        pieces = [pa.py_buffer(b"".join(memoryview(one) for one in pieces))]
+    if len(pieces) > 1 and payload.size <= TOGETHER:
+        pieces = [_joined(pieces, payload.size)]
     for piece in pieces:
         for start in range(0, max(piece.size, 1), CHUNK):
             yield message(piece.slice(start, min(CHUNK, piece.size - start)))
+
+
+def _joined(pieces: Sequence[pa.Buffer], size: int) -> pa.Buffer:
+    # Arrow's own memory: it is used again, where Python's would be new pages each time.
+    joined = pa.allocate_buffer(size)
+    with pa.FixedSizeBufferWriter(joined) as writer:
+        for one in pieces:
+            writer.write(one)
+    return joined
 
 
 def message(data: pa.Buffer) -> pa.RecordBatch:
@@ -167,7 +176,7 @@ def get(
         options = flight.FlightCallOptions(timeout=seconds, headers=[IN_PIECES])
         reader = client.do_get(flight.Ticket(ticket.encode()), options)
         try:
-            return _read(reader, progress or _ignore)
+            return _read(reader, progress)
         except FAILED:
             raise
         except BaseException:
@@ -175,18 +184,15 @@ def get(
             raise
 
 
-def _ignore(done: int, total: int) -> None:
-    """Take no note of progress."""
-
-
-def _read(reader: Any, progress: Progress) -> Answer:
+def _read(reader: Any, progress: Progress | None) -> Answer:
     metadata = reader.schema.metadata or {}
     size = int(metadata.get(SIZE, b"0"))
     if size:
         joined = _pieces(reader, size, progress)
         return Answer(None, joined, tuple(row for _, row in _rows(reader.read_all())))
     table = reader.read_all()
-    progress(table.nbytes, table.nbytes)
+    if progress is not None:
+        progress(table.nbytes, table.nbytes)
     if metadata.get(FORMAT) == NATIVE:
         return Answer(table, None, ())
     rows = list(_rows(table))
@@ -201,7 +207,7 @@ def _rows(table: pa.Table) -> Iterator[tuple[str, Row]]:
             yield kinds[place].as_py(), Row(versions[place].as_py(), cells[place].as_buffer())
 
 
-def _pieces(reader: Any, size: int, progress: Progress) -> Row:
+def _pieces(reader: Any, size: int, progress: Progress | None) -> Row:
     """Return a base that comes in several rows, joined as they come: it is never there twice."""
     joined, done, version = pa.allocate_buffer(size), 0, 0
     with pa.FixedSizeBufferWriter(joined) as writer:
@@ -211,7 +217,8 @@ def _pieces(reader: Any, size: int, progress: Progress) -> Row:
             writer.write(piece)
             version = batch.column(0)[0].as_py()
             done += piece.size
-            progress(done, size)
+            if progress is not None:
+                progress(done, size)
     return Row(version, joined)
 
 

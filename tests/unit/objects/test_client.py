@@ -431,11 +431,10 @@ class TestUnknownFate:
         assert made.version == 2
         assert client.get(made) == value
 
+    @pytest.mark.parametrize("losing", [True], indirect=True, ids=["stored"])
     def test_an_update_that_was_overtaken_is_told(
         self, losing: LosesAnswers, client: ObjectClient
     ) -> None:
-        if not losing.store:
-            pytest.skip("nothing can overtake what was not stored")
         ref = client.put("a/s", b"base")
         losing.lose = 1
         losing.between = lambda: client.update(ref, b"theirs")  # in a thread of the server
