@@ -85,7 +85,7 @@ class TestG10Stops:
         registration = reactor.register(Mine())
         engine.add_task("s")
         eventually(lambda: bool(refused), "the refusal")
-        assert not registration.active
+        eventually(lambda: not registration.active, "the remove without waiting")
 
     def test_a_hanging_callback_does_not_hold_up_the_stop(
         self, engine: FakeEngine, connection
