@@ -242,7 +242,14 @@ class _Channel:
 
     def unary_unary(self, path: str, **codecs: object) -> Callable[..., Any]:
         name = path.rpartition("/")[2]
-        return lambda request, timeout: self._engine.unary(name, request, timeout)
+
+        def call(request: Message, timeout: float) -> asyncio.Future[Message]:
+            """Return what has of gRPC's call what a client uses; it need not be awaited."""
+            made = asyncio.ensure_future(self._engine.unary(name, request, timeout))
+            made.add_done_callback(lambda done: done.cancelled() or done.exception())
+            return made
+
+        return call
 
     def unary_stream(self, path: str, **codecs: object) -> Callable[..., Any]:
         name = path.rpartition("/")[2]
