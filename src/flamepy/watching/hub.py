@@ -411,13 +411,14 @@ class Hub:
         """Cancel everything and tell those who wait that the connection was closed."""
         self._closed = True
         self._subscribers.clear()
-        jobs = list(self._jobs)
-        for job in jobs:
-            job.cancel()
-        await asyncio.gather(*jobs, return_exceptions=True)
         for interest in self._collector.all():
             closed = ConnectionClosedError(
                 f"the connection to {self._endpoint} was closed while task {interest.number} of "
                 f"session {interest.session_id!r} had not ended"
             )
             self._collector.lose(interest, closed)
+        while self._jobs:  # the end of one may have begun another
+            jobs = list(self._jobs)
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
