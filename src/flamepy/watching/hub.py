@@ -214,7 +214,7 @@ class Hub:
             return None  # a newer task has its id
         record = self.store.session(task.session_id)
         known = number in record.tasks or record.retired.told(number)
-        if not known and self._subscribers.follow(record):
+        if not known and self._subscribers.may_follow(record):
             # A newer picture may be there already; this one only fills a gap.
             now = self._loop.time()
             self._observer.observe(
@@ -365,7 +365,7 @@ class Hub:
         self.store.trim()
 
     def _follows(self, session_id: str) -> bool:
-        return self._subscribers.follow(self.store.session(session_id))
+        return self._subscribers.may_follow(self.store.session(session_id))
 
     def _hurry(self) -> None:
         self._poller.hurry()

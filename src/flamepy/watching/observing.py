@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from flamepy.errors import FlameError
 from flamepy.types import Task
-from flamepy.watching.collector import Collector, Spawn
+from flamepy.watching.collector import Collector, Interest, Spawn
 from flamepy.watching.events import EventSource, SessionEvent, TaskEvent, Window
 from flamepy.watching.outcomes import Observation, Outcome, Verdict
 from flamepy.watching.records import SessionRecord
@@ -83,16 +83,14 @@ class Observer:
         record = self._store.session(task.session_id)
         interest = self.collector.get(task.session_id, number)
         awaited = interest is not None
-        if not self._subscribers.follow(record):
-            if interest is None:
+        if interest is None and not self._subscribers.follow(record):
+            return _NOTHING
+        if interest is not None and self._wants_end_only(record, interest, window):
+            if not task.state.is_terminal:
                 return _NOTHING
-            if not interest.states and number not in record.tasks and window.start >= record.since:
-                # Only the end is of interest: what shows it whole is told as it is.
-                if not task.state.is_terminal:
-                    return _NOTHING
-                if task.payloads_loaded and not (task.is_failed() and task.error is None):
-                    self.collector.tell(task)
-                    return _NOTHING
+            if task.payloads_loaded and not (task.is_failed() and task.error is None):
+                self.collector.tell(task)  # whole, so it is told as it is
+                return _NOTHING
         observation = self._store.observe_task(task, window, source, text_known=text_known)
         for event in observation.events:
             self.emit(event)
@@ -106,6 +104,12 @@ class Observer:
             self.check_drained(record)
             self._store.trim()
         return observation
+
+    def _wants_end_only(self, record: SessionRecord, interest: Interest, window: Window) -> bool:
+        """Return True if nobody is told but who waits for the task's end."""
+        if interest.states or interest.number in record.tasks or window.start < record.since:
+            return False
+        return not self._subscribers.may_follow(record)
 
     def _follow_up(self, task: Task, observation: Observation) -> None:
         verdict = observation.verdict

@@ -130,6 +130,10 @@ class Subscribers:
             one.scope.tasks and one.scope.covers(record.id, record.application) for one in self._all
         )
 
+    def may_follow(self, record: SessionRecord) -> bool:
+        """Return True if somebody is, or may be once the session itself was seen."""
+        return self.follow(record) or (record.info is None and bool(self._all))
+
     def emit(self, event: TaskEvent) -> None:
         """Tell those whose scope covers the task's session."""
         for one in self._all:
