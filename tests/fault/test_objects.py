@@ -216,7 +216,8 @@ sys.stdin.read()
                 assert stalled.stdout.readline() == "reading\n"
                 assert client.get(client.put("a/s", b"x")) == b"x"
                 cache.stop()
-                assert cache._server is None
+                names = {one.name for one in threading.enumerate()}
+                assert "flamepy-cache-stop" not in names, "the server waits for its client"
                 stalled.kill()
 
     def test_a_server_that_is_silent_is_left_at_the_deadline(
@@ -344,7 +345,9 @@ def test_a_cache_in_memory_that_was_restarted_is_not_taken_for_the_old_one(tmp_p
         with pytest.raises(FlameError):
             client.get(ref, timeout=0.3)
         cache.start()
+        with client_of(cache.endpoint) as other:
+            other.update(ObjectRef("", "a/s/o"), b"new")
+        assert client.get(ref) == b"new"
+        client.delete(ref.key)
         with pytest.raises(ObjectNotFoundError):
             client.get(ref)
-        client.update(ObjectRef("", "a/s/o"), b"new")
-        assert client.get(ref) == b"new"

@@ -237,6 +237,7 @@ class TestDisk:
         (tmp_path / "a/s/gone.deltas").mkdir()
         again = ObjectStore(1000, ObjectDisk(tmp_path))
         assert content(again, "a/s/o") == [b"new"]
+        assert list((tmp_path / "a/s/o.deltas").iterdir()) == []
         patch(again, "a/s/o", b"one")
         assert content(ObjectStore(1000, ObjectDisk(tmp_path)), "a/s/o") == [b"new", b"one"]
         assert [one.name for one in tmp_path.rglob("*new-*")] == []
