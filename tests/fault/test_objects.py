@@ -245,6 +245,8 @@ def test_a_full_disk_refuses_and_changes_nothing(tmp_path: Path) -> None:
             for write in (client.update, client.patch):
                 with pytest.raises(FlameError, match="nothing was changed"):
                     write(ref, bytes(8 * MIB))
+            cache.end()
+            cache.start()
             assert client.get(ObjectRef("", ref.key), both) == (b"small", [])
             left = [one.name for one in (tmp_path / "data").rglob("*") if "new-" in one.name]
             assert left == []

@@ -321,13 +321,11 @@ class _PlainUnpickler(pickle.Unpickler):
 def _read_tensor(body: pa.Buffer) -> Any:
     tensor = pa.ipc.read_tensor(pa.BufferReader(body))
     try:
-        array = tensor.to_numpy()
+        return tensor.to_numpy()  # read-only, as what it shares is
     except ImportError as error:
         raise MissingExtraError(
             "the object is an array, and reading it needs numpy: run pip install numpy"
         ) from error
-    array.flags.writeable = False
-    return array
 
 
 def _read_table(body: pa.Buffer) -> Any:

@@ -10,6 +10,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from flamepy.wire.objects import location
@@ -25,9 +26,11 @@ class Routes:
 
     Args:
         configured: where the cache is, as the configuration says.
+        now: returns monotonic seconds.
     """
 
-    def __init__(self, configured: str) -> None:
+    def __init__(self, configured: str, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
         self.configured = location(configured)
         self._lock = threading.Lock()
         self._known = {self.configured}
@@ -43,7 +46,7 @@ class Routes:
         with self._lock:
             if wanted in self._known:
                 return wanted
-            if self._away.get(wanted, 0.0) > time.monotonic():
+            if self._away.get(wanted, 0.0) > self._now():
                 return self.configured
         if _listens(wanted):
             with self._lock:
@@ -52,7 +55,7 @@ class Routes:
             return wanted
         with self._lock:
             first = wanted not in self._away
-            self._away[wanted] = time.monotonic() + AGAIN
+            self._away[wanted] = self._now() + AGAIN
         if first:
             logger.warning(
                 "the object cache at %s cannot be reached from here; its objects are asked for at "
