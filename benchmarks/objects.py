@@ -193,8 +193,8 @@ def figures_of(
     for kind, label in [*cases, ("table", "64 MiB")]:
         size = SIZES[label]
         value, key = payload(kind, size), f"bench/raw/{kind}"
-        count = rounds * (20 if size <= MIB else 1) + 1
         for what in ("put", "get", "cached"):
+            count = rounds * (20 if size <= MIB or what == "cached" else 1) + 1
             columns: dict[str, list[float]] = {"raw": [], "ours": [], "theirs": []}
             for turn in range(count):
                 last = turn == count - 1  # the gets need what was put
@@ -323,6 +323,11 @@ def cluster() -> Iterator[str]:
             process.terminate()
 
 
+def shown(value: float | None, width: int) -> str:
+    """Return a number as a cell of the table."""
+    return f"{'-' if value is None else value:>{width}}"
+
+
 def main() -> None:
     """Print a table, and write JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -338,9 +343,10 @@ def main() -> None:
         figures = compare(endpoint, options.official, 3 if options.quick else 15)
         figures += memory(256 * MIB)
     for one in figures:
-        values = [f"{one.get(side) or '-':>9}" for side in ("raw", "ours", "theirs")]
-        ratios = [f"{one.get(f'{side}/raw') or '-':>6}" for side in ("ours", "theirs")]
-        print(f"{one['name']:58} {' '.join(values)} ms  {' '.join(ratios)} x raw")
+        values = [shown(one.get(side), 9) for side in ("raw", "ours", "theirs")]
+        ratios = [shown(one.get(f"{side}/raw"), 6) for side in ("ours", "theirs")]
+        unit = "   " if "memory" in one["name"] else " ms"
+        print(f"{one['name']:58} {' '.join(values)}{unit} {' '.join(ratios)} x raw")
     if options.json:
         Path(options.json).write_text(json.dumps(figures, indent=2))
 
