@@ -128,7 +128,7 @@ def rm(endpoint: str | None, keys: tuple[str, ...]) -> None:
 def client_of(endpoint: str | None) -> Iterator[ObjectClient]:
     """Give a client; any ``FlameError`` ends the program with one line, status 1."""
     silence_grpc()
-    from flamepy.objects.attached import check_extra
+    from flamepy.wire.objects import check_extra
 
     try:
         check_extra()

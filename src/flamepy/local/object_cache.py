@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from flamepy.config import Endpoint
-from flamepy.errors import InvalidArgumentError, MissingExtraError, UnavailableError
+from flamepy.errors import InvalidArgumentError, UnavailableError
 from flamepy.forks import SERVER, bury, check_flight, done, hold, release
 from flamepy.local.listening import check_free
 from flamepy.local.tls import ClusterTls
 from flamepy.sockets import shut_down_clients_of
-from flamepy.wire.objects import INSTALL, load_bson
+from flamepy.wire.objects import check_extra
 
 MEMORY = 1 << 30  # bytes, as an engine has it
 GRACE = 0.5  # seconds that calls have to end, before their clients are disconnected
@@ -143,15 +143,6 @@ class ObjectCache:
     def forget(self, clean: bool) -> None:
         """Keep what is the parent's from being freed in the child."""
         bury(self)
-
-
-def check_extra() -> None:
-    """Raise MissingExtraError unless the extra ``cache`` is installed."""
-    try:
-        import pyarrow.flight  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(f"the object cache needs pyarrow: run {INSTALL}") from error
-    load_bson()
 
 
 def _tls_options(tls: ClusterTls) -> dict[str, Any]:

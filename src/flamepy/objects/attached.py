@@ -11,10 +11,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flamepy.errors import MissingExtraError
 from flamepy.rpc.forking import on_child
 from flamepy.rpc.link import Link
-from flamepy.wire.objects import INSTALL, load_bson
+from flamepy.wire.objects import check_extra
 
 if TYPE_CHECKING:
     from flamepy.objects.client import ObjectClient
@@ -85,12 +84,3 @@ async def on_worker(link: Link, call: Callable[..., T], *args: Any, **options: A
     """Await a call of a link's client that blocks, made on one of its threads."""
     future = attached(link).workers.submit(partial(call, *args, **options))
     return await asyncio.wrap_future(future)
-
-
-def check_extra() -> None:
-    """Raise MissingExtraError, with what to run, unless the extra ``cache`` is installed."""
-    try:
-        import pyarrow.flight  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(f"the object cache needs pyarrow: run {INSTALL}") from error
-    load_bson()

@@ -190,6 +190,15 @@ def encode_reply(ref: ObjectRef) -> bytes:
     return encoded
 
 
+def check_extra() -> None:
+    """Raise MissingExtraError, with what to run, unless the extra ``cache`` is installed."""
+    try:
+        import pyarrow.flight  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(f"the object cache needs pyarrow: run {INSTALL}") from error
+    load_bson()
+
+
 def load_bson() -> Any:
     """Return pymongo's ``bson``. Raises MissingExtraError without it."""
     try:
