@@ -3,7 +3,7 @@
 The engine's ``priority`` policy (docs/protocol.md#scheduling): demand is pending plus running tasks
 within [min_instances, max_instances]; executors are handed out by priority, then by age; a session
 below the highest priority that has pending tasks gets none. Where all executors are taken and some
-idle, the longest idle one of a session without demand makes room.
+idle, the longest idle one of a session that has more than it is handed makes room.
 """
 
 from __future__ import annotations
@@ -63,22 +63,21 @@ def decide(demands: Sequence[Demand], idle: Sequence[Idle], *, alive: int, limit
     budget = limit
     free = limit - alive
     start: list[str] = []
+    spare: dict[str, int] = {}
     short = 0
     for one in ranked:
-        if one.priority < top:
-            continue
-        granted = min(one.wanted, budget)
+        granted = min(one.wanted, budget) if one.priority >= top else 0
         budget -= granted
+        spare[one.session_id] = one.executors - granted
         missing = 0 if one.held_back else max(0, granted - one.executors)
         now = min(missing, max(free, 0))
         start += [one.session_id] * now
         free -= now
         short += missing - now
-    return Decision(tuple(start), _make_room(demands, idle, short))
+    return Decision(tuple(start), _make_room(spare, idle, short))
 
 
-def _make_room(demands: Sequence[Demand], idle: Sequence[Idle], short: int) -> tuple[str, ...]:
-    spare = {one.session_id: one.executors - one.wanted for one in demands}
+def _make_room(spare: dict[str, int], idle: Sequence[Idle], short: int) -> tuple[str, ...]:
     release: list[str] = []
     for one in idle:
         if len(release) >= short:

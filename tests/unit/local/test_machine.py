@@ -40,6 +40,7 @@ from flamepy.types import (
     NodeState,
     ResourceRequirement,
     SessionInfo,
+    SessionState,
     Task,
     TaskContext,
     TaskState,
@@ -504,13 +505,25 @@ class Cluster(RuleBasedStateMachine):
         raise AssertionError("tasks wait for ever")
 
     def waits(self, row: Any) -> bool:
+        """Whether a session has tasks that get an executor, now or when others' tasks end."""
         if row.max_instances == 0 or self.engine.state.exhausted(row):
             return False
-        blocked = any(
-            other.priority > row.priority and other.tally[TaskState.PENDING]
+        others = [
+            other
             for other in self.engine.state.sessions.values()
+            if other.state == SessionState.OPEN and not self.engine.state.exhausted(other)
+        ]
+        blocked = any(
+            other.priority > row.priority and other.tally[TaskState.PENDING] for other in others
         )
-        return bool(row.tally[TaskState.PENDING] or row.tally[TaskState.RUNNING]) and not blocked
+        # What older ones keep without tasks is theirs, as on a running engine.
+        kept = sum(
+            min(other.min_instances, LIMIT if other.max_instances is None else other.max_instances)
+            for other in others
+            if (-other.priority, other.order) < (-row.priority, row.order)
+        )
+        unfinished = row.tally[TaskState.PENDING] or row.tally[TaskState.RUNNING]
+        return bool(unfinished) and not blocked and kept < LIMIT
 
 
 Cluster.TestCase.settings = settings(

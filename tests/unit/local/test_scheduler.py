@@ -61,9 +61,27 @@ def test_an_idle_executor_of_another_session_makes_room() -> None:
     assert decision == Decision((), ("e1",))
 
 
+def test_what_a_younger_session_keeps_without_tasks_makes_room_for_an_older_ones_task() -> None:
+    old = demand("old", pending=1)
+    keeping = [
+        demand(name, order=n, min_instances=1, executors=1) for n, name in enumerate("ab", 1)
+    ]
+    idle = [Idle("e1", "a"), Idle("e2", "b")]
+    assert decide([old, *keeping], idle, alive=2, limit=2).release == ("e2",)
+    young = replace(old, order=3)
+    assert decide([young, *keeping], idle, alive=2, limit=2).release == ()
+
+
+def test_what_a_lower_priority_keeps_without_tasks_makes_room_for_a_higher_ones_task() -> None:
+    keeping = demand("low", min_instances=1, executors=1)
+    high = demand("high", pending=1, priority=5, order=1)
+    assert decide([keeping, high], [Idle("e", "low")], alive=1, limit=1).release == ("e",)
+
+
 def test_an_idle_executor_that_its_session_needs_stays() -> None:
     needy = demand("needy", min_instances=1, executors=1)
-    decision = decide([demand(pending=1), needy], [Idle("e1", "needy")], alive=1, limit=1)
+    younger = demand(pending=1, order=1)
+    decision = decide([younger, needy], [Idle("e1", "needy")], alive=1, limit=1)
     assert decision == Decision()
 
 
