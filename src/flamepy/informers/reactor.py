@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol
@@ -489,15 +490,20 @@ class Reactor(Asking):
 
     def _leave(self, signal: FlameSignal, values: dict[str, Any]) -> None:
         """End what happens on the loop, on the loop."""
-        self._watchdog.stop()
-        self._roster.detach()
-        for inbox in self._reading.values():
-            inbox.unsubscribe()
-        for undo in self._undo:
-            undo()
-        self._reports.send(signal, reactor=self, **values)
-        if self._sender is not None:
-            self._stop_sending, self._sender = self._sender.release(self._link_closed), None
+        with ExitStack() as steps:  # last in, first out; one that raises keeps no other
+            steps.callback(self._stop_signals)
+            steps.callback(self._reports.send, signal, reactor=self, **values)
+            for undo in self._undo:
+                steps.callback(undo)
+            for inbox in self._reading.values():
+                steps.callback(inbox.unsubscribe)
+            steps.callback(self._roster.detach)
+            steps.callback(self._watchdog.stop)
+
+    def _stop_signals(self) -> None:
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            self._stop_sending = sender.release(self._link_closed)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the reactor has stopped; False after ``timeout`` seconds."""

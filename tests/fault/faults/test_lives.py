@@ -21,7 +21,7 @@ from support.waiting import eventually
 
 from flamepy import core
 from flamepy.errors import FlameError, PluginError, UnavailableError
-from flamepy.informers import Reactor, ReactorState, TaskEvent, TaskInformer
+from flamepy.informers import Reactor, ReactorState, TaskEvent, TaskInformer, signals
 from flamepy.informers.plugins import check_plugins
 from flamepy.testing import FakeClock, FakeEngine, RecordingInformer, ScriptedConnection
 from flamepy.types import TaskState
@@ -379,3 +379,4 @@ def test_fault_35_a_mistake_inside_ends_the_reactor_loudly_and_lets_go_who_waits
     with pytest.raises(FlameError, match="failed"):
         future.result(LIMIT)
     assert not [one for one in threading.enumerate() if "handler" in one.name]
+    assert not signals._changed, "what sends signals has let go as well"
