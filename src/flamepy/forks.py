@@ -24,7 +24,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -74,6 +74,7 @@ class _Forks:
         self.unusable = False  # this process is the child of a fork that gRPC lived through
         self.native = False  # threads of some gRPC, perhaps another library's own, live through it
         self.flightless = False  # this process is the child of such a fork
+        self.lasting: set[int] = set()  # threads of gRPC's core that did not end before a fork
         self.holders: tuple[weakref.WeakSet[Holder], weakref.WeakSet[Holder]] = (
             weakref.WeakSet(),
             weakref.WeakSet(),
@@ -93,7 +94,7 @@ class _Forks:
         except BaseException:  # a fork cannot be refused here: the child is told instead
             self.clean = False
             logger.exception("letting go of gRPC before a fork failed")
-        self.native = any(_native_threads())
+        self.native = bool(_native_threads())
 
     def pause(self) -> bool:
         with self.guard:
@@ -104,7 +105,25 @@ class _Forks:
             asked = [one.let_go(max(0.0, limit - time.monotonic())) for one in holders]
             if not _all_true(asked, limit):
                 return False
-        return _grpc_has_ended()
+        return self.grpc_has_ended()
+
+    def grpc_has_ended(self) -> bool:
+        """Wait until gRPC's threads are gone; False when somebody else's objects keep them.
+
+        Who has outlived one wait is not waited for again: some libraries' threads never end.
+        """
+        start = time.monotonic()
+        collected = False
+        while _pollers() or _native_threads() - self.lasting:
+            waited = time.monotonic() - start
+            if waited > SETTLE:
+                self.lasting = _native_threads()
+                return not _pollers()
+            if waited > COLLECT and not collected:
+                collected = True
+                gc.collect()  # what a cycle keeps ends here
+            threading.Event().wait(STEP)
+        return True
 
     def snapshot(self, rank: int) -> list[Holder]:
         with self.guard:
@@ -132,6 +151,7 @@ class _Forks:
         # No other thread is here; what the parent's threads held is held for ever: made anew.
         self.lock, self.guard = threading.RLock(), threading.RLock()
         self.depth, self.pausing = 0, False
+        self.lasting = set()
         self.unusable = self.unusable or not self.clean
         self.flightless = self.flightless or self.native
         for holders in self.holders:
@@ -258,31 +278,18 @@ def _all_true(futures: list[concurrent.futures.Future[bool]], limit: float) -> b
     )
 
 
-def _grpc_has_ended() -> bool:
-    """Wait until gRPC's threads are gone; False when somebody else's objects keep them."""
-    start = time.monotonic()
-    collected = False
-    while any(_grpc_threads()):
-        waited = time.monotonic() - start
-        if waited > SETTLE:
-            return not any(POLLER in name for name in _grpc_threads())
-        if waited > COLLECT and not collected:
-            collected = True
-            gc.collect()  # what a cycle keeps ends here
-        threading.Event().wait(STEP)
-    return True
+def _pollers() -> bool:
+    return any(POLLER in one.name for one in threading.enumerate())
 
 
-def _grpc_threads() -> Iterator[str]:
-    yield from (one.name for one in threading.enumerate() if POLLER in one.name)
-    yield from _native_threads()
-
-
-def _native_threads() -> Iterator[str]:
+def _native_threads() -> set[int]:
+    """Return the threads of gRPC's core, of whichever library, by their numbers."""
+    found = set()
     for path in Path("/proc/self/task").glob("*/comm"):  # none where there is no such folder
         with contextlib.suppress(OSError):  # it ended meanwhile
-            if (name := path.read_text().strip()) in NATIVE:
-                yield name
+            if path.read_text().strip() in NATIVE:
+                found.add(int(path.parent.name))
+    return found
 
 
 if hasattr(os, "register_at_fork"):
