@@ -192,7 +192,7 @@ class _Interrupts:
         try:
             yield
         except _Ended:
-            pass
+            pass  # the signal that was waited for; ``numbers`` has it
         finally:
             self._waiting = False
             for one, handler in before.items():

@@ -216,7 +216,7 @@ class Calls:
             try:
                 answer = await self._landed(flight)
             except (grpc.aio.AioRpcError, FlameError):
-                pass
+                pass  # who would be told has left; None says that nothing was answered
             finally:
                 take(answer)
 

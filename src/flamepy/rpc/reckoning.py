@@ -138,6 +138,10 @@ class Reckoning:
             return False
         return verdict(self.call, self._failure) is not Verdict.NEVER
 
+    def may_look(self, error: FlameError) -> bool:
+        """Return True if the last failure leaves a doubt, and time to look it up."""
+        return error is self.unknown and self.left() > 0.0
+
     def is_waiting(self) -> bool:
         """Return True while nothing answers, which costs no try."""
         return self._failure in FREE and self.account.patience(self.terms) > 0.0

@@ -65,7 +65,7 @@ class Repetition(Generic[T]):
             try:
                 answer: T = await retrying(self._again)
             except FlameError as error:
-                if error is not self._reckoning.unknown or self._reckoning.left() <= 0.0:
+                if not self._reckoning.may_look(error):
                     raise
                 found = await self._look(error)  # the policy is at its end: no further try
                 if found is None:
