@@ -37,6 +37,7 @@ T = TypeVar("T")
 CLIENT, SERVER = range(2)
 LIMIT = 5.0  # seconds that everybody together has to let go
 SETTLE = 1.0  # seconds that gRPC's threads have to end behind them
+BRIEF = 0.02  # seconds that they have where as many outlived the last wait
 COLLECT = 0.01  # after so much of it what is unreachable is collected, which may take its time
 STEP = 0.0005
 POLLER = "_poll_wrapper"  # in the name of gRPC's thread that serves all asyncio loops
@@ -74,7 +75,7 @@ class _Forks:
         self.unusable = False  # this process is the child of a fork that gRPC lived through
         self.native = False  # threads of some gRPC, perhaps another library's own, live through it
         self.flightless = False  # this process is the child of such a fork
-        self.lasting: set[int] = set()  # threads of gRPC's core that did not end before a fork
+        self.lasting = 0  # threads of gRPC's core that did not end before a fork
         self.holders: tuple[weakref.WeakSet[Holder], weakref.WeakSet[Holder]] = (
             weakref.WeakSet(),
             weakref.WeakSet(),
@@ -94,7 +95,7 @@ class _Forks:
         except BaseException:  # a fork cannot be refused here: the child is told instead
             self.clean = False
             logger.exception("letting go of gRPC before a fork failed")
-        self.native = bool(_native_threads())
+        self.native = _native_threads() > 0
 
     def pause(self) -> bool:
         with self.guard:
@@ -110,19 +111,21 @@ class _Forks:
     def grpc_has_ended(self) -> bool:
         """Wait until gRPC's threads are gone; False when somebody else's objects keep them.
 
-        Who has outlived one wait is not waited for again: some libraries' threads never end.
+        As many as outlived one wait are not waited for again but for a moment: some libraries'
+        threads never end, and what others keep of gRPC starts its threads anew behind each fork.
         """
         start = time.monotonic()
         collected = False
-        while _pollers() or _native_threads() - self.lasting:
+        while (polled := _pollers()) + (native := _native_threads()):
             waited = time.monotonic() - start
-            if waited > SETTLE:
-                self.lasting = _native_threads()
-                return not _pollers()
-            if waited > COLLECT and not collected:
+            if waited > (SETTLE if polled or native > self.lasting else BRIEF):
+                self.lasting = native
+                return not polled
+            if waited > COLLECT and not collected and native != self.lasting:
                 collected = True
                 gc.collect()  # what a cycle keeps ends here
             threading.Event().wait(STEP)
+        self.lasting = 0
         return True
 
     def snapshot(self, rank: int) -> list[Holder]:
@@ -151,7 +154,7 @@ class _Forks:
         # No other thread is here; what the parent's threads held is held for ever: made anew.
         self.lock, self.guard = threading.RLock(), threading.RLock()
         self.depth, self.pausing = 0, False
-        self.lasting = set()
+        self.lasting = 0
         self.unusable = self.unusable or not self.clean
         self.flightless = self.flightless or self.native
         for holders in self.holders:
@@ -278,17 +281,16 @@ def _all_true(futures: list[concurrent.futures.Future[bool]], limit: float) -> b
     )
 
 
-def _pollers() -> bool:
-    return any(POLLER in one.name for one in threading.enumerate())
+def _pollers() -> int:
+    return sum(POLLER in one.name for one in threading.enumerate())
 
 
-def _native_threads() -> set[int]:
-    """Return the threads of gRPC's core, of whichever library, by their numbers."""
-    found = set()
+def _native_threads() -> int:
+    """Return how many threads of gRPC's core there are, of whichever library."""
+    found = 0
     for path in Path("/proc/self/task").glob("*/comm"):  # none where there is no such folder
         with contextlib.suppress(OSError):  # it ended meanwhile
-            if path.read_text().strip() in NATIVE:
-                found.add(int(path.parent.name))
+            found += path.read_text().strip() in NATIVE
     return found
 
 

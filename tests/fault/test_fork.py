@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 from support.cluster_process import SERVICE, ClusterProcess
 from support.forking import LIMIT, ask, end, fork
@@ -209,6 +210,44 @@ class TestUnderLoad:
                     assert end(fork(lambda: None)) == 0
                     engine.succeed("s", task)
                 eventually(lambda: sorted(ended) == list("12345"), "all five ends")
+
+
+class TestThreadsOfOthers:
+    """Threads of gRPC's core that others keep: in vain a fork waits for them once."""
+
+    def looks(self) -> int:
+        """Fork; return how often it looked whether they are gone."""
+        before = self.looked
+        assert end(fork(lambda: None)) == 0
+        return self.looked - before
+
+    def test_as_many_as_outlived_one_wait_are_hardly_waited_for(self, monkeypatch) -> None:
+        self.looked, others = 0, 5
+
+        def threads() -> int:
+            self.looked += 1
+            return others
+
+        monkeypatch.setattr(forks, "_native_threads", threads)
+        in_vain = self.looks()
+        assert self.looks() < in_vain / 5
+        others = 6
+        assert self.looks() > in_vain / 5
+        others = 0
+        self.looks()
+        others = 6
+        assert self.looks() > in_vain / 5, "they were gone meanwhile"
+        others = 0
+        self.looks()
+
+    def test_a_channel_of_somebody_else_stays(self, connection: Connection, engine: str) -> None:
+        with grpc.insecure_channel(engine.removeprefix("http://")) as channel:
+            grpc.channel_ready_future(channel).result(LIMIT)
+            for _ in range(3):
+                connection.list_sessions()
+                assert end(fork(lambda: None)) == 0
+            assert forks._forks.lasting > 0
+        connection.list_sessions()
 
 
 class TestChild:

@@ -105,6 +105,8 @@ def serve(service: FlameService, path: str, stop: threading.Event) -> None:
     try:
         server.add_insecure_port(f"unix:{path}")
     except RuntimeError as error:
+        server.start()  # one that never began keeps gRPC's threads for ever
+        server.stop(0).wait()
         pool.shutdown(wait=False)
         raise FlameError(
             FlameErrorCode.INVALID_CONFIG, f"cannot bind the service's socket {path!r}: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import grpc
 import pytest
 from support.waiting import eventually
 
+from flamepy import forks
 from flamepy._proto import types_pb2
 from flamepy.core.service import FlameService, SessionContext, TaskContext, run, serve
 from flamepy.errors import FlameError, FlameErrorCode
@@ -132,9 +134,16 @@ def test_without_the_variable_the_error_says_how_services_are_started(monkeypatc
 
 
 def test_a_socket_that_cannot_be_bound_is_an_error(monkeypatch) -> None:
+    before = native_threads()
     monkeypatch.setenv(FLAME_INSTANCE_ENDPOINT, "/no/such/folder/i.sock")
     with pytest.raises(FlameError, match=r"cannot bind .*'/no/such/folder/i\.sock'"):
         run(Recorder())
+    eventually(lambda: native_threads() == before, "the threads of gRPC's core ended")
+
+
+def native_threads() -> int:
+    gc.collect()
+    return forks._native_threads()
 
 
 def test_a_service_without_the_method_says_so(served: tuple[Recorder, grpc.Channel]) -> None:
