@@ -37,8 +37,9 @@ class TaskHandle:
     the task alone: the engine has no cancel.
     """
 
-    def __init__(self, task: Task, ended: asyncio.Future[Task]) -> None:
+    def __init__(self, hub: Hub, task: Task, ended: asyncio.Future[Task]) -> None:
         self.task = task
+        self._hub = hub
         self._ended = ended
         # Nobody has to look: an error that is never asked for is not worth a warning.
         ended.add_done_callback(lambda future: future.cancelled() or future.exception())
@@ -59,6 +60,8 @@ class TaskHandle:
 
     async def result(self, timeout: float | None = None) -> bytes | None:
         """Wait for the output, for ``timeout`` seconds at most (DeadlineExceededError)."""
+        if not self._ended.done():
+            self._hub.hasten(self.session_id, int(self.task_id))
         try:
             task = await asyncio.wait_for(asyncio.shield(self._ended), timeout)
         except asyncio.TimeoutError as error:
@@ -190,7 +193,8 @@ class Session:
         task = await self.create_task(
             input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
         )
-        return TaskHandle(task, Hub.of(self._link).wait(task, alone=False))
+        hub = Hub.of(self._link)
+        return TaskHandle(hub, task, hub.wait(task, alone=False))
 
     async def run_many(
         self,
@@ -305,11 +309,12 @@ class Session:
         task = await self.create_task(
             input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
         )
-        ended = Hub.of(self._link).wait(task)
+        hub = Hub.of(self._link)
+        ended = hub.wait(task)
         if timeout is None:
             return outcome(await ended)  # nobody else waits for it: it goes with this call
         left = max(0.0, timeout - (asyncio.get_running_loop().time() - start))
-        return await TaskHandle(task, ended).result(left)
+        return await TaskHandle(hub, task, ended).result(left)
 
     # ------------------------------------------------------------------ life
 
@@ -383,4 +388,4 @@ def _number(task: Task) -> int:
 
 def _handle(hub: Hub, session_id: str, made: Made) -> TaskHandle:
     task = Task(str(made.number), session_id, TaskState.PENDING, made.born, payloads_loaded=False)
-    return TaskHandle(task, hub.wait(task, alone=False))
+    return TaskHandle(hub, task, hub.wait(task, alone=False))

@@ -19,7 +19,6 @@ from flamepy.core.watcher import TaskWatcher
 from flamepy.errors import DeadlineExceededError, FlameError
 from flamepy.informers.following import follow_task
 from flamepy.informers.informer import TaskInformer
-from flamepy.informers.waiting import completions
 from flamepy.rpc.creating import Made
 from flamepy.rpc.link import Link
 from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task
@@ -181,7 +180,7 @@ class Session:
 
     async def _start(self, creating: Coroutine[Any, Any, Task]) -> tuple[Task, TaskFuture]:
         task = await creating
-        future = TaskFuture(self.id, task.id, completions(self._link))
+        future = TaskFuture(self._link, self.id, task.id)
         Hub.of(self._link).tell_end(task, future)
         return task, future
 
@@ -218,7 +217,7 @@ class Session:
         return list(made)
 
     def _launch(self, hub: Hub, session_id: str, made: Made) -> TaskFuture:
-        future = TaskFuture(session_id, str(made.number), completions(self._link))
+        future = TaskFuture(self._link, session_id, str(made.number))
         hub.expect(session_id, made.number, future, born=made.born)
         return future
 

@@ -12,6 +12,7 @@ import concurrent.futures
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from flamepy.errors import FlameError, InvalidArgumentError
@@ -27,14 +28,37 @@ TaskKey = tuple[str, str]
 
 
 class WatchedFuture(concurrent.futures.Future[R], Generic[R]):
-    """A future of something about one task that the hub watches."""
+    """A future of something about one task that the hub watches; made on the loop.
 
-    def __init__(self, session_id: str, task_id: str, completions: Worker) -> None:
+    Args:
+        link: of the hub.
+        session_id, task_id: which task.
+    """
+
+    def __init__(self, link: Link, session_id: str, task_id: str) -> None:
         super().__init__()
         self.session_id = session_id
         self.task_id = task_id
-        self._completions = completions
+        self._link = link
+        self._completions = completions(link)
         self.set_running_or_notify_cancel()
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait, for ``timeout`` seconds at most, and return the result."""
+        self._hasten()
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait, for ``timeout`` seconds at most, and return what the result would raise."""
+        self._hasten()
+        return super().exception(timeout)
+
+    def _hasten(self) -> None:
+        """Say that somebody blocks on this very task, so that it gets a stream now."""
+        reactor = self._link.reactor
+        if reactor is not None and not self.done():
+            with suppress(FlameError):  # the connection is closed: that is told as its result
+                reactor.call_soon(_block, self._link, self.session_id, int(self.task_id))
 
     def cancel(self) -> bool:
         """Return False: the engine cannot cancel a task, so neither can its future."""
@@ -76,6 +100,10 @@ class EndFuture(WatchedFuture[Task]):
 
     def _outcome(self, task: Task) -> Task:
         return task
+
+
+def _block(link: Link, session_id: str, number: int) -> None:
+    Hub.of(link).hasten(session_id, number)
 
 
 def _complete(item: object) -> None:
@@ -121,7 +149,7 @@ async def end_of(link: Link, task: Task | TaskKey | WatchedFuture[Any]) -> EndFu
         FlameError: the engine did not answer.
     """
     session_id, task_id = task_key(task)
-    future = EndFuture(session_id, task_id, completions(link))
+    future = EndFuture(link, session_id, task_id)
     known = task if isinstance(task, Task) else await link.frontend.get_task(session_id, task_id)
     Hub.of(link).tell_end(known, future)
     return future

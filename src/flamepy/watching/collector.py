@@ -2,9 +2,10 @@
 
 An ``Interest`` is one task that somebody waits for: a future, a ``watch_task`` iterator, a
 followed run. A stream tells a change at once and costs as much as five tasks of a list, so at most
-``budget`` tasks have one: what a caller waits for alone, at once; of many that are awaited
-together the first few, and in a session that stands still the lowest (``crowding``). The others
-are gathered by counters (``gathering``). Whatever ends a stream, GetTask is asked: an end without
+``budget`` tasks have one: what a caller waits for alone, at once; of those that are awaited
+together the one that a caller blocks on, the first few that have not ended at the first look, and
+in a session that stands still the lowest (``crowding``). The others are gathered by counters
+(``gathering``). Whatever ends a stream, GetTask is asked: an end without
 a terminal message says nothing. A silent stream is not trusted either: it hides what changed
 before it was opened and hangs when nobody notifies it, so GetTask is asked beside it, ever less
 often (docs/protocol.md#watch). ``hub`` feeds every observation in.
@@ -189,8 +190,6 @@ class Collector:
             if not interest.watched:
                 self._queue.append(interest)
                 self._fill()
-        elif not alone and not interest.watched and len(session.interests) <= FEW:
-            self._share(interest)
         if not interest.watched:
             self.crowded()
         return interest
@@ -348,10 +347,26 @@ class Collector:
         self._budget = budget
         self._fill()
 
-    def share(self, session_id: str) -> None:
-        """Give streams to the awaited tasks of a session that came first, as far as there are."""
+    def hasten(self, session_id: str, number: int) -> None:
+        """Take in that a caller blocks until a task ends; of a few it gets a stream now."""
+        interest = self.get(session_id, number)
+        if interest is None or interest.watched:
+            return
+        if len(self._sessions[session_id].interests) > FEW or not self._share(interest):
+            self.crowded()
+
+    def share(self, session_id: str, most: int | None = None) -> None:
+        """Give streams to the awaited tasks of a session that came first, as far as there are.
+
+        Args:
+            session_id: which session.
+            most: so many of its tasks have streams then, at most.
+        """
+        session = self._sessions.get(session_id)
+        watched = 0 if session is None else session.watched
+        room = self._budget if most is None else most - watched
         fresh = (one for one in self.without_stream(session_id) if not one.useless)
-        for interest in islice(fresh, self._budget):
+        for interest in islice(fresh, max(0, room)):
             if not self._share(interest):
                 return
 

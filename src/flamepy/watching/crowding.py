@@ -15,7 +15,7 @@ from typing import NamedTuple
 from flamepy.types import TaskCounts
 from flamepy.watching.cursor import Costs, retry_delay
 
-FEW = 8  # so many tasks of a session have streams at once; of a crowd, who stands still
+FEW = 8  # so many of those awaited together get streams as soon as nothing is to be looked up
 QUIET = 0.25  # seconds without an end after which the first of a crowd get streams
 SAFETY = (2.0, 60.0)  # seconds after which all are asked, whatever the counters say
 REST = (0.002, 1.0)  # seconds between steps: the first, and after many that found nothing
@@ -42,6 +42,7 @@ class Step(enum.Enum):
 
     NOTHING = "nothing"
     WAIT = "wait for more"
+    FIRST = "give the first few streams"
     SHARE = "share streams"
     PROBE = "probe"
     LIST = "list"
@@ -103,9 +104,12 @@ class Crowd:
             return self._cheaper(waiting, counts.total, Step.ALL)
         if self.wanted > 0 and now >= self._not_before:
             step = self._cheaper(self.wanted, counts.total, Step.PROBE)
-            return Step.WAIT if moves.added and self._gathers(step, now) else step
+            grows = moves.added > 0 and waiting > FEW
+            return Step.WAIT if grows and self._gathers(step, now) else step
         self._since = None
-        return Step.SHARE if now - self._moved_at >= QUIET else Step.NOTHING
+        if now - self._moved_at >= QUIET:
+            return Step.SHARE
+        return Step.FIRST if self.wanted <= 0 else Step.NOTHING
 
     def rest(self, waiting: int) -> float:
         """Return the seconds in which a handful of tasks ends, but no large part of who waits."""

@@ -141,6 +141,8 @@ class Gatherer:
         step = crowd.decide(info.counts, moves, waiting, self._now())
         if step is Step.SHARE:
             self._collector.share(info.id)
+        elif step is Step.FIRST:
+            self._collector.share(info.id, FEW)
         elif step is Step.WAIT:
             return True
         elif step is not Step.NOTHING:

@@ -298,6 +298,10 @@ class Hub:
         self._poller.ensure()
         return interest
 
+    def hasten(self, session_id: str, number: int) -> None:
+        """Take in that a caller blocks until a task ends that is awaited among others."""
+        self._collector.hasten(session_id, number)
+
     def leave(self, interest: Interest, listener: Listener) -> None:
         """Wait no longer; idempotent."""
         self._collector.remove(interest, listener)

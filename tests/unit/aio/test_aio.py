@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from support.loops import run
+from support.waiting import eventually
 
 from flamepy import aio
 from flamepy.errors import (
@@ -31,6 +32,7 @@ from flamepy.types import (
     SessionState,
     TaskState,
 )
+from flamepy.watching.gathering import Gatherer
 
 
 def on(engine: FakeEngine, act: Callable[[aio.Connection], Awaitable[None]]) -> None:
@@ -67,6 +69,22 @@ def test_a_task_is_awaited(engine: FakeEngine) -> None:
         await asyncio.to_thread(engine.fail, "s", "2", "no way")
         with pytest.raises(TaskFailedError, match="no way"):
             await other
+
+    on(engine, act)
+
+
+def test_who_awaits_a_handle_has_a_stream_at_once(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Gatherer, "ensure", lambda gatherer: None)  # which would look, too
+
+    async def act(connection: aio.Connection) -> None:
+        handle = await (await connection.get_session("s")).run(b"x")
+        assert engine.open_streams == 0
+        waiting = asyncio.ensure_future(handle.result(30))
+        await asyncio.to_thread(eventually, lambda: engine.open_streams == 1, "a stream")
+        engine.succeed("s", "1", b"out")
+        assert await waiting == b"out"
 
     on(engine, act)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
 import pytest
 from support.waiting import eventually
 
 from flamepy.core import Connection, TaskInformer, connect, short_name
+from flamepy.core.futures import TaskFuture
 from flamepy.errors import (
     ConnectionClosedError,
     DeadlineExceededError,
@@ -25,6 +26,7 @@ from flamepy.errors import (
 )
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import Task, TaskState
+from flamepy.watching.gathering import Gatherer
 
 
 @pytest.fixture
@@ -46,6 +48,20 @@ class TestFutures:
         engine.start("s", "1")
         engine.succeed("s", "1", b"out")
         assert future.result(20) == b"out"
+
+    @pytest.mark.parametrize("wait", [TaskFuture.result, TaskFuture.exception])
+    def test_who_blocks_on_it_has_a_stream_at_once(
+        self, engine, connection, monkeypatch: pytest.MonkeyPatch, wait: Callable[..., object]
+    ) -> None:
+        monkeypatch.setattr(Gatherer, "ensure", lambda gatherer: None)  # which would look, too
+        future = connection.get_session("s").run(b"x")
+        assert engine.open_streams == 0
+        waiter = threading.Thread(target=wait, args=(future, 30))
+        waiter.start()
+        eventually(lambda: engine.open_streams == 1, "a stream")
+        engine.succeed("s", "1", b"out")
+        waiter.join(30)
+        assert future.result(0) == b"out"
 
     def test_a_failure_has_the_services_text(self, engine, connection) -> None:
         future = connection.get_session("s").run(b"x")

@@ -424,7 +424,7 @@ class TestExit:
             "other.register(Hanging())\n"
             "other.start()\n"
             "assert entered.wait(30)\n"
-            "print('end', flush=True)\n"
+            "print('end\\n', end='', flush=True)\n"
         )
         out, err, code = run(engine, body)
         assert ("end" in out.splitlines(), code) == (True, 0)

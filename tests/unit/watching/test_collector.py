@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from flamepy.errors import FlameError, SessionLostError
 from flamepy.types import Task, TaskState
 from flamepy.watching.collector import Collector
+from flamepy.watching.crowding import FEW
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -65,3 +67,54 @@ def test_of_two_tasks_of_one_id_the_older_is_lost(collector: Collector, newer_fi
     collector.tell(task)
     assert [type(one) for one in older.told] == [SessionLostError]
     assert newer.told == [task]
+
+
+class Streams:
+    """A collector of tasks that are awaited together, and how many streams it opens."""
+
+    def __init__(self, awaited: int) -> None:
+        nothing: Any = None
+        self.opened = self.crowded = 0
+        self.collector = Collector(
+            nothing, nothing, observe=nothing, clock=lambda: 0.0, spawn=self.spawn
+        )
+        for number in range(1, awaited + 1):
+            self.collector.add("s", number, Waiting(), alone=False)
+        self.collector.crowded = self.crowd
+
+    def spawn(self, watch: Coroutine[object, object, None]) -> Any:
+        watch.close()
+        self.opened += 1
+        return self
+
+    def add_done_callback(self, function: object) -> None:
+        """Never end."""
+
+    def crowd(self) -> None:
+        self.crowded += 1
+
+
+def test_who_is_awaited_among_others_gets_a_stream_once_a_caller_blocks() -> None:
+    streams = Streams(FEW)
+    assert streams.opened == 0, "it may have ended before anybody looks"
+    for _ in range(2):
+        streams.collector.hasten("s", 2)
+    assert (streams.opened, streams.crowded) == (1, 0)
+    streams.collector.hasten("s", FEW + 1)
+    streams.collector.hasten("another", 1)
+    assert streams.opened == 1, "nobody waits for those"
+
+
+def test_in_a_crowd_who_blocks_is_gathered_with_the_others() -> None:
+    streams = Streams(FEW + 1)
+    streams.collector.hasten("s", 2)
+    assert (streams.opened, streams.crowded) == (0, 1)
+
+
+def test_streams_are_shared_up_to_a_number() -> None:
+    streams = Streams(3 * FEW)
+    for _ in range(2):
+        streams.collector.share("s", FEW)
+    assert streams.opened == FEW
+    streams.collector.share("s")
+    assert streams.opened == 3 * FEW

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flamepy.types import TaskCounts
-from flamepy.watching.crowding import PAUSE, QUIET, SAFETY, Crowd, Moves, Step, shared
+from flamepy.watching.crowding import FEW, PAUSE, QUIET, SAFETY, Crowd, Moves, Step, shared
 from flamepy.watching.cursor import Costs
 
 STILL = Moves(0, 0)
@@ -31,10 +31,17 @@ def test_ten_new_tasks_among_a_million_are_probed() -> None:
     assert crowd.wanted == 10
 
 
-def test_nothing_is_asked_while_nothing_ends() -> None:
+def test_the_first_get_streams_while_nothing_ends() -> None:
     crowd = crowd_of()
-    assert crowd.decide(TaskCounts(100, 4), STILL, 50, 0.0) is Step.NOTHING
-    assert crowd.decide(TaskCounts(90, 4), STILL, 50, 0.1) is Step.NOTHING
+    assert crowd.decide(TaskCounts(100, 4), STILL, 50, 0.0) is Step.FIRST
+    assert crowd.decide(TaskCounts(90, 4), STILL, 50, 0.1) is Step.FIRST
+
+
+def test_what_ended_is_looked_up_before_anybody_gets_a_stream() -> None:
+    crowd = crowd_of()
+    assert crowd.decide(TaskCounts(succeed=1), Moves(added=1, told=0), 1, QUIET) is Step.PROBE
+    crowd.asked(Step.PROBE, found=0, waiting=1, took=0.001, now=QUIET)
+    assert crowd.decide(TaskCounts(succeed=2), STILL, 1, QUIET) is Step.NOTHING, "just now"
 
 
 def test_who_stands_still_gets_streams() -> None:
@@ -58,12 +65,17 @@ def test_all_are_asked_in_the_end_ever_less_often() -> None:
 
 
 def test_a_growing_crowd_is_left_alone_for_a_moment_and_no_longer() -> None:
-    crowd, counts = crowd_of(), TaskCounts(succeed=5)
+    crowd, counts = crowd_of(), TaskCounts(succeed=FEW + 1)
     growing = Moves(added=3, told=0)
-    assert crowd.decide(counts, growing, 5, 0.0) is Step.WAIT
-    assert crowd.decide(counts, growing, 5, PAUSE[0] / 2) is Step.WAIT
-    assert crowd.decide(counts, growing, 5, PAUSE[1]) is Step.LIST
-    assert crowd_of().decide(counts, STILL, 5, 0.0) is Step.LIST, "nobody comes any more"
+    assert crowd.decide(counts, growing, FEW + 1, 0.0) is Step.WAIT
+    assert crowd.decide(counts, growing, FEW + 1, PAUSE[0] / 2) is Step.WAIT
+    assert crowd.decide(counts, growing, FEW + 1, PAUSE[1]) is Step.LIST
+    assert crowd_of().decide(counts, STILL, FEW + 1, 0.0) is Step.LIST, "nobody comes any more"
+
+
+def test_a_few_are_not_left_alone() -> None:
+    counts = TaskCounts(succeed=FEW)
+    assert crowd_of().decide(counts, Moves(added=3, told=0), FEW, 0.0) is Step.LIST
 
 
 def test_ends_of_others_are_not_looked_for_again_and_again() -> None:
