@@ -1,8 +1,8 @@
 """``Pump``: many inputs into one session, a bounded number at a time; what becomes of them out.
 
 On the link's loop, without an asyncio task for each input: a few workers make the tasks, one
-listener waits for an end, and what has ended is handed on together, once in a turn of the loop.
-``mapping`` feeds it on the same loop, ``core.mapping`` from another thread.
+listener waits for an end, and what has ended is handed on together: in the next turn of the loop,
+or of many every 2 ms. ``mapping`` feeds it on the same loop, ``core.mapping`` from another thread.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from flamepy.watching.collector import Interest
 from flamepy.watching.hub import Hub
 
 AT_ONCE = 128  # CreateTasks in flight: more of them make no engine faster
+MANY = 16  # inputs under way from which on results are handed on by the handful ...
+PAUSE = 0.002  # ... so many seconds after the last ones, at the earliest
 
 Input = tuple[int, "bytes | FlameError"]  # its place, and why it cannot be sent if it cannot
 Launch = Callable[[Hub, str, Made], Any]  # what is handed on for a task that was just made
@@ -61,6 +63,7 @@ class Pump:
         self._workers: set[asyncio.Task[None]] = set()
         self._places: set[_Place] = set()
         self._ready: list[Result] = []
+        self._handed_on = 0.0  # the loop's time
         self._stopped = False
 
     @classmethod
@@ -138,10 +141,18 @@ class Pump:
 
     def _hand_on(self, result: Result) -> None:
         if not self._ready:
-            self.loop.call_soon(self._flush)
+            self._flush_soon()
         self._ready.append(result)
 
+    def _flush_soon(self) -> None:
+        """Hand on in the next turn; of many not in each, for whoever takes them is woken by it."""
+        if len(self._places) + len(self._workers) + len(self._backlog) > MANY:
+            self.loop.call_at(self._handed_on + PAUSE, self._flush)
+        else:
+            self.loop.call_soon(self._flush)
+
     def _flush(self) -> None:
+        self._handed_on = self.loop.time()
         ready, self._ready = self._ready, []
         turn = [one for result in ready for one in self._order.add(result)]
         if turn and not self._stopped:
