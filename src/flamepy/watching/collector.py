@@ -334,6 +334,11 @@ class Collector:
 
     # ------------------------------------------------------------------ streams
 
+    @property
+    def is_away(self) -> bool:
+        """True while the poll finds the engine away."""
+        return not self._answers.is_set()
+
     def away(self) -> None:
         """Let streams that break rest: the engine is away, and the poll will see it return."""
         self._answers.clear()

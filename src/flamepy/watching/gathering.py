@@ -17,13 +17,14 @@ from flamepy.errors import FlameError, SessionNotFoundError
 from flamepy.types import SessionInfo
 from flamepy.watching.collector import Collector, Interest, Spawn
 from flamepy.watching.crowding import FEW, Crowd, Step
+from flamepy.watching.cursor import retry_delay
 from flamepy.watching.sources import Reader
 
 logger = logging.getLogger(__name__)
 
 FASTEST, FAST, SLOWEST = 0.005, 0.05, 1.0  # seconds between rounds; FAST while tasks end
 SHARE = 4.0  # rounds rest so many times what they took
-AWAY = 0.2  # seconds between rounds while the engine cannot be reached
+AWAY = (0.2, 30.0)  # seconds between rounds while the engine cannot be reached: first, and at most
 SINGLE = 16  # so many sessions are asked for one by one
 AT_ONCE = 32  # GetTasks in flight
 
@@ -75,6 +76,7 @@ class Gatherer:
         self._wake.set()
 
     async def _run(self) -> None:
+        failures = 0
         while self._collector.unwatched:
             await self._rest()
             self._wake.clear()
@@ -84,8 +86,11 @@ class Gatherer:
             except FlameError as error:
                 logger.debug("no counters: %s", error)
                 self._missed()
-                self._delay = AWAY
+                longest = AWAY[1] if self._collector.is_away else SLOWEST
+                self._delay = retry_delay(failures, first=AWAY[0], limit=longest)
+                failures += 1  # the poll sees the engine return, and wakes us
                 continue
+            failures = 0
             delay = self._soon() if moved else min(SLOWEST, self._delay * 1.5)
             self._delay = max(delay, self._least(self._now() - began))
         self._crowds.clear()
