@@ -1,6 +1,7 @@
 """Log lines for people and for machines: ``--log-format text|json``.
 
-A record of the cluster carries its ids as fields (``local.changes``), which JSON shows as keys.
+A record of the cluster carries its ids as fields (``local.changes``), which JSON shows as keys. A
+busy cluster logs some thousand lines a second, so both formatters keep the text of the second.
 """
 
 from __future__ import annotations
@@ -8,20 +9,46 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from datetime import datetime, timezone
+import time
 
 FORMATS = ("text", "json")
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (ISO 8601, UTC), level, logger, message, fields, exception."""
+class TextFormatter(logging.Formatter):
+    """``TEXT``, with the time as ``logging`` writes it."""
+
+    def __init__(self) -> None:
+        super().__init__(TEXT)
+        self._second = (-1, "")
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        moment = datetime.fromtimestamp(record.created, timezone.utc)
+        if record.exc_info or record.exc_text or record.stack_info:
+            return super().format(record)
+        time = self.formatTime(record)
+        return f"{time} {record.levelname} {record.name}: {record.getMessage()}"
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """Return the local time, in ms."""
+        second = int(record.created)
+        if self._second[0] != second:
+            self._second = (second, super().formatTime(record, datefmt).rpartition(",")[0])
+        return f"{self._second[1]},{int(record.msecs):03d}"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (ISO 8601, UTC), level, logger, message, fields, exception."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = (-1, "")
+        self._encode = json.JSONEncoder(default=str).encode
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
         line: dict[str, object] = {
-            "time": moment.isoformat(timespec="milliseconds"),
+            "time": self._time(record),
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
@@ -29,7 +56,13 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+        return self._encode(line)
+
+    def _time(self, record: logging.LogRecord) -> str:
+        second = int(record.created)
+        if self._second[0] != second:
+            self._second = (second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
+        return f"{self._second[1]}.{int(record.msecs):03d}+00:00"
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
@@ -40,5 +73,16 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 def set_up_logging(style: str, level: int) -> None:
     """Log to standard error from now on, what is of ``level`` or above."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if style == "json" else logging.Formatter(TEXT))
+    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler])
+
+
+def trim_records() -> None:
+    """Leave out of all records what ``FORMATS`` do not show; for a process that is all ours.
+
+    These are the switches of the logging module's documentation ("Optimization"): callers,
+    threads, processes and asyncio tasks are not looked up.
+    """
+    logging._srcfile = None
+    for name in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, name, False)  # the last is of Python 3.12 and later

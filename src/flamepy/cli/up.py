@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 from flamepy.cli.engine import failure
-from flamepy.cli.logs import FORMATS, set_up_logging
+from flamepy.cli.logs import FORMATS, set_up_logging, trim_records
 from flamepy.errors import FlameError, InvalidArgumentError, UnavailableError
 from flamepy.local.cluster import LocalCluster
 from flamepy.local.listening import check_free
@@ -132,6 +132,7 @@ def up(log_format: str, level: int | None, **options: Any) -> None:
     A line is logged for every change of a session, task or executor, with its ids.
     """
     set_up_logging(log_format, logging.INFO if level is None else level)
+    trim_records()
     stop = threading.Event()
     _stop_on_signals(stop)
     try:

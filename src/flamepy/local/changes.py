@@ -22,10 +22,19 @@ def note(logger: logging.Logger, what: str, **ids: object) -> None:
         what: the object and what became of it: ``"session closed"``.
         ids: what it is about; None is left out.
     """
-    if logger.isEnabledFor(logging.INFO):
-        shown = {name: shorten(str(value)) for name, value in ids.items() if value is not None}
-        line = "".join(f" {name}={_quoted(value)}" for name, value in shown.items())
-        logger.info("%s%s", what, line, extra={"flame": shown})
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    shown: dict[str, str] = {}
+    line = what
+    for name, value in ids.items():
+        if value is not None:
+            shown[name] = text = shorten(str(value))
+            line += f" {name}={_quoted(text)}"
+    # Three lines a task: logger.info would look for its caller, which is always here.
+    record = logger.makeRecord(
+        logger.name, logging.INFO, __file__, 0, line, (), None, "note", {"flame": shown}
+    )
+    logger.handle(record)
 
 
 def shorten(text: str, limit: int = LONGEST) -> str:
