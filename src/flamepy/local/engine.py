@@ -16,7 +16,7 @@ from flamepy.local.changes import note
 from flamepy.local.executor import ExecutorRun
 from flamepy.local.instance import InstanceFactory
 from flamepy.local.refusal import Refusal, StorageRefusal
-from flamepy.local.rows import SessionRow
+from flamepy.local.rows import SessionRow, TaskRow
 from flamepy.local.scheduler import Demand, Idle, decide
 from flamepy.local.state import ClusterState, task_number
 from flamepy.types import (
@@ -24,7 +24,6 @@ from flamepy.types import (
     SessionAttributes,
     SessionInfo,
     SessionState,
-    Task,
 )
 
 logger = logging.getLogger(__name__)
@@ -68,7 +67,7 @@ class Engine:
         self._held: set[str] = set()  # sessions that get no executor for a moment
         self._wanting: dict[str, None] = {}  # sessions that may want executors
         self._watchers: dict[tuple[str, int], set[asyncio.Event]] = {}
-        self._creations: list[tuple[str, bytes | None, asyncio.Future[Task]]] = []
+        self._creations: list[tuple[str, bytes | None, asyncio.Future[TaskRow]]] = []
         self._scheduled = False
         self._interrupts = 0
         self._closed = False
@@ -157,15 +156,15 @@ class Engine:
 
     # ------------------------------------------------------------------ tasks
 
-    def create_task(self, session_id: str, payload: bytes | None) -> Task:
+    def create_task(self, session_id: str, payload: bytes | None) -> TaskRow:
         """Create a task and find somebody to run it. Raises Refusal."""
         task = self.state.create_task(session_id, payload)
         self._created(task)
         return task
 
-    def create_soon(self, session_id: str, payload: bytes | None) -> asyncio.Future[Task]:
+    def create_soon(self, session_id: str, payload: bytes | None) -> asyncio.Future[TaskRow]:
         """Create a task with all that are asked for in this turn of the loop, in one commit."""
-        answered: asyncio.Future[Task] = self._loop.create_future()
+        answered: asyncio.Future[TaskRow] = self._loop.create_future()
         if not self._creations:
             self._loop.call_soon(self._create_all)
         self._creations.append((session_id, payload, answered))
@@ -187,34 +186,38 @@ class Engine:
             else:
                 answered.set_result(task)
 
-    def _create_alone(self, session_id: str, payload: bytes | None) -> Task | Refusal:
+    def _create_alone(self, session_id: str, payload: bytes | None) -> TaskRow | Refusal:
         try:
             return self.state.create_task(session_id, payload)
         except Refusal as refusal:
             return refusal
 
-    def _created(self, task: Task) -> None:
+    def _created(self, task: TaskRow) -> None:
         session_id = task.session_id
-        note(logger, "task pending", session=session_id, task=task.id)
+        note(logger, "task pending", session=session_id, task=task.number)
         for run in self._idle.values():
             if run.row.session_id == session_id:
                 del self._idle[run.row.id]
                 run.wake()
                 return
-        self._want(session_id)
+        self._wanting[session_id] = None
+        most = self.state.sessions[session_id].max_instances
+        if self._idle or self._alive.get(session_id, 0) != most:
+            self._schedule_soon()  # else it has all that it may have, and nobody makes room
 
-    async def watch_task(self, session_id: str, task_id: str) -> AsyncIterator[Task]:
+    async def watch_task(self, session_id: str, task_id: str) -> AsyncIterator[TaskRow]:
         """Yield a task at each change until it ended; as coarse as an engine's watch.
 
         Unknown ids end it at once; the state at the call is not sent unless it is terminal; what
-        changes between two rounds is skipped unless it is terminal (docs/protocol.md#watch).
+        changes between two rounds is skipped unless it is terminal (docs/protocol.md#watch). Read
+        a row at once: it goes on changing.
 
         Raises Refusal for an id that is not a number, before anything is sent.
         """
         number = task_number(task_id)
         return self._changes(session_id, number)
 
-    async def _changes(self, session_id: str, number: int) -> AsyncIterator[Task]:
+    async def _changes(self, session_id: str, number: int) -> AsyncIterator[TaskRow]:
         task = self.state.find_task(session_id, number)
         if task is None:
             return
@@ -227,7 +230,7 @@ class Engine:
             while True:
                 if task.state.is_terminal or task.state != before:
                     before = task.state
-                    yield task.view()
+                    yield task
                     if before.is_terminal:
                         return
                     continue

@@ -21,14 +21,13 @@ from flamepy.local.instance import (
     TaskOutcome,
 )
 from flamepy.local.refusal import StorageRefusal
-from flamepy.local.rows import ExecutorRow
+from flamepy.local.rows import ExecutorRow, TaskRow
 from flamepy.local.state import ClusterState
 from flamepy.types import (
     Application,
     ExecutorState,
     SessionInfo,
     SessionState,
-    Task,
     TaskContext,
 )
 
@@ -139,7 +138,7 @@ class ExecutorRun:
             await asyncio.gather(start, let_go, return_exceptions=True)
 
     async def _work(self, instance: Instance) -> None:
-        task: Task | None = None
+        task: TaskRow | None = None
         while task is not None or self._goes_on(instance):
             if task is None:
                 task = await self._record(lambda: self._state.launch(self.row))
@@ -152,20 +151,20 @@ class ExecutorRun:
     def _goes_on(self, instance: Instance) -> bool:
         return instance.alive and not self.released and not self._hangs
 
-    async def _run_task(self, instance: Instance, task: Task) -> Task | None:
+    async def _run_task(self, instance: Instance, task: TaskRow) -> TaskRow | None:
         """Run a task; return the next one, which runs from then on by the records."""
-        number = int(task.id)
-        self._note("task running", task=task.id)
+        number = task.number
+        self._note("task running", task=number)
         self._changed(task.session_id, number)
         outcome = await self._invoke(instance, task)
         code, output, message = outcome.return_code, outcome.output, outcome.message
         record = self._state.turn if self._goes_on(instance) else self._state.complete
         following = await self._record(lambda: record(self.row, code, output, message))
-        self._note("task failed" if code else "task succeeded", task=task.id)
+        self._note("task failed" if code else "task succeeded", task=number)
         self._changed(task.session_id, number)
         return following
 
-    async def _invoke(self, instance: Instance, task: Task) -> TaskOutcome:
+    async def _invoke(self, instance: Instance, task: TaskRow) -> TaskOutcome:
         context = TaskContext(task.id, task.session_id, task.input)
         try:
             if self._task_timeout is None:
@@ -174,14 +173,14 @@ class ExecutorRun:
             return self._broken(task, error)
         return await self._invoke_within(instance, task, context, self._task_timeout)
 
-    def _broken(self, task: Task, error: Exception) -> TaskOutcome:
+    def _broken(self, task: TaskRow, error: Exception) -> TaskOutcome:
         logger.exception("task %s of session %s", task.id, shorten(task.session_id))
         self._hangs = True
         text = f"the call of the service failed: {error!r}; its service was ended"
         return TaskOutcome(-1, message=text)
 
     async def _invoke_within(
-        self, instance: Instance, task: Task, context: TaskContext, limit: float
+        self, instance: Instance, task: TaskRow, context: TaskContext, limit: float
     ) -> TaskOutcome:
         call = asyncio.ensure_future(instance.invoke(context))
         try:

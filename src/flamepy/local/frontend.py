@@ -18,12 +18,13 @@ from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.local.changes import shorten
 from flamepy.local.engine import Engine
 from flamepy.local.refusal import Refusal, ResultRefusal, StorageRefusal
-from flamepy.types import SessionAttributes, Task
+from flamepy.local.rows import TaskRow
+from flamepy.types import SessionAttributes, TaskState
 from flamepy.wire.applications import decode_application_spec, encode_application
 from flamepy.wire.cluster import encode_executor, encode_node
 from flamepy.wire.services import FRONTEND, FRONTEND_SERVICE, Method
 from flamepy.wire.sessions import decode_session_spec, encode_session
-from flamepy.wire.tasks import encode_task
+from flamepy.wire.tasks import encode_task, task_message
 
 logger = logging.getLogger(__name__)
 
@@ -157,8 +158,8 @@ class Frontend:
         spec = request.task
         payload = spec.input if spec.HasField("input") else None
         if self._state.is_written:
-            return _encoded(self._engine.create_soon(spec.session_id, payload))
-        return encode_task(self._engine.create_task(spec.session_id, payload))
+            return _created(self._engine.create_soon(spec.session_id, payload))
+        return _new(self._engine.create_task(spec.session_id, payload))
 
     def get_task(self, request: frontend_pb2.GetTaskRequest) -> types_pb2.Task:
         """GetTask."""
@@ -169,7 +170,7 @@ class Frontend:
     ) -> AsyncIterator[types_pb2.Task]:
         """WatchTask."""
         async for task in await self._engine.watch_task(request.session_id, request.task_id):
-            yield encode_task(task)
+            yield encode_task(task.view())
 
     async def list_task(
         self, request: frontend_pb2.ListTaskRequest
@@ -179,8 +180,19 @@ class Frontend:
             yield encode_task(task)
 
 
-async def _encoded(creation: Awaitable[Task]) -> types_pb2.Task:
-    return encode_task(await creation)
+async def _created(creation: Awaitable[TaskRow]) -> types_pb2.Task:
+    return _new(await creation)
+
+
+def _new(task: TaskRow) -> types_pb2.Task:
+    """Return a task as it was made; it may run already."""
+    return task_message(
+        task.id,
+        task.session_id,
+        state=TaskState.PENDING,
+        created=task.created,
+        payload=task.input,
+    )
 
 
 def _application_spec(request: Any) -> Any:

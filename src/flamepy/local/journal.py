@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from flamepy.local.rows import SessionRow, TaskRow
-from flamepy.types import Application, Event, TaskState
+from flamepy.local.rows import EventRow, SessionRow, TaskRow
+from flamepy.types import Application, TaskState
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Ending:
     state: TaskState
     completed: int
     output: bytes | None
-    event: Event
+    event: EventRow
 
 
 class Journal(Protocol):
@@ -54,7 +54,7 @@ class Journal(Protocol):
     def sessions_gone(self, rows: Sequence[SessionRow]) -> None:
         """Remove sessions with their tasks."""
 
-    def session_events(self, row: SessionRow, events: Sequence[Event]) -> None:
+    def session_events(self, row: SessionRow, events: Sequence[EventRow]) -> None:
         """Replace the events of a session."""
 
     def task_created(self, row: SessionRow, task: TaskRow) -> None:
@@ -63,7 +63,7 @@ class Journal(Protocol):
     def tasks_created(self, made: Sequence[tuple[SessionRow, TaskRow]]) -> None:
         """Add tasks, each with its first event; all of them or none."""
 
-    def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[Event]) -> None:
+    def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[EventRow]) -> None:
         """Note that a task runs, with all its events."""
 
     def task_ended(self, row: SessionRow, task: TaskRow, ending: Ending) -> None:
@@ -75,7 +75,7 @@ class Journal(Protocol):
         task: TaskRow,
         ending: Ending,
         following: TaskRow,
-        events: Sequence[Event],
+        events: Sequence[EventRow],
     ) -> None:
         """Note the end of a task and that another one of its session runs, with all its events."""
 
@@ -98,7 +98,7 @@ class Unwritten:
     def sessions_gone(self, rows: Sequence[SessionRow]) -> None:
         """Write nothing."""
 
-    def session_events(self, row: SessionRow, events: Sequence[Event]) -> None:
+    def session_events(self, row: SessionRow, events: Sequence[EventRow]) -> None:
         """Write nothing."""
 
     def task_created(self, row: SessionRow, task: TaskRow) -> None:
@@ -107,7 +107,7 @@ class Unwritten:
     def tasks_created(self, made: Sequence[tuple[SessionRow, TaskRow]]) -> None:
         """Write nothing."""
 
-    def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[Event]) -> None:
+    def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[EventRow]) -> None:
         """Write nothing."""
 
     def task_ended(self, row: SessionRow, task: TaskRow, ending: Ending) -> None:
@@ -119,6 +119,6 @@ class Unwritten:
         task: TaskRow,
         ending: Ending,
         following: TaskRow,
-        events: Sequence[Event],
+        events: Sequence[EventRow],
     ) -> None:
         """Write nothing."""

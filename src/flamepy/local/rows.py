@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from flamepy.types import (
     Event,
@@ -36,6 +37,18 @@ def whole_seconds(millis: int) -> int:
     return millis // 1000 * 1000
 
 
+class EventRow(NamedTuple):
+    """Something that happened to a task or a session; ``millis`` are not cut to seconds."""
+
+    code: int
+    message: str
+    millis: int
+
+    def view(self) -> Event:
+        """Return the event as an answer shows it."""
+        return Event(self.code, self.message, from_millis(self.millis))
+
+
 @dataclass(slots=True)
 class TaskRow:
     """One task. ``shown`` are the events that GetTask left on it for lists and watches."""
@@ -47,20 +60,25 @@ class TaskRow:
     state: TaskState = TaskState.PENDING
     output: bytes | None = None
     completed: int | None = None
-    events: list[Event] = field(default_factory=list)
-    shown: tuple[Event, ...] = ()
+    events: list[EventRow] = field(default_factory=list)
+    shown: tuple[EventRow, ...] = ()
 
-    def view(self, events: tuple[Event, ...] | None = None) -> Task:
-        """Return the task as an answer shows it; with these events, or those last shown."""
+    @property
+    def id(self) -> str:
+        """The number as text."""
+        return str(self.number)
+
+    def view(self) -> Task:
+        """Return the task as an answer shows it."""
         return Task(
-            id=str(self.number),
+            id=self.id,
             session_id=self.session_id,
             state=self.state,
             creation_time=from_millis(self.created),
             input=self.input,
             output=self.output,
             completion_time=None if self.completed is None else from_millis(self.completed),
-            events=self.shown if events is None else events,
+            events=tuple(one.view() for one in self.shown),
         )
 
 
@@ -82,7 +100,7 @@ class SessionRow:
     tasks: dict[int, TaskRow] = field(default_factory=dict)
     queue: list[int] = field(default_factory=list)
     tally: Counter[TaskState] = field(default_factory=Counter)
-    events: list[Event] = field(default_factory=list)
+    events: list[EventRow] = field(default_factory=list)
     failures: int = 0
 
     @property
@@ -112,7 +130,7 @@ class SessionRow:
             batch_size=1,
             priority=self.priority,
             resreq=self.resreq,
-            events=tuple(self.events) if events else (),
+            events=tuple(one.view() for one in self.events) if events else (),
         )
 
     def add(self, task: TaskRow) -> None:

@@ -18,12 +18,18 @@ from flamepy.local.comparison import compare
 from flamepy.local.defaults import DEFAULT_RESOURCES, RETRY_LIMIT
 from flamepy.local.journal import Ending, Journal, Stored, Unwritten
 from flamepy.local.refusal import Refusal
-from flamepy.local.rows import TASK_EVENTS, ExecutorRow, SessionRow, TaskRow, whole_seconds
+from flamepy.local.rows import (
+    TASK_EVENTS,
+    EventRow,
+    ExecutorRow,
+    SessionRow,
+    TaskRow,
+    whole_seconds,
+)
 from flamepy.types import (
     Application,
     ApplicationAttributes,
     ApplicationState,
-    Event,
     Executor,
     ExecutorState,
     Node,
@@ -33,7 +39,6 @@ from flamepy.types import (
     Task,
     TaskState,
 )
-from flamepy.wire.times import from_millis
 
 BIND_FAILED = 1001
 RETRY_LIMIT_REACHED = 1002
@@ -239,14 +244,14 @@ class ClusterState:
 
     # ------------------------------------------------------------------ tasks
 
-    def create_task(self, session_id: str, payload: bytes | None) -> Task:
-        """Create a pending task; the answer shows no events. Raises Refusal."""
+    def create_task(self, session_id: str, payload: bytes | None) -> TaskRow:
+        """Create a pending task. Raises Refusal."""
         row, task = self._new_task(session_id, payload)
         self._journal.task_created(row, task)
         row.add(task)
-        return task.view()
+        return task
 
-    def create_tasks(self, wanted: Sequence[tuple[str, bytes | None]]) -> list[Task | Refusal]:
+    def create_tasks(self, wanted: Sequence[tuple[str, bytes | None]]) -> list[TaskRow | Refusal]:
         """Create tasks, written down together; one that is refused takes no other with it.
 
         Raises:
@@ -278,7 +283,7 @@ class ClusterState:
             input=payload or None,
             created=whole_seconds(now),
         )
-        task.events.append(_event(0, TASK_EVENTS[0], now))
+        task.events.append(EventRow(0, TASK_EVENTS[0], now))
         return row, task
 
     def get_task(self, session_id: str, task_id: str) -> Task:
@@ -327,27 +332,27 @@ class ClusterState:
 
     def _bind_events(
         self, executor: ExecutorRow, failures: int, return_code: int, detail: str
-    ) -> list[Event]:
+    ) -> list[EventRow]:
         now = self._now()
         text = (
             f"Executor <{executor.id}> on node <{executor.node}> failed to bind session with "
             f"return_code <{return_code}>: {detail}"
         )
-        events = [_event(BIND_FAILED, text, now)]
+        events = [EventRow(BIND_FAILED, text, now)]
         if failures == self._retry_limit:
             text = (
                 f"Session retry limit reached after {failures}/{self._retry_limit} failed "
                 "attempts; new executor assignment is paused for this session; existing "
                 "executors are unchanged."
             )
-            events.append(_event(RETRY_LIMIT_REACHED, text, now))
+            events.append(EventRow(RETRY_LIMIT_REACHED, text, now))
         return events
 
     def exhausted(self, row: SessionRow) -> bool:
         """Return True if the session gets no more executors."""
         return row.failures >= self._retry_limit
 
-    def launch(self, executor: ExecutorRow) -> Task | None:
+    def launch(self, executor: ExecutorRow) -> TaskRow | None:
         """Give an executor the lowest pending task of its session, now running. Raises Refusal.
 
         A task that ran when the cluster died keeps its one event of running, as recorded of an
@@ -374,7 +379,7 @@ class ClusterState:
 
     def turn(
         self, executor: ExecutorRow, return_code: int, output: bytes | None, message: str | None
-    ) -> Task | None:
+    ) -> TaskRow | None:
         """``complete`` and ``launch`` in one: both are written down, or neither. Raises Refusal."""
         running = self._running(executor)
         if running is None:
@@ -399,9 +404,9 @@ class ClusterState:
             return None
         return row, task
 
-    def _start_events(self, task: TaskRow) -> list[Event]:
+    def _start_events(self, task: TaskRow) -> list[EventRow]:
         again = task.events[-1].code == 1
-        return [] if again else [_event(1, TASK_EVENTS[1], self._now())]
+        return [] if again else [EventRow(1, TASK_EVENTS[1], self._now())]
 
     def remove_executor(self, executor: ExecutorRow) -> None:
         """Forget an executor that has ended."""
@@ -422,16 +427,18 @@ def task_number(task_id: str) -> int:
     raise Refusal("INVALID_ARGUMENT", "invalid task id")
 
 
-def _added(row: SessionRow, task: TaskRow) -> Task:
+def _added(row: SessionRow, task: TaskRow) -> TaskRow:
     row.add(task)
-    return task.view()
+    return task
 
 
-def _start(executor: ExecutorRow, row: SessionRow, task: TaskRow, events: list[Event]) -> Task:
+def _start(
+    executor: ExecutorRow, row: SessionRow, task: TaskRow, events: list[EventRow]
+) -> TaskRow:
     row.move(task, TaskState.RUNNING)
     task.events += events
     executor.task = task.number
-    return task.view()
+    return task
 
 
 def _end(row: SessionRow, task: TaskRow, ending: Ending) -> None:
@@ -440,14 +447,10 @@ def _end(row: SessionRow, task: TaskRow, ending: Ending) -> None:
     task.events.append(ending.event)
 
 
-def _event(code: int, message: str, now: int) -> Event:
-    return Event(code, message, from_millis(now))
-
-
 def _ending(return_code: int, output: bytes | None, message: str | None, now: int) -> Ending:
     if return_code == 0:
-        state, event = TaskState.SUCCEED, _event(2, TASK_EVENTS[2], now)
+        state, event = TaskState.SUCCEED, EventRow(2, TASK_EVENTS[2], now)
     else:
         text = "Task failed with state <Failed>" if message is None else message
-        state, event = TaskState.FAILED, _event(3, text, now)
+        state, event = TaskState.FAILED, EventRow(3, text, now)
     return Ending(state, whole_seconds(now), output or None, event)

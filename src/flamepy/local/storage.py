@@ -23,11 +23,10 @@ from flamepy.local.database import NAME, damaged, open_database
 from flamepy.local.defaults import DEFAULT_RESOURCES
 from flamepy.local.journal import Ending, Stored
 from flamepy.local.refusal import StorageRefusal
-from flamepy.local.rows import TASK_EVENTS, SessionRow, TaskRow
-from flamepy.types import Application, Event, SessionAttributes, SessionState, TaskState
+from flamepy.local.rows import TASK_EVENTS, EventRow, SessionRow, TaskRow
+from flamepy.types import Application, SessionAttributes, SessionState, TaskState
 from flamepy.wire.applications import decode_application, encode_application
 from flamepy.wire.sessions import decode_session_spec, encode_session_spec
-from flamepy.wire.times import from_millis, to_millis
 
 logger = logging.getLogger(__name__)
 
@@ -154,7 +153,7 @@ class Storage:
         with self._transaction() as database:
             _delete_sessions(database, rows)
 
-    def session_events(self, row: SessionRow, events: Sequence[Event]) -> None:
+    def session_events(self, row: SessionRow, events: Sequence[EventRow]) -> None:
         """Replace the events of a session."""
         with self._transaction() as database:
             database.execute(
@@ -181,7 +180,7 @@ class Storage:
                 database.executemany("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)", tasks)
                 database.executemany("INSERT INTO inputs VALUES (?, ?, ?)", inputs)
 
-    def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[Event]) -> None:
+    def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[EventRow]) -> None:
         """Note that a task runs."""
         with self._transaction() as database:
             _write_start(database, row, task, events)
@@ -197,7 +196,7 @@ class Storage:
         task: TaskRow,
         ending: Ending,
         following: TaskRow,
-        events: Sequence[Event],
+        events: Sequence[EventRow],
     ) -> None:
         """Note the end of a task and that another one runs."""
         with self._transaction() as database:
@@ -257,7 +256,7 @@ def _session(
 
 
 def _write_start(
-    database: sqlite3.Connection, row: SessionRow, task: TaskRow, events: Sequence[Event]
+    database: sqlite3.Connection, row: SessionRow, task: TaskRow, events: Sequence[EventRow]
 ) -> None:
     values = (int(TaskState.RUNNING), _encode_events(events), row.order, task.number)
     database.execute(
@@ -290,26 +289,20 @@ def _known(state: SessionState | TaskState) -> None:
         raise ValueError(f"there is no state {int(state)}")
 
 
-def _millis(event: Event) -> int:
-    assert event.creation_time is not None  # the cluster's own events have one
-    return to_millis(event.creation_time)
-
-
-def _encode_events(events: Iterable[Event]) -> str:
+def _encode_events(events: Iterable[EventRow]) -> str:
     """Return ``[[code, ms, text], ...]``; the texts that follow from the code are left out."""
-    return json.dumps(
-        [
-            [one.code, _millis(one)]
-            if TASK_EVENTS.get(one.code) == one.message
-            else [one.code, _millis(one), one.message]
-            for one in events
-        ],
-        separators=(",", ":"),
-    )
+    return f"[{','.join(map(_encode_event, events))}]"
 
 
-def _decode_events(text: str) -> list[Event]:
+def _encode_event(event: EventRow) -> str:
+    code, message, millis = event
+    if TASK_EVENTS.get(code) == message:
+        return f"[{code},{millis}]"
+    return f"[{code},{millis},{json.dumps(message)}]"
+
+
+def _decode_events(text: str) -> list[EventRow]:
     return [
-        Event(code, rest[0] if rest else TASK_EVENTS[code], from_millis(millis))
+        EventRow(code, rest[0] if rest else TASK_EVENTS[code], int(millis))
         for code, millis, *rest in json.loads(text)
     ]

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from flamepy.local.engine import Engine
-from flamepy.local.rows import SessionRow, TaskRow, whole_seconds
-from flamepy.types import ApplicationAttributes, Event, SessionAttributes, TaskState
-from flamepy.wire.times import from_millis
+from flamepy.local.rows import EventRow, SessionRow, TaskRow, whole_seconds
+from flamepy.types import ApplicationAttributes, SessionAttributes, TaskState
 
 T = TypeVar("T")
 
@@ -79,8 +78,8 @@ class EngineScript(ABC):
         """Record an event of a session, such as 1001 or 1002."""
 
         def record(engine: Engine) -> None:
-            now = from_millis(self._millis())
-            engine.state.sessions[session_id].events.append(Event(code, text, now))
+            event = EventRow(code, text, self._millis())
+            engine.state.sessions[session_id].events.append(event)
 
         self._do(record)
 
@@ -101,7 +100,7 @@ class EngineScript(ABC):
             session, task = _find(engine, session_id, task_id)
             now = self._millis()
             session.move(task, state)
-            task.events.append(Event(code, text, from_millis(now)))
+            task.events.append(EventRow(code, text, now))
             if state.is_terminal:
                 task.completed, task.output = whole_seconds(now), output or None
             engine._task_changed(session_id, task.number)

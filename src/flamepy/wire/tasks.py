@@ -37,17 +37,45 @@ def decode_task(message: types_pb2.Task, *, payloads: bool = True) -> Task:
 
 def encode_task(task: Task, *, events: bool = True) -> types_pb2.Task:
     """Return the message of a task, without its events when ``events`` is False."""
-    status = types_pb2.TaskStatus(
-        state=int(task.state),  # type: ignore[arg-type]  # enums of the wire are open: any int32
-        creation_time=to_millis(task.creation_time),
-        completion_time=to_millis(task.completion_time) if task.completion_time else None,
-        events=encode_events(task.events) if events else (),
+    message = task_message(
+        task.id,
+        task.session_id,
+        state=task.state,
+        created=to_millis(task.creation_time),
+        completed=to_millis(task.completion_time) if task.completion_time else None,
+        payload=task.input,
+        output=task.output,
     )
-    return types_pb2.Task(
-        metadata=types_pb2.Metadata(id=task.id, name=task.id),
-        spec=types_pb2.TaskSpec(session_id=task.session_id, input=task.input, output=task.output),
-        status=status,
-    )
+    if events and task.events:
+        message.status.events.extend(encode_events(task.events))
+    return message
+
+
+def task_message(
+    task_id: str,
+    session_id: str,
+    *,
+    state: int,
+    created: int,
+    completed: int | None = None,
+    payload: bytes | None = None,
+    output: bytes | None = None,
+) -> types_pb2.Task:
+    """Return the message of a task without events; times are ms since the epoch."""
+    # Set field by field: a quarter of the time that constructors with keywords take.
+    message = types_pb2.Task()
+    metadata, spec, status = message.metadata, message.spec, message.status
+    metadata.id = metadata.name = task_id
+    spec.session_id = session_id
+    if payload is not None:
+        spec.input = payload
+    if output is not None:
+        spec.output = output
+    status.state = state  # type: ignore[assignment]  # enums of the wire are open: any int32
+    status.creation_time = created
+    if completed is not None:
+        status.completion_time = completed
+    return message
 
 
 def encode_task_spec(session_id: str, payload: bytes | None) -> types_pb2.TaskSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.errors import ConfigError
 from flamepy.local.engine import Engine
+from flamepy.local.frontend import Frontend
 from flamepy.local.refusal import Refusal, StorageRefusal
+from flamepy.local.rows import TASK_EVENTS, EventRow
 from flamepy.local.state import ClusterState
-from flamepy.local.storage import Storage
+from flamepy.local.storage import Storage, _decode_events, _encode_events
 from flamepy.types import (
     ApplicationAttributes,
     ApplicationSchema,
@@ -198,6 +202,43 @@ def test_open_sessions_are_never_evicted(tmp_path: Path) -> None:
             state.create_session(name, SessionAttributes("app"))
         state.close_session("b")
         assert state.evict() == ["b"]
+
+
+def test_an_answer_shows_a_task_as_it_was_made_even_if_it_runs_by_then(tmp_path: Path) -> None:
+    async def create(state: ClusterState) -> types_pb2.Task:
+        frontend = Frontend(Engine(state, instances=None, executors=0))  # type: ignore[arg-type]  # unused
+        spec = types_pb2.TaskSpec(session_id="s", input=b"x")
+        answer = frontend.create_task(frontend_pb2.CreateTaskRequest(task=spec))
+        await asyncio.sleep(0)
+        assert state.launch(state.add_executor("e", "s")) is not None
+        state.get_task("s", "1")
+        return await answer  # type: ignore[misc]  # what is written is answered later
+
+    with opened(tmp_path) as state:
+        state.register_application("app", FULL)
+        state.create_session("s", SessionAttributes("app"))
+        task = asyncio.run(create(state))
+        assert (task.metadata.id, task.spec.input) == ("1", b"x")
+        assert (task.status.state, len(task.status.events)) == (TaskState.PENDING, 0)
+
+
+KNOWN = st.sampled_from(sorted(TASK_EVENTS.items()))
+
+
+@given(st.lists(st.tuples(KNOWN | st.tuples(st.integers(0, 1002), st.text()), st.integers(0))))
+def test_events_are_json_that_leaves_out_what_the_code_says(
+    given_events: list[tuple[tuple[int, str], int]],
+) -> None:
+    events = [EventRow(code, text, millis) for (code, text), millis in given_events]
+    written = _encode_events(events)
+    assert written == json.dumps(
+        [
+            [code, millis] if TASK_EVENTS.get(code) == text else [code, millis, text]
+            for code, text, millis in events
+        ],
+        separators=(",", ":"),
+    )
+    assert _decode_events(written) == events
 
 
 class TestWithoutRoom:

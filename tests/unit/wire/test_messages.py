@@ -26,7 +26,7 @@ from flamepy.wire.sessions import (
     encode_session,
     encode_session_spec,
 )
-from flamepy.wire.tasks import decode_task, encode_task
+from flamepy.wire.tasks import decode_task, encode_task, task_message
 from flamepy.wire.times import from_millis, to_millis
 
 PAYLOAD = st.none() | st.binary(max_size=20)
@@ -53,6 +53,30 @@ def test_a_task_survives_the_wire(given_input, output, state: int, texts: list[s
         events=tuple(Event(3, text, START) for text in texts),
     )
     assert decode_task(encode_task(task)) == task
+
+
+@given(st.text(max_size=3), st.integers(0, 9), st.none() | st.integers(0, 9), PAYLOAD, PAYLOAD)
+def test_a_task_message_is_the_one_that_constructors_make(
+    name: str, number: int, completed: int | None, payload, output
+) -> None:
+    made = task_message(
+        name,
+        name,
+        state=number,
+        created=number,
+        completed=completed,
+        payload=payload,
+        output=output,
+    )
+    assert made.SerializeToString(deterministic=True) == types_pb2.Task(
+        metadata=types_pb2.Metadata(id=name, name=name),
+        spec=types_pb2.TaskSpec(session_id=name, input=payload, output=output),
+        status=types_pb2.TaskStatus(
+            state=number,  # type: ignore[arg-type]  # enums of the wire are open
+            creation_time=number,
+            completion_time=completed,
+        ),
+    ).SerializeToString(deterministic=True)
 
 
 @given(PAYLOAD, st.none() | st.integers(0, 2**32 - 1), st.integers(0, 100))
