@@ -70,6 +70,7 @@ class ExecutorRun:
         self._keep = keep
         self._task_timeout = task_timeout
         self._hangs = False
+        self._untold: list[tuple[str, TaskRow]] = []
         self._wake = asyncio.Event()
         self._let_go = asyncio.Event()
 
@@ -142,6 +143,9 @@ class ExecutorRun:
         while task is not None or self._goes_on(instance):
             if task is None:
                 task = await self._record(lambda: self._state.launch(self.row))
+                if task is not None:
+                    self._untold.append(("task running", task))
+                    self._tell()
             if task is None:
                 if not await self._wait_for_task():
                     return
@@ -153,16 +157,26 @@ class ExecutorRun:
 
     async def _run_task(self, instance: Instance, task: TaskRow) -> TaskRow | None:
         """Run a task; return the next one, which runs from then on by the records."""
-        number = task.number
-        self._note("task running", task=number)
-        self._changed(task.session_id, number)
         outcome = await self._invoke(instance, task)
         code, output, message = outcome.return_code, outcome.output, outcome.message
         record = self._state.turn if self._goes_on(instance) else self._state.complete
         following = await self._record(lambda: record(self.row, code, output, message))
-        self._note("task failed" if code else "task succeeded", task=number)
-        self._changed(task.session_id, number)
+        self._untold.append(("task failed" if code else "task succeeded", task))
+        if following is None:
+            self._tell()
+        else:
+            self._untold.append(("task running", following))
+            # The service gets its next task in the loop's next turn, and works while this is told.
+            soon = asyncio.get_running_loop().call_soon
+            soon(soon, self._tell)
         return following
+
+    def _tell(self) -> None:
+        """Log the changes since the last time, in their order, and wake who watches."""
+        told, self._untold = self._untold, []
+        for what, task in told:
+            self._note(what, task=task.number)
+            self._changed(task.session_id, task.number)
 
     async def _invoke(self, instance: Instance, task: TaskRow) -> TaskOutcome:
         context = TaskContext(task.id, task.session_id, task.input)

@@ -1,0 +1,103 @@
+"""What an executor did is told in its order, and the service does not wait for the telling."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from flamepy.local.engine import Engine
+from flamepy.local.instance import TaskOutcome
+from flamepy.local.state import ClusterState
+from flamepy.types import (
+    Application,
+    ApplicationAttributes,
+    Node,
+    NodeState,
+    ResourceRequirement,
+    SessionAttributes,
+    SessionInfo,
+    TaskContext,
+)
+
+NODE = Node("n", NodeState.READY, ResourceRequirement(2), ResourceRequirement(2))
+TASKS = 3
+
+
+class Echo:
+    """A service; ``send`` is called in the loop's next turn, as gRPC sends a call."""
+
+    alive = True
+
+    def __init__(self, send: Callable[[str], None] | None = None) -> None:
+        self._send = send
+
+    async def start(self) -> None:
+        pass
+
+    async def enter(self, session: SessionInfo, application: Application) -> None:
+        pass
+
+    async def invoke(self, task: TaskContext) -> TaskOutcome:
+        if self._send is not None:
+            asyncio.get_running_loop().call_soon(self._send, f"sent {task.task_id}")
+            for _ in range(5):
+                await asyncio.sleep(0)
+        return TaskOutcome(0, task.input)
+
+    async def leave(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+
+class Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = record.__dict__.get("flame", {})
+        what = record.getMessage().split(" session=")[0].removeprefix("task ")
+        self.seen.append(f"{what} {fields['task']}" if "task" in fields else what)
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Lines]:
+    """Give what the executor's logger says, and room for more."""
+    caplog.set_level(logging.INFO)
+    logger, found = logging.getLogger("flamepy.local.executor"), Lines()
+    logger.addHandler(found)
+    yield found
+    logger.removeHandler(found)
+
+
+async def work(instance: Echo) -> None:
+    """Run some tasks of one session on one executor, until it is released."""
+    state = ClusterState(NODE, now=lambda: 0)
+    engine = Engine(state, instances=lambda application, executor: instance, executors=1)
+    engine.register_application("app", ApplicationAttributes(command="x", delay_release=0))
+    engine.create_session("s", SessionAttributes("app"))
+    for _ in range(TASKS):
+        engine.create_task("s", b"x")
+    while state.sessions["s"].counts.succeed < TASKS or state.executors:
+        await asyncio.sleep(0)
+    await engine.aclose(1.0)
+
+
+def test_changes_are_told_once_and_in_order_even_if_the_service_answers_at_once(
+    lines: Lines,
+) -> None:
+    asyncio.run(work(Echo()))
+    expected = [f"{what} {n + 1}" for n in range(TASKS) for what in ("running", "succeeded")]
+    assert lines.seen == ["executor bound", *expected, "executor released"]
+
+
+def test_a_service_has_its_next_task_before_the_change_is_told(lines: Lines) -> None:
+    asyncio.run(work(Echo(lines.seen.append)))
+    for number in range(2, TASKS + 1):
+        sent = lines.seen.index(f"sent {number}")
+        assert lines.seen[sent + 1 : sent + 3] == [f"succeeded {number - 1}", f"running {number}"]
