@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from flamepy.types import Executor, SessionInfo, SessionState, Task, TaskState
 
@@ -58,3 +58,7 @@ class Ends:
             end = (task.state, task.output)
             if task.state.is_terminal or key in self._seen:
                 assert self._seen.setdefault(key, end) == end, f"{key} had ended"
+
+    def forget_others(self, present: Container[str]) -> None:
+        """Forget sessions that are gone: one of the same id may be made in the same second."""
+        self._seen = {key: end for key, end in self._seen.items() if key[0] in present}

@@ -434,6 +434,7 @@ class Cluster(RuleBasedStateMachine):
             return
         found = {one.id: one for one in self.engine.state.list_sessions()}
         assert set(found) == set(self.model)
+        self.ends.forget_others(found)
         for name, known in self.model.items():
             tasks = self.tasks(name)
             check_session(found[name], tasks)
