@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
-from flamepy.errors import FlameError, InvalidArgumentError
+from flamepy.errors import ConnectionClosedError, FlameError, InvalidArgumentError
 from flamepy.informers.dispatch import Worker
 from flamepy.rpc.link import Link
 from flamepy.types import Task
@@ -103,7 +103,8 @@ class EndFuture(WatchedFuture[Task]):
 
 
 def _block(link: Link, session_id: str, number: int) -> None:
-    Hub.of(link).hasten(session_id, number)
+    with suppress(ConnectionClosedError):  # it was told its end, and closed, before we came here
+        Hub.of(link).hasten(session_id, number)
 
 
 def _complete(item: object) -> None:

@@ -15,10 +15,17 @@ from flamepy.errors import (
     TaskLostError,
     TaskNotFoundError,
 )
-from flamepy.informers import Reactor, TaskEvent, TaskInformer
+from flamepy.informers import Reactor, TaskEvent, TaskInformer, waiting
 from flamepy.informers.waiting import EndFuture
 from flamepy.testing import FakeEngine
 from flamepy.types import TaskState
+
+
+def test_a_wait_that_a_close_overtakes_is_quiet(engine_connection) -> None:
+    """Its turn on the loop may come after the end was told and the connection closed."""
+    link = engine_connection.link
+    engine_connection.close()
+    waiting._block(link, "s", 1)
 
 
 class TestFuture:
