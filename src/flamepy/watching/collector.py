@@ -355,7 +355,7 @@ class Collector:
     def hasten(self, session_id: str, number: int) -> None:
         """Take in that a caller blocks until a task ends; of a few it gets a stream now."""
         interest = self.get(session_id, number)
-        if interest is None or interest.watched:
+        if interest is None or interest.watched or interest.useless:
             return
         if len(self._sessions[session_id].interests) > FEW or not self._share(interest):
             self.crowded()

@@ -105,6 +105,15 @@ def test_who_is_awaited_among_others_gets_a_stream_once_a_caller_blocks() -> Non
     assert streams.opened == 1, "nobody waits for those"
 
 
+def test_who_blocks_gets_no_other_stream_where_streams_were_no_use() -> None:
+    streams = Streams(1)
+    useless = streams.collector.get("s", 1)
+    assert useless is not None
+    useless.useless = True
+    streams.collector.hasten("s", 1)
+    assert streams.opened == 0
+
+
 def test_in_a_crowd_who_blocks_is_gathered_with_the_others() -> None:
     streams = Streams(FEW + 1)
     streams.collector.hasten("s", 2)
