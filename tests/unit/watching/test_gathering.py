@@ -11,6 +11,7 @@ from support.hearing import World, run
 from flamepy.errors import SessionLostError, TaskLostError, UnavailableError
 from flamepy.testing.scripted_source import ScriptedStream
 from flamepy.types import Task, TaskState
+from flamepy.watching.crowding import FEW, QUIET
 from flamepy.watching.settings import WatchSettings
 
 SUCCEED = TaskState.SUCCEED
@@ -26,6 +27,31 @@ async def await_all(world: World, count: int, session_id: str = "s") -> list[asy
 
 async def ended(futures: list[asyncio.Future[Task]], limit: float = 60) -> set[TaskState]:
     return {task.state for task in await asyncio.wait_for(asyncio.gather(*futures), limit)}
+
+
+class TestStreams:
+    def test_the_first_few_get_one_soon_and_no_more(self) -> None:
+        async def act(world: World) -> None:
+            world.source.add_session("s")
+            futures = await await_all(world, 20)
+            assert world.source.most_streams == 0
+            await asyncio.sleep(QUIET / 2)
+            assert world.source.most_streams == FEW
+            for future in futures:
+                future.cancel()
+
+        run(act)
+
+    def test_who_has_ended_at_the_first_look_needs_none(self) -> None:
+        async def act(world: World) -> None:
+            world.source.add_session("s")
+            futures = await await_all(world, 5)
+            for number in range(1, 6):
+                world.source.succeed("s", str(number))
+            assert await ended(futures) == {SUCCEED}
+            assert world.source.most_streams == 0
+
+        run(act)
 
 
 class TestWhatItCosts:
