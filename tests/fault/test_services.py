@@ -17,6 +17,7 @@ from flamepy.local import LocalCluster
 
 SCRIPT = str(Path(__file__).parent.parent / "support" / "misbehaving_service.py")
 pytestmark = pytest.mark.timeout(120)
+WAYS = pytest.mark.parametrize("way", ["call", "stream"])
 
 
 class Slow(FlameService):
@@ -50,11 +51,12 @@ def connection(cluster: LocalCluster) -> Iterator[Connection]:
         eventually(lambda: not made.list_executors(), "every executor to go", limit=20.0)
 
 
-def service(connection: Connection, mode: str) -> Session:
-    name = f"bad-{mode}"
+def service(connection: Connection, mode: str, way: str = "call") -> Session:
+    """Return a session of a service that takes its tasks by single calls, or by a stream."""
+    name = f"bad-{mode}-{way}"
     if connection.get_application(name) is None:
         spec = ApplicationAttributes(
-            command=sys.executable, arguments=[SCRIPT, mode], delay_release=1
+            command=sys.executable, arguments=[SCRIPT, mode, way], delay_release=1
         )
         connection.register_application(name, spec)
     return connection.create_session(name, max_instances=1)
@@ -117,8 +119,11 @@ def test_an_enter_that_hangs_ends_with_its_session(connection: Connection) -> No
     eventually(lambda: not processes(), "the service to end", limit=20.0)
 
 
-def test_a_service_that_exits_at_its_third_task_fails_that_one(connection: Connection) -> None:
-    session = service(connection, "exit-at-3")
+@WAYS
+def test_a_service_that_exits_at_its_third_task_fails_that_one(
+    connection: Connection, way: str
+) -> None:
+    session = service(connection, "exit-at-3", way)
     first, second = (session.invoke(b"x", timeout=60) for _ in range(2))
     assert first == second
     with pytest.raises(TaskFailedError, match=r"(?s)python.* exited with status 5.*enough"):
@@ -126,6 +131,7 @@ def test_a_service_that_exits_at_its_third_task_fails_that_one(connection: Conne
     assert session.invoke(b"x", timeout=60) != first
 
 
+@WAYS
 @pytest.mark.parametrize(
     ("mode", "says"),
     [
@@ -137,16 +143,36 @@ def test_a_service_that_exits_at_its_third_task_fails_that_one(connection: Conne
     ],
 )
 def test_an_answer_that_is_none_fails_the_task(
-    connection: Connection, mode: str, says: str
+    connection: Connection, mode: str, says: str, way: str
 ) -> None:
-    session = service(connection, mode)
+    session = service(connection, mode, way)
     for _ in range(2):
         with pytest.raises(TaskFailedError, match=says):
             session.invoke(b"x", timeout=60)
 
 
-def test_a_task_that_hangs_is_ended_by_the_task_timeout(connection: Connection) -> None:
-    session = service(connection, "hang")
+def test_a_service_that_offers_a_stream_gets_its_tasks_by_one(connection: Connection) -> None:
+    session = service(connection, "one-stream", "stream")
+    assert len({session.invoke(b"x", timeout=60) for _ in range(3)}) == 1
+
+
+def test_a_stream_that_ends_without_an_answer_fails_its_task(connection: Connection) -> None:
+    session = service(connection, "no-answer", "stream")
+    for _ in range(2):
+        with pytest.raises(TaskFailedError, match="ended its stream of tasks without an answer"):
+            session.invoke(b"x", timeout=60)
+
+
+def test_a_stream_that_ends_between_two_tasks_is_followed_by_another(
+    connection: Connection,
+) -> None:
+    session = service(connection, "one-each", "stream")
+    assert len({session.invoke(b"x", timeout=60) for _ in range(3)}) == 1
+
+
+@WAYS
+def test_a_task_that_hangs_is_ended_by_the_task_timeout(connection: Connection, way: str) -> None:
+    session = service(connection, "hang", way)
     before = session.invoke(b"x", timeout=60)
     with pytest.raises(TaskFailedError, match=r"did not end within 2 s.*its service was ended"):
         session.invoke(b"hang", timeout=60)
@@ -173,20 +199,24 @@ def test_a_service_that_floods_its_output_keeps_small_files(connection: Connecti
     eventually(lambda: all(one.stat().st_size < 16 << 20 for one in files), "the files to be cut")
 
 
+@WAYS
 @pytest.mark.parametrize("mode", ["ignores-sigterm", "child", "leave-hang"])
-def test_what_does_not_end_is_killed_with_its_group(connection: Connection, mode: str) -> None:
-    session = service(connection, mode)
+def test_what_does_not_end_is_killed_with_its_group(
+    connection: Connection, mode: str, way: str
+) -> None:
+    session = service(connection, mode, way)
     pid = int(session.invoke(b"x", timeout=60) or b"0")
     assert alive(pid)
     session.close()
     eventually(lambda: not alive(pid), "it to be killed", limit=20.0)
 
 
+@WAYS
 @pytest.mark.parametrize("mode", ["leave-error", "leave-abort"])
 def test_a_leave_that_fails_is_only_logged(
-    connection: Connection, mode: str, caplog: pytest.LogCaptureFixture
+    connection: Connection, mode: str, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    session = service(connection, mode)
+    session = service(connection, mode, way)
     session.invoke(b"x", timeout=60)
     session.close()
     eventually(lambda: "cannot leave" in caplog.text, "the warning")

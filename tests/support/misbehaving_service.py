@@ -1,4 +1,4 @@
-"""A service that misbehaves in one way, named by its argument.
+"""A service that misbehaves in one way, named by its argument; "stream" behind it offers a stream.
 
 On bare gRPC, without the library's service base, so that it can answer what that never would.
 """
@@ -14,10 +14,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from flamepy.wire.services import INSTANCE, INSTANCE_SERVICE
+from flamepy.wire.services import (
+    INSTANCE,
+    INSTANCE_SERVICE,
+    TASK_STREAM,
+    TASK_STREAM_OFFER,
+    TASK_STREAM_SERVICE,
+)
 
 mode = sys.argv[1]
-tasks = 0
+tasks = streams = 0
 SLEEP = [sys.executable, "-c", "import threading; threading.Event().wait()"]
 
 
@@ -35,6 +41,8 @@ def enter(request, context):
     if mode == "enter-exit":
         say("dying in enter")
         os._exit(4)
+    if "stream" in sys.argv:
+        context.set_trailing_metadata((TASK_STREAM_OFFER,))
     return INSTANCE["OnSessionEnter"].response(return_code=0)
 
 
@@ -65,6 +73,29 @@ def invoke(request, context):
     return answer(return_code=0, output=str(os.getpid()).encode())
 
 
+def invoke_alone(request, context):
+    if mode == "one-stream":
+        context.abort(grpc.StatusCode.INTERNAL, "not by the stream")
+    return invoke(request, context)
+
+
+def invoke_each(requests, context):
+    global streams
+    streams += 1
+    if mode == "one-stream" and streams > 1:
+        context.abort(grpc.StatusCode.INTERNAL, "not the first stream")
+    for request in requests:
+        if mode == "no-answer":
+            return
+        yield b"\xff\xff\xff" if mode == "garbage" else encoded(invoke(request, context))
+        if mode == "one-each":
+            return
+
+
+def encoded(answer):
+    return answer.SerializeToString()
+
+
 def leave(request, context):
     if mode == "leave-error":
         return INSTANCE["OnSessionLeave"].response(return_code=-1, message="cannot leave")
@@ -81,7 +112,7 @@ def garbage(raw, context):
 
 def serve() -> None:
     server = grpc.server(ThreadPoolExecutor(2))
-    calls = {"OnSessionEnter": enter, "OnTaskInvoke": invoke, "OnSessionLeave": leave}
+    calls = {"OnSessionEnter": enter, "OnTaskInvoke": invoke_alone, "OnSessionLeave": leave}
     handlers = {}
     for name, call in calls.items():
         method = INSTANCE[name]
@@ -95,6 +126,10 @@ def serve() -> None:
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(INSTANCE_SERVICE, handlers),)
     )
+    each = grpc.stream_stream_rpc_method_handler(invoke_each, TASK_STREAM.request.FromString)
+    if "stream" in sys.argv:
+        named = grpc.method_handlers_generic_handler(TASK_STREAM_SERVICE, {TASK_STREAM.name: each})
+        server.add_generic_rpc_handlers((named,))
     server.add_insecure_port(f"unix:{os.environ['FLAME_INSTANCE_ENDPOINT']}")
     server.start()
     server.wait_for_termination()

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
@@ -28,7 +28,13 @@ from flamepy.types import (
     SessionContext,
     TaskContext,
 )
-from flamepy.wire.services import INSTANCE, INSTANCE_SERVICE
+from flamepy.wire.services import (
+    INSTANCE,
+    INSTANCE_SERVICE,
+    TASK_STREAM,
+    TASK_STREAM_OFFER,
+    TASK_STREAM_SERVICE,
+)
 from flamepy.wire.shim import (
     decode_session_context,
     decode_task_context,
@@ -100,7 +106,9 @@ def serve(service: FlameService, path: str, stop: threading.Event) -> None:
             ("grpc.max_send_message_length", -1),
         ],
     )
-    server.add_generic_rpc_handlers((_handlers(_Instance(service)),))
+    instance = _Instance(service)
+    stream = _TaskStream(instance.invoke)
+    server.add_generic_rpc_handlers((_handlers(instance), stream.handler()))
     Path(path).unlink(missing_ok=True)  # left by a process of the same name that was killed
     try:
         server.add_insecure_port(f"unix:{path}")
@@ -115,6 +123,7 @@ def serve(service: FlameService, path: str, stop: threading.Event) -> None:
     logger.info("serving on %s", path)
     while not stop.wait(0.5):
         pass
+    stream.stop()
     server.stop(GRACE).wait()
     pool.shutdown(wait=False)
     Path(path).unlink(missing_ok=True)
@@ -153,6 +162,7 @@ class _Instance:
         except BaseException as error:  # SystemExit must not end the server without an answer
             logger.exception("on_session_enter raised")
             return encode_result(_text(error))
+        context.set_trailing_metadata((TASK_STREAM_OFFER,))
         return encode_result()
 
     def invoke(self, request: Any, context: grpc.ServicerContext) -> Message:
@@ -175,6 +185,54 @@ class _Instance:
             logger.exception("on_session_leave raised")
             return encode_result(_text(error))
         return encode_result()
+
+
+class _TaskStream:
+    """Tasks one behind another in one call, on the thread of the others.
+
+    ``stop`` comes from another thread; the lock tells it whether a task is under way, whose answer
+    must be waited for, and keeps a task that comes later from being begun.
+    """
+
+    def __init__(self, invoke: Callable[[Any, grpc.ServicerContext], Message]) -> None:
+        self._invoke = invoke
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._idle: grpc.ServicerContext | None = None
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Return what a gRPC server needs to serve it."""
+        method = grpc.stream_stream_rpc_method_handler(
+            self._answers,
+            request_deserializer=TASK_STREAM.request.FromString,
+            response_serializer=TASK_STREAM.response.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(TASK_STREAM_SERVICE, {TASK_STREAM.name: method})
+
+    def _answers(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Message]:
+        while self._may_wait(context):
+            request = next(requests, None)
+            if request is None or not self._may_begin():
+                return
+            yield self._invoke(request, context)
+
+    def _may_wait(self, context: grpc.ServicerContext) -> bool:
+        with self._lock:
+            self._idle = context
+            return not self._stopping
+
+    def _may_begin(self) -> bool:
+        with self._lock:
+            self._idle = None
+            return not self._stopping
+
+    def stop(self) -> None:
+        """Begin no more tasks; end a stream that waits for one."""
+        with self._lock:
+            self._stopping = True
+            idle = self._idle
+        if idle is not None:
+            idle.cancel()
 
 
 def _text(error: BaseException) -> str:

@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import signal
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from flamepy.local.instance import ENTER_FAILED, SHIM_FAILED, BindFailure, TaskO
 from flamepy.local.logfiles import bound_logs, tail
 from flamepy.local.reaper import Reaper
 from flamepy.local.serving import Traffic
+from flamepy.local.task_stream import TaskStream, offers_stream
 from flamepy.types import Application, SessionInfo, TaskContext
 from flamepy.wire.services import INSTANCE, Method
 from flamepy.wire.shim import encode_session_context, encode_task_context
@@ -35,6 +37,8 @@ logger = logging.getLogger(__name__)
 POLL = 0.01
 LEAVE_TIMEOUT = 2.0
 GRACE = 2.0
+# What a call gets whose process ends: a service on its way out cancels its stream of tasks.
+ENDED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -76,7 +80,9 @@ class ProcessInstance:
         self._connected = False
         self._channel: grpc.aio.Channel | None = None
         self._stubs: dict[str, grpc.aio.UnaryUnaryMultiCallable[Any, bytes]] = {}
-        self._calls: set[grpc.aio.UnaryUnaryCall[Any, bytes]] = set()  # under way
+        self._offers_stream = False
+        self._stream: TaskStream | None = None
+        self._calls: set[grpc.aio.Call] = set()  # under way
         self._exit: asyncio.Task[int] | None = None
 
     @property
@@ -110,7 +116,10 @@ class ProcessInstance:
     async def disconnect(self) -> None:
         """Close the channel; the next call makes another."""
         channel, self._channel = self._channel, None
+        stream, self._stream = self._stream, None
         self._stubs = {}
+        if stream is not None:
+            stream.call.cancel()
         if channel is not None:
             await channel.close()
 
@@ -217,28 +226,43 @@ class ProcessInstance:
         async with self._traffic:
             if not self._connected or self._exit is None:
                 return f"service {self._how_it_ended()}"
-            return await self._answer(self._exit, name, request, timeout)
+            method = INSTANCE[name]
+            if name == "OnTaskInvoke" and self._offers_stream:
+                stream = self._open_stream()
+                return await self._answer(self._exit, method, stream.call, stream.ask(request))
+            if self._stream is not None:
+                await self._stream.close(LEAVE_TIMEOUT)  # it has the service's one thread
+            call = self._stub(method)(request, timeout=timeout)
+            answer = await self._answer(self._exit, method, call, call)
+            if name == "OnSessionEnter" and not isinstance(answer, str):
+                self._offers_stream = offers_stream(await call.trailing_metadata())
+            return answer
 
     async def _answer(
-        self, ended: asyncio.Task[int], name: str, request: Message, timeout: float | None
+        self, ended: asyncio.Task[int], method: Method, call: grpc.aio.Call, raw: Awaitable[bytes]
     ) -> Any:
-        method = INSTANCE[name]
-        call = self._stub(method)(request, timeout=timeout)
         self._calls.add(call)
         if ended.done():
             self._cut()
         try:
-            return method.response.FromString(await call)
+            return method.response.FromString(await raw)
         except DecodeError as error:
             return f"the service's answer is no {method.response.DESCRIPTOR.name}: {error}"
         except grpc.aio.AioRpcError as error:
             return await self._why(error)
+        except EOFError as error:
+            return await self._why(None, str(error))
         except asyncio.CancelledError:
             if not (ended.done() and call.cancelled()) or _is_cancelled():
                 raise
             return await self._why(None)
         finally:
             self._calls.discard(call)
+
+    def _open_stream(self) -> TaskStream:
+        if self._stream is None or self._stream.over:
+            self._stream = TaskStream(self._open())
+        return self._stream
 
     def _stub(self, method: Method) -> grpc.aio.UnaryUnaryMultiCallable[Any, bytes]:
         channel = self._open()
@@ -258,15 +282,17 @@ class ProcessInstance:
         for call in list(self._calls):
             call.cancel()
 
-    async def _why(self, error: grpc.aio.AioRpcError | None) -> str:
+    async def _why(
+        self, error: grpc.aio.AioRpcError | None, otherwise: str = "transport error"
+    ) -> str:
         assert self._exit is not None
-        if error is not None and error.code() is not grpc.StatusCode.UNAVAILABLE:
+        if error is not None and error.code() not in ENDED:
             return str(error.details() or error.code().name)
         # A cut connection comes a moment before the exit is known.
         await asyncio.wait({self._exit}, timeout=0.5)
         if self._exit.done():
             return f"service {self._how_it_ended()}"
-        return str((error.details() if error is not None else None) or "transport error")
+        return str((error.details() if error is not None else None) or otherwise)
 
     # ------------------------------------------------------------------ how it ended
 

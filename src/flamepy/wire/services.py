@@ -2,7 +2,8 @@
 
 Client (``rpc.frontend``, ``local.executor``) and server (``local.frontend``, ``core.service``)
 build their gRPC multicallables and handlers from these two tables, so no generated stub exists
-and a method is written down once, in ``protos/``.
+and a method is written down once, in ``protos/``. ``TASK_STREAM`` is no method of Flame's: it is
+what our executors and our services speak where both can (docs/protocol.md#task-stream).
 """
 
 from __future__ import annotations
@@ -45,3 +46,14 @@ FRONTEND_SERVICE = "flame.v1.Frontend"
 INSTANCE_SERVICE = "flame.v1.Instance"
 FRONTEND: Mapping[str, Method] = _methods(frontend_pb2.DESCRIPTOR.services_by_name["Frontend"])
 INSTANCE: Mapping[str, Method] = _methods(shim_pb2.DESCRIPTOR.services_by_name["Instance"])
+
+TASK_STREAM_SERVICE = "flamepy.v1.TaskStream"
+TASK_STREAM = Method(
+    name="InvokeEach",
+    path=f"/{TASK_STREAM_SERVICE}/InvokeEach",
+    request=INSTANCE["OnTaskInvoke"].request,
+    response=INSTANCE["OnTaskInvoke"].response,
+    streams=True,
+)
+TASK_STREAM_OFFER = ("flamepy-task-stream", "1")
+"""What a service that serves ``TASK_STREAM`` has in the trailer of its answer to OnSessionEnter."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
+import unittest.mock
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +19,11 @@ import pytest
 from support.waiting import eventually
 
 from flamepy._proto import types_pb2
+from flamepy.core import service as service_module
 from flamepy.core.service import FlameService, SessionContext, TaskContext, run, serve
 from flamepy.errors import FlameError, FlameErrorCode
 from flamepy.types import FLAME_INSTANCE_ENDPOINT
-from flamepy.wire.services import INSTANCE
+from flamepy.wire.services import INSTANCE, TASK_STREAM, TASK_STREAM_OFFER
 
 SERVICE = str(Path(__file__).parents[2] / "support" / "recorded_service.py")
 
@@ -28,6 +32,7 @@ class Recorder(FlameService):
     def __init__(self) -> None:
         self.calls: list[object] = []
         self.threads: set[int] = set()
+        self.begun, self.enough = threading.Event(), threading.Event()
 
     def on_session_enter(self, context: SessionContext) -> None:
         self.threads.add(threading.get_ident())
@@ -40,6 +45,9 @@ class Recorder(FlameService):
         self.calls.append((context.task_id, context.session_id, context.input))
         if context.input == b"raise":
             raise ValueError("no way")
+        if context.input == b"long":
+            self.begun.set()
+            self.enough.wait(30)
         if context.input == b"half":
             raise ValueError("name \udcff")
         if context.input == b"exit":
@@ -77,6 +85,29 @@ def call(channel: grpc.Channel, name: str, **fields: Any) -> Any:
         response_deserializer=method.response.FromString,
     )
     return send(method.request(**fields), timeout=20, wait_for_ready=True)
+
+
+class Stream:
+    """A stream of tasks as an executor has it: one at a time."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        begin = channel.stream_stream(
+            TASK_STREAM.path,
+            request_serializer=TASK_STREAM.request.SerializeToString,
+            response_deserializer=TASK_STREAM.response.FromString,
+        )
+        self.call = begin(iter(self._requests.get, None), timeout=30, wait_for_ready=True)
+
+    def send(self, task: str, payload: bytes) -> None:
+        self._requests.put(TASK_STREAM.request(task_id=task, session_id="s", input=payload))
+
+    def ask(self, task: str, payload: bytes) -> Any:
+        self.send(task, payload)
+        return next(self.call)
+
+    def close(self) -> None:
+        self._requests.put(None)
 
 
 def test_enter_invoke_leave(served: tuple[Recorder, grpc.Channel]) -> None:
@@ -168,6 +199,121 @@ def test_one_that_cannot_be_bound_keeps_no_thread_of_grpcs_core() -> None:
 def test_a_service_without_the_method_says_so(served: tuple[Recorder, grpc.Channel]) -> None:
     with pytest.raises(FlameError, match="does not override on_task_invoke"):
         FlameService().on_task_invoke(TaskContext("1", "s"))
+
+
+def test_the_answer_to_enter_offers_the_stream_of_tasks(
+    served: tuple[Recorder, grpc.Channel],
+) -> None:
+    method = INSTANCE["OnSessionEnter"]
+    send = served[1].unary_unary(method.path, method.request.SerializeToString)
+    _, sent = send.with_call(method.request(session_id="s"), timeout=20, wait_for_ready=True)
+    assert TASK_STREAM_OFFER in sent.trailing_metadata()
+    _, sent = send.with_call(method.request(session_id="bad"), timeout=20)
+    assert TASK_STREAM_OFFER not in sent.trailing_metadata(), "there will be no tasks"
+
+
+def test_a_stream_answers_one_task_behind_another_on_the_thread_of_the_calls(
+    served: tuple[Recorder, grpc.Channel],
+) -> None:
+    service, channel = served
+    call(channel, "OnSessionEnter", session_id="s")
+    stream = Stream(channel)
+    answers = [stream.ask(str(n), data) for n, data in enumerate([b"a", b"raise", b"b"])]
+    stream.close()
+    call(channel, "OnSessionLeave")
+    assert [(one.return_code, one.output) for one in answers] == [(0, b"a"), (-1, b""), (0, b"b")]
+    assert answers[1].message == "no way"
+    assert service.calls[1:] == [
+        ("0", "s", b"a"),
+        ("1", "s", b"raise"),
+        ("2", "s", b"b"),
+        "leave",
+    ]
+    assert len(service.threads) == 1
+    assert stream.call.code() is grpc.StatusCode.OK
+
+
+def test_a_stream_that_is_cut_frees_the_thread_and_says_nothing(
+    served: tuple[Recorder, grpc.Channel], caplog: pytest.LogCaptureFixture
+) -> None:
+    _, channel = served
+    stream = Stream(channel)
+    assert stream.ask("1", b"x").output == b"x"
+    stream.call.cancel()
+    assert call(channel, "OnTaskInvoke", task_id="2", session_id="s", input=b"y").output == b"y"
+    stream.close()
+    assert not [one for one in caplog.records if one.levelname == "ERROR"]
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop that waits for a call would take an hour."""
+    monkeypatch.setattr(service_module, "GRACE", 3600.0)
+
+
+def test_a_stop_ends_a_stream_that_waits_for_a_task(patient: None, socket_path: str) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=serve, args=(Recorder(), socket_path, stop))
+    thread.start()
+    with grpc.insecure_channel(f"unix:{socket_path}") as channel:
+        call(channel, "OnSessionEnter", session_id="s")
+        stream = Stream(channel)
+        assert stream.ask("1", b"x").output == b"x"
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+        stream.close()
+        with contextlib.suppress(grpc.RpcError):  # or it ended before it began to wait
+            assert next(stream.call, None) is None
+
+
+def test_a_stop_waits_for_the_task_of_a_stream_and_begins_no_other(
+    patient: None, socket_path: str
+) -> None:
+    service, stop = Recorder(), threading.Event()
+    thread = threading.Thread(target=serve, args=(service, socket_path, stop))
+    thread.start()
+    with grpc.insecure_channel(f"unix:{socket_path}") as channel:
+        call(channel, "OnSessionEnter", session_id="s")
+        stream = Stream(channel)
+        stream.send("1", b"long")
+        stream.send("2", b"x")
+        assert service.begun.wait(30)
+        stop.set()
+        eventually(lambda: refuses(channel), "the server to take no more calls")
+        service.enough.set()
+        answers = list(stream.call)
+        stream.close()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert [one.output for one in answers] == [b"long"]
+    assert ("2", "s", b"x") not in service.calls
+
+
+def test_a_task_that_comes_while_a_stop_ends_its_stream_is_not_begun() -> None:
+    """Its answer could not be told any more."""
+    begun: list[object] = []
+    context = unittest.mock.Mock(spec=grpc.ServicerContext)
+    stream = service_module._TaskStream(lambda request, _: begun.append(request))
+
+    def requests() -> Iterator[Any]:
+        stream.stop()
+        yield TASK_STREAM.request(task_id="1")
+
+    assert list(stream._answers(requests(), context)) == []
+    assert begun == []
+    context.cancel.assert_called_once_with()
+
+
+def refuses(channel: grpc.Channel) -> bool:
+    """Tell whether a server has begun to stop; a call waits for the thread that a task has."""
+    method = INSTANCE["OnSessionLeave"]
+    send = channel.unary_unary(method.path, method.request.SerializeToString)
+    try:
+        send(method.request(), timeout=0.2)
+    except grpc.RpcError as error:
+        return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

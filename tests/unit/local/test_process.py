@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
@@ -101,6 +102,27 @@ class TestCalls:
         assert outcome.message is not None
         assert "the limit is: 4194304 bytes" in outcome.message
 
+    def test_a_leave_behind_tasks_is_answered(
+        self, root: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def act(one: ProcessInstance) -> None:
+            await one.invoke(TaskContext("1", "s1", b"echo x"))
+            await one.leave()
+
+        with_service(GOOD, root, act)
+        assert "on_session_leave" not in caplog.text
+
+    def test_tasks_go_on_behind_a_disconnection(self, root: Path) -> None:
+        """As around a fork of the cluster's process."""
+
+        async def act(one: ProcessInstance) -> list[bytes | None]:
+            first = await one.invoke(TaskContext("1", "s1", b"echo a"))
+            await one.disconnect()
+            second = await one.invoke(TaskContext("2", "s1", b"echo b"))
+            return [first.output, second.output]
+
+        assert with_service(GOOD, root, act) == [b"a", b"b"]
+
     def test_nothing_is_left_of_it(self, root: Path) -> None:
         with_service(GOOD, root, invoke("echo x"))
         assert not list((root / "work").iterdir())
@@ -131,6 +153,19 @@ class TestDeath:
         outcome = with_service(script(root, text), root, invoke("x"))
         assert "killed by signal 9 (SIGKILL)" in outcome.message
         assert "last words" in outcome.message
+
+    def test_a_task_right_behind_the_death_is_told_how_it_ended(self, root: Path) -> None:
+        """GRPC calls a stream's end of a moment ago an internal error of its own."""
+
+        async def act(one: ProcessInstance) -> set[str | None]:
+            pid = int((await one.invoke(TaskContext("1", "s1", b"pid"))).output or b"0")
+            os.kill(pid, signal.SIGKILL)
+            tasks = [await one.invoke(TaskContext(str(n), "s1", b"echo x")) for n in range(3)]
+            return {task.message for task in tasks}
+
+        for _ in range(5):
+            (told,) = with_service(GOOD, root, act)
+            assert "was killed by signal 9 (SIGKILL)" in told
 
     def test_a_dead_process_is_not_alive(self, root: Path) -> None:
         async def act(one: ProcessInstance) -> tuple[bool, bool]:
