@@ -2,7 +2,7 @@
 
 On the link's loop, without an asyncio task for each input: a few workers make the tasks, one
 listener waits for an end, and what has ended is handed on together: in the next turn of the loop,
-or of many every 2 ms. ``mapping`` feeds it on the same loop, ``core.mapping`` from another thread.
+or of many some ms later. ``mapping`` feeds it on the same loop, ``core.mapping`` from elsewhere.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from flamepy.watching.hub import Hub
 
 AT_ONCE = 128  # CreateTasks in flight: more of them make no engine faster
 MANY = 16  # inputs under way from which on results are handed on by the handful ...
-PAUSE = 0.002  # ... so many seconds after the last ones, at the earliest
+PAUSE = 10e-6  # ... behind the last ones by so many seconds for each input under way ...
+LONGEST = 0.01  # ... and by so many at most
 
 Input = tuple[int, "bytes | FlameError"]  # its place, and why it cannot be sent if it cannot
 Launch = Callable[[Hub, str, Made], Any]  # what is handed on for a task that was just made
@@ -146,8 +147,10 @@ class Pump:
 
     def _flush_soon(self) -> None:
         """Hand on in the next turn; of many not in each, for whoever takes them is woken by it."""
-        if len(self._places) + len(self._workers) + len(self._backlog) > MANY:
-            self.loop.call_at(self._handed_on + PAUSE, self._flush)
+        under_way = len(self._places) + len(self._workers) + len(self._backlog)
+        if under_way > MANY:
+            pause = min(PAUSE * under_way, LONGEST)
+            self.loop.call_at(self._handed_on + pause, self._flush)
         else:
             self.loop.call_soon(self._flush)
 

@@ -40,7 +40,7 @@ async def deliveries(under_way: int) -> list[list[Result]]:
     return [turn for turn in delivered if turn[0].place < TURNS]
 
 
-@pytest.mark.parametrize(("under_way", "together"), [(MANY, False), (MANY + 1, True)])
+@pytest.mark.parametrize(("under_way", "together"), [(MANY, False), (60 * MANY, True)])
 def test_many_are_handed_on_together(under_way: int, together: bool) -> None:
     turns = run(deliveries(under_way))
     assert [one.place for turn in turns for one in turn] == list(range(TURNS))
