@@ -18,8 +18,8 @@ from flamepy.errors import ConnectionClosedError, FlameError
 from flamepy.rpc.creating import Made, Series
 from flamepy.rpc.link import Link
 from flamepy.types import RetryPolicy, Task
-from flamepy.watching.collector import Interest
 from flamepy.watching.hub import Hub
+from flamepy.watching.interests import Interest
 
 AT_ONCE = 128  # CreateTasks in flight: more of them make no engine faster
 MANY = 16  # inputs under way from which on results are handed on by the handful ...
@@ -163,7 +163,7 @@ class Pump:
 
 
 class _Place:
-    """Waits for the end of one input's task; a ``collector.Listener``."""
+    """Waits for the end of one input's task; a ``interests.Listener``."""
 
     __slots__ = ("_hub", "_index", "_interest", "_pump")
 

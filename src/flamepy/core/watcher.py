@@ -32,6 +32,7 @@ class TaskWatcher:
         self._timeout = timeout
         self._limit: float | None = None
         self._closed = False
+        self._waiting: asyncio.Task[Any] | None = None  # on the loop: whose ``next`` it is
 
     def __iter__(self) -> Iterator[Task]:
         return self
@@ -71,8 +72,6 @@ class TaskWatcher:
         finally:
             self._waiting = None
 
-    _waiting: asyncio.Task[Any] | None = None
-
     def close(self) -> None:
         """Release the stream; a ``next`` that waits in another thread ends the iteration."""
         self._closed = True
@@ -82,9 +81,7 @@ class TaskWatcher:
     async def _aclose(self) -> None:
         if self._waiting is not None:
             self._waiting.cancel()
-            await asyncio.sleep(0)
-        while self._waiting is not None:
-            await asyncio.sleep(0.001)
+            await asyncio.wait({self._waiting})
         await self._states.aclose()
 
     def __enter__(self) -> TaskWatcher:

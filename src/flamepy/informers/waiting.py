@@ -73,7 +73,7 @@ class WatchedFuture(concurrent.futures.Future[R], Generic[R]):
         return f"<{type(self).__name__} {self.session_id}/{self.task_id} {state}>"
 
     def changed(self, task: Task) -> None:
-        """Complete it if the task has ended; on the loop, as ``collector.Listener``."""
+        """Complete it if the task has ended; on the loop, as ``interests.Listener``."""
         if not task.state.is_terminal or self.done():
             return
         try:

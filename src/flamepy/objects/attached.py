@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from flamepy.rpc.forking import on_child
 from flamepy.rpc.link import Link
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flamepy.objects.client import ObjectClient
 
 T = TypeVar("T")
+P = ParamSpec("P")
 KEY = "objects"
 JOIN = 2.0
 STEP = 0.002
@@ -80,7 +81,7 @@ def client_of(link: Link) -> ObjectClient:
     return attached(link).client
 
 
-async def on_worker(link: Link, call: Callable[..., T], *args: Any, **options: Any) -> T:
+async def on_worker(link: Link, call: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     """Await a call of a link's client that blocks, made on one of its threads."""
     future = attached(link).workers.submit(partial(call, *args, **options))
     return await asyncio.wrap_future(future)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from flamepy.errors import FlameError
 from flamepy.types import Task
-from flamepy.watching.collector import Interest, Listener
+from flamepy.watching.interests import Interest, Listener
 
 
 class FutureListener:

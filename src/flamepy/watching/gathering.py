@@ -15,10 +15,11 @@ from contextlib import suppress
 
 from flamepy.errors import FlameError, SessionNotFoundError
 from flamepy.types import SessionInfo
-from flamepy.watching.collector import Collector, Interest, Spawn
+from flamepy.watching.collector import Collector
 from flamepy.watching.crowding import FEW, Crowd, Step
 from flamepy.watching.cursor import retry_delay
-from flamepy.watching.sources import Reader
+from flamepy.watching.interests import Interest, Interests
+from flamepy.watching.sources import Reader, Spawn
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class Gatherer:
 
     Args:
         reader: makes the calls and reports the answers.
-        collector: knows who waits.
+        interests: who waits.
+        collector: opens streams.
         clock: monotonic seconds.
         spawn: starts a coroutine on the loop.
         missed: is told that a session or the engine seems to be gone, so that the poll looks.
@@ -43,6 +45,7 @@ class Gatherer:
     def __init__(
         self,
         reader: Reader,
+        interests: Interests,
         collector: Collector,
         *,
         clock: Callable[[], float],
@@ -50,6 +53,7 @@ class Gatherer:
         missed: Callable[[], None],
     ) -> None:
         self._reader = reader
+        self._interests = interests
         self._collector = collector
         self._now = clock
         self._spawn = spawn
@@ -77,7 +81,7 @@ class Gatherer:
 
     async def _run(self) -> None:
         failures = 0
-        while self._collector.unwatched:
+        while self._interests.unwatched:
             await self._rest()
             self._wake.clear()
             began = self._now()
@@ -98,7 +102,7 @@ class Gatherer:
     def _soon(self) -> float:
         """Return the rest while tasks end: until some have, in the session that is the fastest."""
         wanted = (
-            crowd.rest(self._collector.unwatched_in(session_id))
+            crowd.rest(self._interests.unwatched_in(session_id))
             for session_id, crowd in self._crowds.items()
         )
         return max(FASTEST, min((FAST, *wanted)))
@@ -117,7 +121,7 @@ class Gatherer:
 
     async def _round(self) -> bool:
         """Ask for the counters, start what they ask for; return True if anything moved."""
-        waiting = {one for one in self._collector.sessions() if self._collector.unwatched_in(one)}
+        waiting = {one for one in self._interests.sessions() if self._interests.unwatched_in(one)}
         for gone in self._crowds.keys() - waiting:
             if not self._crowds[gone].busy:
                 del self._crowds[gone]
@@ -141,8 +145,8 @@ class Gatherer:
 
     def _consider(self, info: SessionInfo) -> bool:
         crowd = self._crowds.setdefault(info.id, Crowd())
-        self._collector.lose_older(info.id, info.creation_time)
-        waiting, moves = self._collector.unwatched_in(info.id), self._collector.moves(info.id)
+        self._interests.lose_older(info.id, info.creation_time)
+        waiting, moves = self._interests.unwatched_in(info.id), self._interests.moves(info.id)
         step = crowd.decide(info.counts, moves, waiting, self._now())
         if step is Step.SHARE:
             self._collector.share(info.id)
@@ -159,7 +163,7 @@ class Gatherer:
     # ------------------------------------------------------------------ one session
 
     async def _work(self, session_id: str, crowd: Crowd, step: Step) -> None:
-        awaited, began = list(self._collector.without_stream(session_id)), self._now()
+        awaited, began = list(self._interests.without_stream(session_id)), self._now()
         try:
             if step is Step.LIST:
                 await self._list(session_id, awaited, crowd)
@@ -176,7 +180,7 @@ class Gatherer:
         else:
             now = self._now()
             found = sum(one.ended for one in awaited)
-            left = self._collector.unwatched_in(session_id)
+            left = self._interests.unwatched_in(session_id)
             crowd.asked(step, found=found, waiting=left, took=now - began, now=now)
         finally:
             crowd.busy = False
@@ -206,14 +210,14 @@ class Gatherer:
     async def _list(self, session_id: str, awaited: list[Interest], crowd: Crowd) -> None:
         """List a session; ask for who is awaited and not in the list."""
         began = self._now()
-        shown = await self._reader.skim(session_id, self._collector.numbers_in(session_id))
+        shown = await self._reader.skim(session_id, self._interests.numbers_in(session_id))
         if awaited and (took := self._net(awaited[0], began, crowd.total, crowd)):
             crowd.costs.learn_list(took, crowd.total)
         await self._probe([one for one in awaited if one.number not in shown], crowd)
 
     def _net(self, one: Interest, began: float, calls: int, crowd: Crowd) -> float:
         """Return the seconds that calls took beside others; 0.0 if that cannot be told."""
-        beside = self._collector.added_in(one.session_id)
+        beside = self._interests.added_in(one.session_id)
         if beside > calls / 4:
             return 0.0  # tasks are being made meanwhile: it was mostly their time
         return max(0.0, self._now() - began - beside * crowd.costs.get)

@@ -3,7 +3,7 @@
 There is one hub per link, so a task is never watched twice: futures, ``watch_task``, followed
 runs and informers all come here. It runs on the link's loop, owns every asyncio task that
 watching needs. ``observing`` takes every observation: ``store`` says what it means,
-``subscriptions`` and ``collector`` who is told. ``polling`` and ``updating`` keep the picture
+``subscriptions`` and ``interests`` who is told. ``polling`` and ``updating`` keep the picture
 fresh while anybody listens. User code never runs here.
 """
 
@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING
 from flamepy.errors import ConnectionClosedError, FlameError, InternalError
 from flamepy.types import Task
 from flamepy.watching.awaiting import FutureListener, QueueListener, WatchedKey
-from flamepy.watching.collector import Collector, Interest, Listener
+from flamepy.watching.collector import Collector
 from flamepy.watching.events import EventSource, SessionEvent, Window
 from flamepy.watching.gathering import Gatherer
+from flamepy.watching.interests import Interest, Interests, Listener
 from flamepy.watching.observing import Observer
 from flamepy.watching.polling import Health, Poller
 from flamepy.watching.records import SessionRecord
@@ -84,6 +85,7 @@ class Hub:
             clock=self._clock,
             followed=self._follows,
         )
+        self._interests = Interests()
         self._collector, self._gatherer = self._collecting(engine)
         self.updater = Updater(
             self.store,
@@ -98,6 +100,7 @@ class Hub:
             engine,
             self.store,
             reader=self._reader,
+            interests=self._interests,
             collector=self._collector,
             subscribers=self._subscribers,
             updater=self.updater,
@@ -115,10 +118,13 @@ class Hub:
 
     def _collecting(self, engine: Engine) -> tuple[Collector, Gatherer]:
         observe, clock, spawn = self._observer.observe, self._clock, self._spawn
-        collector = Collector(engine, self._reader, observe=observe, clock=clock, spawn=spawn)
-        gatherer = Gatherer(self._reader, collector, clock=clock, spawn=spawn, missed=self._hurry)
+        interests, reader = self._interests, self._reader
+        collector = Collector(interests, engine, reader, observe=observe, clock=clock, spawn=spawn)
+        gatherer = Gatherer(
+            reader, interests, collector, clock=clock, spawn=spawn, missed=self._hurry
+        )
         collector.crowded = gatherer.ensure
-        self._observer.reader, self._observer.collector = self._reader, collector
+        self._observer.reader, self._observer.interests = reader, interests
         return collector, gatherer
 
     @classmethod
@@ -304,7 +310,7 @@ class Hub:
 
     def leave(self, interest: Interest, listener: Listener) -> None:
         """Wait no longer; idempotent."""
-        self._collector.remove(interest, listener)
+        self._interests.remove(interest, listener)
         self._observer.let_go(interest.session_id, interest.number)
 
     # ------------------------------------------------------------------ subscriptions
@@ -360,7 +366,7 @@ class Hub:
             return
         record.synced = record.drained = False
         record.forget_retired()
-        awaited = set(self._collector.numbers(record.id))
+        awaited = set(self._interests.numbers(record.id))
         for number in [number for number in record.tasks if number not in awaited]:
             self.store.forget_task(record.id, number)
 
@@ -399,7 +405,7 @@ class Hub:
         self._subscribers.clear()
         for job in self._jobs:
             job.cancel()
-        for interest in self._collector.all():
+        for interest in self._interests.all():
             self._end(interest, failed)
         for function in list(self._fatal):
             function(error)
@@ -409,18 +415,18 @@ class Hub:
         listeners, interest.listeners = list(interest.listeners), []
         for listener in listeners:
             listener.lost(why)
-        self._collector.lose(interest, why)
+        self._interests.lose(interest, why)
 
     async def aclose(self) -> None:
         """Cancel everything and tell those who wait that the connection was closed."""
         self._closed = True
         self._subscribers.clear()
-        for interest in self._collector.all():
+        for interest in self._interests.all():
             closed = ConnectionClosedError(
                 f"the connection to {self._endpoint} was closed while task {interest.number} of "
                 f"session {interest.session_id!r} had not ended"
             )
-            self._collector.lose(interest, closed)
+            self._interests.lose(interest, closed)
         while self._jobs:  # the end of one may have begun another
             jobs = list(self._jobs)
             for job in jobs:

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from flamepy.errors import FlameError
 from flamepy.types import Task
-from flamepy.watching.collector import Collector, Interest, Spawn
 from flamepy.watching.events import EventSource, SessionEvent, TaskEvent, Window
+from flamepy.watching.interests import Interest, Interests
 from flamepy.watching.outcomes import Observation, Outcome, Verdict
 from flamepy.watching.records import SessionRecord
-from flamepy.watching.sources import Reader
+from flamepy.watching.sources import Reader, Spawn
 from flamepy.watching.store import Store
 from flamepy.watching.stuck import stalled_tasks
 from flamepy.watching.subscriptions import Subscribers
@@ -46,7 +46,7 @@ class Observer:
     """
 
     reader: Reader  # made with ``observe``, so it comes after
-    collector: Collector
+    interests: Interests
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Observer:
             return _NOTHING
         number = int(task.id)
         record = self._store.session(task.session_id)
-        interest = self.collector.get(task.session_id, number)
+        interest = self.interests.get(task.session_id, number)
         awaited = interest is not None
         if interest is None and not self._subscribers.follow(record):
             return _NOTHING
@@ -89,7 +89,7 @@ class Observer:
             if not task.state.is_terminal:
                 return _NOTHING
             if task.payloads_loaded and not (task.is_failed() and task.error is None):
-                self.collector.tell(task)  # whole, so it is told as it is
+                self.interests.tell(task)  # whole, so it is told as it is
                 return _NOTHING
         observation = self._store.observe_task(task, window, source, text_known=text_known)
         for event in observation.events:
@@ -147,13 +147,13 @@ class Observer:
         elif task.state.is_terminal and not task.payloads_loaded:
             self._spawn(self._look_again(task.session_id, number))  # a list lacks the output
             return
-        self.collector.tell(task)
+        self.interests.tell(task)
         self.let_go(task.session_id, number)
 
     def let_go(self, session_id: str, number: int) -> None:
         """Drop a task that nobody waits for and nobody is told about."""
         record = self._store.sessions.get(session_id)
-        awaited = self.collector.get(session_id, number) is not None
+        awaited = self.interests.get(session_id, number) is not None
         if record is not None and not awaited and not self._subscribers.follow(record):
             self._store.forget_task(session_id, number)
 

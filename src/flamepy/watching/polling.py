@@ -21,14 +21,15 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.types import SessionInfo
-from flamepy.watching.collector import Collector, Spawn, lost_session
+from flamepy.watching.collector import Collector
 from flamepy.watching.cursor import retry_delay
 from flamepy.watching.events import Window
 from flamepy.watching.gathering import Gatherer
+from flamepy.watching.interests import Interests, lost_session
 from flamepy.watching.limits import Deadline, Pace
 from flamepy.watching.observing import Observer
 from flamepy.watching.settings import WatchSettings
-from flamepy.watching.sources import WORKERS, Engine, Reader
+from flamepy.watching.sources import WORKERS, Engine, Reader, Spawn
 from flamepy.watching.store import Store
 from flamepy.watching.stuck import stuck_session
 from flamepy.watching.subscriptions import Subscribers
@@ -55,7 +56,7 @@ class Poller:
     """Polls while anybody listens; see the module.
 
     Args:
-        engine, store, reader, collector, subscribers, updater, gatherer: of the hub.
+        engine, store, reader, interests, collector, subscribers, updater, gatherer: of the hub.
         observer: tells what a poll brings to light.
         endpoint: for messages.
         spawn: starts a coroutine on the loop.
@@ -69,6 +70,7 @@ class Poller:
         store: Store,
         *,
         reader: Reader,
+        interests: Interests,
         collector: Collector,
         subscribers: Subscribers,
         updater: Updater,
@@ -82,6 +84,7 @@ class Poller:
         self._engine = engine
         self._store = store
         self._reader = reader
+        self._interests = interests
         self._collector = collector
         self._subscribers = subscribers
         self._updater = updater
@@ -131,7 +134,7 @@ class Poller:
 
     async def _run(self) -> None:
         failures = 0
-        while self._subscribers or self._collector:
+        while self._subscribers or self._interests:
             started = self._now()
             self._observer.activity.moved = False
             try:
@@ -175,7 +178,7 @@ class Poller:
 
     async def _once(self, *, after_outage: bool) -> None:
         self.health.polls += 1
-        waiting = self._collector.sessions()
+        waiting = self._interests.sessions()
         if self._subscribers or len(waiting) > WORKERS:
             await self._all(after_outage)
         else:
@@ -201,7 +204,7 @@ class Poller:
             self._take(info, window)
         records = list(self._store.sessions.values())
         absent = {one.id for one in records if one.info and one.window_end <= start} - listed
-        absent |= {one for one in self._collector.sessions() if one not in listed}
+        absent |= {one for one in self._interests.sessions() if one not in listed}
         await self._each(sorted(absent), after_outage)
         if newcomers:
             records = list(self._store.sessions.values())
@@ -225,14 +228,14 @@ class Poller:
         outcome = self._store.drop_session(session_id, window, lost=lost)
         self._updater.forget(session_id)
         self._observer.take(outcome)
-        self._collector.lose_session(session_id, lost_session(session_id, error))
+        self._interests.lose_session(session_id, lost_session(session_id, error))
         self._subscribers.session_current(session_id)
 
     def _take(self, info: SessionInfo, window: Window) -> None:
         outcome = self._store.observe_session(info, window)
         if outcome.reset is not None:
             self._updater.forget(info.id)
-        self._collector.lose_older(info.id, info.creation_time)
+        self._interests.lose_older(info.id, info.creation_time)
         progress = self._updater.begin(info.id)
         self._observer.take(outcome)
         record = self._store.session(info.id)
@@ -244,7 +247,7 @@ class Poller:
     # ------------------------------------------------------------------ stuck, down, up
 
     def _check_stuck(self, info: SessionInfo, progress: Progress) -> None:
-        if not self._collector.waits_in(info.id):
+        if not self._interests.waits_in(info.id):
             return
         now = self._now()
         if progress.quiet_counts != info.counts:
@@ -255,14 +258,14 @@ class Poller:
 
     async def _give_up(self, session_id: str, error: FlameError) -> None:
         # Each wait ends only after a last look at its task; a running one goes on.
-        for number in self._collector.numbers(session_id):
+        for number in self._interests.numbers(session_id):
             try:
                 task = await self._reader.probe(session_id, number)
             except FlameError:
                 continue
-            interest = self._collector.get(session_id, number)
+            interest = self._interests.get(session_id, number)
             if interest is not None and task is not None and task.state == 0:
-                self._collector.lose(interest, error)
+                self._interests.lose(interest, error)
 
     def _down(self, error: FlameError, started: float) -> None:
         health = self.health
@@ -279,14 +282,14 @@ class Poller:
         away = self._now() - health.down_since
         if away < self._patience:
             return
-        for interest in self._collector.all():
+        for interest in self._interests.all():
             lost = UnavailableError(
                 f"the engine at {self._endpoint} has not answered for {away:.0f} s, so the fate "
                 f"of task {interest.number} of session {interest.session_id!r} is unknown: "
                 f"{error.message}"
             )
             lost.__cause__ = error
-            self._collector.lose(interest, lost)
+            self._interests.lose(interest, lost)
 
     def _up(self) -> None:
         logger.info("the poll of %s works again", self._endpoint)

@@ -7,7 +7,7 @@ it decides nothing. Runs on the link's loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container
+from collections.abc import AsyncIterator, Callable, Container, Coroutine
 from typing import Protocol
 
 from flamepy.errors import FlameError, NotFoundError, SessionNotFoundError
@@ -66,6 +66,7 @@ class Engine(Protocol):
         """Return the changes of one task."""
 
 
+Spawn = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
 Observe = Callable[[Task, Window, EventSource, bool], Observation]
 
 

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from flamepy.errors import FlameError, NotFoundError
 from flamepy.types import TaskCounts
 from flamepy.watching.audits import Rota
-from flamepy.watching.collector import Spawn
 from flamepy.watching.cursor import Step, decide, retry_delay, settled
 from flamepy.watching.events import EventSource, Window
 from flamepy.watching.observing import Observer
 from flamepy.watching.records import SessionRecord
-from flamepy.watching.sources import Reader
+from flamepy.watching.sources import Reader, Spawn
 from flamepy.watching.store import Store
 
 logger = logging.getLogger(__name__)
