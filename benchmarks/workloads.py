@@ -80,14 +80,31 @@ def run(options: dict[str, Any], clock: Clock) -> None:
 
 def run_wait(options: dict[str, Any], clock: Clock) -> None:
     """Tasks created one after another by each of some threads, and awaited."""
-    session, count = session_of(options), options["count"] // options["threads"]
+    session = session_of(options)
 
-    def work() -> None:
+    def work(count: int) -> None:
         for future in [session.run(options["payload"]) for _ in range(count)]:
             future.result()
 
+    in_threads(work, options, clock)
+
+
+def turns(options: dict[str, Any], clock: Clock) -> None:
+    """Tasks created and awaited one at a time by each of some threads."""
+    session = session_of(options)
+
+    def work(count: int) -> None:
+        for _ in range(count):
+            session.run(options["payload"]).result()
+
+    in_threads(work, options, clock)
+
+
+def in_threads(work: Callable[[int], None], options: dict[str, Any], clock: Clock) -> None:
+    """Share the tasks among the threads."""
+    count = options["count"] // options["threads"]
     with clock.running(count * options["threads"]):
-        threads = [threading.Thread(target=work) for _ in range(options["threads"])]
+        threads = [threading.Thread(target=work, args=(count,)) for _ in range(options["threads"])]
         for one in threads:
             one.start()
         for one in threads:
@@ -264,6 +281,7 @@ CALLS: dict[str, Callable[[dict[str, Any], Clock], None]] = {
     "invoke": invoke,
     "run": run,
     "run_wait": run_wait,
+    "turns": turns,
     "as_completed": as_completed,
     "watch": watch,
     "list": list_tasks,

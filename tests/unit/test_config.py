@@ -372,6 +372,7 @@ class TestEndpoint:
             ("http://h\n:1", "scheme, host and port only"),
             ("http://a,b:1", "scheme, host and port only"),
             ("http://h:0", "1 to 65535"),
+            ("http://h:", "1 to 65535; without a colon it is 8080"),
             ("http://h:65536", "not a URL"),
             ("http://h:x", "not a URL"),
             ("::1", "not a URL"),

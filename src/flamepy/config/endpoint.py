@@ -60,8 +60,11 @@ class Endpoint:
             raise ConfigError(
                 f"endpoint {text!r} must be scheme, host and port only; write it like {_EXAMPLE!r}"
             )
-        if port == 0:
-            raise ConfigError(f"endpoint {text!r}: the port must be 1 to 65535")
+        if port == 0 or parts.netloc.endswith(":"):
+            raise ConfigError(
+                f"endpoint {text!r}: the port must be 1 to 65535; without a colon it is "
+                f"{DEFAULT_PORT}"
+            )
         return cls(parts.scheme, host, port or DEFAULT_PORT)
 
     @property

@@ -135,6 +135,7 @@ class Collector:
         interest = self._interests.get(session_id, number)
         if interest is None or interest.watched or interest.useless:
             return
+        self._interests.block(interest)
         if len(self._interests.numbers_in(session_id)) > FEW or not self._share(interest):
             self.crowded()
 

@@ -19,6 +19,7 @@ FEW = 8  # so many of those awaited together get streams as soon as nothing is t
 QUIET = 0.25  # seconds without an end after which the first of a crowd get streams
 SAFETY = (2.0, 60.0)  # seconds after which all are asked, whatever the counters say
 REST = (0.002, 1.0)  # seconds between steps: the first, and after many that found nothing
+FIRST_RATE = 1000.0  # ends a second, until it was seen: the first callers do not wait for that
 HANDFUL = 16  # ends that are worth asking for the counters
 PAUSE = (0.1, 0.5)  # seconds for which a growing crowd is left alone, at least and at most ...
 SPARE = 6.0  # ... else so many times what the step takes
@@ -74,10 +75,12 @@ class Crowd:
     _misses: int = 0
     _not_before: float = float("-inf")
     _asked_at: float = float("-inf")
-    _rate: float = 0.0  # ends a second, of late
+    _rate: float = FIRST_RATE  # ends a second, of late
     _since: float | None = None  # when what is wanted could have been asked for first
 
-    def decide(self, counts: TaskCounts, moves: Moves, waiting: int, now: float) -> Step:
+    def decide(
+        self, counts: TaskCounts, moves: Moves, waiting: int, now: float, *, blocking: int = 0
+    ) -> Step:
         """Take in the counters; return what to do.
 
         Args:
@@ -85,6 +88,8 @@ class Crowd:
             moves: what happened since the last call.
             waiting: awaited tasks without a stream.
             now: monotonic seconds.
+            blocking: on how many of them callers block. Where they do on half of who waits, tasks
+                are made by callers who wait in turn, and none of them must wait for more.
         """
         told = moves.told
         ended = counts.terminal - self._terminal
@@ -104,7 +109,7 @@ class Crowd:
             return self._cheaper(waiting, counts.total, Step.ALL)
         if self.wanted > 0 and now >= self._not_before:
             step = self._cheaper(self.wanted, counts.total, Step.PROBE)
-            grows = moves.added > 0 and waiting > FEW
+            grows = moves.added > 0 and waiting > max(FEW, 2 * blocking)
             return Step.WAIT if grows and self._gathers(step, now) else step
         self._since = None
         if now - self._moved_at >= QUIET:

@@ -147,7 +147,8 @@ class Gatherer:
         crowd = self._crowds.setdefault(info.id, Crowd())
         self._interests.lose_older(info.id, info.creation_time)
         waiting, moves = self._interests.unwatched_in(info.id), self._interests.moves(info.id)
-        step = crowd.decide(info.counts, moves, waiting, self._now())
+        blocking = self._interests.blocking_in(info.id)
+        step = crowd.decide(info.counts, moves, waiting, self._now(), blocking=blocking)
         if step is Step.SHARE:
             self._collector.share(info.id)
         elif step is Step.FIRST:

@@ -42,12 +42,14 @@ class Interest:
         born: when the engine created it, where that is known.
         states: True if a listener wants each state, not only the end.
         alone: True if a caller waits for it alone, so that it gets a stream before others.
+        blocks: True once a caller has blocked until it ends.
         watched: True while it has a stream.
         useless: True once its streams have ended again and again without telling anything.
     """
 
     __slots__ = (
         "alone",
+        "blocks",
         "born",
         "doubt",
         "job",
@@ -65,7 +67,7 @@ class Interest:
         self.number = number
         self.born: datetime | None = None
         self.listeners: list[Listener] = []
-        self.states = self.alone = self.watched = self.useless = False
+        self.states = self.alone = self.blocks = self.watched = self.useless = False
         self.task: Task | None = None
         self.job: Cancels | None = None  # its stream
         self.doubt: Cancels | None = None  # in the stream: a timer
@@ -83,12 +85,12 @@ class Interest:
 class _Session:
     """The interests in one session: by number, in the order in which they came."""
 
-    __slots__ = ("added", "created", "interests", "told", "watched")
+    __slots__ = ("added", "blocks", "created", "interests", "told", "watched")
 
     def __init__(self) -> None:
         self.interests: dict[int, Interest] = {}
         self.created: datetime | None = None  # the session, as last shown
-        self.watched = 0
+        self.blocks = self.watched = 0  # how many of them
         self.added = self.told = 0  # since ``moves`` was asked: tasks, ends of them
 
 
@@ -194,6 +196,17 @@ class Interests:
         if session is not None:
             yield from (one for one in session.interests.values() if not one.watched)
 
+    def block(self, interest: Interest) -> None:
+        """Note that a caller blocks until a task ends."""
+        if not interest.blocks:
+            interest.blocks = True
+            self._sessions[interest.session_id].blocks += 1
+
+    def blocking_in(self, session_id: str) -> int:
+        """Return on how many awaited tasks of a session a caller blocks."""
+        session = self._sessions.get(session_id)
+        return 0 if session is None else session.blocks
+
     def moves(self, session_id: str) -> Moves:
         """Return what happened in a session since this was last asked."""
         session = self._sessions.get(session_id)
@@ -269,6 +282,7 @@ class Interests:
         session = self._sessions[interest.session_id]
         if interest.watched:
             self.unwatch(interest)
+        session.blocks -= interest.blocks
         del session.interests[interest.number]
         self.total -= 1
         if not session.interests:

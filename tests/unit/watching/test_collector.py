@@ -72,6 +72,7 @@ def test_in_a_crowd_who_blocks_is_gathered_with_the_others() -> None:
     streams = Streams(FEW + 1)
     streams.collector.hasten("s", 2)
     assert (streams.opened, streams.crowded) == (0, 1)
+    assert streams.interests.blocking_in("s") == 1
 
 
 def test_streams_are_shared_up_to_a_number() -> None:

@@ -73,6 +73,20 @@ def test_a_growing_crowd_is_left_alone_for_a_moment_and_no_longer() -> None:
     assert crowd_of().decide(counts, STILL, FEW + 1, 0.0) is Step.LIST, "nobody comes any more"
 
 
+def test_who_makes_tasks_and_blocks_on_each_does_not_wait_for_more_to_end() -> None:
+    counts, grows = TaskCounts(pending=20, succeed=1), Moves(added=10, told=0)
+    for blocking, step in ((9, Step.WAIT), (10, Step.PROBE)):
+        assert crowd_of().decide(counts, grows, 20, 0.0, blocking=blocking) is step
+
+
+def test_the_first_rest_is_short_and_later_ones_are_as_long_as_ends_take() -> None:
+    crowd = crowd_of()
+    assert crowd.rest(16) < 0.005, "or the first callers wait until a rate is known"
+    for tick in range(40):
+        crowd.decide(TaskCounts(pending=100, succeed=tick), STILL, 100, tick / 10)
+    assert 0.3 < crowd.rest(16) < 0.5, "ten end in a second"
+
+
 def test_a_few_are_not_left_alone() -> None:
     counts = TaskCounts(succeed=FEW)
     assert crowd_of().decide(counts, Moves(added=3, told=0), FEW, 0.0) is Step.LIST

@@ -63,3 +63,12 @@ def test_of_two_tasks_of_one_id_the_older_is_lost(interests: Interests, newer_fi
     interests.tell(task)
     assert [type(one) for one in older.told] == [SessionLostError]
     assert newer.told == [task]
+
+
+def test_callers_that_block_are_counted_until_the_end_of_their_task(interests: Interests) -> None:
+    both = [interests.add("s", number, Waiting()) for number in (1, 2)]
+    for interest in (*both, both[0]):
+        interests.block(interest)
+    assert (interests.blocking_in("s"), interests.blocking_in("another")) == (2, 0)
+    interests.tell(Task("1", "s", TaskState.SUCCEED, NOW))
+    assert interests.blocking_in("s") == 1
