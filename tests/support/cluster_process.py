@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Any
+
+from support.server_process import ServerProcess
 
 SERVICE = str(Path(__file__).parent / "recorded_service.py")
 
 
-class ClusterProcess:
+class ClusterProcess(ServerProcess):
     """A cluster that keeps its port from one start to the next.
 
     Args:
@@ -25,64 +23,12 @@ class ClusterProcess:
 
     def __init__(self, folder: Path, **options: Any) -> None:
         self.folder = folder
-        self.options = options
-        self.endpoint = ""
-        self.process: subprocess.Popen[str] | None = None
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "cluster.err"
-
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
-
-    def start(self, *wrapper: str) -> ClusterProcess:
-        """Start it; ``wrapper`` is a command to run it by. Raises AssertionError with its log."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [*wrapper, sys.executable, __file__, json.dumps(self.options)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={**os.environ, "TMPDIR": str(self.folder)},
-            )
-        assert self.process.stdout is not None
-        self.endpoint = self.process.stdout.readline().strip()
-        if not self.endpoint:
-            self.end()
-            raise AssertionError(f"the cluster did not start: {self.log.read_text()}")
-        self.options["port"] = int(self.endpoint.rpartition(":")[2])
-        return self
-
-    def kill(self) -> None:
-        """Kill it with SIGKILL."""
-        os.kill(self.pid, signal.SIGKILL)
-        self.end()
-
-    def end(self) -> None:
-        """Let it end by itself; by force when it does not."""
-        process, self.process = self.process, None
-        if process is not None:
-            try:
-                process.communicate(timeout=15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.communicate()
-                raise
-
-    def __enter__(self) -> ClusterProcess:
-        return self.start() if self.process is None else self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.end()
+        super().__init__(
+            "support.cluster_process",
+            folder / "cluster.err",
+            options=options,
+            environment={"TMPDIR": str(folder)},
+        )
 
 
 def main() -> None:
