@@ -23,6 +23,7 @@ from flamepy.types import (
 )
 
 PAYLOAD_LIMIT = 4 * 1024 * 1024 - 64 * 1024
+LONGEST_TIMEOUT = 1e9  # seconds, 31 years: a deadline after the year 2262 is over at once in gRPC
 SESSION_ID_LIMIT = 128
 APPLICATION_NAME_LIMIT = 253
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -93,12 +94,12 @@ def payload(value: object, what: str = "input_data") -> bytes:
 
 
 def timeout(value: object) -> float | None:
-    """Return seconds; None means the default."""
+    """Return seconds, ``LONGEST_TIMEOUT`` at most; None means the default."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
         raise InvalidArgumentError(f"timeout must be seconds, more than 0, got {value!r}")
-    return float(value)
+    return float(min(value, LONGEST_TIMEOUT))
 
 
 def session_attributes(value: SessionAttributes) -> SessionAttributes:

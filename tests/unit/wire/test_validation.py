@@ -136,6 +136,10 @@ class TestTimeouts:
         assert validation.timeout(None) is None
         assert validation.timeout(3) == 3.0
 
+    @pytest.mark.parametrize("value", [float("inf"), 1e10, 10**30])
+    def test_one_beyond_what_grpc_can_count_is_the_longest(self, value: float) -> None:
+        assert validation.timeout(value) == validation.LONGEST_TIMEOUT
+
 
 @given(st.text(max_size=200))
 def test_an_accepted_session_id_is_a_safe_file_name(text: str) -> None:
