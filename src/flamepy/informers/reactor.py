@@ -220,7 +220,12 @@ class Reactor(Asking):
         """
         with self._guard:
             if self._state is not ReactorState.NEW:
-                raise InvalidStateError(f"this reactor is {self._state}; make a new one")
+                way = (
+                    "run_forever() waits until it is stopped"
+                    if self._state is ReactorState.RUNNING
+                    else "make a new one"
+                )
+                raise InvalidStateError(f"this reactor is {self._state}; {way}")
             self._state = ReactorState.RUNNING
             live.add(self)
         try:

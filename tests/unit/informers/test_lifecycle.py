@@ -223,6 +223,13 @@ class TestRaces:
         assert reactor._link is not None
         assert reactor._link.closed, "the connection of its own is closed as well"
 
+    def test_run_inside_with_names_the_call_that_waits(self, engine_connection) -> None:
+        with (
+            Reactor(connection=engine_connection) as reactor,
+            pytest.raises(InvalidStateError, match=r"is running; run_forever\(\) waits"),
+        ):
+            reactor.run()
+
 
 class TestHooks:
     def test_an_attach_that_raises_undoes_the_registration(
