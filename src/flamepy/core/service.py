@@ -80,9 +80,16 @@ def run(service: FlameService) -> None:
     given a few seconds to end.
 
     Raises:
+        InvalidArgumentError: it is no service, but a class for example.
         FlameError: INVALID_CONFIG without ``FLAME_INSTANCE_ENDPOINT``, or if the socket cannot
             be bound; the message says how services are started.
     """
+    given: object = service
+    if isinstance(given, type) or not callable(getattr(given, "on_task_invoke", None)):
+        hint = "; make an instance of it" if isinstance(given, type) else ""
+        raise InvalidArgumentError(
+            f"{given!r} is not a service: give an instance of a FlameService subclass{hint}"
+        )
     path = _socket_path(os.environ.get(FLAME_INSTANCE_ENDPOINT))
     if not logging.getLogger().handlers:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO)

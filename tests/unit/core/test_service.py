@@ -21,7 +21,7 @@ from support.waiting import eventually
 from flamepy._proto import types_pb2
 from flamepy.core import service as service_module
 from flamepy.core.service import FlameService, SessionContext, TaskContext, run, serve
-from flamepy.errors import FlameError, FlameErrorCode
+from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
 from flamepy.types import FLAME_INSTANCE_ENDPOINT
 from flamepy.wire.services import INSTANCE, TASK_STREAM, TASK_STREAM_OFFER
 
@@ -160,6 +160,14 @@ def test_without_the_variable_the_error_says_how_services_are_started(monkeypatc
     with pytest.raises(FlameError, match="started by an executor") as caught:
         run(Recorder())
     assert caught.value.code is FlameErrorCode.INVALID_CONFIG
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"), [(Recorder, r"subclass; make an instance"), (None, r"subclass \(code")]
+)
+def test_what_is_no_service_is_refused_before_it_serves(given: Any, hint: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"is not a service: .*{hint}"):
+        run(given)
 
 
 def test_a_socket_that_cannot_be_bound_is_an_error(monkeypatch) -> None:
