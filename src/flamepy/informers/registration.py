@@ -139,7 +139,8 @@ class Registration:
         self._check_not_own("wait_synced()")
         if not self._settled.wait(timeout):
             raise DeadlineExceededError(
-                f"{self.name} was not synced within {timeout} s; is the engine reachable?"
+                f"{self.name} was not synced within {round(timeout or 0, 3):g} s; "
+                "is the engine reachable?"
             )
         if not self._synced:
             why = "was removed" if self._error is None else f"ended with its reactor: {self._error}"

@@ -326,8 +326,8 @@ class TestOrder:
 
 class TestSynced:
     def test_it_is_awaited_with_a_limit(self, register) -> None:
-        with pytest.raises(DeadlineExceededError, match="is the engine reachable"):
-            register(Seeing(), name="mine").wait_synced(0.01)
+        with pytest.raises(DeadlineExceededError, match=r"within 0\.01 s; is the engine reachable"):
+            register(Seeing(), name="mine").wait_synced(0.0099998)
 
     def test_who_waits_is_let_go_by_a_remove_and_by_a_failure(self, register) -> None:
         removed, failed = register(Seeing()), register(Seeing())
