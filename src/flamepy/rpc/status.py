@@ -228,6 +228,11 @@ _TLS_FAILURES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "the engine does not accept this client: set tls.cert_file and tls.key_file to a "
             "certificate that its client authority signed",
         ),
+        (
+            r"Failed to create security handshaker",
+            "a TLS file of this client cannot be used: tls.ca_file and tls.cert_file must be PEM "
+            "certificates, tls.key_file the certificate's key, not encrypted",
+        ),
     )
 )
 CLOSED = ("Socket closed", "Connection reset", "end of TCP stream", "closed unexpectedly")

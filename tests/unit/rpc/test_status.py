@@ -372,6 +372,16 @@ class TestRules:
         )
         assert "does the engine expect TLS" in plain.message
 
+    def test_a_tls_file_that_is_none_says_so(self) -> None:
+        got = from_status(
+            grpc.StatusCode.UNAVAILABLE,
+            "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1: Failed to "
+            "create security handshaker.",
+            Call("ListNodes", "https://h:1"),
+        )
+        assert isinstance(got, TlsError)
+        assert "tls.ca_file" in got.message
+
     def test_a_wrong_service_says_which_port_to_use(self) -> None:
         got = translate("ListNodes", "UNIMPLEMENTED", "Method not found!")
         assert "is it the engine's frontend?" in got.message

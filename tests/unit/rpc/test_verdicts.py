@@ -119,6 +119,7 @@ C = grpc.StatusCode
         (C.UNAVAILABLE, "Received http2 header with status: 503", "unavailable"),
         (C.UNAVAILABLE, "failed to connect ...: CERTIFICATE_VERIFY_FAILED", "TLS"),
         (C.UNAVAILABLE, "failed to connect ...: WRONG_VERSION_NUMBER", "TLS"),
+        (C.UNAVAILABLE, "failed to connect ...: Failed to create security handshaker.", "TLS"),
         (C.DEADLINE_EXCEEDED, "Deadline Exceeded", "deadline"),
         (C.CANCELLED, "Timeout expired", "deadline"),
         (C.CANCELLED, "", "internal or unknown"),
