@@ -335,6 +335,33 @@ class TestFiles:
         assert "package" not in context.sources
 
 
+class TestMisspeltKeys:
+    """A key that is all but right would quietly be as if it were not there."""
+
+    @pytest.mark.parametrize(
+        ("context", "place", "meant"),
+        [
+            ("clusters: {endpoint: 'http://h:1'}", "contexts[a]", "cluster"),
+            ("cluster: {endpont: 'http://h:1'}", "contexts[a].cluster", "endpoint"),
+            ("cluster: {tls: {cafile: /ca}}", "contexts[a].cluster.tls", "ca_file"),
+            ("cache: {allow-pickle: false}", "contexts[a].cache", "allow_pickle"),
+            ("package: {storage: /p, exclude: [x]}", "contexts[a].package", "excludes"),
+            ("informer: [x]", "contexts[a]", "informers"),
+        ],
+    )
+    def test_they_are_refused_with_what_was_meant(
+        self, context: str, place: str, meant: str, tmp_path: Path
+    ) -> None:
+        text = f"{{current-context: a, contexts: [{{name: a, {context}}}]}}"
+        message = refusal(text, tmp_path)
+        assert f"{place}: unknown key" in message
+        assert f"{meant!r} was meant?" in message
+
+    def test_keys_of_other_programs_are_none_of_ours(self, tmp_path: Path) -> None:
+        text = "{current-context: a, contexts: [{name: a, flmctl: {x: 1}, cluster: {slots: 1}}]}"
+        assert FlameContext(config_file=write(tmp_path, text), environ={}).tls is None
+
+
 class TestEndpoint:
     @pytest.mark.parametrize(
         ("text", "target", "url"),

@@ -69,7 +69,7 @@ class TaskHandle:
                 raise
             raise DeadlineExceededError(
                 f"task {self.task_id} of session {self.session_id} had not ended within "
-                f"{timeout} s; it goes on"
+                f"{timeout:g} s; it goes on"
             ) from error
         return outcome(task)
 

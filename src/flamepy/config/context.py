@@ -78,6 +78,7 @@ class FlameContext:
         where, self._retry = file.retry()
         if self._retry is not None:
             self._sources["retry"] = where
+        file.check_keys()
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> FlameContext:

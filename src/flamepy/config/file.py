@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ class ConfigFile:
         self.name = name
         self._context = context
         self._label = label
+        self._known: dict[tuple[str, ...], set[str]] = {}  # the keys that were asked for, by place
 
     @classmethod
     def load(
@@ -102,10 +104,29 @@ class ConfigFile:
     def _value(self, path: Sequence[str]) -> tuple[str, Any]:
         value: Any = self._context
         where = self._label
-        for key in path:
+        for place, key in enumerate(path):
+            self._known.setdefault(tuple(path[:place]), set()).add(key)
             value = _mapping("", where, value).get(key)
             where = f"{where}.{key}"
         return where, value
+
+    def check_keys(self) -> None:
+        """Refuse a key that was never asked for and is all but spelt as one that was.
+
+        Call it when all is read. Other keys are let pass: they may be of other programs.
+
+        Raises:
+            ConfigError: names the key and the one that was probably meant.
+        """
+        self._known.setdefault((), set()).update(("name", "informers", "retry"))
+        self._known.setdefault(("package",), set()).add("excludes")
+        for path, known in list(self._known.items()):
+            section = self._value(path)[1] if path else self._context
+            for key in section if isinstance(section, Mapping) else ():
+                meant = get_close_matches(str(key), known, n=1, cutoff=0.75)
+                if key not in known and meant:
+                    place = ".".join((self._label, *path))
+                    raise ConfigError(f"{place}: unknown key {key!r}: {meant[0]!r} was meant?")
 
     def number(self, *path: str) -> tuple[str, float | None]:
         """Return where a number is, and the number; None when it is not there."""

@@ -40,6 +40,7 @@ from flamepy.wire.shim import (
     decode_task_context,
     encode_result,
     encode_task_result,
+    error_text,
 )
 
 __all__ = [
@@ -59,7 +60,7 @@ class FlameService:
     """The base of a service; override ``on_task_invoke`` and what else you need.
 
     All three are called on one thread, one after another. An exception fails the task (or the
-    session's start) with ``str(exception)``.
+    session's start) with ``str(exception)``, or with the name of its type where that is empty.
     """
 
     def on_session_enter(self, context: SessionContext) -> None:
@@ -168,7 +169,7 @@ class _Instance:
             self._service.on_session_enter(decode_session_context(request))
         except BaseException as error:  # SystemExit must not end the server without an answer
             logger.exception("on_session_enter raised")
-            return encode_result(_text(error))
+            return encode_result(error_text(error))
         context.set_trailing_metadata((TASK_STREAM_OFFER,))
         return encode_result()
 
@@ -182,7 +183,7 @@ class _Instance:
                 )
         except BaseException as error:  # as above
             logger.exception("task %s of session %s raised", task.task_id, task.session_id)
-            return encode_task_result(message=_text(error))
+            return encode_task_result(message=error_text(error))
         return encode_task_result(output=None if output is None else bytes(output))
 
     def leave(self, request: Any, context: grpc.ServicerContext) -> Message:
@@ -190,7 +191,7 @@ class _Instance:
             self._service.on_session_leave()
         except BaseException as error:  # as above
             logger.exception("on_session_leave raised")
-            return encode_result(_text(error))
+            return encode_result(error_text(error))
         return encode_result()
 
 
@@ -240,13 +241,6 @@ class _TaskStream:
             idle = self._idle
         if idle is not None:
             idle.cancel()
-
-
-def _text(error: BaseException) -> str:
-    # The text of SystemExit(3) is a bare number; all others are str(), as with the official SDK.
-    named = isinstance(error, (SystemExit, KeyboardInterrupt))
-    text = f"{type(error).__name__}: {error}" if named else str(error)
-    return text.encode(errors="backslashreplace").decode()  # half a surrogate pair cannot travel
 
 
 def _handlers(instance: _Instance) -> grpc.GenericRpcHandler:

@@ -22,7 +22,7 @@ from flamepy.types import (
     SessionInfo,
     TaskContext,
 )
-from flamepy.wire.shim import encode_task_result
+from flamepy.wire.shim import encode_task_result, error_text
 
 logger = logging.getLogger(__name__)
 
@@ -130,11 +130,6 @@ class ThreadInstance:
                 return call(), None
             except BaseException as error:  # SystemExit must not end the executor's thread
                 logger.exception("a service of %s raised", self._name)
-                return None, _text(error)
+                return None, error_text(error)
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, guarded)
-
-
-def _text(error: BaseException) -> str:
-    """Return the text as it can travel: half a surrogate pair is no UTF-8."""
-    return str(error).encode(errors="backslashreplace").decode()

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.flight as flight
 
 from flamepy.config import FlameClientTls
-from flamepy.errors import ConfigError, ConnectionClosedError, InvalidStateError
+from flamepy.errors import ConfigError, ConnectionClosedError, InvalidStateError, TlsError
 from flamepy.forks import CLIENT, bury, check_flight, done, hold, release
 from flamepy.sockets import can_shut_down, shut_down_to
 
@@ -60,6 +60,7 @@ class Pool:
             ConnectionClosedError: the pool is closed.
             InvalidStateError: this is a child of the process that made it.
             ConfigError: a TLS file cannot be read.
+            TlsError: one is not PEM.
         """
         found = self._take(location)
         try:
@@ -168,6 +169,9 @@ class Pool:
 
 def _read(key: str, path: str) -> bytes:
     try:
-        return Path(path).expanduser().read_bytes()
+        found = Path(path).expanduser().read_bytes()
     except OSError as error:
         raise ConfigError(f"cache tls {key} {path!r} cannot be read: {error.strerror}") from error
+    if b"-----BEGIN " not in found:  # Flight would only say that it has no address
+        raise TlsError(f"cache tls {key} {path!r} is not PEM: it has no line that begins a block")
+    return found

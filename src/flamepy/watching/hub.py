@@ -71,12 +71,9 @@ class Hub:
         self.store = Store(endpoint)
         self._subscribers = Subscribers()
         self.store.history.needed = self._subscribers.needed_since
+        store, subscribers = self.store, self._subscribers
         self._observer = Observer(
-            self.store,
-            self._subscribers,
-            clock=self._clock,
-            hurry=self._hurry,
-            spawn=self._spawn,
+            store, subscribers, clock=self._clock, hurry=self._hurry, spawn=self._spawn
         )
         self._reader = Reader(
             engine,

@@ -7,12 +7,16 @@ which stays pending while later ones run and finish. ``polling`` asks at every p
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from flamepy.errors import FlameError, SessionClosedError, SessionRetryLimitError
 from flamepy.types import SessionInfo, SessionState, TaskState
 from flamepy.watching.records import SessionRecord, TaskRecord
 
 RETRY_LIMIT_EVENT = 1002
 LIMIT_QUIET = 1.0
+_EXECUTOR = re.compile(r"(?<=^Executor <)[^>]*")
 CLOSED_QUIET = 5.0
 
 
@@ -33,9 +37,17 @@ def stuck_session(info: SessionInfo, quiet: float) -> FlameError | None:
         )
     exhausted = any(event.code == RETRY_LIMIT_EVENT for event in info.events)
     if exhausted and quiet >= LIMIT_QUIET:
-        texts = "; ".join(event.message or "" for event in info.events)
+        texts = "; ".join(_different(event.message or "" for event in info.events))
         return SessionRetryLimitError(f"session {info.id!r} gets no executors any more: {texts}")
     return None
+
+
+def _different(texts: Iterable[str]) -> Iterable[str]:
+    """Return the texts, of those that differ in the executor's id alone only the first."""
+    found: dict[str, str] = {}
+    for text in texts:
+        found.setdefault(_EXECUTOR.sub("", text), text)
+    return found.values()
 
 
 def stalled_tasks(record: SessionRecord, now: float, after: float) -> list[TaskRecord]:

@@ -71,8 +71,10 @@ def application_name(value: object) -> str:
 def task_id(value: object) -> str:
     """Return a task id as text: a decimal number, 1 and up; an int is taken as well."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not text.isascii() or not text.isdecimal() or int(text) > _I64:
-        raise InvalidArgumentError(f"task id {value!r} must be a decimal number such as '1'")
+    if not isinstance(text, str) or not text.isascii() or not text.isdecimal():
+        raise InvalidArgumentError(f"task id {_short(value)} must be a decimal number such as '1'")
+    if len(text) > len(str(_I64)) or int(text) > _I64:
+        raise InvalidArgumentError(f"task id {_short(value)} must be a number up to {_I64}")
     return text
 
 

@@ -68,7 +68,7 @@ def test_a_class_is_made_once_per_executor_and_an_object_is_shared() -> None:
     [
         ("fail", "no way"),
         ("half", "name \\udcff"),
-        ("leave", "3"),
+        ("leave", "SystemExit: 3"),
         ("wrong", "on_task_invoke must return bytes or None, got str"),
         ("large", "the limit is: 4194304 bytes"),
     ],

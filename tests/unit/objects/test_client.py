@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from support.objects import QUICK, client_of, serving
 
+from flamepy.config import FlameClientTls
 from flamepy.errors import (
     AmbiguousResultError,
     ConnectionClosedError,
@@ -25,10 +26,12 @@ from flamepy.errors import (
     ObjectNotFoundError,
     PickleRefusedError,
     ResourceExhaustedError,
+    TlsError,
     UnavailableError,
 )
 from flamepy.local.object_cache import ObjectCache
 from flamepy.objects.client import ObjectClient
+from flamepy.objects.pool import Pool
 from flamepy.objects.store import ObjectMemory
 from flamepy.rpc.loop import ReactorLoop
 from flamepy.types import RetryPolicy
@@ -479,3 +482,15 @@ def test_a_policy_of_one_try_is_one_try(cache: ObjectCache) -> None:
     finally:
         server.shutdown()
         server.behind.close()
+
+
+def test_a_tls_file_that_is_no_pem_is_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "ca.der"
+    path.write_bytes(b"\x30\x82")
+    pool = Pool(FlameClientTls(str(path)))
+    with (
+        pytest.raises(TlsError, match=r"ca_file .*ca\.der' is not PEM"),
+        pool.client("grpc+tls://h:1"),
+    ):
+        pass
+    pool.close()

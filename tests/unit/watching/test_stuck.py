@@ -23,6 +23,14 @@ def test_the_retry_limit_ends_a_wait_with_the_events_texts() -> None:
     assert "retry limit reached" in error.message
 
 
+def test_a_reason_is_told_once_however_many_executors_met_it() -> None:
+    failed = [Event(1001, f"Executor <e{n}> on node <n> failed: no {n // 4}") for n in range(6)]
+    events = (*failed, Event(1002, "retry limit reached"))
+    error = stuck_session(made_session(counts=TaskCounts(1), events=events), quiet=5.0)
+    assert error is not None
+    assert [error.message.count(text) for text in ("no 0", "no 1", "limit")] == [1, 1, 1]
+
+
 def test_executors_bound_before_the_limit_keep_working() -> None:
     assert stuck_session(made_session(counts=TaskCounts(1, 1), events=LIMIT), 60.0) is None
     assert stuck_session(made_session(counts=TaskCounts(1), events=LIMIT), 0.1) is None

@@ -12,7 +12,29 @@ from flamepy.wire.shim import (
     encode_result,
     encode_task_context,
     encode_task_result,
+    error_text,
 )
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise ValueError("not even this")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("no way"), "no way"),
+        (AssertionError(), "AssertionError"),
+        (StopIteration(" "), "StopIteration"),
+        (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (ValueError("name \udcff"), "name \\udcff"),
+        (Mute(), "Mute, whose text cannot be had: ValueError('not even this')"),
+    ],
+)
+def test_an_exception_always_has_a_text_that_can_travel(error: BaseException, text: str) -> None:
+    assert error_text(error) == text
 
 
 @pytest.mark.parametrize("field", ["input", "input_sdk"])
