@@ -84,6 +84,16 @@ def test_a_session_with_a_running_task_is_busy(target: Target, application: str)
     assert session.get_task(task.id).output == b"slept 1500"
 
 
+@pytest.mark.parametrize("wait", ["3", None, True, -1, float("nan")])
+def test_a_wait_that_is_no_number_of_seconds_is_refused(
+    target: Target, application: str, wait: object
+) -> None:
+    with target.connection.create_session(application) as session:
+        with pytest.raises(InvalidArgumentError, match="wait must be seconds, 0 or more"):
+            session.close(wait=wait)  # type: ignore[arg-type]  # that is the test
+        assert session.refresh().state == SessionState.OPEN
+
+
 def test_delete_takes_closed_sessions_only(target: Target, application: str) -> None:
     session = target.connection.create_session(application)
     with pytest.raises(InvalidStateError):

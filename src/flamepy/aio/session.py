@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 
 from flamepy.aio.mapping import WINDOW, check_inputs, check_window, results
 from flamepy.aio.outcomes import outcome
-from flamepy.errors import DeadlineExceededError, FlameError, SessionBusyError
+from flamepy.errors import DeadlineExceededError, FlameError, InvalidArgumentError, SessionBusyError
 from flamepy.rpc.creating import Made
 from flamepy.rpc.link import Link
 from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task, TaskState
@@ -346,6 +346,8 @@ class Session:
             SessionNotFoundError: no such session.
         """
         now = asyncio.get_running_loop().time
+        if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not wait >= 0:
+            raise InvalidArgumentError(f"wait must be seconds, 0 or more, got {wait!r}")
         limit = now() + wait
         seconds = validation.timeout(timeout)
 

@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from flamepy.errors import InvalidArgumentError
 from flamepy.informers.arguments import scope_of
 from flamepy.informers.mailbox import QUEUE_SIZE
 from flamepy.informers.options import Options, Where
@@ -106,6 +107,9 @@ class Asking:
 
     def _futures(self, tasks: Iterable[AnyTask]) -> list[EndFuture]:
         link, _ = self._running()
+        given: object = tasks
+        if not isinstance(given, Iterable):
+            raise InvalidArgumentError(f"tasks must be several, such as a list, got {given!r}")
         return link.run(ends_of(link, list(tasks)))
 
     def stream(

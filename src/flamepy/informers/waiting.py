@@ -20,6 +20,7 @@ from flamepy.informers.dispatch import Worker
 from flamepy.rpc.link import Link
 from flamepy.types import Task
 from flamepy.watching.hub import Hub
+from flamepy.wire.validation import task_id
 
 logger = logging.getLogger(__name__)
 
@@ -128,10 +129,12 @@ def task_key(task: Task | TaskKey | WatchedFuture[Any]) -> TaskKey:
     """Return (session id, task id) of a task, of a future, or of such a pair.
 
     Raises:
-        InvalidArgumentError: it is something else.
+        InvalidArgumentError: it is something else, or an id breaks its rule.
     """
     if isinstance(task, tuple) and len(task) == 2:
-        return task[0], str(task[1])
+        if not isinstance(task[0], str):
+            raise InvalidArgumentError(f"session id must be text, got {task[0]!r}")
+        return task[0], task_id(task[1])
     if isinstance(task, Task):
         return task.session_id, task.id
     if isinstance(task, WatchedFuture):

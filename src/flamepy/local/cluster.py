@@ -56,7 +56,7 @@ from flamepy.types import (
     ResourceRequirement,
 )
 from flamepy.wire.applications import encode_application_spec
-from flamepy.wire.validation import application_attributes
+from flamepy.wire.validation import application_attributes, application_name
 
 logger = logging.getLogger(__name__)
 
@@ -385,7 +385,7 @@ class LocalCluster:
                 f"{service!r} is not a service: give a FlameService subclass or an instance of one"
             )
         self._check_here()
-        name, spec = _checked(name, ApplicationAttributes(**attributes))
+        name, spec = _checked(application_name(name), ApplicationAttributes(**attributes))
         if self._loop is None:
             self._apps.append((name, spec))
         else:

@@ -80,6 +80,11 @@ def test_a_task_is_named_by_a_task_a_future_or_two_ids() -> None:
         for wrong in (3, "1", ("s",), ("s", "1", "2"), None):
             with pytest.raises(InvalidArgumentError, match=r"or by \(session id, task id\)"):
                 reactor.future(wrong)  # type: ignore[arg-type]  # that is the test
+        for named, says in ((("s", "b"), "task id 'b'"), ((5, "1"), "session id must be text")):
+            with pytest.raises(InvalidArgumentError, match=says):
+                reactor.wait([named])  # type: ignore[list-item]  # that is the test
+        with pytest.raises(InvalidArgumentError, match="such as a list, got 5"):
+            reactor.wait(5)  # type: ignore[arg-type]  # that is the test
 
 
 def test_what_a_reactor_cannot_do_now_is_said_with_what_it_needs() -> None:
