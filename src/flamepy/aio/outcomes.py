@@ -5,6 +5,9 @@ from __future__ import annotations
 from flamepy.errors import TaskCancelledError, TaskFailedError
 from flamepy.types import Task, TaskState
 
+TOO_LARGE = "decoded message length too large"  # an engine's text, in the place of the service's
+WAY_OUT = "put a large output into the object cache (put_object) and return its reference"
+
 
 def outcome(task: Task) -> bytes | None:
     """Return a terminal task's output.
@@ -15,6 +18,7 @@ def outcome(task: Task) -> bytes | None:
     """
     if task.state == TaskState.FAILED:
         text = task.error or f"task {task.id} of session {task.session_id} failed without a text"
+        text = f"{text}; {WAY_OUT}" if TOO_LARGE in text else text
         raise TaskFailedError(text, task=task)
     if task.state == TaskState.CANCELLED:
         raise TaskCancelledError(
