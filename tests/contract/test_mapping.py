@@ -105,6 +105,28 @@ def test_on_an_event_loop(target: Target, application: str) -> None:
     asyncio.run(act())
 
 
+def test_inputs_that_await_what_was_cancelled(target: Target, application: str) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"echo 0"
+        gone: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        yield await gone
+
+    async def act() -> None:
+        async with (
+            await aio.connect(target.endpoint) as connection,
+            await connection.create_session(application) as session,
+        ):
+            results = session.map(broken())
+            assert await anext(results) == b"0"
+            with pytest.raises(asyncio.CancelledError):
+                await anext(results)
+            with pytest.raises(asyncio.CancelledError):
+                await session.run_many(broken())
+
+    asyncio.run(asyncio.wait_for(act(), 30))
+
+
 @pytest.mark.parametrize("window", [0, -1, 1.5, True, None])
 def test_a_window_is_a_number_of_tasks(target: Target, application: str, window: object) -> None:
     with target.connection.create_session(application) as session:

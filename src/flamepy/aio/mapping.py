@@ -60,7 +60,7 @@ class _Feed:
 
     def __init__(self, window: int) -> None:
         self.left = 0
-        self.error: Exception | None = None
+        self.error: Exception | asyncio.CancelledError | None = None
         self.done = False
         self.bell = asyncio.Event()
         self._window = window
@@ -85,7 +85,7 @@ class _Feed:
                     self._add(value)
                     if len(self._chunk) >= CHUNK or self.left >= self._window:
                         await self._pass_on(pump)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # inputs may await what was cancelled
             self.error = error
         pump.submit(self._chunk)
         self.done = True
