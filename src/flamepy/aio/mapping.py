@@ -60,7 +60,7 @@ class _Feed:
 
     def __init__(self, window: int) -> None:
         self.left = 0
-        self.error: Exception | asyncio.CancelledError | None = None
+        self.error: Exception | asyncio.CancelledError | GeneratorExit | None = None
         self.done = False
         self.bell = asyncio.Event()
         self._window = window
@@ -85,7 +85,7 @@ class _Feed:
                     self._add(value)
                     if len(self._chunk) >= CHUNK or self.left >= self._window:
                         await self._pass_on(pump)
-        except (Exception, asyncio.CancelledError) as error:  # inputs may await what was cancelled
+        except (Exception, asyncio.CancelledError, GeneratorExit) as error:  # whatever inputs raise
             self.error = error
         pump.submit(self._chunk)
         self.done = True

@@ -18,6 +18,7 @@ from flamepy.local.instance import (
     BindFailure,
     Instance,
     InstanceFactory,
+    TaskNotBegun,
     TaskOutcome,
 )
 from flamepy.local.refusal import StorageRefusal
@@ -34,6 +35,7 @@ from flamepy.types import (
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+LEAVINGS = 3  # services that may leave before they begin a task; then it fails
 RECORD_DELAY = 0.1
 RECORD_DELAY_LIMIT = 2.0
 
@@ -70,6 +72,7 @@ class ExecutorRun:
         self._keep = keep
         self._task_timeout = task_timeout
         self._hangs = False
+        self._leavings = 0  # services that left in a row without having begun the task at hand
         self._untold: list[tuple[str, TaskRow]] = []
         self._wake = asyncio.Event()
         self._let_go = asyncio.Event()
@@ -93,26 +96,40 @@ class ExecutorRun:
         application = self._state.application_of(self.row.session_id)
         if application is None:
             return
+        try:
+            left = await self._serve(application, None)
+            while left is not None:  # its service left before it began this task: by another one
+                self.row.state = ExecutorState.BINDING
+                left = await self._serve(application, left)
+        finally:
+            self._note("executor released")
+
+    async def _serve(self, application: Application, task: TaskRow | None) -> TaskRow | None:
+        """Work with a new service, first at a task if one is left; return what is left then."""
         instance = self._instances(application, self.row.id)
         try:
-            if await self._bind(instance):
-                await self._work(instance)
-                self.row.state = ExecutorState.UNBINDING
-                if instance.alive and not self._hangs:
-                    await instance.leave()
+            if not await self._bind(instance, task):
+                return None
+            left = await self._work(instance, task)
+            self.row.state = ExecutorState.UNBINDING
+            if instance.alive and not self._hangs:
+                await instance.leave()
+            return left
         finally:
             self.row.state = ExecutorState.RELEASING
             await instance.stop()
-            self._note("executor released")
 
-    async def _bind(self, instance: Instance) -> bool:
+    async def _bind(self, instance: Instance, task: TaskRow | None) -> bool:
         session = self._state.sessions[self.row.session_id].view()
         application = self._state.application_of(self.row.session_id)
         assert application is not None  # checked a moment ago, on the same loop
         try:
-            if not await self._unless_released(_start(instance, session, application)):
+            if task is not None:
+                await _start(instance, session, application)
+            elif not await self._unless_released(_start(instance, session, application)):
                 return False
         except BindFailure as failure:
+            await self._end_unbegun(task, failure.detail)
             logger.warning("session %s: %s", shorten(session.id), failure.detail)
             code, detail = failure.return_code, failure.detail
             await self._record(lambda: self._state.bind_failed(self.row, code, detail))
@@ -138,8 +155,16 @@ class ExecutorRun:
             let_go.cancel()
             await asyncio.gather(start, let_go, return_exceptions=True)
 
-    async def _work(self, instance: Instance) -> None:
-        task: TaskRow | None = None
+    async def _end_unbegun(self, task: TaskRow | None, why: str) -> None:
+        """Fail a task whose service left and for which there is no other."""
+        if task is not None:
+            text = f"its service left before it began, and another could not be started: {why}"
+            await self._record(lambda: self._state.complete(self.row, -1, None, text))
+            self._untold.append(("task failed", task))
+            self._tell()
+
+    async def _work(self, instance: Instance, task: TaskRow | None) -> TaskRow | None:
+        """Run tasks; return one that the service left before it began it."""
         while task is not None or self._goes_on(instance):
             if task is None:
                 task = await self._record(lambda: self._state.launch(self.row))
@@ -148,16 +173,27 @@ class ExecutorRun:
                     self._tell()
             if task is None:
                 if not await self._wait_for_task():
-                    return
+                    return None
                 continue
-            task = await self._run_task(instance, task)
+            try:
+                following = await self._run_task(instance, task)
+            except TaskNotBegun as error:
+                self._note("task goes to another service", task=task.number)
+                logger.debug("task %s was not begun: %s", task.id, error)
+                return task
+            task = following
+        return None
 
     def _goes_on(self, instance: Instance) -> bool:
         return instance.alive and not self.released and not self._hangs
 
     async def _run_task(self, instance: Instance, task: TaskRow) -> TaskRow | None:
-        """Run a task; return the next one, which runs from then on by the records."""
+        """Run a task; return the next one, which runs from then on by the records.
+
+        Raises TaskNotBegun.
+        """
         outcome = await self._invoke(instance, task)
+        self._leavings = 0
         code, output, message = outcome.return_code, outcome.output, outcome.message
         record = self._state.turn if self._goes_on(instance) else self._state.complete
         following = await self._record(lambda: record(self.row, code, output, message))
@@ -183,9 +219,14 @@ class ExecutorRun:
         try:
             if self._task_timeout is None:
                 return await instance.invoke(context)
+            return await self._invoke_within(instance, context, self._task_timeout)
+        except TaskNotBegun as error:
+            self._leavings += 1
+            if self._leavings > LEAVINGS:
+                return TaskOutcome(-1, message=str(error))
+            raise
         except Exception as error:  # whatever it is, the task must not run for ever
             return self._broken(task, error)
-        return await self._invoke_within(instance, task, context, self._task_timeout)
 
     def _broken(self, task: TaskRow, error: Exception) -> TaskOutcome:
         logger.exception("task %s of session %s", task.id, shorten(task.session_id))
@@ -194,15 +235,13 @@ class ExecutorRun:
         return TaskOutcome(-1, message=text)
 
     async def _invoke_within(
-        self, instance: Instance, task: TaskRow, context: TaskContext, limit: float
+        self, instance: Instance, context: TaskContext, limit: float
     ) -> TaskOutcome:
         call = asyncio.ensure_future(instance.invoke(context))
         try:
             await asyncio.wait({call}, timeout=limit)
             if call.done():
                 return call.result()
-        except Exception as error:
-            return self._broken(task, error)
         finally:
             call.cancel()
         self._hangs = True

@@ -30,6 +30,10 @@ class BindFailure(Exception):
         self.detail = detail
 
 
+class TaskNotBegun(Exception):
+    """A service left before it began a task: another may run it. The text says what is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaskOutcome:
     """How a task ended: return code 0 is success."""
@@ -53,7 +57,10 @@ class Instance(Protocol):
         """Enter the session. Raises BindFailure."""
 
     async def invoke(self, task: TaskContext) -> TaskOutcome:
-        """Run a task; a service that dies ends it with a text that says how."""
+        """Run a task; a service that dies ends it with a text that says how.
+
+        Raises TaskNotBegun where it is certain that the service never looked at it.
+        """
 
     async def leave(self) -> None:
         """Leave the session; a failure is logged only."""

@@ -23,7 +23,13 @@ from google.protobuf.message import DecodeError, Message
 
 from flamepy.local.environment import Launch
 from flamepy.local.frontend import MESSAGE_LIMIT, too_large
-from flamepy.local.instance import ENTER_FAILED, SHIM_FAILED, BindFailure, TaskOutcome
+from flamepy.local.instance import (
+    ENTER_FAILED,
+    SHIM_FAILED,
+    BindFailure,
+    TaskNotBegun,
+    TaskOutcome,
+)
 from flamepy.local.logfiles import bound_logs, tail
 from flamepy.local.reaper import Reaper
 from flamepy.local.serving import Traffic
@@ -87,9 +93,10 @@ class ProcessInstance:
 
     @property
     def alive(self) -> bool:
-        """True while the process runs and its socket answers."""
+        """True while the process runs, its socket answers, and it takes tasks."""
         running = self._process is not None and self._process.returncode is None
-        return running and self._connected
+        leaves = self._stream is not None and self._stream.over
+        return running and self._connected and not leaves
 
     # ------------------------------------------------------------------ start
 
@@ -202,8 +209,14 @@ class ProcessInstance:
             raise BindFailure(ENTER_FAILED, f"on_session_enter failed: {answer.message}")
 
     async def invoke(self, task: TaskContext) -> TaskOutcome:
-        """Call OnTaskInvoke; the end of the process ends it."""
-        answer = await self._call("OnTaskInvoke", encode_task_context(task))
+        """Send a task, by the stream or a call; the end of the process ends it.
+
+        Raises TaskNotBegun.
+        """
+        try:
+            answer = await self._call("OnTaskInvoke", encode_task_context(task))
+        except TaskNotBegun as error:
+            raise TaskNotBegun(await self._broken(str(error))) from error
         if isinstance(answer, str):
             return TaskOutcome(-1, message=answer)
         size = answer.ByteSize()
@@ -250,8 +263,6 @@ class ProcessInstance:
             return f"the service's answer is no {method.response.DESCRIPTOR.name}: {error}"
         except grpc.aio.AioRpcError as error:
             return await self._why(error)
-        except EOFError as error:
-            return await self._why(None, str(error))
         except asyncio.CancelledError:
             if not (ended.done() and call.cancelled()) or _is_cancelled():
                 raise
@@ -260,7 +271,7 @@ class ProcessInstance:
             self._calls.discard(call)
 
     def _open_stream(self) -> TaskStream:
-        if self._stream is None or self._stream.over:
+        if self._stream is None:
             self._stream = TaskStream(self._open())
         return self._stream
 
@@ -282,17 +293,20 @@ class ProcessInstance:
         for call in list(self._calls):
             call.cancel()
 
-    async def _why(
-        self, error: grpc.aio.AioRpcError | None, otherwise: str = "transport error"
-    ) -> str:
-        assert self._exit is not None
+    async def _why(self, error: grpc.aio.AioRpcError | None) -> str:
         if error is not None and error.code() not in ENDED:
             return str(error.details() or error.code().name)
+        return await self._broken((error.details() if error is not None else None) or "no answer")
+
+    async def _broken(self, what: str) -> str:
+        """Return what is known of a service whose connection broke; it gets no more tasks."""
+        assert self._exit is not None
         # A cut connection comes a moment before the exit is known.
         await asyncio.wait({self._exit}, timeout=0.5)
+        self._connected = False
         if self._exit.done():
             return f"service {self._how_it_ended()}"
-        return str((error.details() if error is not None else None) or otherwise)
+        return f"the connection to service <{self._plan.command}> broke ({what}); it has not ended"
 
     # ------------------------------------------------------------------ how it ended
 

@@ -13,11 +13,14 @@ from typing import Any
 import grpc.aio
 from google.protobuf.message import Message
 
+from flamepy.local.instance import TaskNotBegun
 from flamepy.wire.services import TASK_STREAM, TASK_STREAM_OFFER
 
 
 class TaskStream:
     """One stream of a channel.
+
+    A service ends it with the status OK when it leaves, and begins nothing that it did not answer.
 
     Attributes:
         call: the stream as gRPC has it; cancelling it ends what waits in ``ask``.
@@ -31,7 +34,7 @@ class TaskStream:
 
     @property
     def over(self) -> bool:
-        """True once the stream has ended; another may be opened."""
+        """True once the stream has ended: its service leaves."""
         return self.call.done()
 
     async def ask(self, request: Message) -> bytes:
@@ -39,16 +42,18 @@ class TaskStream:
 
         Raises:
             grpc.aio.AioRpcError: the stream broke while the task ran, or the service broke it off.
-            EOFError: it broke before the task was sent, or ended without an answer.
+            TaskNotBegun: it broke before the task was sent, or the service ended it.
         """
+        if self.over:
+            raise TaskNotBegun("the service ended its stream of tasks")
         try:
             await self.call.write(request)
         except grpc.aio.AioRpcError as error:  # INTERNAL, where the service just died
-            raise EOFError("the connection to the service broke") from error
+            raise TaskNotBegun("the connection to the service broke") from error
         answer = await self.call.read()
         if isinstance(answer, bytes):
             return answer
-        raise EOFError("the service ended its stream of tasks without an answer")
+        raise TaskNotBegun("the service ended its stream of tasks without an answer")
 
     async def close(self, limit: float) -> None:
         """End the stream, so that the service's thread is free; within ``limit`` seconds."""

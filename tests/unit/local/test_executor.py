@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from flamepy.local.engine import Engine
-from flamepy.local.instance import TaskOutcome
+from flamepy.local.executor import LEAVINGS
+from flamepy.local.instance import BindFailure, Instance, TaskNotBegun, TaskOutcome
 from flamepy.local.state import ClusterState
 from flamepy.types import (
     Application,
@@ -19,6 +20,7 @@ from flamepy.types import (
     ResourceRequirement,
     SessionAttributes,
     SessionInfo,
+    Task,
     TaskContext,
 )
 
@@ -75,29 +77,84 @@ def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Lines]:
     logger.removeHandler(found)
 
 
-async def work(instance: Echo) -> None:
-    """Run some tasks of one session on one executor, until it is released."""
+async def work(make: Callable[[], Instance]) -> list[Task]:
+    """Run some tasks of one session on one executor, until it is released; return them."""
     state = ClusterState(NODE, now=lambda: 0)
-    engine = Engine(state, instances=lambda application, executor: instance, executors=1)
+    engine = Engine(state, instances=lambda application, executor: make(), executors=1)
     engine.register_application("app", ApplicationAttributes(command="x", delay_release=0))
     engine.create_session("s", SessionAttributes("app"))
     for _ in range(TASKS):
         engine.create_task("s", b"x")
-    while state.sessions["s"].counts.succeed < TASKS or state.executors:
+    while state.sessions["s"].counts.terminal < TASKS or state.executors:
         await asyncio.sleep(0)
     await engine.aclose(1.0)
+    return [state.get_task("s", str(number + 1)) for number in range(TASKS)]
 
 
 def test_changes_are_told_once_and_in_order_even_if_the_service_answers_at_once(
     lines: Lines,
 ) -> None:
-    asyncio.run(work(Echo()))
+    asyncio.run(work(Echo))
     expected = [f"{what} {n + 1}" for n in range(TASKS) for what in ("running", "succeeded")]
     assert lines.seen == ["executor bound", *expected, "executor released"]
 
 
 def test_a_service_has_its_next_task_before_the_change_is_told(lines: Lines) -> None:
-    asyncio.run(work(Echo(lines.seen.append)))
+    asyncio.run(work(lambda: Echo(lines.seen.append)))
     for number in range(2, TASKS + 1):
         sent = lines.seen.index(f"sent {number}")
         assert lines.seen[sent + 1 : sent + 3] == [f"succeeded {number - 1}", f"running {number}"]
+
+
+class Leaving(Echo):
+    """Leaves before it begins its second task, or its first."""
+
+    def __init__(self, answers: int) -> None:
+        super().__init__()
+        self._left = answers
+
+    async def invoke(self, task: TaskContext) -> TaskOutcome:
+        if self._left == 0:
+            raise TaskNotBegun("it left")
+        self._left -= 1
+        return await super().invoke(task)
+
+
+class Unstartable(Echo):
+    async def start(self) -> None:
+        raise BindFailure(11, "no more of it")
+
+
+def made_of(instances: list[Instance], made: list[Instance]) -> Callable[[], Instance]:
+    """Return a maker of these, the last one again and again; ``made`` gets each."""
+
+    def make() -> Instance:
+        made.append(instances[min(len(made), len(instances) - 1)])
+        return made[-1]
+
+    return make
+
+
+def test_a_task_that_its_service_did_not_begin_is_run_by_another(lines: Lines) -> None:
+    made: list[Instance] = []
+    tasks = asyncio.run(work(made_of([Leaving(1) for _ in range(TASKS)], made)))
+    assert [(task.output, task.error) for task in tasks] == [(b"x", None)] * TASKS
+    assert len(made) == TASKS
+    running = [line for line in lines.seen if line.startswith("running")]
+    assert running == [f"running {n + 1}" for n in range(TASKS)], "it is told once that it runs"
+
+
+def test_a_task_that_no_service_begins_fails_with_what_is_known() -> None:
+    made: list[Instance] = []
+    tasks = asyncio.run(work(lambda: made_of([Leaving(0)], made)()))
+    assert [task.error for task in tasks] == ["it left"] * TASKS
+    assert len(made) == 1 + TASKS * LEAVINGS, "nobody goes on for ever"
+
+
+def test_a_task_that_was_not_begun_fails_where_no_other_service_can_be_started() -> None:
+    made: list[Instance] = []
+    tasks = asyncio.run(work(made_of([Leaving(1), Unstartable(), Echo()], made)))
+    assert [task.output for task in tasks] == [b"x", None, b"x"]
+    assert "left before it began, and another could not be started: no more of it" in str(
+        tasks[1].error
+    )

@@ -9,6 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
+from flamepy.local.instance import TaskNotBegun
 from flamepy.local.task_stream import TaskStream, offers_stream
 from flamepy.wire.services import TASK_STREAM, TASK_STREAM_OFFER
 
@@ -53,7 +54,18 @@ def test_a_task_that_cannot_be_sent_or_is_not_answered(refuses: bool, says: str)
     async def ask() -> None:
         await TaskStream(Far(refuses)).ask(TASK_STREAM.request())  # type: ignore[arg-type]  # a fake
 
-    with pytest.raises(EOFError, match=says):
+    with pytest.raises(TaskNotBegun, match=says):
+        asyncio.run(ask())
+
+
+def test_a_stream_that_has_ended_takes_no_task() -> None:
+    async def ask() -> None:
+        far = Far()
+        stream = TaskStream(far)  # type: ignore[arg-type]  # a fake
+        far.cancel()
+        await stream.ask(TASK_STREAM.request())
+
+    with pytest.raises(TaskNotBegun, match=r"ended its stream of tasks$"):
         asyncio.run(ask())
 
 
