@@ -172,6 +172,34 @@ def test_a_service_that_ends_its_stream_leaves_and_its_next_task_goes_to_another
     assert len({future.result(60) for future in futures}) == 4
 
 
+ENDS_ITSELF = """
+import os, signal
+from flamepy.core.service import FlameService, run
+
+class Service(FlameService):
+    def on_task_invoke(self, context):
+        if context.input == b"last":
+            os.kill(os.getpid(), signal.SIGTERM)
+        return b"%d" % os.getpid()
+
+run(Service())
+"""
+
+
+def test_a_service_that_is_asked_to_end_fails_no_task(
+    connection: Connection, tmp_path: Path
+) -> None:
+    """The one that it runs is answered, and it begins no other (docs/protocol.md#task-stream)."""
+    script = tmp_path / "ends_itself.py"
+    script.write_text(ENDS_ITSELF)
+    spec = ApplicationAttributes(command=sys.executable, arguments=[str(script)], delay_release=1)
+    connection.register_application("ends-itself", spec)
+    with connection.create_session("ends-itself", max_instances=1) as session:
+        inputs = [b"last" if number % 5 == 0 else b"next" for number in range(20)]
+        outputs = list(session.map(inputs))
+    assert len(set(outputs)) == 5, "each was the last of its process"
+
+
 @WAYS
 def test_a_task_that_hangs_is_ended_by_the_task_timeout(connection: Connection, way: str) -> None:
     session = service(connection, "hang", way)
