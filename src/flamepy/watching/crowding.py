@@ -22,7 +22,7 @@ REST = (0.002, 1.0)  # seconds between steps: the first, and after many that fou
 FIRST_RATE = 1000.0  # ends a second, until it was seen: the first callers do not wait for that
 HANDFUL = 16  # ends that are worth asking for the counters
 PAUSE = (0.1, 0.5)  # seconds for which a growing crowd is left alone, at least and at most ...
-SPARE = 6.0  # ... else so many times what the step takes
+SPARE = 40.0  # ... else so many times what the step takes
 LOAD = 50.0  # ... at least so many times what it took
 
 
@@ -116,9 +116,15 @@ class Crowd:
             return Step.SHARE
         return Step.FIRST if self.wanted <= 0 else Step.NOTHING
 
-    def rest(self, waiting: int) -> float:
-        """Return the seconds in which a handful of tasks ends, but no large part of who waits."""
-        return min(HANDFUL, waiting / 4) / self._rate if self._rate > 0.0 else float("inf")
+    def rest(self, waiting: int, *, blocking: int = 0) -> float:
+        """Return the seconds in which a handful of tasks ends.
+
+        Args:
+            waiting: awaited tasks without a stream.
+            blocking: on how many of them callers block; then it is no large part of who waits.
+        """
+        wanted = min(HANDFUL, waiting / 4) if blocking else HANDFUL
+        return wanted / self._rate if self._rate > 0.0 else float("inf")
 
     def _gathers(self, step: Step, now: float) -> bool:
         """Return True while it pays to wait: more come, and one step does for all of them."""

@@ -102,7 +102,10 @@ class Gatherer:
     def _soon(self) -> float:
         """Return the rest while tasks end: until some have, in the session that is the fastest."""
         wanted = (
-            crowd.rest(self._interests.unwatched_in(session_id))
+            crowd.rest(
+                self._interests.unwatched_in(session_id),
+                blocking=self._interests.blocking_in(session_id),
+            )
             for session_id, crowd in self._crowds.items()
         )
         return max(FASTEST, min((FAST, *wanted)))

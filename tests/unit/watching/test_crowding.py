@@ -81,10 +81,11 @@ def test_who_makes_tasks_and_blocks_on_each_does_not_wait_for_more_to_end() -> N
 
 def test_the_first_rest_is_short_and_later_ones_are_as_long_as_ends_take() -> None:
     crowd = crowd_of()
-    assert crowd.rest(16) < 0.005, "or the first callers wait until a rate is known"
+    assert crowd.rest(16, blocking=1) < 0.005, "or the first callers wait until a rate is known"
     for tick in range(40):
         crowd.decide(TaskCounts(pending=100, succeed=tick), STILL, 100, tick / 10)
-    assert 0.3 < crowd.rest(16) < 0.5, "ten end in a second"
+    assert 0.3 < crowd.rest(16, blocking=1) < 0.5, "ten end in a second"
+    assert 1.2 < crowd.rest(16) < 2.0, "where nobody blocks, a handful is waited for"
 
 
 def test_a_few_are_not_left_alone() -> None:
