@@ -60,7 +60,7 @@ class FlameService:
     """The base of a service; override ``on_task_invoke`` and what else you need.
 
     All three are called on one thread, one after another. An exception fails the task (or the
-    session's start) with ``str(exception)``, or with the name of its type where that is empty.
+    session's start) with ``str(exception)``.
     """
 
     def on_session_enter(self, context: SessionContext) -> None:

@@ -73,10 +73,10 @@ def encode_task_context(task: TaskContext) -> shim_pb2.TaskContext:
 
 
 def error_text(error: BaseException) -> str:
-    """Return what a service's exception is told as: ``str()`` of it, as with the official SDK.
+    """Return what a service's exception is told as: ``str()`` of it, ``""`` as well (recorded).
 
-    SystemExit and KeyboardInterrupt, whose texts say little, and what has no text are named by
-    their type. Half a surrogate pair, which cannot travel, is written as an escape.
+    SystemExit and KeyboardInterrupt, whose texts say little, are named. Half a surrogate pair,
+    which cannot travel, is written as an escape.
     """
     name = type(error).__name__
     try:
@@ -85,7 +85,7 @@ def error_text(error: BaseException) -> str:
         text = f"{name}, whose text cannot be had: {broken!r}"
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         text = f"{name}: {text}" if text else name
-    return (text if text.strip() else name).encode(errors="backslashreplace").decode()
+    return text.encode(errors="backslashreplace").decode()
 
 
 def encode_result(message: str | None = None) -> types_pb2.Result:

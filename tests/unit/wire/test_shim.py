@@ -25,15 +25,14 @@ class Mute(Exception):
     ("error", "text"),
     [
         (ValueError("no way"), "no way"),
-        (AssertionError(), "AssertionError"),
-        (StopIteration(" "), "StopIteration"),
+        (AssertionError(), ""),
         (SystemExit(3), "SystemExit: 3"),
         (KeyboardInterrupt(), "KeyboardInterrupt"),
         (ValueError("name \udcff"), "name \\udcff"),
         (Mute(), "Mute, whose text cannot be had: ValueError('not even this')"),
     ],
 )
-def test_an_exception_always_has_a_text_that_can_travel(error: BaseException, text: str) -> None:
+def test_the_text_of_an_exception_can_be_had_and_travel(error: BaseException, text: str) -> None:
     assert error_text(error) == text
 
 
