@@ -172,6 +172,17 @@ def test_a_service_that_ends_its_stream_leaves_and_its_next_task_goes_to_another
     assert len({future.result(60) for future in futures}) == 4
 
 
+@WAYS
+def test_a_service_that_lives_and_answers_no_more_fails_one_task_alone(
+    connection: Connection, way: str
+) -> None:
+    session = service(connection, "deaf", way)
+    first = session.invoke(b"x", timeout=60)
+    with pytest.raises(TaskFailedError, match=r"connection to service .* broke .*has not ended"):
+        session.invoke(b"x", timeout=60)
+    assert session.invoke(b"x", timeout=60) != first
+
+
 ENDS_ITSELF = """
 import os, signal
 from flamepy.core.service import FlameService, run

@@ -53,6 +53,9 @@ def invoke(request, context):
     if mode == "exit-at-3" and tasks == 3:
         say("enough")
         os._exit(5)
+    if mode == "deaf" and tasks == 2:
+        server.stop(0)
+        threading.Event().wait()  # the call is cut; nothing answers it
     if mode == "hang" and request.input_sdk == b"hang":
         threading.Event().wait()
     if mode == "flood":
@@ -110,8 +113,10 @@ def garbage(raw, context):
     return b"\xff\xff\xff"
 
 
+server = grpc.server(ThreadPoolExecutor(2))
+
+
 def serve() -> None:
-    server = grpc.server(ThreadPoolExecutor(2))
     calls = {"OnSessionEnter": enter, "OnTaskInvoke": invoke_alone, "OnSessionLeave": leave}
     handlers = {}
     for name, call in calls.items():
@@ -133,6 +138,8 @@ def serve() -> None:
     server.add_insecure_port(f"unix:{os.environ['FLAME_INSTANCE_ENDPOINT']}")
     server.start()
     server.wait_for_termination()
+    if mode == "deaf":
+        threading.Event().wait()
 
 
 if mode == "exit-at-once":

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +121,10 @@ class ConfigFile:
         self._known.setdefault(("package",), set()).add("excludes")
         for path, known in list(self._known.items()):
             section = self._value(path)[1] if path else self._context
-            for key in section if isinstance(section, Mapping) else ():
-                meant = get_close_matches(str(key), known, n=1, cutoff=0.75)
-                if key not in known and meant:
+            for key in set(section) - known if isinstance(section, Mapping) else ():
+                if (meant := _closest(str(key), known)) is not None:
                     place = ".".join((self._label, *path))
-                    raise ConfigError(f"{place}: unknown key {key!r}: {meant[0]!r} was meant?")
+                    raise ConfigError(f"{place}: unknown key {key!r}: {meant!r} was meant?")
 
     def number(self, *path: str) -> tuple[str, float | None]:
         """Return where a number is, and the number; None when it is not there."""
@@ -180,6 +178,13 @@ class ConfigFile:
         if twice is not None:
             raise ConfigError(f"{where} names {twice!r} twice; a plugin runs once in a reactor")
         return where, found
+
+
+def _closest(key: str, known: Iterable[str]) -> str | None:
+    from difflib import get_close_matches  # most files have no unknown key
+
+    found = get_close_matches(key, known, n=1, cutoff=0.75)
+    return found[0] if found else None
 
 
 def _informer(where: str, item: Any) -> FlameInformer:

@@ -93,10 +93,9 @@ class ProcessInstance:
 
     @property
     def alive(self) -> bool:
-        """True while the process runs, its socket answers, and it takes tasks."""
+        """True while the process runs and its socket answers."""
         running = self._process is not None and self._process.returncode is None
-        leaves = self._stream is not None and self._stream.over
-        return running and self._connected and not leaves
+        return running and self._connected
 
     # ------------------------------------------------------------------ start
 

@@ -73,6 +73,15 @@ def test_a_growing_crowd_is_left_alone_for_a_moment_and_no_longer() -> None:
     assert crowd_of().decide(counts, STILL, FEW + 1, 0.0) is Step.LIST, "nobody comes any more"
 
 
+def test_the_more_ends_gather_the_longer_it_pays_to_wait() -> None:
+    """A look at all of them takes a small part of the time, and a list then does for many."""
+    for ended, step in ((10, Step.PROBE), (100, Step.WAIT)):
+        crowd, grows = crowd_of(), Moves(added=10, told=0)
+        counts = TaskCounts(pending=5000, succeed=ended)
+        assert crowd.decide(counts, grows, 5000, 0.0) is Step.WAIT
+        assert crowd.decide(counts, grows, 5000, PAUSE[0] + 0.2) is step
+
+
 def test_who_makes_tasks_and_blocks_on_each_does_not_wait_for_more_to_end() -> None:
     counts, grows = TaskCounts(pending=20, succeed=1), Moves(added=10, told=0)
     for blocking, step in ((9, Step.WAIT), (10, Step.PROBE)):
