@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import datetime
 from weakref import WeakSet
 
@@ -20,6 +20,7 @@ from flamepy.types import SessionInfo, Task
 from flamepy.wire.times import SAME, is_same_moment
 
 SESSIONS = 4096  # remembered; of another the counters are read first
+EVICTIONS = 4  # sessions looked at for each that is added: the bound costs the same at any size
 SINGLE = 64  # unknown tasks that are asked for one by one before a list is cheaper
 
 
@@ -196,18 +197,31 @@ class Ledger:
 
 
 class Claims:
-    """The ledgers of one link."""
+    """The ledgers of one link: of sessions that it wrote to, or that were read one by one.
+
+    A list of all sessions makes no ledgers. It may have any number of sessions that this process
+    never writes to; before the first task in one of those its counters are read.
+    """
 
     def __init__(self) -> None:
-        self._ledgers: OrderedDict[str, Ledger] = OrderedDict()
+        self._ledgers: OrderedDict[str, Ledger] = OrderedDict()  # the last used one last
 
     def saw(self, info: SessionInfo) -> None:
-        """Take in a session: the sum of its counters is a number that it has reached."""
+        """Record a session that was read: the sum of its counters is a number it has reached."""
         ledger = self._ledgers.get(info.id)
         if ledger is None:
             ledger = self._ledgers[info.id] = Ledger()
             self._bound()
+        else:
+            self._ledgers.move_to_end(info.id)
         ledger.saw(info.creation_time, info.counts.total)
+
+    def listed(self, sessions: Iterable[SessionInfo]) -> None:
+        """Record what a list shows of the sessions that have a ledger."""
+        for info in sessions if self._ledgers else ():
+            ledger = self._ledgers.get(info.id)
+            if ledger is not None:
+                ledger.saw(info.creation_time, info.counts.total)
 
     def knows(self, session_id: str) -> bool:
         """Return True if a session's numbers are known."""
@@ -224,16 +238,20 @@ class Claims:
         return submission
 
     def forget(self, session_id: str) -> None:
-        """Forget a session that is gone, unless somebody still makes a task in it."""
+        """Forget a session that is gone, unless a task is still being made in it."""
         ledger = self._ledgers.get(session_id)
         if ledger is not None and not ledger.active:
             del self._ledgers[session_id]
 
     def _bound(self) -> None:
-        if len(self._ledgers) > SESSIONS:
-            for name in [name for name, one in self._ledgers.items() if not one.active]:
-                if len(self._ledgers) <= SESSIONS:
-                    return
+        """Forget the sessions that were used least recently; those in use go to the end."""
+        for _ in range(EVICTIONS):
+            if len(self._ledgers) <= SESSIONS:
+                return
+            name, ledger = next(iter(self._ledgers.items()))
+            if ledger.active:
+                self._ledgers.move_to_end(name)
+            else:
                 del self._ledgers[name]
 
 

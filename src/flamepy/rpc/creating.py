@@ -245,6 +245,8 @@ class Series:
     async def create(self, payload: bytes) -> Made:
         """Make one task; raises what ``Creation.run`` does."""
         frontend = self._frontend
+        if not frontend.claims.knows(self._session_id):  # many others were used since ``begin``
+            await self.begin()
         submission = frontend.claims.begin(self._session_id, payload)
         request = self._kind()
         request.task.session_id, request.task.input = self._session_id, payload

@@ -217,8 +217,7 @@ class Frontend(Asking):
             types_pb2.SessionList, self._call("ListSession"), self._terms(timeout, retry)
         )
         found = sorted(map(decode_session, reply.sessions), key=lambda one: one.id)
-        for info in found:
-            self.claims.saw(info)
+        self.claims.listed(found)
         return found
 
     # ------------------------------------------------------------------ tasks

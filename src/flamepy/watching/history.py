@@ -5,7 +5,7 @@ Pure. ``store`` owns one ``History``; every part of it is bounded.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 
 from flamepy.watching.events import TaskEvent
@@ -28,8 +28,8 @@ class History:
         self.needed: Callable[[], int | None] = lambda: None
         self._ended: deque[TaskRecord] = deque()  # as told, oldest first; gone ones leave lazily
         self._kept = 0
-        self._graves: list[Grave] = []
-        self._epochs: dict[str, tuple[int, float]] = {}
+        self._graves: deque[Grave] = deque()  # by sequence
+        self._epochs: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     # ------------------------------------------------------------------ finished tasks
 
@@ -84,8 +84,9 @@ class History:
         needed = self.needed()
         if needed is None:
             self._graves.clear()
-        elif self._graves[0].event.sequence <= needed:
-            self._graves = self.graves(needed)
+            return
+        while self._graves and self._graves[0].event.sequence <= needed:
+            self._graves.popleft()
 
     # ------------------------------------------------------------------ epochs
 
@@ -94,7 +95,7 @@ class History:
         self._epochs.pop(session_id, None)
         self._epochs[session_id] = (epoch, since)
         if len(self._epochs) > EPOCHS:
-            del self._epochs[next(iter(self._epochs))]
+            self._epochs.popitem(last=False)
 
     def recall(self, session_id: str) -> tuple[int, float]:
         """Return what was remembered of a session."""
