@@ -1,23 +1,17 @@
-"""``/healthz`` and ``/readyz`` over HTTP, for whoever watches a process that watches an engine.
+"""``/healthz`` and ``/readyz`` over HTTP, for what supervises a process that watches an engine.
 
-One thread, ``flamepy-http``, answers one request after another, each within ``TIMEOUT`` seconds.
+``http_port`` serves; this module says what is answered.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import socket
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Protocol
 
+from flamepy.cli.http_port import HttpPort
 from flamepy.errors import ConfigError
 
-logger = logging.getLogger(__name__)
-
-TIMEOUT = 2.0
 LOOPBACK = "127.0.0.1"
 
 
@@ -57,70 +51,32 @@ def parse_address(text: str) -> tuple[str, int]:
 class HealthServer:
     """Serves the health that ``look`` returns until ``stop``.
 
+    ``look`` is called on the thread of the port, so it must not block.
+
     Raises:
         OSError: the address cannot be listened on.
     """
 
     def __init__(self, host: str, port: int, look: Callable[[], Health]) -> None:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        kind = type("_Server", (_Server,), {"address_family": family})
-        self._server: HTTPServer = kind((host, port), _handler(look))
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, name="flamepy-http", daemon=True
-        )
+        self._http = HttpPort(host, port, lambda path: _encoded(answer(path, look)))
 
     @property
     def port(self) -> int:
         """The port that is listened on."""
-        return int(self._server.server_address[1])
+        return self._http.port
 
     def start(self) -> None:
         """Answer from now on."""
-        self._thread.start()
+        self._http.start()
 
     def stop(self) -> None:
         """Answer no more; returns when the thread has ended."""
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join(TIMEOUT + 1.0)
-        self._server.server_close()
+        self._http.stop()
 
 
-class _Server(HTTPServer):
-    def server_bind(self) -> None:
-        # Not HTTPServer's: it looks the host's name up, which may take seconds.
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # Any: as in the base
-        logger.debug("a request for health ended early", exc_info=True)
-
-
-def _handler(look: Callable[[], Health]) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        """Answers GET and HEAD by ``answer``."""
-
-        timeout = TIMEOUT
-        server_version = "flamepy"
-        sys_version = ""
-
-        def do_GET(self) -> None:
-            status, body = answer(self.path, look)
-            content = json.dumps(body).encode() + b"\n"
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
-
-        do_HEAD = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
-            logger.debug(format, *args)
-
-    return Handler
+def _encoded(answer: tuple[int, dict[str, Any]]) -> tuple[int, bytes]:  # Any: as of ``answer``
+    status, body = answer
+    return status, json.dumps(body).encode() + b"\n"
 
 
 def answer(path: str, look: Callable[[], Health]) -> tuple[int, dict[str, Any]]:

@@ -74,11 +74,6 @@ def test_head_has_no_body(server: HealthServer) -> None:
     assert ask(server, "/healthz", "HEAD") == (200, b"")
 
 
-def test_a_client_that_says_nothing_holds_it_up_for_a_moment_only(server: HealthServer) -> None:
-    with socket.create_connection(("127.0.0.1", server.port)):
-        assert ask(server, "/healthz")[0] == 200
-
-
 def test_a_port_that_is_taken_is_an_error(server: HealthServer) -> None:
     with pytest.raises(OSError, match="in use"):
         HealthServer("127.0.0.1", server.port, Made)

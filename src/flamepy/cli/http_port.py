@@ -1,0 +1,199 @@
+"""``HttpPort``: a small HTTP port whose clients cannot delay each other.
+
+One thread, ``flamepy-http``, with an asyncio loop of its own serves every connection at the same
+time. A connection has ``EXCHANGE_LIMIT`` seconds for its request and its answer together, a
+request ``REQUEST_LIMIT`` bytes, and there are ``CONNECTION_LIMIT`` connections at most: one more
+ends the oldest. So a client that is silent, slow, gone, or never stops sending costs one
+connection for a few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+
+logger = logging.getLogger(__name__)
+
+THREAD = "flamepy-http"
+EXCHANGE_LIMIT = 5.0  # seconds
+REQUEST_LIMIT = 16 * 1024  # bytes of the request line and the headers
+CONNECTION_LIMIT = 64
+JOIN_LIMIT = 3.0  # seconds
+JSON = "application/json"
+
+Answer = Callable[[str], tuple[int, bytes]]
+
+
+class HttpPort:
+    """Answers GET and HEAD until ``stop``; methods may be called from any thread.
+
+    Args:
+        host: the address to listen on.
+        port: 0 chooses a free one.
+        answer: returns status and JSON body for a path; called on the port's thread, so it must
+            not block. An exception is answered with status 500.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+
+    def __init__(self, host: str, port: int, answer: Answer) -> None:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.create_server((host, port), family=family)
+        self._port = int(self._socket.getsockname()[1])
+        self._answer = answer
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return self._port
+
+    def start(self) -> None:
+        """Answer from now on.
+
+        Raises:
+            RuntimeError: the thread could not be started; nothing is listened on then.
+        """
+        # Not the loop of the process's policy: that one may be uvloop's, with other limits.
+        loop = asyncio.SelectorEventLoop()
+        thread = threading.Thread(target=self._run, args=(loop,), name=THREAD, daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            loop.close()
+            self._socket.close()
+            raise
+        self._loop, self._thread = loop, thread
+
+    def stop(self) -> None:
+        """End every connection and listen no more; idempotent.
+
+        Returns when the thread has ended, after ``JOIN_LIMIT`` seconds at most.
+        """
+        if self._thread is not None and self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(JOIN_LIMIT)
+        self._socket.close()
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        connections: dict[_Connection, None] = {}
+        asyncio.set_event_loop(loop)
+        try:
+            server = loop.run_until_complete(
+                loop.create_server(
+                    lambda: _Connection(self._answer, connections, loop), sock=self._socket
+                )
+            )
+            loop.run_forever()
+            server.close()
+            for one in list(connections):
+                one.abort()
+            for left in asyncio.all_tasks(loop):  # connections that were just accepted
+                left.cancel()
+            loop.run_until_complete(asyncio.sleep(0))  # the aborted ones close their sockets
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+class _Connection(asyncio.Protocol):
+    """One request and its answer.
+
+    The answer is followed by an end of the stream; the client closes then. Closing here could
+    reset the connection before the client has read the answer.
+    """
+
+    def __init__(
+        self,
+        answer: Answer,
+        connections: dict[_Connection, None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._answer = answer
+        self._connections = connections
+        self._loop = loop
+        self._received = bytearray()
+        self._answered = False
+        self._transport: asyncio.Transport | None = None
+        self._limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection, and end the oldest where there are too many."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._limit = self._loop.call_later(EXCHANGE_LIMIT, self.abort)
+        self._connections[self] = None
+        if len(self._connections) > CONNECTION_LIMIT:
+            next(iter(self._connections)).abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Answer as soon as the headers are complete; what follows them is discarded."""
+        if self._answered:
+            return
+        self._received += data
+        if len(self._received) > REQUEST_LIMIT:
+            self._respond(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _error("too large"), "GET")
+        elif b"\r\n\r\n" in self._received or b"\n\n" in self._received:
+            self._take(bytes(self._received))
+
+    def eof_received(self) -> bool:
+        """Close: the client has the answer, or sends no more of its request."""
+        return self._transport is not None and self._transport.get_write_buffer_size() > 0
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Stop counting the connection."""
+        self._connections.pop(self, None)
+        if self._limit is not None:
+            self._limit.cancel()
+
+    def abort(self) -> None:
+        """End the connection now."""
+        self._connections.pop(self, None)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _take(self, request: bytes) -> None:
+        words = request.split(b"\n", 1)[0].decode("latin-1").split()
+        if len(words) != 3 or not words[2].startswith("HTTP/"):
+            self._respond(HTTPStatus.BAD_REQUEST, _error("this is not an HTTP request"), "GET")
+            return
+        method, path, _ = words
+        if method not in ("GET", "HEAD"):
+            self._respond(HTTPStatus.METHOD_NOT_ALLOWED, _error("send GET or HEAD"), method)
+            return
+        try:
+            status, body = self._answer(path)
+        except Exception as error:
+            logger.exception("a request for %r could not be answered", path)
+            status, body = 500, _error(type(error).__name__)
+        self._respond(status, body, method)
+
+    def _respond(self, status: int, body: bytes, method: str) -> None:
+        assert self._transport is not None
+        self._answered = True
+        self._received.clear()
+        head = (
+            f"HTTP/1.0 {int(status)} {HTTPStatus(status).phrase}\r\n"
+            f"Server: flamepy\r\nDate: {formatdate(usegmt=True)}\r\n"
+            f"Content-Type: {JSON}\r\nContent-Length: {len(body)}\r\n"
+        )
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            head += "Allow: GET, HEAD\r\n"
+        self._transport.write(
+            head.encode("latin-1") + b"\r\n" + (b"" if method == "HEAD" else body)
+        )
+        with contextlib.suppress(OSError):  # the client is gone already
+            self._transport.write_eof()
+
+
+def _error(text: str) -> bytes:
+    return b'{"error": "' + text.encode() + b'"}\n'
