@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import pwd
 import socket
 from contextlib import suppress
 from pathlib import Path
@@ -262,6 +265,52 @@ class TestFiles:
     def test_a_missing_default_file_is_fine(self, tmp_path: Path) -> None:
         environ = {"HOME": str(tmp_path / "nowhere")}
         assert FlameContext(environ=environ).sources["endpoint"] == "default"
+
+    @pytest.mark.parametrize("home", [None, "", "/dev/null", "/nonexistent", "x" * 5000, "~", "~x"])
+    def test_a_home_that_is_none_has_no_file(
+        self, home: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unknown(user: object) -> object:
+            raise KeyError(f"not found: {user}")
+
+        monkeypatch.delenv("HOME", raising=False)
+        monkeypatch.setattr(pwd, "getpwuid", unknown)
+        monkeypatch.chdir(tmp_path)
+        environ = {} if home is None else {"HOME": home}
+        context = FlameContext("http://given:1", environ=environ)
+        assert context.endpoint == "http://given:1"
+        assert FlameContext(environ=environ).sources["endpoint"] == "default"
+        with pytest.raises(ConfigError, match=r"no such file, so no context 'one' either"):
+            FlameContext(context="one", environ=environ)
+
+    def test_a_home_that_may_not_be_entered_has_no_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / ".flame"
+        folder.mkdir()
+        (folder / "flame.yaml").write_text(FULL)
+        environ = {"HOME": str(tmp_path)}
+        assert FlameContext(environ=environ).endpoint == "https://two:2222"
+
+        def refuse(path: Path, **options: object) -> object:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+        monkeypatch.setattr(Path, "stat", refuse)  # rights stop nobody who is root
+        assert FlameContext(environ=environ).sources["endpoint"] == "default"
+
+    def test_a_default_file_that_is_there_and_must_not_be_read_is_an_error(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Somebody wrote it to be used: calls to another engine would surprise them."""
+        (tmp_path / ".flame").mkdir()
+        (tmp_path / ".flame" / "flame.yaml").write_text(FULL)
+
+        def refuse(path: Path, **options: object) -> str:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+        monkeypatch.setattr(Path, "read_text", refuse)
+        with pytest.raises(ConfigError, match=r"flame\.yaml: cannot be read: .*ermission"):
+            FlameContext(environ={"HOME": str(tmp_path)})
 
     def test_a_missing_file_that_was_named_is_an_error(self, tmp_path: Path) -> None:
         path = tmp_path / "absent.yaml"

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from importlib import metadata
 
 from flamepy._version import __version__
+from flamepy.addresses import is_here
 from flamepy.cli.findings import Finding, failed, passed, skipped, warned
 from flamepy.config import FlameContext
 
@@ -52,7 +53,7 @@ def proxy(context: FlameContext, environ: Mapping[str, str] | None = None) -> Fi
     if named is None:
         return passed("proxy", "none is set")
     direct = environ.get("no_grpc_proxy") or environ.get("no_proxy") or ""
-    if host in ("localhost", "127.0.0.1", "::1"):
+    if is_here(host):
         return skipped("proxy", f"{named} is set, and not used for this machine")
     if any(host.endswith(one.strip().lstrip("*.")) for one in direct.split(",") if one.strip()):
         return passed("proxy", f"{named} is set, and no_proxy leaves {host} out")

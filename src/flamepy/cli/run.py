@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -129,8 +129,9 @@ def _plugins(
     from flamepy.informers.plugins import load_informer, load_plugins
 
     found = load_plugins(names or None, strict=strict, context=settings)
-    if values and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    with suppress(FileNotFoundError):  # the working folder was removed: nothing is in it
+        if values and os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
     found += [load_informer(value) for value in dict.fromkeys(values)]
     if not found:
         raise ConfigError(NOTHING)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from flamepy.addresses import is_loopback
 from flamepy.errors import ConfigError
 
 DEFAULT_PORT = 8080
@@ -75,12 +75,7 @@ class Endpoint:
     @property
     def is_loopback(self) -> bool:
         """True for an address of this machine that no other can reach."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def target(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -11,7 +12,10 @@ from typing import Any
 from flamepy.config.endpoint import without_passwords
 from flamepy.config.values import DEFAULT_EXCLUDES, FlameInformer, FlamePackage
 from flamepy.errors import ConfigError, InvalidArgumentError
+from flamepy.paths import expanded
 from flamepy.types import DEFAULT_FLAME_CONF, RetryPolicy
+
+_NO_FILE = os.strerror(errno.ENOENT)
 
 
 class ConfigFile:
@@ -38,25 +42,19 @@ class ConfigFile:
             context: choose this context instead of the file's ``current-context``.
         """
         variable = environ.get("FLAME_CONFIG")
-        if named is not None:
-            path, must = Path(named), True
-        elif variable:
-            path, must = Path(variable), True
-        else:
-            home = environ.get("HOME")
-            folder = Path(home) if home else Path.home()
-            path, must = folder / ".flame" / DEFAULT_FLAME_CONF, False
-        try:
-            text = path.expanduser().read_text(encoding="utf-8")
-        except FileNotFoundError as error:
-            if not must and context is None:
-                return cls("no file", {}, "")
-            origin = " (named by FLAME_CONFIG)" if variable and named is None else ""
-            why = "" if must else f", so no context {context!r} either"
-            raise ConfigError(f"{path}{origin}: there is no such file{why}") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read: {error}") from error
-        return cls._parse(str(path), text, context)
+        chosen = named if named is not None else variable or None
+        if chosen is not None:
+            origin = "" if named is not None else " (named by FLAME_CONFIG)"
+            return cls._parse(str(chosen), _read(chosen, origin), context)
+        path = _default(environ)
+        if path is not None:
+            return cls._parse(str(path), _read(path, ""), context)
+        if context is not None:
+            raise ConfigError(
+                f"~/.flame/{DEFAULT_FLAME_CONF}: there is no such file, so no context {context!r} "
+                "either; name a file by FLAME_CONFIG"
+            )
+        return cls("no file", {}, "")
 
     @classmethod
     def _parse(cls, name: str, text: str, context: str | None) -> ConfigFile:
@@ -178,6 +176,31 @@ class ConfigFile:
         if twice is not None:
             raise ConfigError(f"{where} names {twice!r} twice; a plugin runs once in a reactor")
         return where, found
+
+
+def _read(path: str | os.PathLike[str], origin: str) -> str:
+    try:
+        return expanded(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        why = "there is no such file" if error.strerror == _NO_FILE else error.strerror
+        raise ConfigError(f"{os.fspath(path)}{origin}: {why}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{os.fspath(path)}{origin}: cannot be read: {error}") from error
+
+
+def _default(environ: Mapping[str, str]) -> Path | None:
+    """Return the user's own file; None where there is none, or none can be found out.
+
+    Containers run with no HOME, with one that is no folder, or with one that this user id may not
+    enter. A file that is there and must not be read is another case: somebody wrote it to be used.
+    """
+    home = environ.get("HOME")
+    try:
+        path = (Path(home) if home else Path.home()) / ".flame" / DEFAULT_FLAME_CONF
+        path.stat()
+    except (OSError, RuntimeError, KeyError, ValueError):
+        return None
+    return path
 
 
 def _closest(key: str, known: Iterable[str]) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from flamepy.config import FlameContext
 from flamepy.errors import InvalidArgumentError
+from flamepy.paths import absolute
 from flamepy.types import RetryPolicy
 from flamepy.watching.subscriptions import Scope
 
@@ -52,7 +53,10 @@ def check_checkpoint(value: object) -> Path | None:
         raise InvalidArgumentError(
             f"checkpoint must be the path of a file, such as 'state.db', got {value!r}"
         )
-    path = Path(value).expanduser().absolute()
+    try:
+        path = absolute(value)
+    except FileNotFoundError as error:
+        raise InvalidArgumentError(f"checkpoint {os.fspath(value)!r}: {error.strerror}") from error
     if path.is_dir():
         raise InvalidArgumentError(f"checkpoint {path} is a folder; give a file in it")
     return path

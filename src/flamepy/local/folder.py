@@ -10,11 +10,11 @@ import fcntl
 import logging
 import os
 import stat
-from pathlib import Path
 from typing import TextIO
 
 from flamepy.errors import ConfigError, InvalidArgumentError, InvalidStateError
 from flamepy.forks import bury
+from flamepy.paths import absolute
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +29,16 @@ class DataFolder:
 
     Raises:
         InvalidArgumentError: the path is empty.
+        ConfigError: it begins in the home or the working folder, and there is none.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         if not os.fspath(path):  # an unset variable must not make the working directory one
             raise InvalidArgumentError('data folder "": give a folder, "." for the present one')
-        self.path = Path(path).expanduser().absolute()
+        try:
+            self.path = absolute(path)
+        except FileNotFoundError as error:
+            raise ConfigError(f"data folder {os.fspath(path)!r}: {error.strerror}") from error
         self._lock: TextIO | None = None
 
     def acquire(self) -> None:

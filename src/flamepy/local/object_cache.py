@@ -19,6 +19,7 @@ from flamepy.errors import InvalidArgumentError, UnavailableError
 from flamepy.forks import SERVER, bury, check_flight, done, hold, release
 from flamepy.local.listening import check_free
 from flamepy.local.tls import ClusterTls
+from flamepy.paths import expanded
 from flamepy.sockets import shut_down_clients_of
 from flamepy.wire.objects import check_extra
 
@@ -148,9 +149,9 @@ class ObjectCache:
 def _tls_options(tls: ClusterTls) -> dict[str, Any]:
     """Return pyarrow's options for what gRPC's Python side was given. Raises ConfigError."""
     tls.credentials()  # checks the files
-    chain, key = (Path(one).expanduser().read_bytes() for one in (tls.cert_file, tls.key_file))
+    chain, key = (expanded(one).read_bytes() for one in (tls.cert_file, tls.key_file))
     options: dict[str, Any] = {"tls_certificates": [(chain, key)]}
     if tls.client_ca is not None:
-        roots = Path(tls.client_ca).expanduser().read_bytes()
+        roots = expanded(tls.client_ca).read_bytes()
         options |= {"verify_client": True, "root_certificates": roots}
     return options

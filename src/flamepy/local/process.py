@@ -21,6 +21,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
+from flamepy.addresses import DIRECT
 from flamepy.local.environment import Launch
 from flamepy.local.frontend import MESSAGE_LIMIT, too_large
 from flamepy.local.instance import (
@@ -53,6 +54,7 @@ OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 200),
+    DIRECT,  # a Unix socket
 ]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 
 from flamepy.config import FlameClientTls
 from flamepy.errors import ConfigError
+from flamepy.paths import absolute, expanded
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ClusterTls:
     @property
     def trusted(self) -> str:
         """The file to give to clients and services: FLAME_CA_FILE."""
-        return str(Path(self.ca_file or self.cert_file).expanduser().absolute())
+        return str(absolute(self.ca_file or self.cert_file))
 
     @property
     def client(self) -> FlameClientTls:
@@ -58,14 +58,14 @@ class ClusterTls:
 
 def _read(path: str) -> bytes:
     try:
-        return Path(path).expanduser().read_bytes()
+        return expanded(path).read_bytes()
     except OSError as error:
         raise ConfigError(f"TLS file {path!r} cannot be read: {error.strerror}") from error
 
 
 def _check_pair(cert_file: str, key_file: str) -> None:
     settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    cert, key = (str(Path(one).expanduser()) for one in (cert_file, key_file))
+    cert, key = (str(expanded(one)) for one in (cert_file, key_file))
     try:
         # An encrypted key must not make us ask for its password.
         settings.load_cert_chain(cert, key, password=lambda: "")
@@ -80,7 +80,7 @@ def _check_pair(cert_file: str, key_file: str) -> None:
 def _check_authority(path: str) -> None:
     _read(path)
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(str(Path(path).expanduser()))
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(str(expanded(path)))
     except ssl.SSLError as error:
         why = getattr(error, "reason", None) or str(error)
         raise ConfigError(f"TLS file {path!r} has no certificate of an authority: {why}") from error

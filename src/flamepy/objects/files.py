@@ -16,6 +16,7 @@ import pyarrow as pa
 from flamepy.errors import InvalidArgumentError, InvalidStateError
 from flamepy.objects import transfer
 from flamepy.objects.transfer import Progress
+from flamepy.paths import expanded
 from flamepy.types import RetryPolicy
 from flamepy.wire.objects import (
     OPAQUE_LIMIT,
@@ -56,7 +57,7 @@ def upload(
         FlameError: the cache cannot be reached, ...
     """
     key = _new_key(key_or_prefix)
-    path = Path(file_path).expanduser()
+    path = expanded(file_path)
     if not path.is_file():
         raise FileNotFoundError(f"File not found: {path}")
     where = client.routes.configured
@@ -138,7 +139,7 @@ def download(
         FlameError: the cache cannot be reached, ...
     """
     key, where = client.place(ref)
-    path = Path(dest_path).expanduser()
+    path = expanded(dest_path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder: name the file to write")
     answer = client.call(

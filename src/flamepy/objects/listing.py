@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from flamepy.addresses import proxy_options
 from flamepy.config import FlameClientTls
 from flamepy.errors import InternalError
 from flamepy.rpc.status import Call, from_status
@@ -38,11 +39,13 @@ def list_objects(location: str, tls: FlameClientTls | None, seconds: float) -> l
         FlameError: the cache cannot be reached, or does not answer so.
     """
     parts = urlsplit(location)
-    target = f"{parts.hostname}:{parts.port}"
+    host = parts.hostname or ""
+    target = f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"
+    options = proxy_options(host)
     if parts.scheme == "grpc+tls":
-        channel = grpc.secure_channel(target, credentials(tls))
+        channel = grpc.secure_channel(target, credentials(tls), options)
     else:
-        channel = grpc.insecure_channel(target)
+        channel = grpc.insecure_channel(target, options)
     with channel:
         ask: Any = channel.unary_stream(METHOD)  # bytes in, bytes out
         try:

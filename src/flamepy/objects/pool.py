@@ -11,16 +11,17 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.flight as flight
 
+from flamepy.addresses import proxy_options
 from flamepy.config import FlameClientTls
 from flamepy.errors import ConfigError, ConnectionClosedError, InvalidStateError, TlsError
 from flamepy.forks import CLIENT, bury, check_flight, done, hold, release
+from flamepy.paths import expanded
 from flamepy.sockets import can_shut_down, shut_down_to
 
 OPTIONS = [
@@ -93,8 +94,9 @@ class Pool:
     def _add(self, location: str, options: dict[str, Any]) -> Any:
         with self._changed:
             if location not in self._clients:
+                host = urlsplit(location).hostname or ""
                 self._clients[location] = flight.FlightClient(
-                    location, generic_options=OPTIONS, **options
+                    location, generic_options=[*OPTIONS, *proxy_options(host)], **options
                 )
             self._calls += 1
             return self._clients[location]
@@ -169,7 +171,7 @@ class Pool:
 
 def _read(key: str, path: str) -> bytes:
     try:
-        found = Path(path).expanduser().read_bytes()
+        found = expanded(path).read_bytes()
     except OSError as error:
         raise ConfigError(f"cache tls {key} {path!r} cannot be read: {error.strerror}") from error
     if b"-----BEGIN " not in found:  # Flight would only say that it has no address

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import grpc.aio
 
+from flamepy.addresses import proxy_options
 from flamepy.config import Endpoint, FlameClientTls, FlameKeepalive
 from flamepy.rpc.tls import credentials
 
@@ -25,7 +26,7 @@ def options(
     """Return the channel's options."""
     time, timeout = (int(seconds * 1000) for seconds in keepalive)
     shortest, longest = (int(seconds * 1000) for seconds in RECONNECT_WAIT)
-    chosen = [
+    return [
         # Replies may be larger than 4 MiB: the engine limits what it receives, not what it sends.
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
@@ -39,10 +40,8 @@ def options(
         ("grpc.max_reconnect_backoff_ms", longest),
         # Connections of one process to one engine stay apart: closing one must not touch another.
         ("grpc.use_local_subchannel_pool", 1),
+        *proxy_options(endpoint.host),
     ]
-    if endpoint.is_loopback:
-        chosen.append(("grpc.enable_http_proxy", 0))  # a proxy cannot reach this machine's loopback
-    return chosen
 
 
 def open_channel(

@@ -12,9 +12,9 @@ import contextlib
 import ssl
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 
 from flamepy.config import Endpoint, FlameClientTls
+from flamepy.paths import expanded
 
 TIMEOUT = 3.0
 ANSWER = 1.0  # seconds in which an engine that takes us begins to speak HTTP/2
@@ -91,7 +91,7 @@ async def speaks_tls(address: Endpoint, timeout: float = TIMEOUT) -> bool:
 
 def _settings(files: FlameClientTls | None) -> ssl.SSLContext:
     ca_file, cert_file, key_file = (
-        str(Path(one).expanduser()) if one else None
+        str(expanded(one)) if one else None
         for one in (files and (files.ca_file, files.cert_file, files.key_file)) or (None,) * 3
     )
     settings = ssl.create_default_context(cafile=ca_file)

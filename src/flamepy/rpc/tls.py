@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import grpc
 
 from flamepy.config import FlameClientTls
 from flamepy.errors import ConfigError
+from flamepy.paths import expanded
 
 
 def credentials(tls: FlameClientTls | None) -> grpc.ChannelCredentials:
@@ -29,6 +28,6 @@ def _read(key: str, path: str | None) -> bytes | None:
     if path is None:
         return None
     try:
-        return Path(path).expanduser().read_bytes()
+        return expanded(path).read_bytes()
     except OSError as error:
         raise ConfigError(f"tls {key} {path!r} cannot be read: {error.strerror}") from error
