@@ -284,6 +284,43 @@ class TestWhatIsKept:
 
         run(act, WatchSettings(retain_terminal=3))
 
+    def test_a_subscriber_that_leaves_in_the_middle_of_a_list_holds_up_no_later_one(self) -> None:
+        """To close a watch is no failure: a later subscriber waits for no back-off."""
+
+        async def act(world: World) -> None:
+            source = world.source
+            source.add_session("s")
+            source.add_tasks("s", 10, state=SUCCEED)
+            for _ in range(10):
+                hold = source.hold("list_tasks")
+                _, one = world.subscribe(Scope(session="s"))
+                await world.until(lambda hold=hold: hold.waiting)
+                world.hub.unsubscribe(one)
+                hold.release()
+            heard, _ = world.subscribe(Scope(session="s"))
+            await world.until(lambda: heard.syncs, 1.0)
+            assert len(heard.ends()) == 10
+
+        run(act)
+
+
+class TestHurry:
+    def test_a_hurry_during_a_poll_makes_the_next_one_come_at_once(self) -> None:
+        async def act(world: World) -> None:
+            source = world.source
+            source.add_session("s")
+            heard, _ = world.subscribe()
+            await world.until(lambda: heard.syncs)
+            await asyncio.sleep(30)  # nothing moves: polls are far apart
+            hold = source.hold("list_sessions")
+            await world.until(lambda: hold.waiting)
+            polls = world.hub.health.polls
+            world.hub.configure(world.hub.settings)  # hurries, while the poll is on its way
+            hold.release()
+            await world.until(lambda: world.hub.health.polls > polls, 0.5)
+
+        run(act, WatchSettings(poll_interval=(2.0, 30.0)))
+
 
 class TestStalled:
     def test_a_task_that_does_not_start_is_told_once(self) -> None:

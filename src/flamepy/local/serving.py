@@ -25,6 +25,16 @@ logger = logging.getLogger(__name__)
 
 BUSY = 1.0  # seconds that a fork waits for calls to services
 GRACE = 1.0  # and for answers to clients of other processes
+# gRPC's server drops calls at random beyond 1,000 that wait for their turn, also those of other
+# clients. A burst is a client's right: each call is answered in its turn, and what waits is bounded
+# by what clients send.
+NO_LIMIT = 2**31 - 1
+PATIENT_OPTIONS = (
+    ("grpc.server.max_pending_requests", NO_LIMIT),
+    ("grpc.server.max_pending_requests_hard_limit", NO_LIMIT),
+    ("grpc.max_metadata_size", 1024 * 1024),
+    ("grpc.absolute_max_metadata_size", 2 * 1024 * 1024),
+)
 PATIENCE = 4.0  # that the port may take to be free again
 RETRY = 0.02
 
@@ -110,7 +120,7 @@ class Server:
         self._handler = handler
         self._host = target.rpartition(":")[0]
         self._port = int(target.rpartition(":")[2])
-        self._options = options
+        self._options = [*PATIENT_OPTIONS, *options]
         self._interrupt = interrupt
         self._traffic = traffic or Traffic()
         self._credentials = credentials

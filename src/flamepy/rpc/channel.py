@@ -16,6 +16,7 @@ from flamepy.config import Endpoint, FlameClientTls, FlameKeepalive
 from flamepy.rpc.tls import credentials
 
 DEFAULT_KEEPALIVE = FlameKeepalive()
+METADATA_LIMIT = 1024 * 1024  # bytes
 RECONNECT_WAIT = (0.1, 0.4)  # calls rest by ``retry``; this must never outlast them
 CONNECT_TIMEOUT = 2.0  # of one try: TCP and TLS over a slow line
 
@@ -30,6 +31,9 @@ def options(
         # Replies may be larger than 4 MiB: the engine limits what it receives, not what it sends.
         ("grpc.max_receive_message_length", -1),
         ("grpc.max_send_message_length", -1),
+        # An error's text comes as metadata, of which gRPC takes 8 to 16 KiB and else drops all.
+        ("grpc.max_metadata_size", METADATA_LIMIT),
+        ("grpc.absolute_max_metadata_size", 2 * METADATA_LIMIT),
         ("grpc.keepalive_time_ms", time),
         ("grpc.keepalive_timeout_ms", timeout),
         ("grpc.http2.ping_timeout_ms", timeout),

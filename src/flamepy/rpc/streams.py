@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 
 import grpc.aio
 
-from flamepy.errors import FlameError, UnavailableError
+from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
 from flamepy.rpc.calls import CutOff, Stream
 from flamepy.rpc.status import Call, from_rpc
 from flamepy.rpc.verdicts import Failure
@@ -57,10 +57,23 @@ class TaskStream:
             raise cut from None
         except grpc.aio.AioRpcError as error:
             failure = from_rpc(error, self._call)
-            self._outcome(failure, began)
+            if not self._was_cut(failure):
+                self._outcome(failure, began)
             raise failure from error
         finally:
             self._stream.cancel()
+
+    def _was_cut(self, failure: FlameError) -> bool:
+        """Return True if only this stream ended, which says nothing of the engine.
+
+        A proxy ends a watch that is quiet for its read timeout, and a list that is slow. Whether
+        the engine is lost shows the next ordinary call. A stream that found no connection at all
+        is such a call itself.
+        """
+        if not isinstance(failure, (UnavailableError, DeadlineExceededError)):
+            return False
+        began = self._call.name == "WatchTask" or self.received > 0
+        return began and failure.failure != Failure.NOT_SENT.value
 
     def cancel(self) -> None:
         """End the stream; safe to call twice."""

@@ -28,6 +28,7 @@ from flamepy.watching.sources import Engine, Observe, Reader, Spawn, TaskStream
 WATCH_BUDGET = 64
 SHORT_STREAMS = 3
 REST, LONG_REST = 1.0, 30.0  # seconds at most between two tries of a stream; of an engine away
+LASTING = 5.0  # seconds after which the end of a stream is no repeated failure, but a proxy's cut
 SILENCE = (0.1, 30.0)  # seconds of a first and of any later wait before a silent stream is doubted
 
 
@@ -189,7 +190,8 @@ class Collector:
                     await self._stream(interest)
                     failures = 0
                 except FlameError:
-                    failures += 1
+                    lasted = self._clock() - opened
+                    failures = 1 if lasted > LASTING else failures + 1
                 if not self._interests.has(interest):
                     return
                 if failures:

@@ -362,6 +362,7 @@ class Hub:
         if self._subscribers.follow(record):
             return
         record.synced = record.drained = False
+        self.updater.forget(record.id)  # a later subscriber begins anew, without a back-off
         record.forget_retired()
         awaited = set(self._interests.numbers(record.id))
         for number in [number for number in record.tasks if number not in awaited]:

@@ -136,6 +136,7 @@ class Poller:
         failures = 0
         while self._subscribers or self._interests:
             started = self._now()
+            self._wake.clear()  # from here on a hurry asks for the poll after this one
             self._observer.activity.moved = False
             try:
                 await self._once(after_outage=failures > 0)
@@ -168,7 +169,6 @@ class Poller:
         return min(self._slow, self._delay * 1.5)
 
     async def _sleep(self, seconds: float) -> None:
-        self._wake.clear()
         try:
             await asyncio.wait_for(self._wake.wait(), seconds)
         except asyncio.TimeoutError:

@@ -187,6 +187,8 @@ class Updater:
                 step = Step.LIST
         if step is Step.LIST:
             await self._scan(record, progress)
+        if self._progress.get(record.id) is not progress:
+            return  # its last subscriber left meanwhile: what was read is not kept
         if settled(record):
             progress.attempts, progress.due = 0, 0.0
         else:
