@@ -1,55 +1,96 @@
-"""Event loops on threads of ours: how they begin, and how they end.
+"""Event loops on threads of ours: how they begin, how they end, and how they are used again.
 
-gRPC has one poller for all asyncio loops of a process. A completion that arrives for a loop that
-was closed a moment ago makes it stumble, in whichever loop it was handing out completions. So a
-stopped loop is retired: it stays open, without a thread, until a few others have been retired
-after it, or the process ends. Imports nothing of flamepy.
+gRPC has one poller for all asyncio loops of a process, and keeps every loop that it ever saw while
+any object of gRPC lives. So a connection for each request beside one that stays would keep a loop
+for each. A loop that ended in order (``run_forever``) is therefore idle, not closed: the next
+``new_loop`` returns it. A loop that is not used again is retired: a completion that arrives for a
+loop that was closed a moment ago makes the poller stumble, so it stays open until a few others have
+been retired after it, or the process ends. Imports nothing of flamepy.
 """
 
 from __future__ import annotations
 
 import asyncio
 import atexit
+import ctypes
 import errno
 import os
-import threading
+import sys
+import weakref
 from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-KEPT = 4
+KEPT = 4  # retired loops that stay open
+SPARE = 64  # idle loops that wait to be used again; each has three descriptors
+SETTLE = 3  # turns in which what was scheduled before the stop still runs
 
 
-class _Retired:
-    """Owns the retired loops; the lock guards only the queue."""
+class _Loops:
+    """The loops without a thread.
+
+    Signal handlers and finalizers make and close connections as well, so there is no lock here:
+    each change is one operation of a deque.
+
+    Attributes:
+        idle: those that may be used again, the last used one last.
+        retired: those that are closed after a few others.
+        ended: those that ``run_forever`` left in order and nobody has handed in yet.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.loops: deque[asyncio.AbstractEventLoop] = deque()
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self.forget)
+        self.idle: deque[asyncio.AbstractEventLoop] = deque()
+        self.retired: deque[asyncio.AbstractEventLoop] = deque()
+        self.ended: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
-    def forget(self) -> None:
-        self.lock = threading.Lock()  # the parent's may be held, by a thread that is not here
+    def take(self) -> asyncio.AbstractEventLoop | None:
+        while True:
+            try:
+                loop = self.idle.pop()
+            except IndexError:
+                return None
+            if not loop.is_closed():
+                return loop
 
     def add(self, loop: asyncio.AbstractEventLoop) -> None:
-        with self.lock:
-            self.loops.append(loop)
-        self.close_down_to(KEPT)
+        if loop.is_closed() or loop.is_running():
+            return  # a thread that did not end in time has it
+        if loop in self.ended:
+            self.ended.discard(loop)
+            self.idle.append(loop)
+        else:
+            self.retired.append(loop)
+        _close_down(self.idle, SPARE)
+        _close_down(self.retired, KEPT)
 
-    def close_down_to(self, kept: int) -> None:
-        while True:
-            with self.lock:
-                if len(self.loops) <= kept:
-                    return
-                loop = self.loops.popleft()
-            loop.close()
+    def leave_to_parent(self) -> None:
+        """In a forked child: an end of these loops would reach into the parent's."""
+        for loop in (*self.idle, *self.retired):
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(loop))
+        self.__init__()  # type: ignore[misc]  # begins anew
 
 
-_retired = _Retired()
+def _close_down(loops: deque[asyncio.AbstractEventLoop], kept: int) -> None:
+    while len(loops) > kept:
+        try:
+            loop = loops.popleft()
+        except IndexError:  # another thread closed it
+            return
+        loop.close()
+
+
+_loops = _Loops()
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """Return a loop of uvloop where that is installed (the extra ``speed``), else of asyncio."""
+    """Return a loop: an idle one, or a new one.
+
+    It is of uvloop where that is installed (the extra ``speed``), else of asyncio. Run it by
+    ``run_forever`` and hand it in by ``retire``.
+    """
+    idle = _loops.take()
+    if idle is not None:
+        return idle
     loop: asyncio.AbstractEventLoop
     try:
         import uvloop
@@ -82,14 +123,72 @@ def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     loop.default_exception_handler(context)
 
 
+class _Generators:
+    """The async generators that run on a loop.
+
+    ``loop.shutdown_asyncgens`` ends them as well, and the loop's use of generators for good.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._live: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+
+    def install(self) -> None:
+        """Take the place of the loop's own hooks; on its thread, while it runs."""
+        sys.set_asyncgen_hooks(firstiter=self._live.add, finalizer=self._finalize)
+
+    def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
+        self._live.discard(generator)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._close, generator)
+
+    def _close(self, generator: AsyncGenerator[Any, Any]) -> None:
+        self._loop.create_task(generator.aclose())
+
+    async def end(self) -> None:
+        """End those that are left."""
+        left = list(self._live)
+        await asyncio.gather(*(one.aclose() for one in left), return_exceptions=True)
+
+
+def run_forever(
+    loop: asyncio.AbstractEventLoop,
+    end: Callable[[], Coroutine[Any, Any, object]] | None = None,
+) -> None:
+    """Run a loop on this thread until it is stopped, and leave it so that it can be used again.
+
+    Args:
+        loop: of ``new_loop``.
+        end: makes a coroutine that runs after the stop: it ends the loop's tasks.
+    """
+    generators = _Generators(loop)
+    loop.call_soon(generators.install)
+    loop.run_forever()
+    loop.run_until_complete(_settle(generators, end))
+    _loops.ended.add(loop)
+
+
+async def _settle(
+    generators: _Generators, end: Callable[[], Coroutine[Any, Any, object]] | None
+) -> None:
+    if end is not None:
+        await end()
+    await generators.end()
+    for _ in range(SETTLE):
+        await asyncio.sleep(0)
+
+
 def retire(loop: asyncio.AbstractEventLoop) -> None:
-    """Take over a stopped loop and close it when nothing can arrive for it any more."""
-    _retired.add(loop)
+    """Take over a stopped loop: it is used again, or closed when nothing can arrive for it."""
+    _loops.add(loop)
 
 
 def close_retired() -> None:
-    """Close every retired loop now; at exit, and for tests that count files."""
-    _retired.close_down_to(0)
+    """Close every idle and retired loop now; at exit, and for tests that count files."""
+    _close_down(_loops.idle, 0)
+    _close_down(_loops.retired, 0)
 
 
 atexit.register(close_retired)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_loops.leave_to_parent)

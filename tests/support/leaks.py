@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-OURS = ("flamepy.", "asyncio", "_asyncio", "concurrent.", "blinker", "tenacity")
+OURS = ("flamepy.", "asyncio", "_asyncio", "uvloop", "concurrent.", "blinker", "tenacity")
 
 
 def things() -> Counter[str]:

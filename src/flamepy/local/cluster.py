@@ -47,7 +47,7 @@ from flamepy.local.state import ClusterState
 from flamepy.local.storage import Storage
 from flamepy.local.threads import ServiceSource, ThreadInstance
 from flamepy.local.tls import ClusterTls
-from flamepy.loops import new_loop, retire
+from flamepy.loops import new_loop, retire, run_forever
 from flamepy.types import (
     Application,
     ApplicationAttributes,
@@ -215,7 +215,9 @@ class LocalCluster:
         self._root = Path(tempfile.mkdtemp(prefix="flame-"))
         self._reaper = Reaper(self._root)
         self._loop = new_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=NAME, daemon=True)
+        self._thread = threading.Thread(
+            target=run_forever, args=(self._loop,), name=NAME, daemon=True
+        )
         self._thread.start()
         try:
             self._reaper.start()
@@ -322,7 +324,6 @@ class LocalCluster:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-        await asyncio.get_running_loop().shutdown_asyncgens()
 
     def _close_storage(self) -> None:
         storage, self._storage = self._storage, None

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from flamepy.errors import ConnectionClosedError, DeadlineExceededError, InvalidStateError
 from flamepy.forks import check
-from flamepy.loops import new_loop, retire
+from flamepy.loops import new_loop, retire, run_forever
 from flamepy.rpc.forking import forsake, on_child
 
 logger = logging.getLogger(__name__)
@@ -173,9 +173,7 @@ async def _end_tasks() -> None:
 def _run(loop: asyncio.AbstractEventLoop) -> None:
     asyncio.set_event_loop(loop)
     try:
-        loop.run_forever()
-        loop.run_until_complete(_end_tasks())
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        run_forever(loop, _end_tasks)
     finally:
         asyncio.set_event_loop(None)
         retire(loop)

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from flamepy.config import Endpoint
 from flamepy.errors import InvalidArgumentError, InvalidStateError
-from flamepy.loops import new_loop, retire
+from flamepy.loops import new_loop, retire, run_forever
 from flamepy.testing.relaying import CLIENT, SERVER, THROUGH, Address, Fault, Relay, Towards
 
 T = TypeVar("T")
@@ -125,7 +125,9 @@ class ChaosProxy:
         self._listener = _bound(self._port)
         self._port = self._listener.getsockname()[1]
         self._loop = new_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=NAME, daemon=True)
+        self._thread = threading.Thread(
+            target=run_forever, args=(self._loop,), name=NAME, daemon=True
+        )
         self._thread.start()
         self._call(self._listen())
         return self

@@ -22,7 +22,7 @@ from flamepy.local.frontend import Frontend
 from flamepy.local.instance import BindFailure, Instance
 from flamepy.local.serving import Server
 from flamepy.local.state import ClusterState
-from flamepy.loops import new_loop, retire
+from flamepy.loops import new_loop, retire, run_forever
 from flamepy.testing.engine_script import EngineScript
 from flamepy.types import Application, TaskState
 
@@ -49,7 +49,7 @@ class FakeEngine(EngineScript):
         self.most_streams = 0
         self._loop = new_loop()
         self._thread = threading.Thread(
-            target=self._loop.run_forever, name="flamepy-fake-engine", daemon=True
+            target=run_forever, args=(self._loop,), name="flamepy-fake-engine", daemon=True
         )
         self._server: Server | None = None
         self._engine: Engine | None = None
