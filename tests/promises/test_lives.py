@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -207,6 +208,43 @@ class TestG16States:
         assert all(before is not after for before, after in pairwise(told))
         assert [after for _, after in signalled] == told
         assert lives == ["started", "stopped"]
+
+    @pytest.mark.parametrize("listener", ["signal", "on_connection", "on_error", "health"])
+    def test_one_listener_of_any_kind_is_enough(
+        self, engine: FakeEngine, connection, listener: str
+    ) -> None:
+        told: list[str] = []
+
+        class OnConnection(TaskInformer):
+            def on_connection(self, state: ConnectionState) -> None:
+                told.append(state.value)
+
+        class OnError(TaskInformer):
+            def on_error(self, error: FlameError) -> None:
+                told.append("disconnected")
+
+        def changed(sender: str, *, state: ConnectionState, **_: object) -> None:
+            told.append(state.value)
+
+        with contextlib.ExitStack() as stack:
+            if listener == "signal":
+                stack.enter_context(signals.connection_changed.connected_to(changed))
+            reactor = stack.enter_context(Reactor(connection=connection))
+            if listener.startswith("on_"):
+                reactor.register(OnConnection() if listener == "on_connection" else OnError())
+
+            def seen() -> str:
+                return reactor.health().connection.value if listener == "health" else told[-1]
+
+            calls = connection.stats().calls
+            eventually(lambda: connection.stats().calls > calls, "polls")
+            engine.kill()
+            eventually(lambda: (told or listener == "health") and seen() == "disconnected")
+            if listener == "health":
+                assert not reactor.health().ready
+            engine.restart()
+            if listener != "on_error":
+                eventually(lambda: seen() == "connected", "the way back")
 
 
 class TestG17Failure:

@@ -272,6 +272,8 @@ class Reactor(Asking):
         self._sender.hold(self._link_closed)
         self._reports.attach(self._sender, link.endpoint)
         self._undo = [link.add_observer(self._connection_changed), hub.on_fatal(self._fail)]
+        # ``health()`` and ``connection_changed`` speak of the engine also without an informer.
+        self._undo.append(hub.watch_connection())
         self._reports.send(signals.reactor_started, reactor=self)
         self._roster.open(link)
         self._watchdog.start()

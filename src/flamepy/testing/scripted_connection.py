@@ -21,7 +21,7 @@ from flamepy.rpc.link import Link
 from flamepy.rpc.loop import ReactorLoop
 from flamepy.testing.clock import FakeClock
 from flamepy.testing.scripted_source import ScriptedSource, ScriptedStream
-from flamepy.types import SessionInfo, Task
+from flamepy.types import Node, SessionInfo, Task
 
 T = TypeVar("T")
 ENDPOINT = "http://scripted.invalid:8080"
@@ -106,6 +106,9 @@ class _Told:
     ) -> None:
         self._source = source
         self._outcome = outcome
+
+    async def list_nodes(self, *, timeout: float | None = None) -> list[Node]:
+        return await self._tell(self._source.list_nodes(timeout=timeout))
 
     async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
         return await self._tell(self._source.list_sessions(timeout=timeout))

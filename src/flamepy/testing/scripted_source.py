@@ -30,7 +30,7 @@ from flamepy.errors import (
     SessionNotFoundError,
     TaskNotFoundError,
 )
-from flamepy.types import Event, SessionInfo, SessionState, Task, TaskCounts, TaskState
+from flamepy.types import Event, Node, SessionInfo, SessionState, Task, TaskCounts, TaskState
 
 T = TypeVar("T")
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -93,8 +93,8 @@ class ScriptedSource:
         clock: seconds, for creation times; ``time.monotonic`` by default.
 
     Attributes:
-        calls: how often each call was made, by name: ``list_sessions``, ``get_session``,
-            ``get_task``, ``list_tasks``, ``watch_task``.
+        calls: how often each call was made, by name: ``list_nodes``, ``list_sessions``,
+            ``get_session``, ``get_task``, ``list_tasks``, ``watch_task``.
         task_calls: how often a call named a session's task or its list, by session id.
         payload_bytes: bytes of inputs and outputs in the answers, also where a list left them
             out (the wire carries them in any case).
@@ -319,6 +319,15 @@ class ScriptedSource:
         await asyncio.sleep((latency() if callable(latency) else latency) / 2)
 
     # ------------------------------------------------------------------ the engine's calls
+
+    async def list_nodes(self, *, timeout: float | None = None) -> list[Node]:
+        """Return no node: it is only asked whether the engine answers."""
+        return await _within(timeout, self._nodes_now())
+
+    async def _nodes_now(self) -> list[Node]:
+        await self._before("list_nodes")
+        await self._after("list_nodes")
+        return []
 
     async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
         """Return all sessions with their counters and events."""

@@ -173,6 +173,23 @@ class Hub:
         """Return the loop's time, in which windows and ``observed_at`` are given."""
         return self._loop.time()
 
+    def watch_connection(self) -> Callable[[], None]:
+        """Ask the engine for a sign of life while nothing else is polled; returns the undo.
+
+        So that the link's state is known to whatever looks at it, and an outage is noticed.
+        """
+        self._check_open()
+        self._poller.watch_connection()
+        watched = True
+
+        def undo() -> None:
+            nonlocal watched
+            if watched:
+                watched = False
+                self._poller.unwatch_connection()
+
+        return undo
+
     def on_fatal(self, function: Callable[[BaseException], None]) -> Callable[[], None]:
         """Call ``function``, on the loop, when the hub fails for good; returns the undo."""
         self._fatal.append(function)

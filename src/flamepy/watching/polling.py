@@ -1,8 +1,9 @@
 """The poll: session counters, again and again, as often as changes and their cost allow.
 
 With subscribers one ListSession shows every session; with waiting futures only, one GetSession a
-session does. A poll is also the heartbeat: when it fails the engine is away, when it works again
-everything unfinished is suspect. ``updating`` works on what a poll shows.
+session does; while only the connection is watched, a ListNodes. A poll is also the heartbeat:
+when it fails the engine is away, when it works again everything unfinished is suspect.
+``updating`` works on what a poll shows.
 """
 
 from __future__ import annotations
@@ -103,6 +104,8 @@ class Poller:
         self._pace = Pace()
         self._deadline = Deadline()
         self._answered = 0  # number of the last poll that worked
+        self._beating = False  # the last poll was a heartbeat
+        self._watchers = 0  # of the connection: they need a heartbeat and nothing else
         self.health = Health()
 
     def configure(self, settings: WatchSettings) -> None:
@@ -113,9 +116,22 @@ class Poller:
         self.hurry()
 
     def ensure(self) -> None:
-        """Start polling unless it runs already."""
+        """Start polling unless it runs already; after a heartbeat, poll now."""
         if self._job is None or self._job.done():
             self._job = self._spawn(self._run())
+        elif self._beating:
+            self._wake.set()
+
+    def watch_connection(self) -> None:
+        """Poll, if only for a heartbeat, until ``unwatch_connection``."""
+        self._watchers += 1
+        self.ensure()
+
+    def unwatch_connection(self) -> None:
+        """Take one ``watch_connection`` back."""
+        self._watchers -= 1
+        if not (self._watchers or self._subscribers or self._interests):
+            self._wake.set()  # nothing is polled any more: the job ends now, not after its delay
 
     def hurry(self) -> None:
         """Poll now, and often for a while."""
@@ -134,7 +150,11 @@ class Poller:
 
     async def _run(self) -> None:
         failures = 0
-        while self._subscribers or self._interests:
+        self._beating = not (self._subscribers or self._interests)
+        if self._beating:
+            # What is registered right after a start sees the connection's first changes.
+            await self._sleep(self._slow)
+        while self._subscribers or self._interests or self._watchers:
             started = self._now()
             self._wake.clear()  # from here on a hurry asks for the poll after this one
             self._observer.activity.moved = False
@@ -149,13 +169,16 @@ class Poller:
                 await self._sleep(delay * (0.5 + self._spread.random()))
                 continue
             self._answered = self.health.polls
-            self.health.answered_at = started
+            if not self._beating:
+                self.health.answered_at = started
             if self.health.down_since is not None:
                 failures = 0
                 self._up()
             self._delay = self._next_delay()
             took = self._now() - started
             self._deadline.answered(took)
+            if self._beating and (self._subscribers or self._interests):
+                continue  # they came during the heartbeat
             rest = self._pace.rest(took)
             await self._sleep(max(self._delay, rest))
         self._store.clear()
@@ -179,6 +202,12 @@ class Poller:
     async def _once(self, *, after_outage: bool) -> None:
         self.health.polls += 1
         waiting = self._interests.sessions()
+        self._beating = not self._subscribers and not waiting
+        if self._beating:
+            self._store.clear()  # as when polling ends: what is not polled is not known
+            self._updater.clear()
+            await self._engine.list_nodes(timeout=self._deadline.seconds)
+            return
         if self._subscribers or len(waiting) > WORKERS:
             await self._all(after_outage)
         else:

@@ -7,7 +7,7 @@ it decides nothing. Runs on the link's loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container, Coroutine
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Sequence
 from typing import Protocol
 
 from flamepy.errors import FlameError, NotFoundError, SessionNotFoundError
@@ -43,6 +43,9 @@ class TaskStream(Protocol):
 
 class Engine(Protocol):
     """The calls of ``rpc.frontend.Frontend`` that watching needs; errors are FlameErrors."""
+
+    async def list_nodes(self, *, timeout: float | None = None) -> Sequence[object]:
+        """Return the nodes; the cheapest call that every engine answers."""
 
     async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
         """Return all sessions with their counters and events."""
