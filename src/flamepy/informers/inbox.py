@@ -365,6 +365,7 @@ class Inbox:
             initial=newcomer or known.sequence in self._initial,
             observed_at=self._hub.now() if newcomer else known.window.end,
             session_creation_time=record.creation_time,
+            session=record.info,
         )
 
     def _tell(self, event: TaskEvent) -> bool:

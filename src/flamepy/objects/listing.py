@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from flamepy.addresses import proxy_options
 from flamepy.config import FlameClientTls
 from flamepy.errors import InternalError
+from flamepy.objects.channel_options import channel_options
 from flamepy.rpc.status import Call, from_status
 from flamepy.rpc.tls import credentials
 
@@ -41,7 +41,7 @@ def list_objects(location: str, tls: FlameClientTls | None, seconds: float) -> l
     parts = urlsplit(location)
     host = parts.hostname or ""
     target = f"[{host}]:{parts.port}" if ":" in host else f"{host}:{parts.port}"
-    options = proxy_options(host)
+    options = channel_options(host)
     if parts.scheme == "grpc+tls":
         channel = grpc.secure_channel(target, credentials(tls), options)
     else:

@@ -17,20 +17,13 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.flight as flight
 
-from flamepy.addresses import proxy_options
 from flamepy.config import FlameClientTls
 from flamepy.errors import ConfigError, ConnectionClosedError, InvalidStateError, TlsError
 from flamepy.forks import CLIENT, bury, check_flight, done, hold, release
+from flamepy.objects.channel_options import channel_options
 from flamepy.paths import expanded
 from flamepy.sockets import can_shut_down, shut_down_to
 
-OPTIONS = [
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.use_local_subchannel_pool", 1),  # else the back-off of one client is another's, too
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-]
 FORKED = (
     "this connection to the object cache was made before a fork and lives in the parent only; make "
     "a new one in the child"
@@ -96,7 +89,7 @@ class Pool:
             if location not in self._clients:
                 host = urlsplit(location).hostname or ""
                 self._clients[location] = flight.FlightClient(
-                    location, generic_options=[*OPTIONS, *proxy_options(host)], **options
+                    location, generic_options=channel_options(host), **options
                 )
             self._calls += 1
             return self._clients[location]

@@ -136,7 +136,7 @@ class Asking:
         try:
             reply = await self.calls.unary(call.name, request, left, leave=leave, detached=detached)
         except grpc.aio.AioRpcError as error:
-            failure = from_rpc(error, call)
+            failure = from_rpc(error, call, size=request.ByteSize())
             self._outcome(failure, began)
             raise failure from error
         except Left:
@@ -156,7 +156,7 @@ class Asking:
         try:
             reply = await self.calls.whole(call.name, request, left)
         except grpc.aio.AioRpcError as error:
-            failure = from_rpc(error, call)
+            failure = from_rpc(error, call, size=request.ByteSize())
             self._outcome(failure, began)
             raise failure from error
         self._outcome(None, began)

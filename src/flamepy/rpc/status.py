@@ -33,6 +33,7 @@ from flamepy.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from flamepy.rpc import http_status
 from flamepy.rpc.verdicts import Failure, classify
 
 
@@ -115,13 +116,37 @@ _NOT_FOUND_CALLS: dict[str, type[NotFoundError]] = {
 }
 
 
-def from_status(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
-    """Return the error of a gRPC status; the caller raises it ``from`` the original."""
+def from_status(
+    code: grpc.StatusCode, text: str, call: Call, *, size: int | None = None
+) -> FlameError:
+    """Return the error of a gRPC status; the caller raises it ``from`` the original.
+
+    Args:
+        code: the status.
+        text: its details.
+        call: what was asked.
+        size: bytes of the request, for refusals of its size.
+    """
+    stranger = http_status.meaning(text, size=size)
+    if stranger is not None:
+        return _stranger(stranger, code, call)
     error = _translate(code, text, call)
     if isinstance(error, TlsError):
         error.failure = Failure.TLS.value
     else:
         error.failure = classify(code, text, known=_match(text, call) is not None).value
+    return error
+
+
+def _stranger(found: http_status.Meaning, code: grpc.StatusCode, call: Call) -> FlameError:
+    """Return the error of an answer that did not come from the engine."""
+    error = _make(
+        found.error,
+        f"{call.name} at {call.endpoint} failed: {found.reason}",
+        code,
+        retryable=found.failure in (Failure.UNAVAILABLE, Failure.NOT_SENT),
+    )
+    error.failure = found.failure.value
     return error
 
 
@@ -146,9 +171,9 @@ def _translate(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
     return _make(_BY_CODE.get(code, InternalError), text or code.name, code)
 
 
-def from_rpc(error: grpc.aio.AioRpcError, call: Call) -> FlameError:
+def from_rpc(error: grpc.aio.AioRpcError, call: Call, *, size: int | None = None) -> FlameError:
     """Return the error of gRPC's; the caller raises it ``from`` the original."""
-    return from_status(error.code(), error.details() or "", call)
+    return from_status(error.code(), error.details() or "", call, size=size)
 
 
 def from_result(text: str, call: Call) -> FlameError:

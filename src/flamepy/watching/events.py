@@ -70,6 +70,8 @@ class TaskEvent:
         final_state_known: for DELETED: True if the task had ended before it vanished.
         observed_at: monotonic seconds of the observation.
         session_creation_time: the session's; another one is another session of the same id.
+        session: the session as the last poll showed it, counters included; None where no poll has
+            shown it, and for what a checkpoint remembers of a session that is gone.
     """
 
     kind: EventKind
@@ -85,6 +87,12 @@ class TaskEvent:
     final_state_known: bool = True
     observed_at: float = 0.0
     session_creation_time: datetime | None = None
+    session: SessionInfo | None = None
+
+    @property
+    def session_id(self) -> str:
+        """Id of the task's session."""
+        return self.task.session_id
 
     @property
     def is_requeue(self) -> bool:
@@ -160,6 +168,11 @@ class SessionEvent:
     coalesced: int = 0
     final_state_known: bool = True
     observed_at: float = 0.0
+
+    @property
+    def session_id(self) -> str:
+        """Id of the session."""
+        return self.session.id
 
     @property
     def application(self) -> str:

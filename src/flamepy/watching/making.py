@@ -53,6 +53,7 @@ class Maker:
             sequence=known.sequence,
             observed_at=window.end,
             session_creation_time=record.creation_time,
+            session=record.info,
         )
 
     def deleted(
@@ -71,6 +72,7 @@ class Maker:
             final_state_known=known.task.state.is_terminal,
             observed_at=window.end,
             session_creation_time=record.creation_time,
+            session=record.info,
         )
 
     def replay(self, record: SessionRecord, known: TaskRecord, now: float) -> TaskEvent:
@@ -86,6 +88,7 @@ class Maker:
             initial=True,
             observed_at=now,
             session_creation_time=record.creation_time,
+            session=record.info,
         )
 
     def replay_session(self, record: SessionRecord, now: float) -> list[SessionEvent]:
@@ -119,6 +122,7 @@ class Maker:
             sequence=sequence,
             observed_at=now,
             session_creation_time=record.creation_time,
+            session=record.info,
         )
 
     def session(

@@ -299,3 +299,11 @@ def test_the_counters_always_add_up(observations) -> None:
     assert list(record.unfinished()) == sorted(
         number for number, known in record.tasks.items() if not known.state.is_terminal
     )
+
+
+def test_a_task_event_carries_its_session_as_last_seen() -> None:
+    store = seen()
+    info = store.session("s").info
+    event = see(store, TaskState.PENDING, 1.0).events[0]
+    assert info is not None
+    assert (event.session_id, event.session) == ("s", info)
