@@ -303,7 +303,7 @@ def test_the_counters_always_add_up(observations) -> None:
 
 def test_a_task_event_carries_its_session_as_last_seen() -> None:
     store = seen()
-    info = store.session("s").info
+    info = store.session("s1").info
     event = see(store, TaskState.PENDING, 1.0).events[0]
     assert info is not None
-    assert (event.session_id, event.session) == ("s", info)
+    assert (event.session_id, event.session) == ("s1", info)
