@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
+from flamepy.enums import TextEnum
 from flamepy.errors import FlameError, InvalidArgumentError
 
 
-class ConnectionState(str, enum.Enum):
+class ConnectionState(TextEnum):
     """How a connection stands with its engine, as the last attempts showed it."""
 
     CONNECTING = "connecting"
     CONNECTED = "connected"
     DEGRADED = "degraded"
     DISCONNECTED = "disconnected"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,14 +31,16 @@
     ├── AmbiguousResultError            a write whose fate is unknown
     └── InternalError                   anything else the engine says
 
-Translation from gRPC happens in one place, ``rpc.status``. This module imports nothing of flamepy.
+Translation from gRPC happens in one place, ``rpc.status``. This module imports ``enums``
+and nothing else of flamepy.
 """
 
 from __future__ import annotations
 
-import enum
 from concurrent.futures import CancelledError
 from typing import ClassVar
+
+from flamepy.enums import NumberEnum
 
 __all__ = [
     "AlreadyExistsError",
@@ -75,7 +77,7 @@ __all__ = [
 ]
 
 
-class FlameErrorCode(enum.IntEnum):
+class FlameErrorCode(NumberEnum):
     """What kind of error it is. 0-5 are the official SDK's; the rest are appended by us."""
 
     INVALID_CONFIG = 0

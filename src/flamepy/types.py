@@ -9,7 +9,6 @@ here talks to anybody: ``wire`` turns these into messages and back, ``resources`
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +17,7 @@ from flamepy.connections import ConnectionState as ConnectionState
 from flamepy.connections import ConnectionStats as ConnectionStats
 from flamepy.connections import RetryDetails as RetryDetails
 from flamepy.connections import RetryPolicy as RetryPolicy
+from flamepy.enums import OpenEnum
 from flamepy.resources import parse_resources
 
 # Names that the official SDK exports for annotations.
@@ -35,36 +35,14 @@ DEFAULT_FLAME_CONF = "flame.yaml"
 FLAME_INSTANCE_ENDPOINT = "FLAME_INSTANCE_ENDPOINT"
 
 
-class _OpenEnum(enum.IntEnum):
-    """An IntEnum that keeps numbers it does not know.
-
-    ``TaskState(9)`` is a member named ``UNKNOWN_9`` with value 9, equal to 9, so that a newer
-    engine never breaks a listing (contract G4). Such members are not in ``list(TaskState)``.
-    """
-
-    @classmethod
-    def _missing_(cls, value: object) -> _OpenEnum | None:
-        if not isinstance(value, int):
-            return None
-        member = int.__new__(cls, value)
-        member._name_ = f"UNKNOWN_{value}".replace("-", "_")
-        member._value_ = value
-        return member
-
-    @property
-    def is_known(self) -> bool:
-        """False for a number that this release has no name for."""
-        return not self._name_.startswith("UNKNOWN_")
-
-
-class SessionState(_OpenEnum):
+class SessionState(OpenEnum):
     """Open takes tasks; Closed is for ever (docs/protocol.md#sessions)."""
 
     OPEN = 0
     CLOSED = 1
 
 
-class TaskState(_OpenEnum):
+class TaskState(OpenEnum):
     """PENDING -> RUNNING -> SUCCEED | FAILED, or PENDING -> CANCELLED when the session closes.
 
     A restarted engine moves RUNNING back to PENDING (docs/protocol.md#tasks).
@@ -85,21 +63,21 @@ class TaskState(_OpenEnum):
 _TERMINAL = frozenset({TaskState.SUCCEED, TaskState.FAILED, TaskState.CANCELLED})
 
 
-class ApplicationState(_OpenEnum):
+class ApplicationState(OpenEnum):
     """Whether sessions of the application can be made. Engine 0.6 never disables one."""
 
     ENABLED = 0
     DISABLED = 1
 
 
-class Shim(_OpenEnum):
+class Shim(OpenEnum):
     """How a service is run: a host process, or a WebAssembly component."""
 
     HOST = 0
     WASM = 1
 
 
-class ExecutorState(_OpenEnum):
+class ExecutorState(OpenEnum):
     """The life of an executor (docs/protocol.md#executors)."""
 
     UNKNOWN = 0
@@ -112,7 +90,7 @@ class ExecutorState(_OpenEnum):
     RELEASED = 7
 
 
-class NodeState(_OpenEnum):
+class NodeState(OpenEnum):
     """Whether a node answers."""
 
     UNKNOWN = 0

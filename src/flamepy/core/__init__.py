@@ -5,8 +5,9 @@ Drop-in for the official SDK's ``flamepy.core``. Names are resolved at their fir
 the official SDK's import paths.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from flamepy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from flamepy.aio.connection import short_name
@@ -103,8 +104,6 @@ _HOMES = {
         "TaskState"
     ),
 }
-_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
-_SUBMODULES = ("cache", "client", "service", "types")
 
 __all__ = [
     "DEFAULT_FLAME_CACHE_ENDPOINT",
@@ -176,17 +175,4 @@ __all__ = [
     "upload_object",
 ]
 
-
-def __getattr__(name: str) -> Any:  # Any: a module attribute of whatever kind
-    if name in _SUBMODULES:
-        return import_module(f"{__name__}.{name}")
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*__all__, *_SUBMODULES])
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, ("cache", "client", "service", "types"))

@@ -8,7 +8,9 @@ signals ``sending`` stands in the place of ``registration``, a stream (``streami
 behind the ``mailbox``. docs/architecture.md has the other rooms.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from flamepy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from flamepy.informers import predicates, signals
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
         TaskEvent,
     )
 
-_NAMES = {
+_HOMES = {
     "flamepy.informers.health": "Health ReactorState",
     "flamepy.informers.informer": (
         "PermanentError SessionInformer SessionProgress TaskInformer TemporaryError"
@@ -45,7 +47,6 @@ _NAMES = {
     "flamepy.informers.streaming": "EventStream",
     "flamepy.watching.events": "EventKind EventSource SessionEvent SessionEventKind TaskEvent",
 }
-_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "EventKind",
@@ -70,12 +71,4 @@ __all__ = [
     "signals",
 ]
 
-
-def __getattr__(name: str) -> Any:  # Any: a module attribute of whatever kind
-    from importlib import import_module
-
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name in ("predicates", "signals"):
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, ("predicates", "signals"))

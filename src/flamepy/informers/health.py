@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from flamepy.enums import TextEnum
 from flamepy.informers.options import RegistrationStats
 from flamepy.types import ConnectionState
 
 
-class ReactorState(str, enum.Enum):
+class ReactorState(TextEnum):
     """The life of a reactor."""
 
     NEW = "new"
@@ -19,9 +19,6 @@ class ReactorState(str, enum.Enum):
     STOPPING = "stopping"
     STOPPED = "stopped"
     FAILED = "failed"
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

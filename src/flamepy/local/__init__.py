@@ -6,7 +6,9 @@ speaks its wire (``frontend``), the executors that run services (``executor``, `
 and cluster are two readings of one protocol, so that a test between them means something.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from flamepy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from flamepy.local.cluster import LocalCluster
@@ -14,14 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ClusterTls", "LocalCluster"]
 
-
-def __getattr__(name: str) -> Any:  # Any: a module attribute of whatever kind
-    if name == "LocalCluster":
-        from flamepy.local.cluster import LocalCluster
-
-        return LocalCluster
-    if name == "ClusterTls":
-        from flamepy.local.tls import ClusterTls
-
-        return ClusterTls
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(
+    __name__, {"flamepy.local.cluster": "LocalCluster", "flamepy.local.tls": "ClusterTls"}
+)

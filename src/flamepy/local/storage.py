@@ -297,8 +297,8 @@ def _encode_events(events: Iterable[EventRow]) -> str:
 def _encode_event(event: EventRow) -> str:
     code, message, millis = event
     if TASK_EVENTS.get(code) == message:
-        return f"[{code},{millis}]"
-    return f"[{code},{millis},{json.dumps(message)}]"
+        return f"[{code:d},{millis}]"
+    return f"[{code:d},{millis},{json.dumps(message)}]"
 
 
 def _decode_events(text: str) -> list[EventRow]:

@@ -1,21 +1,23 @@
 """Helpers for tests of code that uses flamepy (docs/testing.md).
 
 A check of informers, scripted engines, a clock, a recorder, a proxy that breaks connections; the
-fixtures for pytest (extra ``pytest``) are in ``pytest_plugin`` and found by pytest itself.
+fixtures for pytest (extra ``pytest``) are in ``pytest_plugin`` and found by pytest itself. Each
+pytest run of each project imports this package, so names are resolved at their first use.
 """
 
-from flamepy.rpc.retry import disabled as retries_disabled
-from flamepy.testing.chaos_proxy import ChaosProxy
-from flamepy.testing.checking import InformerReport, check_informer
-from flamepy.testing.clock import FakeClock
-from flamepy.testing.fake_engine import FakeEngine
-from flamepy.testing.recording import RecordingInformer
-from flamepy.testing.scripted_connection import ScriptedConnection
-from flamepy.testing.scripted_source import ScriptedSource
-from flamepy.types import RetryPolicy
+from typing import TYPE_CHECKING
 
-RETRY_AT_ONCE = RetryPolicy(timeout=None, wait_initial=0.0, wait_max=0.0, wait_jitter=0.0)
-"""Repeats as the default policy does, without waits."""
+from flamepy.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from flamepy.testing.chaos_proxy import ChaosProxy
+    from flamepy.testing.checking import InformerReport, check_informer
+    from flamepy.testing.clock import FakeClock
+    from flamepy.testing.fake_engine import FakeEngine
+    from flamepy.testing.recording import RecordingInformer
+    from flamepy.testing.retries import RETRY_AT_ONCE, retries_disabled
+    from flamepy.testing.scripted_connection import ScriptedConnection
+    from flamepy.testing.scripted_source import ScriptedSource
 
 __all__ = [
     "RETRY_AT_ONCE",
@@ -29,3 +31,17 @@ __all__ = [
     "check_informer",
     "retries_disabled",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "flamepy.testing.chaos_proxy": "ChaosProxy",
+        "flamepy.testing.checking": "InformerReport check_informer",
+        "flamepy.testing.clock": "FakeClock",
+        "flamepy.testing.fake_engine": "FakeEngine",
+        "flamepy.testing.recording": "RecordingInformer",
+        "flamepy.testing.retries": "RETRY_AT_ONCE retries_disabled",
+        "flamepy.testing.scripted_connection": "ScriptedConnection",
+        "flamepy.testing.scripted_source": "ScriptedSource",
+    },
+)

@@ -7,18 +7,18 @@ queue does to them on their way to a callback (``initial``, ``coalesced``) is ``
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from time import monotonic
 from typing import Any
 
+from flamepy.enums import TextEnum
 from flamepy.types import Event, SessionInfo, Task, TaskCounts, TaskState
 
 SCHEMA_VERSION = 1
 
 
-class EventKind(str, enum.Enum):
+class EventKind(TextEnum):
     """What happened to the object."""
 
     ADDED = "added"
@@ -26,7 +26,7 @@ class EventKind(str, enum.Enum):
     DELETED = "deleted"
 
 
-class EventSource(str, enum.Enum):
+class EventSource(TextEnum):
     """Which answer of the engine showed it."""
 
     CREATE = "create"
@@ -129,7 +129,7 @@ class TaskEvent:
         }
 
 
-class SessionEventKind(str, enum.Enum):
+class SessionEventKind(TextEnum):
     """What happened to a session."""
 
     OPENED = "opened"
@@ -190,7 +190,7 @@ class SessionEvent:
         text = f"{self.session.id}@{_millis(self.session.creation_time)}/{self.kind.value}"
         if self.event is not None:
             made = self.event.creation_time
-            return f"{text}/{self.event.code}@{_millis(made) if made else 0}"
+            return f"{text}/{self.event.code:d}@{_millis(made) if made else 0}"
         if self.kind in (SessionEventKind.PROGRESS, SessionEventKind.DRAINED):
             now = self.counts
             numbers = (now.pending, now.running, now.succeed, now.failed, now.cancelled)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from flamepy.core import Connection, FlameService, TaskContext, create_session
 from flamepy.informers import Reactor, ReactorState
 from flamepy.local import LocalCluster
@@ -50,3 +53,18 @@ def test_calls_without_a_connection_go_to_the_cluster(
 def test_a_fake_engine_is_scripted(fake_engine: FakeEngine) -> None:
     fake_engine.add_session("s")
     assert fake_engine.endpoint.startswith("http://")
+
+
+def test_loading_the_plugin_costs_a_pytest_run_nothing_heavy() -> None:
+    """Each pytest run of each project loads it, whether the tests use flamepy or not."""
+    program = (
+        "import sys, pytest\nbefore = set(sys.modules)\nimport flamepy.testing.pytest_plugin\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) == {
+        *("flamepy", "flamepy._version", "flamepy.lazy"),
+        *("flamepy.testing", "flamepy.testing.pytest_plugin"),
+    }
