@@ -1,4 +1,4 @@
-"""Names that are imported at their first use look like any others: listed, got, patched, picklable."""
+"""Names imported at their first use look like any others: listed, got, patched, picklable."""
 
 from __future__ import annotations
 
