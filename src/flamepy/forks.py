@@ -4,7 +4,8 @@ A child that is forked while gRPC's asyncio side lives hangs at its first call o
 exit. So before a fork every holder closes what it has, clients first, servers last, until gRPC's
 own threads have ended; behind it the parent's holders take up again, servers first, and the child
 begins with nothing. One lock is held from before a fork until it is over: of two threads that
-fork, the second waits. ``subprocess`` does not come here: it forks without Python's hooks.
+fork, the second waits. ``subprocess`` without ``preexec_fn`` does not come here: it runs none of
+Python's hooks.
 
 Imports nothing of flamepy but its errors. Holders are on the floors above: ``rpc.forking`` for a
 client's link, ``local.serving`` for a server.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import shutil
 import signal
 from collections.abc import Awaitable
@@ -22,6 +21,8 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from flamepy.addresses import DIRECT
+from flamepy.local.background import in_thread
+from flamepy.local.child import Child, Command
 from flamepy.local.environment import Launch
 from flamepy.local.frontend import MESSAGE_LIMIT, too_large
 from flamepy.local.instance import (
@@ -46,7 +47,10 @@ LEAVE_TIMEOUT = 2.0
 GRACE = 2.0
 # What a call gets whose process ends: a service on its way out cancels its stream of tasks.
 ENDED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-OPTIONS = [
+OPTIONS: list[tuple[str, int | str]] = [
+    # What an executor manager sends. gRPC would send the socket's path, percent-encoded, which
+    # strict HTTP/2 servers (Rust's) refuse with PROTOCOL_ERROR.
+    ("grpc.default_authority", "localhost"),
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.use_local_subchannel_pool", 1),
@@ -83,7 +87,9 @@ class ProcessInstance:
         self._logs: asyncio.Task[None] | None = None
         self._bind_timeout = bind_timeout
         self._grace = grace
-        self._process: asyncio.subprocess.Process | None = None
+        self._child: Child | None = None
+        self._starting: asyncio.Future[Child] | None = None
+        self._stopped = False
         self._traffic = traffic or Traffic()
         self._connected = False
         self._channel: grpc.aio.Channel | None = None
@@ -91,12 +97,12 @@ class ProcessInstance:
         self._offers_stream = False
         self._stream: TaskStream | None = None
         self._calls: set[grpc.aio.Call] = set()  # under way
-        self._exit: asyncio.Task[int] | None = None
+        self._exit: asyncio.Task[None] | None = None
 
     @property
     def alive(self) -> bool:
         """True while the process runs and its socket answers."""
-        running = self._process is not None and self._process.returncode is None
+        running = self._child is not None and not self._child.over
         return running and self._connected
 
     # ------------------------------------------------------------------ start
@@ -105,7 +111,8 @@ class ProcessInstance:
         """Start the process and wait for its socket. Raises BindFailure 11."""
         try:
             await self._spawn()
-        except (OSError, ValueError) as error:  # ValueError: a zero byte, "=" in a name
+        except (OSError, ValueError, RuntimeError) as error:
+            # ValueError: a zero byte, "=" in a name; RuntimeError: no thread can be started.
             raise _failed(
                 f"failed to start service by command <{self._plan.command}>: {_os_text(error)}"
             ) from error
@@ -132,6 +139,12 @@ class ProcessInstance:
             await channel.close()
 
     async def _spawn(self) -> None:
+        self._starting = in_thread("flamepy-process-start", self._begin)
+        self._starting.add_done_callback(self._begun)
+        await asyncio.shield(self._starting)
+
+    def _begin(self) -> Child:
+        """Start the process; on a thread, since disks and the loading of a program may be slow."""
         plan = self._plan
         plan.folder.mkdir(parents=True, exist_ok=True)
         plan.scratch.mkdir(parents=True, exist_ok=True)
@@ -139,37 +152,40 @@ class ProcessInstance:
             raise FileNotFoundError(2, "No such file or directory")
         for path in (plan.stdout, plan.stderr):
             path.unlink(missing_ok=True)
-        # Appending, so that a file that was cut is written on at its new end.
-        with plan.stdout.open("ab") as out, plan.stderr.open("ab") as err:
-            self._process = await asyncio.create_subprocess_exec(
-                plan.command,
-                *plan.arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                cwd=plan.folder,
-                env=dict(plan.environ),
-                start_new_session=True,
+        child = Child(
+            Command(
+                (plan.command, *plan.arguments),
+                plan.environ,
+                plan.folder,
+                plan.stdout,
+                plan.stderr,
             )
-        self._reaper.add(self._process.pid)
-        self._exit = asyncio.ensure_future(self._ended(self._process))
-        self._logs = asyncio.ensure_future(bound_logs((plan.stdout, plan.stderr)))
+        )
+        if self._stopped:  # so late that nobody waits any more
+            child.signal_group(signal.SIGKILL)
+        return child
 
-    async def _ended(self, process: asyncio.subprocess.Process) -> int:
-        """Wait for the end of the process, and end at once what it leaves in its group.
+    def _begun(self, starting: asyncio.Future[Child]) -> None:
+        """Watch a process from the moment it is there, also if its start was cancelled."""
+        if starting.cancelled() or starting.exception() is not None:
+            return
+        child = self._child = starting.result()
+        self._reaper.add(child.pid)
+        self._exit = asyncio.ensure_future(self._ended(child))
+        if self._stopped:
+            return
+        self._logs = asyncio.ensure_future(bound_logs((self._plan.stdout, self._plan.stderr)))
 
-        Later its number may be another's, whose group must not be killed.
-        """
-        status = await process.wait()
-        self._kill(signal.SIGKILL)
-        self._reaper.discard(process.pid)
+    async def _ended(self, child: Child) -> None:
+        """Wait for the end of the process and of its group; end the calls that are left."""
+        await child.wait()
+        self._reaper.discard(child.pid)
         self._cut()
-        return status
 
     async def _wait_for_socket(self, limit: float) -> None:
-        assert self._process is not None
+        assert self._child is not None
         while not self._plan.socket.exists():
-            if self._process.returncode is not None:
+            if self._child.over:
                 raise _failed(f"service {self._how_it_ended(' before it opened its socket')}")
             if asyncio.get_running_loop().time() > limit:
                 raise _failed(
@@ -253,7 +269,7 @@ class ProcessInstance:
             return answer
 
     async def _answer(
-        self, ended: asyncio.Task[int], method: Method, call: grpc.aio.Call, raw: Awaitable[bytes]
+        self, ended: asyncio.Task[None], method: Method, call: grpc.aio.Call, raw: Awaitable[bytes]
     ) -> Any:
         self._calls.add(call)
         if ended.done():
@@ -312,13 +328,16 @@ class ProcessInstance:
     # ------------------------------------------------------------------ how it ended
 
     def _how_it_ended(self, when: str = "") -> str:
-        code = self._process.returncode if self._process is not None else None
-        if code is None:
+        child = self._child
+        if child is None or not child.over:
             how = "is gone"
-        elif code < 0:
-            how = f"was killed by signal {-code} ({_signal_name(-code)})"
+        elif child.returncode is None:
+            how = "ended, and another part of this program collected its exit status"
+        elif child.returncode < 0:
+            number = -child.returncode
+            how = f"was killed by signal {number} ({_signal_name(number)})"
         else:
-            how = f"exited with status {code}"
+            how = f"exited with status {child.returncode}"
         return f"<{self._plan.command}> {how}{when}{self._tail()}"
 
     def _tail(self) -> str:
@@ -333,26 +352,39 @@ class ProcessInstance:
         One that is cancelled kills at once, and returns only when the process is gone as well.
         """
         self._connected = False
+        self._stopped = True
         try:
             await self.disconnect()
+            await self._settle()
             if self._exit is not None and not self._exit.done():
-                self._kill(signal.SIGTERM)
+                self._signal(signal.SIGTERM)
                 await asyncio.wait({self._exit}, timeout=self._grace)
         finally:
+            await self._settle()
             if self._exit is not None:
                 if not self._exit.done():
-                    self._kill(signal.SIGKILL)
+                    self._signal(signal.SIGKILL)
                 await self._exit
             if self._logs is not None:
                 self._logs.cancel()
-            self._clean()
+            await self._clean_soon()
 
-    def _kill(self, number: signal.Signals) -> None:
-        assert self._process is not None
+    async def _settle(self) -> None:
+        """Wait for a start that was cut: a process may come of it, which is then killed."""
+        if self._starting is not None and not self._starting.done():
+            await asyncio.wait({self._starting}, timeout=self._grace)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._child is not None
+        self._child.signal_group(number)
+
+    async def _clean_soon(self) -> None:
         try:
-            os.killpg(self._process.pid, number)
-        except (ProcessLookupError, PermissionError):
-            return  # the group has ended
+            cleaning = in_thread("flamepy-process-clean", self._clean)
+        except RuntimeError:  # no thread can be started
+            self._clean()
+        else:
+            await cleaning
 
     def _clean(self) -> None:
         plan = self._plan
@@ -375,7 +407,7 @@ def _failed(text: str) -> BindFailure:
     return BindFailure(SHIM_FAILED, f"shim creation failed: {text}")
 
 
-def _os_text(error: OSError | ValueError) -> str:
+def _os_text(error: Exception) -> str:
     if not isinstance(error, OSError):
         return str(error)
     return f"{error.strerror} (os error {error.errno})"

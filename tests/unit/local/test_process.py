@@ -131,6 +131,26 @@ class TestCalls:
 
         assert with_service(GOOD, root, act) == [b"a", b"b"]
 
+    def test_the_authority_of_calls_is_a_host_name(self, root: Path) -> None:
+        """As an executor manager's; strict servers (Rust's) refuse the path of a socket."""
+        made = script(
+            root,
+            "import os, socket\n"
+            "server = socket.socket(socket.AF_UNIX)\n"
+            "server.bind(os.environ['FLAME_INSTANCE_ENDPOINT'])\n"
+            "server.listen()\n"
+            "peer = server.accept()[0]\n"
+            "peer.sendall(bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))  # its settings\n"
+            "heard = b''\n"
+            "while b'OnSessionEnter' not in heard:\n"
+            "    heard += peer.recv(65536)\n"
+            f"open({str(root / 'heard')!r}, 'wb').write(heard)\n",
+        )
+        refusal(made, root)  # it ends without an answer
+        heard = (root / "heard").read_bytes()
+        assert b"localhost" in heard
+        assert b".sock" not in heard
+
     def test_nothing_is_left_of_it(self, root: Path) -> None:
         with_service(GOOD, root, invoke("echo x"))
         assert not list((root / "work").iterdir())
@@ -278,14 +298,14 @@ class TestStop:
         )
 
         async def cut(one: ProcessInstance) -> int:
-            assert one._process is not None
+            assert one._child is not None
             stopping = asyncio.ensure_future(one.stop())
             await asyncio.sleep(0.2)
             assert not stopping.done()
             stopping.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await stopping
-            return one._process.pid
+            return one._child.pid
 
         process = with_service(script(root, text), root, cut, grace=3600.0)
         assert not Path(f"/proc/{process}").exists(), "it is there, or not reaped"
