@@ -23,13 +23,13 @@ import itertools
 import logging
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from flamepy.clocks import monotonic
 from flamepy.errors import InvalidStateError
 
 logger = logging.getLogger(__name__)
@@ -101,10 +101,10 @@ class _Forks:
     def pause(self) -> bool:
         with self.guard:
             self.pausing = True
-        limit = time.monotonic() + LIMIT
+        limit = monotonic() + LIMIT
         for rank in (CLIENT, SERVER):
             holders = self.snapshot(rank)
-            asked = [one.let_go(max(0.0, limit - time.monotonic())) for one in holders]
+            asked = [one.let_go(max(0.0, limit - monotonic())) for one in holders]
             if not _all_true(asked, limit):
                 return False
         return self.grpc_has_ended()
@@ -115,10 +115,10 @@ class _Forks:
         As many as outlived one wait are not waited for again but for a moment: some libraries'
         threads never end, and what others keep of gRPC starts its threads anew behind each fork.
         """
-        start = time.monotonic()
+        start = monotonic()
         collected = False
         while (polled := _pollers()) + (native := _native_threads()):
-            waited = time.monotonic() - start
+            waited = monotonic() - start
             if waited > (SETTLE if polled or native > self.lasting else BRIEF):
                 self.lasting = native
                 return not polled
@@ -146,7 +146,7 @@ class _Forks:
     def go_on(self) -> None:
         with self.guard:
             self.pausing = False
-        limit = time.monotonic() + LIMIT
+        limit = monotonic() + LIMIT
         for rank in (SERVER, CLIENT):
             asked = [one.take_up() for one in self.snapshot(rank)]
             _all_true([one for one in asked if one is not None], limit)
@@ -271,7 +271,7 @@ def done(value: bool) -> concurrent.futures.Future[bool]:
 
 
 def _all_true(futures: list[concurrent.futures.Future[bool]], limit: float) -> bool:
-    finished, late = concurrent.futures.wait(futures, max(0.0, limit - time.monotonic()))
+    finished, late = concurrent.futures.wait(futures, max(0.0, limit - monotonic()))
     for one in late:
         one.cancel()
     for one in finished:

@@ -5,7 +5,7 @@ any object of gRPC lives. So a connection for each request beside one that stays
 for each. A loop that ended in order (``run_forever``) is therefore idle, not closed: the next
 ``new_loop`` returns it. A loop that is not used again is retired: a completion that arrives for a
 loop that was closed a moment ago makes the poller stumble, so it stays open until a few others have
-been retired after it, or the process ends. Imports nothing of flamepy.
+been retired after it, or the process ends. Imports nothing of flamepy but ``clocks``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
+
+from flamepy.clocks import TOLERANCE, monotonic
 
 KEPT = 4  # retired loops that stay open
 SPARE = 64  # idle loops that wait to be used again; each has three descriptors
@@ -82,6 +84,35 @@ def _close_down(loops: deque[asyncio.AbstractEventLoop], kept: int) -> None:
 _loops = _Loops()
 
 
+if sys.platform == "win32":  # pragma: no cover
+    _Base = asyncio.ProactorEventLoop
+else:
+    _Base = asyncio.SelectorEventLoop
+
+
+class _Loop(_Base):
+    """A loop that counts by the machine's clock, as those of uvloop do."""
+
+    def time(self) -> float:
+        """Return monotonic seconds."""
+        return monotonic()
+
+
+def stands_still(loop: asyncio.AbstractEventLoop) -> bool:
+    """Return True if a loop counts by a clock of Python that a test has stopped.
+
+    No timer of such a loop ever fires. Loops of ours and of uvloop do not depend on it.
+    """
+    if type(loop).time is not asyncio.BaseEventLoop.time:
+        return False
+    shown, begun = loop.time(), monotonic()
+    if abs(shown - begun) < TOLERANCE:
+        return False
+    while monotonic() - begun < 0.002:  # a clock that goes on, wherever it stands, is no fault
+        pass
+    return loop.time() == shown
+
+
 def new_loop() -> asyncio.AbstractEventLoop:
     """Return a loop: an idle one, or a new one.
 
@@ -95,7 +126,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
     try:
         import uvloop
     except ImportError:
-        loop = asyncio.new_event_loop()
+        loop = _Loop()
     else:
         loop = uvloop.new_event_loop()
         # In debug mode (python -X dev) uvloop 0.23 walks the stack at each future, fails in gRPC's

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.objects import client_of
+from support.server_process import TESTS
 
 from flamepy.core import ApplicationAttributes, Connection, ObjectRef, connect
 from flamepy.errors import FlameError
@@ -175,3 +177,31 @@ def test_a_process_without_home_user_or_working_folder_works(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("b'x'\n1\n"), done.stdout
+
+
+def clocks() -> list[str]:
+    """Return how clocks are replaced: as libraries do it, and by those that are installed."""
+    libraries = {"freezegun": ["freezegun"], "time_machine": ["frozen", "travelling"]}
+    found = [name for name in libraries if importlib.util.find_spec(name) is not None]
+    return ["replaced", *(kind for name in found for kind in libraries[name])]
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("moment", ["before", "while"])
+@pytest.mark.parametrize("kind", clocks())
+def test_clocks_that_stand_or_jump_stop_no_call(kind: str, moment: str, loop: str) -> None:
+    without = "import sys; sys.modules['uvloop'] = None; " if loop == "asyncio" else ""
+    program = f"{without}import sys; from support.clock_process import main; main(*sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, kind, moment],
+        env={**os.environ, "PYTHONPATH": TESTS},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = done.stdout.splitlines()
+    assert lines[-1] == "done", done.stdout
+    # A loop of the user's own may count by a clock that was stopped: then this is said at once.
+    assert lines[0].isdecimal() or "this event loop's clock stands still" in lines[0], done.stdout

@@ -10,12 +10,12 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from queue import SimpleQueue
-from time import monotonic
 from typing import Any
 
 from flamepy.aio.mapping import CHUNK, checked, value_of
 from flamepy.aio.ordering import Result
 from flamepy.aio.pumping import Input, Launch, Pump
+from flamepy.clocks import monotonic
 from flamepy.rpc.link import Link
 from flamepy.types import RetryPolicy
 

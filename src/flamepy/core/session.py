@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-import time
 from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
@@ -13,6 +12,7 @@ from typing import Any, Literal, overload
 from flamepy import aio
 from flamepy.aio.mapping import WINDOW, check_inputs, check_window
 from flamepy.aio.session import CLOSE_WAIT, EXIT_TIMEOUT
+from flamepy.clocks import monotonic
 from flamepy.core.futures import TaskFuture
 from flamepy.core.mapping import results
 from flamepy.core.watcher import TaskWatcher
@@ -299,11 +299,11 @@ class Session:
                     input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
                 )
             )
-        start = time.monotonic()
+        start = monotonic()
         future = self.run(
             input_data, informer, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
         )
-        spent = time.monotonic() - start
+        spent = monotonic() - start
         try:
             return future.result(None if timeout is None else max(0.0, timeout - spent))
         except concurrent.futures.TimeoutError as error:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import NamedTuple, Protocol
 
+from flamepy.clocks import monotonic
 from flamepy.informers.checkpoint import (
     Past,
     Presence,

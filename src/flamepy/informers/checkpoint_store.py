@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic
 
+from flamepy.clocks import monotonic
 from flamepy.errors import InvalidStateError
 from flamepy.forks import bury
 from flamepy.informers.checkpoint import Past

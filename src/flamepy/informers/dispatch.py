@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from time import monotonic
 
+from flamepy.clocks import monotonic
 from flamepy.informers.joining import waiting_for, waits_for_us
 from flamepy.informers.mailbox import QUEUE_SIZE, Mailbox
 

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from time import monotonic
 from typing import NamedTuple
 
 from tenacity import (
@@ -29,6 +28,7 @@ from tenacity import (
     wait_random,
 )
 
+from flamepy.clocks import monotonic
 from flamepy.errors import InformerError
 from flamepy.informers.async_handlers import AsyncCalls
 from flamepy.informers.callbacks import Call

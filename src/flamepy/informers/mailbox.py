@@ -12,8 +12,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from time import monotonic
 
+from flamepy.clocks import monotonic
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
 QUEUE_SIZE = 10_000

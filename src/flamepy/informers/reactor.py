@@ -12,13 +12,13 @@ import asyncio
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol
 
+from flamepy.clocks import monotonic
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, PluginError
 from flamepy.informers import signals
@@ -394,9 +394,9 @@ class Reactor(Asking):
         Raises:
             DeadlineExceededError: (a TimeoutError) it takes longer than ``timeout`` seconds.
         """
-        limit = None if timeout is None else time.monotonic() + timeout
+        limit = None if timeout is None else monotonic() + timeout
         for registration in self._roster.registrations:
-            left = None if limit is None else max(0.0, limit - time.monotonic())
+            left = None if limit is None else max(0.0, limit - monotonic())
             try:
                 registration.wait_synced(left)
             except InvalidStateError:
@@ -447,7 +447,7 @@ class Reactor(Asking):
         self, timeout: float, state: ReactorState, signal: FlameSignal | None = None
     ) -> None:
         try:
-            self._close(time.monotonic() + timeout, signal)
+            self._close(monotonic() + timeout, signal)
         finally:
             live.discard(self)
             self._state = state
@@ -455,7 +455,7 @@ class Reactor(Asking):
 
     def _close(self, limit: float, signal: FlameSignal | None) -> None:
         def left() -> float:
-            return max(0.0, limit - time.monotonic())
+            return max(0.0, limit - monotonic())
 
         self._roster.close()
         registrations, link = self._roster.registrations, self._link

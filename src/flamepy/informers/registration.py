@@ -12,8 +12,8 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import monotonic
 
+from flamepy.clocks import monotonic
 from flamepy.errors import DeadlineExceededError, FlameError, InvalidStateError
 from flamepy.informers import async_handlers
 from flamepy.informers.callbacks import Call, Callbacks

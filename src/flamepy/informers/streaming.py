@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from time import monotonic
 from types import TracebackType
 
+from flamepy.clocks import monotonic
 from flamepy.errors import DeadlineExceededError
 from flamepy.informers.inbox import Behind
 from flamepy.informers.mailbox import Mailbox

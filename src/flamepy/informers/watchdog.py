@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from time import monotonic
 
+from flamepy.clocks import monotonic
 from flamepy.informers.handling import Running, describe
 from flamepy.informers.registration import Registration
 

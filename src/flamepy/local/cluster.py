@@ -13,12 +13,12 @@ import platform
 import shutil
 import tempfile
 import threading
-import time
 from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from flamepy.clocks import wall
 from flamepy.config import Endpoint, FlameContext
 from flamepy.errors import (
     AlreadyExistsError,
@@ -232,7 +232,7 @@ class LocalCluster:
         self._start_cache()
         state = ClusterState(
             this_node(),
-            now=lambda: time.time_ns() // 1_000_000,
+            now=lambda: int(wall() * 1000),
             journal=self._storage,
             stored=stored,
             max_sessions=self._max_sessions,

@@ -21,6 +21,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from flamepy.addresses import DIRECT
+from flamepy.clocks import Timeout
 from flamepy.local.background import in_thread
 from flamepy.local.child import Child, Command
 from flamepy.local.environment import Launch
@@ -262,7 +263,8 @@ class ProcessInstance:
                 return await self._answer(self._exit, method, stream.call, stream.ask(request))
             if self._stream is not None:
                 await self._stream.close(LEAVE_TIMEOUT)  # it has the service's one thread
-            call = self._stub(method)(request, timeout=timeout)
+            limit = None if timeout is None else Timeout(timeout)
+            call = self._stub(method)(request, timeout=limit)
             answer = await self._answer(self._exit, method, call, call)
             if name == "OnSessionEnter" and not isinstance(answer, str):
                 self._offers_stream = offers_stream(await call.trailing_metadata())

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import grpc
 
+from flamepy.clocks import Timeout
 from flamepy.config import FlameClientTls
 from flamepy.errors import InternalError
 from flamepy.objects.channel_options import channel_options
@@ -49,7 +50,7 @@ def list_objects(location: str, tls: FlameClientTls | None, seconds: float) -> l
     with channel:
         ask: Any = channel.unary_stream(METHOD)  # bytes in, bytes out
         try:
-            return sorted(_info(one) for one in ask(b"", timeout=seconds))
+            return sorted(_info(one) for one in ask(b"", timeout=Timeout(seconds)))
         except grpc.RpcError as error:
             call = Call("ListObjects", location, peer="the object cache")
             raise from_status(error.code(), error.details() or "", call) from error

@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from flamepy.clocks import monotonic
 from flamepy.wire.objects import location
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Routes:
         now: returns monotonic seconds.
     """
 
-    def __init__(self, configured: str, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, configured: str, *, now: Callable[[], float] = monotonic) -> None:
         self._now = now
         self.configured = location(configured)
         self._lock = threading.Lock()

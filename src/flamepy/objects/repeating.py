@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from tenacity import Retrying, retry_if_exception
 
+from flamepy.clocks import monotonic
 from flamepy.errors import (
     ConnectionClosedError,
     DeadlineExceededError,
@@ -69,7 +69,7 @@ class BlockingRetrier:
         self, call: str, terms: Terms, attempt: Attempt[T], resolve: Resolve[T] | None = None
     ) -> T:
         """Return ``attempt(seconds)``; arguments and errors as of ``rpc.retry.Retrier.run``."""
-        start = time.monotonic()
+        start = monotonic()
         self._check()
         try:
             answer = attempt(terms.one_try)
@@ -127,7 +127,7 @@ class _Repetition(Generic[T]):
         self._attempt = attempt
         self._resolve = resolve
         self._start = start
-        self._reckoning = Reckoning(retrier, call, terms, now=time.monotonic, start=start)
+        self._reckoning = Reckoning(retrier, call, terms, now=monotonic, start=start)
         self._first: FlameError | None = None
 
     def go(self, first: FlameError) -> T:
@@ -190,9 +190,9 @@ class _Repetition(Generic[T]):
         return found
 
     def _sleep(self, seconds: float) -> None:
-        waiting, began = self._reckoning.is_waiting(), time.monotonic()
+        waiting, began = self._reckoning.is_waiting(), monotonic()
         try:
             self._retrier.sleep(seconds)
         finally:
             if waiting:
-                self._reckoning.spend(time.monotonic() - began)
+                self._reckoning.spend(monotonic() - began)

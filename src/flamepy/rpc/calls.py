@@ -14,6 +14,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf.message import Message
 
+from flamepy.clocks import Timeout
 from flamepy.errors import ConnectionClosedError, FlameError
 from flamepy.forks import CLIENT, hold, release
 from flamepy.rpc.forking import LinkHolder
@@ -190,7 +191,7 @@ class Calls:
         return await self._landed(flight)
 
     def _take_off(self, name: str, request: Message, timeout: float) -> _Flight:
-        flight = _Flight(name, self._stubs[name](request, timeout=timeout))
+        flight = _Flight(name, self._stubs[name](request, timeout=Timeout(timeout)))
         self._flights.add(flight)
         return flight
 
@@ -256,7 +257,8 @@ class Calls:
     def begin_stream(self, stream: Stream, request: Message, timeout: float | None) -> Any:
         """Return gRPC's call of a stream."""
         self.streams.add(stream)
-        return self._stubs[stream.name](request, timeout=timeout)
+        limit = None if timeout is None else Timeout(timeout)
+        return self._stubs[stream.name](request, timeout=limit)
 
     # ------------------------------------------------------------------ the channel
 

@@ -34,6 +34,7 @@ from flamepy.rpc.loop import FORKED, ReactorLoop
 from flamepy.rpc.reaching import reach
 from flamepy.rpc.terms import VERIFY, check_options
 from flamepy.rpc.verdicts import Failure
+from flamepy.surroundings import check_clock
 from flamepy.types import ConnectionState, ConnectionStats, RetryDetails, RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -191,8 +192,10 @@ class Link:
             UnavailableError, DeadlineExceededError: nothing usable answered in ``timeout``
                 seconds; the message names the endpoint and why.
             TlsError: at once, for trying again would not help.
+            InvalidStateError: the loop's clock stands still.
         """
         hasty = self.hasty
+        check_clock(asyncio.get_running_loop())
         self._reaching = True
         try:
             await reach(self, lambda left: hasty.list_nodes(timeout=left), timeout)

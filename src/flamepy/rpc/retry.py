@@ -19,6 +19,7 @@ from flamepy.rpc.budget import CAPACITY, Budget
 from flamepy.rpc.reckoning import Counters
 from flamepy.rpc.repetition import Repetition
 from flamepy.rpc.terms import Terms
+from flamepy.surroundings import check_clock
 from flamepy.types import RetryDetails, RetryPolicy
 
 T = TypeVar("T")
@@ -148,10 +149,12 @@ class Retrier:
 
         Raises:
             ConnectionClosedError: the link was closed, before or meanwhile.
+            InvalidStateError: the loop's clock stands still, so that the wait would never end.
         """
         if self._closed is not None:
             raise ConnectionClosedError(self._closed)
         loop = asyncio.get_running_loop()
+        check_clock(loop)
         waiter: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(seconds, _wake, waiter)
         self._waiters[waiter] = for_engine

@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from time import monotonic
 from typing import Any
 
+from flamepy.clocks import monotonic
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options

@@ -5,11 +5,11 @@ Nothing runs by itself. ``FakeEngine`` has these methods for an engine behind a 
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
+from flamepy.clocks import wall
 from flamepy.local.engine import Engine
 from flamepy.local.rows import EventRow, SessionRow, TaskRow, whole_seconds
 from flamepy.types import ApplicationAttributes, SessionAttributes, TaskState
@@ -26,7 +26,7 @@ class EngineScript(ABC):
 
     def _millis(self) -> int:
         """Return milliseconds since the epoch."""
-        return time.time_ns() // 1_000_000
+        return int(wall() * 1000)
 
     def add_session(self, session_id: str, application: str = "fake") -> None:
         """Create an open session; the application is registered on demand."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
 from flamepy._proto import frontend_pb2, types_pb2
+from flamepy.clocks import wall
 from flamepy.local.cluster import this_node
 from flamepy.local.engine import Engine
 from flamepy.local.frontend import Frontend
@@ -103,7 +103,7 @@ class FakeEngine(EngineScript):
             self._frozen.set()
 
     async def _fresh(self) -> None:
-        state = ClusterState(this_node(), now=lambda: time.time_ns() // 1_000_000)
+        state = ClusterState(this_node(), now=lambda: int(wall() * 1000))
         self._engine = Engine(state, instances=_nothing, executors=0)
 
     async def _restart(self) -> None:

@@ -16,9 +16,9 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from time import monotonic
 from typing import Any
 
+from flamepy.clocks import monotonic
 from flamepy.informers.callbacks import Callbacks
 from flamepy.informers.handling import describe
 from flamepy.informers.informer import (

@@ -17,13 +17,13 @@ shared, so 100,000 tasks with 100 KiB each cost no memory::
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
+from flamepy.clocks import monotonic
 from flamepy.errors import (
     DeadlineExceededError,
     FlameError,
@@ -90,7 +90,7 @@ class ScriptedSource:
     """See the module. Everything is called on one event loop.
 
     Args:
-        clock: seconds, for creation times; ``time.monotonic`` by default.
+        clock: seconds, for creation times; ``monotonic`` by default.
 
     Attributes:
         calls: how often each call was made, by name: ``list_nodes``, ``list_sessions``,
@@ -104,7 +104,7 @@ class ScriptedSource:
         open_streams, most_streams: watches now, and at most.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.calls: Counter[str] = Counter()
         self.task_calls: Counter[str] = Counter()
         self.payload_bytes = 0

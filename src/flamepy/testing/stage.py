@@ -10,9 +10,9 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from time import monotonic
 from typing import Any
 
+from flamepy.clocks import monotonic
 from flamepy.errors import FlameError
 from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
 from flamepy.informers.reactor import Reactor

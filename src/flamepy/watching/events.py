@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from time import monotonic
 from typing import Any
 
+from flamepy.clocks import monotonic
 from flamepy.enums import TextEnum
 from flamepy.types import Event, SessionInfo, Task, TaskCounts, TaskState
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import threading
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 
 import pytest
 from support.waiting import eventually
@@ -174,8 +173,7 @@ class TestInvoke:
                 return b"x"
 
         monkeypatch.setattr(type(session), "run", lambda *_, **__: Future())
-        fake = SimpleNamespace(monotonic=lambda: next(clock))
-        monkeypatch.setattr("flamepy.core.session.time", fake)
+        monkeypatch.setattr("flamepy.core.session.monotonic", lambda: next(clock))
         assert session.invoke(b"x", RecordingInformer(), timeout=1.0) == b"x"
         assert left == [0.25]
 
