@@ -21,6 +21,7 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
+from flamepy import platforms
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
 from flamepy.types import (
     FLAME_INSTANCE_ENDPOINT,
@@ -105,6 +106,11 @@ def run(service: FlameService) -> None:
 
 def serve(service: FlameService, path: str, stop: threading.Event) -> None:
     """Serve the Instance protocol on a Unix socket until ``stop`` is set."""
+    platforms.require(
+        "a service process",
+        "socket.AF_UNIX",
+        instead="run it on Linux or macOS, or in LocalCluster.register_service",
+    )
     # One worker: calls come one at a time, and services need not be thread-safe.
     pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flamepy-service")
     server = grpc.server(

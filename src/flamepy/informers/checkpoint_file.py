@@ -9,13 +9,13 @@ process at any moment (of the machine: up to the last checkpoint; what follows i
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import sqlite3
 from pathlib import Path
 from typing import TextIO
 
+from flamepy import platforms
 from flamepy.errors import InvalidStateError
 from flamepy.forks import bury
 from flamepy.informers.checkpoint_rows import SCHEMA
@@ -47,13 +47,21 @@ class CheckpointFile:
 
         Raises:
             InvalidStateError: another reactor has it; the pid of its process is named.
+            ConfigError: this platform has no file locks.
             OSError: the folder cannot be written to.
         """
         if self._lock is not None:
             return
+        platforms.require(
+            f"checkpoint {self.path}",
+            *platforms.LOCKS,
+            instead="leave checkpoint= out; informers are then told everything again at each start",
+        )
+        import fcntl
+
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = self.path.with_name(f"{self.path.name}.lock")
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CREAT
         lock = os.fdopen(os.open(name, flags, 0o600), "r+", encoding="utf-8")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
+from flamepy import platforms
 from flamepy.clocks import wall
 from flamepy.config import Endpoint, FlameContext
 from flamepy.errors import (
@@ -470,8 +471,7 @@ def _checked(name: str, attributes: ApplicationAttributes) -> tuple[str, Applica
 
 def this_node() -> Node:
     """Return this machine as a node: its CPUs and memory, as an executor manager reports it."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    capacity = ResourceRequirement(cpu=os.cpu_count() or 1, memory=memory, gpu=0)
+    capacity = ResourceRequirement(cpu=os.cpu_count() or 1, memory=_memory(), gpu=0)
     return Node(
         name=platform.node() or "localhost",
         state=NodeState.READY,
@@ -480,3 +480,12 @@ def this_node() -> Node:
         arch=platform.machine(),
         os=platform.system().lower(),
     )
+
+
+def _memory() -> int:
+    """Return the bytes of memory of this machine; 0 where that cannot be found out."""
+    sysconf = platforms.feature("os.sysconf")
+    try:
+        return int(sysconf("SC_PAGE_SIZE") * sysconf("SC_PHYS_PAGES")) if sysconf else 0
+    except (ValueError, OSError):  # the system does not know such a number
+        return 0

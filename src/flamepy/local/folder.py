@@ -6,12 +6,12 @@ Belongs here: who may use the folder. What is in its database is ``database``'s 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
 import stat
 from typing import TextIO
 
+from flamepy import platforms
 from flamepy.errors import ConfigError, InvalidArgumentError, InvalidStateError
 from flamepy.forks import bury
 from flamepy.paths import absolute
@@ -47,8 +47,15 @@ class DataFolder:
         Raises:
             InvalidStateError: another process has it; its pid is named.
             ConfigError: it is no folder, somebody else's or open to others, or cannot be written
-                to or locked.
+                to or locked, or this platform has no file locks.
         """
+        platforms.require(
+            f"data folder {self.path}",
+            *(*platforms.LOCKS, "os.geteuid"),
+            instead="leave data= out; the cluster then keeps nothing when it stops",
+        )
+        import fcntl
+
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._check_owner()

@@ -20,6 +20,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
+from flamepy import platforms
 from flamepy.addresses import DIRECT
 from flamepy.clocks import Timeout
 from flamepy.local.background import in_thread
@@ -110,6 +111,9 @@ class ProcessInstance:
 
     async def start(self) -> None:
         """Start the process and wait for its socket. Raises BindFailure 11."""
+        lacking = platforms.without(*platforms.SERVICE_PROCESSES)
+        if lacking is not None:
+            raise _failed(f"a service process {lacking}: use LocalCluster.register_service")
         try:
             await self._spawn()
         except (OSError, ValueError, RuntimeError) as error:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from flamepy import platforms
 from flamepy.forks import bury
 from flamepy.local import reaper_main
 
@@ -31,7 +32,9 @@ class Reaper:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the process. Raises OSError."""
+        """Start the process, where there can be service processes. Raises OSError."""
+        if platforms.missing(*platforms.SERVICE_PROCESSES):
+            return
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(reaper_main.__file__), str(self._folder)],
             stdin=subprocess.PIPE,
