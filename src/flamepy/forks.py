@@ -61,15 +61,19 @@ class Holder(Protocol):
         """Be dead, in the child. What is left of gRPC, unless ``clean``, must not be freed."""
 
 
+_Holders = dict["weakref.ref[Holder]", None]
+
+
 class _Forks:
     """See the module.
 
-    ``lock`` is held over a fork; ``guard`` for a moment, by whoever reads or changes the rest.
+    ``lock`` is held over a fork. Nothing guards the rest: a loop makes its channel while another
+    thread that does so is held up by a signal handler, say, which waits for that very loop. Each
+    change is one operation of a dictionary instead, and ``hold`` says what it makes first.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.guard = threading.RLock()
         self.depth = 0
         self.pausing = False
         self.clean = True
@@ -77,10 +81,8 @@ class _Forks:
         self.native = False  # threads of some gRPC, perhaps another library's own, live through it
         self.flightless = False  # this process is the child of such a fork
         self.lasting = 0  # threads of gRPC's core that did not end before a fork
-        self.holders: tuple[weakref.WeakSet[Holder], weakref.WeakSet[Holder]] = (
-            weakref.WeakSet(),
-            weakref.WeakSet(),
-        )
+        self.holders: tuple[_Holders, _Holders] = ({}, {})
+        self.making: dict[object, int] = {}  # the threads that make something of gRPC now
         self.callbacks: dict[int, Callable[[], Callable[[], object] | None]] = {}
         self.numbers = itertools.count()
 
@@ -99,9 +101,12 @@ class _Forks:
         self.native = _native_threads() > 0
 
     def pause(self) -> bool:
-        with self.guard:
-            self.pausing = True
+        self.pausing = True
         limit = monotonic() + LIMIT
+        while any(one != threading.get_ident() for one in list(self.making.values())):
+            if monotonic() > limit:
+                return False
+            threading.Event().wait(STEP)
         for rank in (CLIENT, SERVER):
             holders = self.snapshot(rank)
             asked = [one.let_go(max(0.0, limit - monotonic())) for one in holders]
@@ -130,8 +135,8 @@ class _Forks:
         return True
 
     def snapshot(self, rank: int) -> list[Holder]:
-        with self.guard:
-            return list(self.holders[rank])
+        held = [reference() for reference in list(self.holders[rank])]
+        return [one for one in held if one is not None]
 
     # ------------------------------------------------------------------ after
 
@@ -144,8 +149,7 @@ class _Forks:
             self.lock.release()
 
     def go_on(self) -> None:
-        with self.guard:
-            self.pausing = False
+        self.pausing = False
         limit = monotonic() + LIMIT
         for rank in (SERVER, CLIENT):
             asked = [one.take_up() for one in self.snapshot(rank)]
@@ -153,13 +157,14 @@ class _Forks:
 
     def after_in_child(self) -> None:
         # No other thread is here; what the parent's threads held is held for ever: made anew.
-        self.lock, self.guard = threading.RLock(), threading.RLock()
+        self.lock = threading.RLock()
+        self.making.clear()
         self.depth, self.pausing = 0, False
         self.lasting = 0
         self.unusable = self.unusable or not self.clean
         self.flightless = self.flightless or self.native
-        for holders in self.holders:
-            for one in list(holders):
+        for rank, holders in enumerate(self.holders):
+            for one in self.snapshot(rank):
                 one.forget(self.clean)
             holders.clear()
         for reference in list(self.callbacks.values()):
@@ -205,17 +210,24 @@ def hold(holder: Holder, rank: int, make: Callable[[], T]) -> T | None:
     Raises:
         InvalidStateError: gRPC cannot be used in this process.
     """
-    with _forks.guard:
-        check()
-        _forks.holders[rank].add(holder)
+    check()
+    holders, making = _forks.holders[rank], object()
+    holders[weakref.ref(holder, lambda gone: _drop(holders, gone))] = None
+    _forks.making[making] = threading.get_ident()  # first: a fork that begins now waits for us
+    try:
         return None if _forks.pausing else make()
+    finally:
+        _forks.making.pop(making, None)
 
 
 def release(holder: Holder) -> None:
     """Take note that ``holder`` holds nothing any more."""
-    with _forks.guard:
-        for holders in _forks.holders:
-            holders.discard(holder)
+    for holders in _forks.holders:
+        holders.pop(weakref.ref(holder), None)
+
+
+def _drop(holders: _Holders, gone: weakref.ref[Holder]) -> None:
+    holders.pop(gone, None)
 
 
 def on_child(callback: Callable[[], object]) -> Callable[[], None]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-from collections.abc import AsyncGenerator, Coroutine, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 from flamepy import aio
 from flamepy.aio.mapping import WINDOW, check_inputs, check_window
@@ -170,16 +170,21 @@ class Session:
             retry: instead of the connection's policy.
             on_ambiguous: see ``aio.Session.create_task``.
         """
-        creating = self._aio.create_task(
-            input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
-        )
-        task, future = self._link.run(self._start(creating))
+        task, future = self._link.run(self._start(input_data, timeout, retry, on_ambiguous))
         if informer is not None:
             follow_task(self._link, informer, task)
         return future
 
-    async def _start(self, creating: Coroutine[Any, Any, Task]) -> tuple[Task, TaskFuture]:
-        task = await creating
+    async def _start(
+        self,
+        input_data: bytes,
+        timeout: float | None,
+        retry: RetryPolicy | None,
+        on_ambiguous: str | None,
+    ) -> tuple[Task, TaskFuture]:
+        task = await self._aio.create_task(
+            input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
+        )
         future = TaskFuture(self._link, self.id, task.id)
         Hub.of(self._link).tell_end(task, future)
         return task, future

@@ -11,20 +11,30 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+Edges = dict[threading.Thread, tuple[threading.Thread, ...]]
+
 
 class _Waits:
-    """Owns the lock over the edges; nothing else runs under it."""
+    """The threads that each waiting thread waits for, the last one last.
+
+    There are several where a signal handler or a finalizer waits on a thread that waits already.
+    There is no lock: a thread changes its own entry alone, in one operation, and looks at the
+    others after it. Of two that come to wait for each other at the same time at least one sees
+    the other.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.edges: dict[threading.Thread, threading.Thread] = {}
+        self.edges: Edges = {}
 
     def leads_to(self, start: threading.Thread, end: threading.Thread) -> bool:
-        seen: threading.Thread | None = start
-        while seen is not None:
-            if seen is end:
+        seen, ahead = set[threading.Thread](), [start]
+        while ahead:
+            one = ahead.pop()
+            if one is end:
                 return True
-            seen = self.edges.get(seen)
+            if one not in seen:
+                seen.add(one)
+                ahead.extend(self.edges.get(one, ()))
         return False
 
 
@@ -37,26 +47,32 @@ def waiting_for(target: threading.Thread) -> Iterator[bool]:
 
     That is where ``target`` waits for this thread, or is this thread.
     """
-    waits, own = _waits, threading.current_thread()
-    with waits.lock:
-        sensible = not waits.leads_to(target, own)
-        if sensible:
-            waits.edges[own] = target
+    edges, own = _waits.edges, threading.current_thread()
+    before = edges.get(own, ())
+    edges[own] = (*before, target)
+    sensible = not _waits.leads_to(target, own)
+    if not sensible:
+        _restore(edges, own, before)
     try:
         yield sensible
     finally:
         if sensible:
-            with waits.lock:
-                waits.edges.pop(own, None)
+            _restore(edges, own, before)
+
+
+def _restore(edges: Edges, own: threading.Thread, before: tuple[threading.Thread, ...]) -> None:
+    if before:
+        edges[own] = before
+    else:
+        edges.pop(own, None)
 
 
 def waits_for_us(thread: threading.Thread) -> bool:
     """Return True if a thread waits for this one, directly or through others, or is this one."""
-    with _waits.lock:
-        return _waits.leads_to(thread, threading.current_thread())
+    return _waits.leads_to(thread, threading.current_thread())
 
 
 def reset_after_fork() -> None:
-    """Forget the parent's waits; its lock may have been held when the child was made."""
+    """Forget the parent's waits."""
     global _waits
     _waits = _Waits()

@@ -17,6 +17,7 @@ from typing import Any, Generic, TypeVar
 
 from flamepy.errors import ConnectionClosedError, FlameError, InvalidArgumentError
 from flamepy.informers.dispatch import Worker
+from flamepy.informers.settling import Settled, Settling
 from flamepy.rpc.link import Link
 from flamepy.types import Task
 from flamepy.watching.hub import Hub
@@ -28,7 +29,7 @@ R = TypeVar("R")
 TaskKey = tuple[str, str]
 
 
-class WatchedFuture(concurrent.futures.Future[R], Generic[R]):
+class WatchedFuture(Settled[R], Generic[R]):
     """A future of something about one task that the hub watches; made on the loop.
 
     Args:
@@ -42,6 +43,8 @@ class WatchedFuture(concurrent.futures.Future[R], Generic[R]):
         self.task_id = task_id
         self._link = link
         self._completions = completions(link)
+        self._settling = Settling.of(link)
+        self._told = False  # read and written on the loop
         self.set_running_or_notify_cancel()
 
     def result(self, timeout: float | None = None) -> R:
@@ -75,17 +78,21 @@ class WatchedFuture(concurrent.futures.Future[R], Generic[R]):
 
     def changed(self, task: Task) -> None:
         """Complete it if the task has ended; on the loop, as ``interests.Listener``."""
-        if not task.state.is_terminal or self.done():
+        if not task.state.is_terminal or self._told:
             return
+        self._told = True
         try:
-            self.set_result(self._outcome(task))
+            outcome = self._outcome(task)
         except Exception as error:  # whatever it is: nobody may wait for ever
-            self.set_exception(error)
+            self._settling.put(self, None, error)
+        else:
+            self._settling.put(self, outcome, None)
 
     def lost(self, error: FlameError) -> None:
-        """Take in that nothing more will be known."""
-        if not self.done():
-            self.set_exception(error)
+        """Complete it with an error: nothing more will be known."""
+        if not self._told:
+            self._told = True
+            self._settling.put(self, None, error)
 
     @abstractmethod
     def _outcome(self, task: Task) -> R:

@@ -17,10 +17,14 @@ from flamepy.rpc.loop import ReactorLoop
 
 
 class _Holder:
-    """Owns the implicit link; the lock guards only who makes it."""
+    """Owns the implicit link.
+
+    The lock is held for the choice between links alone; a signal handler or a finalizer that comes
+    between may take it again, and what it chose stays.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self.link: Link | None = None
 
 
@@ -33,9 +37,13 @@ def implicit_link() -> Link:
     Raises:
         ConfigError: the configuration is unusable.
     """
+    link = _holder.link
+    if link is not None and not link.closed:
+        return link
+    made = Link(FlameContext(), reactor=ReactorLoop())  # no thread runs before its first use
     with _holder.lock:
         if _holder.link is None or _holder.link.closed:
-            _holder.link = Link(FlameContext(), reactor=ReactorLoop())
+            _holder.link = made
         return _holder.link
 
 

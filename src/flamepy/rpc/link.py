@@ -172,9 +172,10 @@ class Link:
         """Return the one attachment of that key, made by ``factory`` at the first call."""
         if self.closed:
             raise ConnectionClosedError(f"the connection to {self.endpoint} is closed")
-        if key not in self._attachments:
-            self._attachments[key] = factory(self)
-        attached: T = self._attachments[key]
+        attached: T | None = self._attachments.get(key)
+        if attached is None:
+            # A signal handler or a finalizer may have made one while the factory made another.
+            attached = self._attachments.setdefault(key, factory(self))
         return attached
 
     def add_observer(self, observer: Callable[[ConnectionChange], None]) -> Callable[[], None]:
