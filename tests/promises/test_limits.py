@@ -1,4 +1,4 @@
-"""G13 to G15 and G18 of docs/delivery.md: clocks, deadlines, repeats, memory."""
+"""G13 to G15, G18 and G19 of docs/delivery.md: clocks, deadlines, repeats, memory, missed ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.waiting import eventually
 
 from flamepy.core import connect
 from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
-from flamepy.informers import Reactor
+from flamepy.informers import Reactor, signals
 from flamepy.local.engine import Engine
 from flamepy.local.refusal import Refusal
 from flamepy.testing import FakeEngine, RecordingInformer
@@ -160,3 +160,51 @@ class TestG18Memory:
                 assert all((one.output is not None) == payloads for one in tasks)
         assert grown[False] < count * size / 4
         assert grown[True] > 2 * count * size
+
+
+class TestG19DeliveredOrMissed:
+    """An end is delivered, or counted as missed and signalled."""
+
+    def test_ends_of_a_session_that_is_gone_before_it_was_read_are_signalled(
+        self, engine: FakeEngine, connection
+    ) -> None:
+        told: list[dict[str, object]] = []
+
+        def note(application: str, **values: object) -> None:
+            told.append({"application": application, **values})
+
+        slow = Reactor(connection=connection, calls_per_second=0.5)
+        with signals.events_missed.connected_to(note), slow as reactor:
+            informer = RecordingInformer()
+            reactor.register(informer).wait_synced(30)
+            names = [f"short-{number}" for number in range(10)]
+            for name in names:
+                engine.add_session(name)
+                for task in ("1", "2", "3"):
+                    engine.add_task(name)
+                    engine.succeed(name, task)
+            seen = reactor.sessions
+            eventually(lambda: all(seen.get(one) for one in names), "the sessions to be seen")
+            for name in names:
+                engine.drop_session(name)
+            eventually(lambda: sum(one["total"] for one in told) > 0, "the signal")
+            eventually(
+                lambda: len(informer.terminal()) + sum(one["total"] for one in told) == 30,
+                "each end to be delivered or counted",
+            )
+            assert reactor.health().missed == sum(one["total"] for one in told)
+            assert {one["application"] for one in told} == {"fake"}
+
+    def test_a_reactor_of_a_frozen_engine_is_not_ready(
+        self, engine: FakeEngine, connection
+    ) -> None:
+        with Reactor(connection=connection, ready_within=1.0) as reactor:
+            reactor.register(RecordingInformer()).wait_synced(30)
+            eventually(lambda: reactor.health().ready, "the reactor to be ready")
+            engine.freeze()
+            try:
+                eventually(lambda: not reactor.health().ready, "the reactor to be not ready")
+                assert "ready_within" in (reactor.health().reason or "")
+            finally:
+                engine.thaw()
+            eventually(lambda: reactor.health().ready, "the reactor to be ready again")

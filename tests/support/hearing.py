@@ -12,6 +12,7 @@ from flamepy.testing import FakeClock, ScriptedSource
 from flamepy.types import TaskState
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 from flamepy.watching.hub import Hub
+from flamepy.watching.missed import MissedEnds
 from flamepy.watching.settings import WatchSettings
 from flamepy.watching.subscriptions import Scope, Subscription
 
@@ -26,6 +27,7 @@ class Heard:
     resets: list[tuple[str, int]] = field(default_factory=list)
     drifts: list[tuple[TaskEvent, TaskState]] = field(default_factory=list)
     stalls: list[TaskEvent] = field(default_factory=list)
+    missing: list[MissedEnds] = field(default_factory=list)
     failures: list[FlameError] = field(default_factory=list)
     syncs: int = 0
     _told: dict[tuple[str, str], list[TaskState | str]] = field(default_factory=dict)
@@ -57,6 +59,9 @@ class Heard:
 
     def stalled(self, event: TaskEvent) -> None:
         self.stalls.append(event)
+
+    def missed(self, missed: MissedEnds) -> None:
+        self.missing.append(missed)
 
     def states(self, task_id: str, session_id: str = "s") -> list[TaskState | str]:
         """Return what was told of one task: its states, and "deleted"."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -37,12 +38,16 @@ class Health:
     Attributes:
         state, connection, endpoint: of the reactor, of its connection, of the engine.
         live: False once it has failed or stopped: restart it.
-        ready: it runs, the engine answers, and every informer was told what was there.
+        ready: it runs, the engine answers, every informer was told what was there, and what is
+            known of the engine is not older than the reactor's ``ready_within``.
+        reason: why it is not ready, else None.
         synced: every informer was told what was there.
         freshness: seconds since the last answer that showed every session; inf before the first.
         informers: each registered informer.
         error: why it failed, else None.
         checkpoint: False while it cannot be written; None without one.
+        missed: ends of tasks that were not read before their session was gone (signal
+            ``events_missed``).
     """
 
     state: ReactorState
@@ -55,6 +60,8 @@ class Health:
     informers: Sequence[InformerHealth]
     error: str | None = None
     checkpoint: bool | None = None
+    missed: int = 0
+    reason: str | None = None
 
     @classmethod
     def of(
@@ -67,22 +74,28 @@ class Health:
         freshness: float,
         error: BaseException | None,
         checkpoint: bool | None = None,
+        missed: int = 0,
+        within: float = math.inf,
     ) -> Health:
-        """Return the health of a reactor with these parts."""
-        synced = all(one.synced for one in informers)
-        running = state is ReactorState.RUNNING
-        answers = connection in (ConnectionState.CONNECTED, ConnectionState.DEGRADED)
+        """Return the health of a reactor with these parts.
+
+        The arguments are the attributes of the same names, but for ``within``: seconds; what is
+        known of the engine must not be older for the reactor to be ready.
+        """
+        reason = _reason(state, connection, informers, freshness, within)
         return cls(
             state=state,
             connection=connection,
             endpoint=endpoint,
             live=state in (ReactorState.NEW, ReactorState.RUNNING, ReactorState.STOPPING),
-            ready=running and answers and synced,
-            synced=synced,
+            ready=reason is None,
+            reason=reason,
+            synced=all(one.synced for one in informers),
             freshness=freshness,
             informers=tuple(informers),
             error=None if error is None else repr(error),
             checkpoint=checkpoint,
+            missed=missed,
         )
 
     def to_dict(self) -> dict[str, Any]:  # Any: whatever JSON takes
@@ -93,6 +106,7 @@ class Health:
             "endpoint": self.endpoint,
             "live": self.live,
             "ready": self.ready,
+            "reason": self.reason,
             "synced": self.synced,
             "freshness": None if self.freshness == float("inf") else self.freshness,
             "informers": [
@@ -101,4 +115,28 @@ class Health:
             ],
             "error": self.error,
             "checkpoint": self.checkpoint,
+            "missed": self.missed,
         }
+
+
+def _reason(
+    state: ReactorState,
+    connection: ConnectionState,
+    informers: Sequence[InformerHealth],
+    freshness: float,
+    within: float,
+) -> str | None:
+    """Return why a reactor is not ready; None if it is."""
+    if state is not ReactorState.RUNNING:
+        return f"the reactor is {state}"
+    if connection not in (ConnectionState.CONNECTED, ConnectionState.DEGRADED):
+        return f"the connection is {connection}"
+    late = [one.name for one in informers if not one.synced]
+    if late:
+        return f"not synced yet: {', '.join(late)}"
+    if freshness > within:
+        return (
+            f"the last answer of the engine that showed every session is {freshness:.0f} s old, "
+            f"more than {within:g} s (ready_within)"
+        )
+    return None

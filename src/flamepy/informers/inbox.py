@@ -28,6 +28,7 @@ from flamepy.watching.events import (
     TaskEvent,
 )
 from flamepy.watching.hub import Hub
+from flamepy.watching.missed import MissedEnds
 from flamepy.watching.records import Grave, SessionRecord, TaskRecord
 from flamepy.watching.subscriptions import Scope, Subscription
 
@@ -61,7 +62,7 @@ class Behind:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that is no change of a task: ``reset``, ``drift`` or ``stalled``."""
+    """Something that is no change of a task: ``reset``, ``drift``, ``stalled`` or ``missed``."""
 
     name: str
     values: dict[str, object]
@@ -133,6 +134,7 @@ class Inbox:
         self._skipped = 0  # events since the last one told, for its ``coalesced``
         self._overflow_at: float | None = None  # the end of the last overflow
         self.coalesced = 0
+        self.missed_ends = 0
 
     def subscribe(self, scope: Scope) -> Subscription:
         """Start: the present state first, then every change. Call on the loop."""
@@ -224,6 +226,11 @@ class Inbox:
     def stalled(self, event: TaskEvent) -> None:
         """Queue that a task is pending while later ones end."""
         self._notice("stalled", {"event": event})
+
+    def missed(self, missed: MissedEnds) -> None:
+        """Count ends that could not be read, and queue that there were some."""
+        self.missed_ends += missed.total
+        self._notice("missed", {"missed": missed})
 
     def _notice(self, name: str, values: dict[str, object]) -> None:
         if self._notices:

@@ -22,7 +22,12 @@ from flamepy.clocks import monotonic
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, PluginError
 from flamepy.informers import signals
-from flamepy.informers.arguments import check_checkpoint, check_reactor, scope_of
+from flamepy.informers.arguments import (
+    check_checkpoint,
+    check_reactor,
+    check_seconds,
+    scope_of,
+)
 from flamepy.informers.asking import Asking, on_loop
 from flamepy.informers.health import Health, InformerHealth, ReactorState
 from flamepy.informers.informer import Informer
@@ -46,6 +51,9 @@ from flamepy.watching.settings import WatchSettings
 from flamepy.watching.subscriptions import Scope
 
 logger = logging.getLogger(__name__)
+
+READY_WITHIN = 60.0  # seconds; or ...
+READY_POLLS = 10  # ... this many polls, whichever is longer
 
 STOP_TIMEOUT = 10.0
 EXIT_TIMEOUT = 2.0
@@ -93,6 +101,8 @@ class Reactor(Asking):
         payloads: keep input and output of tasks and give them to informers.
         retain_terminal: finished tasks that are remembered at most.
         stall_after: seconds after which a pending task is reported while later ones end.
+        ready_within: seconds; ``health().ready`` is False while what is known of the engine is
+            older. By default 60, or ten polls where these are further apart.
 
     Raises:
         InvalidArgumentError: arguments exclude each other, a setting is out of its range, or the
@@ -119,7 +129,11 @@ class Reactor(Asking):
         payloads: bool | None = None,
         retain_terminal: int | None = None,
         stall_after: float | None = None,
+        ready_within: float | None = None,
     ) -> None:
+        if ready_within is not None:
+            check_seconds("ready_within", ready_within, least=0.0)
+        self._ready_within = ready_within
         check_reactor(
             connection=connection,
             context=context,
@@ -205,7 +219,15 @@ class Reactor(Asking):
             freshness=self._hub.freshness() if self._hub is not None else float("inf"),
             error=self._error,
             checkpoint=self._resuming.works,
+            missed=self._hub.missed if self._hub is not None else 0,
+            within=self._readiness(),
         )
+
+    def _readiness(self) -> float:
+        if self._ready_within is not None:
+            return self._ready_within
+        every = self._hub.health.every if self._hub is not None else 0.0
+        return max(READY_WITHIN, READY_POLLS * every)
 
     # ------------------------------------------------------------------ start
 

@@ -22,6 +22,7 @@ from flamepy.informers.signals import FlameSignal
 from flamepy.types import TaskState
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 from flamepy.watching.hub import Hub
+from flamepy.watching.missed import MissedEnds
 from flamepy.watching.subscriptions import Scope
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ _OF_KIND = {
 }
 OF_TASKS = (
     *(signals.task_added, signals.task_updated, signals.task_requeued, signals.task_deleted),
-    *(signals.task_stalled, signals.task_drift, *_OF_STATE.values()),
+    *(signals.task_stalled, signals.task_drift, signals.events_missed, *_OF_STATE.values()),
 )
 # Whether a session has drained is known from its tasks; its counters alone do not say it.
 COST_TASKS = (*OF_TASKS, signals.session_drained)
@@ -237,9 +238,23 @@ class SignalSender:
             sender = values.pop("application") or self._link.endpoint
             values["endpoint"] = self._link.endpoint
             self._deliver(Sending(signals.engine_reset, sender, values))
+        elif notice.name == "missed":
+            self._missed(values["missed"])
         else:
             signal = signals.task_drift if notice.name == "drift" else signals.task_stalled
             self._deliver(Sending(signal, values["event"].application, values))
+
+    def _missed(self, missed: MissedEnds) -> None:
+        values = {
+            "session": missed.session,
+            "counts": missed.counts,
+            "unknown": missed.unknown,
+            "total": missed.total,
+            "reason": missed.reason,
+            "endpoint": self._link.endpoint,
+        }
+        sender = missed.session.application
+        self._deliver(Sending(signals.events_missed, sender, values))
 
     def _go_on(self) -> None:
         inbox, loop = self._tasks, self._link.reactor

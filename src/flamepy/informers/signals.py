@@ -23,6 +23,9 @@ signals            keyword arguments                                            
 ``session_*``      ``event``: a ``SessionEvent``                                application
 connection_changed ``state``, ``previous``: ``ConnectionState``; ``endpoint``   endpoint
 engine_reset       ``session_id``, ``epoch``, ``endpoint``                      application
+events_missed      ``session``, ``counts``, ``unknown``, ``total``, ``reason``,  application
+                   ``endpoint``: ends that were not read before their session
+                   was gone
 informer_synced    ``registration``, ``endpoint``                               endpoint
 handler_failed     ``informer``, ``callback``, ``event``, ``error``,            application or
                    ``attempts``, ``endpoint``                                   endpoint
@@ -143,6 +146,7 @@ session_closed = _signal("session_closed", "a session was closed")
 session_deleted = _signal("session_deleted", "the engine no longer knows a session")
 session_event = _signal("session_event", "the engine recorded an event of a session")
 connection_changed = _signal("connection_changed", "the connection's state changed")
+events_missed = _signal("events_missed", "ends were not read before their session was gone")
 engine_reset = _signal("engine_reset", "a session is another one under its old id, or was lost")
 informer_synced = _signal("informer_synced", "an informer was told all that was there")
 handler_failed = _signal("handler_failed", "a callback or receiver failed for good")

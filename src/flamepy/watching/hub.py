@@ -144,6 +144,11 @@ class Hub:
         return self._observer.activity.drifts
 
     @property
+    def missed(self) -> int:
+        """How many ends of tasks were not read before their session was gone."""
+        return self._observer.activity.missed
+
+    @property
     def settings(self) -> WatchSettings:
         """What watching may cost."""
         return self._settings

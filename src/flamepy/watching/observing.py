@@ -15,6 +15,7 @@ from flamepy.errors import FlameError
 from flamepy.types import Task
 from flamepy.watching.events import EventSource, SessionEvent, TaskEvent, Window
 from flamepy.watching.interests import Interest, Interests
+from flamepy.watching.missed import MissedEnds
 from flamepy.watching.outcomes import Observation, Outcome, Verdict
 from flamepy.watching.records import SessionRecord
 from flamepy.watching.sources import Reader, Spawn
@@ -24,6 +25,7 @@ from flamepy.watching.subscriptions import Subscribers
 
 logger = logging.getLogger(__name__)
 
+WARN_EVERY = 60.0  # seconds between two warnings of missed ends
 _NOTHING = Observation(Verdict.UNCHANGED)
 
 
@@ -33,6 +35,9 @@ class Activity:
 
     moved: bool = False
     drifts: int = 0
+    missed: int = 0  # ends that were not read before their session was gone
+    warned: int = 0  # of them, those that a log line has counted
+    warned_at: float = float("-inf")
 
 
 class Observer:
@@ -189,8 +194,26 @@ class Observer:
             self._subscribers.engine_reset(outcome.session_id, outcome.application, outcome.reset)
         for event in outcome.tasks:
             self.emit(event)
+        if outcome.missed is not None:
+            self._missed(outcome.missed)
         for session_event in outcome.sessions:
             self.emit_session(session_event)
+
+    def _missed(self, missed: MissedEnds) -> None:
+        if not self._subscribers.missed(missed):
+            return
+        activity = self.activity
+        activity.missed += missed.total
+        now = self._now()
+        if now - activity.warned_at < WARN_EVERY:
+            return
+        logger.warning(
+            "%d ends of tasks were missed since the last such message, %d in all; the last ones: "
+            "%d of session %s (%s), which was gone before they were read",
+            *(activity.missed - activity.warned, activity.missed),
+            *(missed.total, missed.session.id, missed.reason),
+        )
+        activity.warned_at, activity.warned = now, activity.missed
 
     def check_drained(self, record: SessionRecord) -> None:
         """Tell that a session is drained, if it has just become so."""

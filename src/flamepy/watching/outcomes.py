@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from flamepy.types import TaskState
 from flamepy.watching.events import SessionEvent, TaskEvent
+from flamepy.watching.missed import MissedEnds
 
 
 class Verdict(enum.Enum):
@@ -44,6 +45,7 @@ class Outcome:
         reset: the new epoch if the session was reset.
         tasks: deletes, and ends that were held back.
         sessions: what happened to the session.
+        missed: ends that were not read before the session was gone.
     """
 
     session_id: str
@@ -51,3 +53,4 @@ class Outcome:
     reset: int | None = None
     tasks: list[TaskEvent] = field(default_factory=list)
     sessions: list[SessionEvent] = field(default_factory=list)
+    missed: MissedEnds | None = None

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from flamepy.errors import (
     DeadlineExceededError,
@@ -21,7 +23,7 @@ from flamepy.errors import (
     TlsError,
     UnavailableError,
 )
-from flamepy.types import SessionInfo
+from flamepy.types import SessionInfo, SessionState
 from flamepy.watching.collector import Collector
 from flamepy.watching.cursor import retry_delay
 from flamepy.watching.events import Window
@@ -29,6 +31,7 @@ from flamepy.watching.gathering import Gatherer
 from flamepy.watching.interests import Interests, lost_session
 from flamepy.watching.limits import Deadline, Pace
 from flamepy.watching.observing import Observer
+from flamepy.watching.retention import Retention
 from flamepy.watching.settings import WatchSettings
 from flamepy.watching.sources import WORKERS, Engine, Reader, Spawn
 from flamepy.watching.store import Store
@@ -39,6 +42,10 @@ from flamepy.watching.updating import Progress, Updater
 logger = logging.getLogger(__name__)
 
 CATCH_UP_STEP = 0.005
+# While the engine forgets, polls come this often in the time that it keeps a session, though they
+# take a fifth of the time: what is not seen in time is lost.
+LOOKS = 5.0
+HARD_LOAD = 4.0
 FIRST_MINUTE = 0.4  # seconds between polls while an outage is young: it is seen to end in a second
 
 
@@ -47,6 +54,7 @@ class Health:
     """What the polls found out about the engine; read on the loop."""
 
     polls: int = 0
+    every: float = 0.0  # seconds between the last poll and the next one
     outages: int = 0
     answered_at: float = float("-inf")
     down_since: float | None = None
@@ -102,6 +110,9 @@ class Poller:
         self._wake = asyncio.Event()
         self._delay = self._fast
         self._pace = Pace()
+        self._retention = Retention()
+        self._oldest_end: datetime | None = None  # of the closed sessions in the last list
+        self._absent: set[str] = set()  # closed sessions that the last list lacked
         self._deadline = Deadline()
         self._answered = 0  # number of the last poll that worked
         self._beating = False  # the last poll was a heartbeat
@@ -179,8 +190,8 @@ class Poller:
             self._deadline.answered(took)
             if self._beating and (self._subscribers or self._interests):
                 continue  # they came during the heartbeat
-            rest = self._pace.rest(took)
-            await self._sleep(max(self._delay, rest))
+            self.health.every = max(self._delay, self._rest(took))
+            await self._sleep(self.health.every)
         self._store.clear()
         self._updater.clear()
 
@@ -190,6 +201,10 @@ class Poller:
         if self._observer.activity.moved or self._updater.chasing:
             return self._fast
         return min(self._slow, self._delay * 1.5)
+
+    def _rest(self, took: float) -> float:
+        kept = self._retention.period
+        return min(self._pace.rest(took), max(kept / LOOKS, took * HARD_LOAD))
 
     async def _sleep(self, seconds: float) -> None:
         try:
@@ -212,6 +227,7 @@ class Poller:
             await self._all(after_outage)
         else:
             await self._each(waiting, after_outage)
+            self._updater.order({})
         self._store.trim()
 
     async def _each(self, session_ids: Collection[str], after_outage: bool) -> None:
@@ -228,18 +244,64 @@ class Poller:
         newcomers = self._subscribers.newcomers()
         sessions = await self._engine.list_sessions(timeout=self._deadline.seconds)
         window = Window(start, self._now())
+        ends = (one.completion_time for one in sessions if _has_ended(one))
+        self._oldest_end = min((end for end in ends if end is not None), default=None)
         listed = {info.id for info in sessions}
         for info in sessions:
             self._take(info, window)
         records = list(self._store.sessions.values())
         absent = {one.id for one in records if one.info and one.window_end <= start} - listed
         absent |= {one for one in self._interests.sessions() if one not in listed}
+        vanished = self._drop_forgotten(absent, window) if not after_outage else 0
+        before = len(self._store.sessions)
         await self._each(sorted(absent), after_outage)
+        vanished += before - len(self._store.sessions)
+        self._learn(sessions, start, vanished)
         if newcomers:
             records = list(self._store.sessions.values())
             behind = {one.id for one in records if self._updater.is_behind(one)}
             for one in newcomers:
                 self._subscribers.polled(one, records, behind)
+
+    def _drop_forgotten(self, absent: set[str], window: Window) -> int:
+        """Drop those that two lists in a row lacked, while the engine forgets; return how many.
+
+        Usually an absence is confirmed by a GetSession each, which would double the cost of what
+        is gone just when there is no time for it.
+        """
+        closed = {
+            one for one in absent if self._is_closed(one) and not self._interests.waits_in(one)
+        }
+        if math.isinf(self._retention.period):
+            self._absent = closed
+            return 0
+        gone = closed & self._absent
+        self._absent = closed - gone
+        absent -= closed
+        for session_id in gone:
+            error = SessionNotFoundError(f"session {session_id!r} not found")
+            self._gone(session_id, window, error, lost=False)
+        return len(gone)
+
+    def _was_oldest(self, session_id: str) -> bool:
+        """Return True if it ended before all that are left: the engine evicts in that order."""
+        record = self._store.sessions.get(session_id)
+        ended = record.info.completion_time if record is not None and record.info else None
+        return ended is not None and self._oldest_end is not None and ended <= self._oldest_end
+
+    def _is_closed(self, session_id: str) -> bool:
+        record = self._store.sessions.get(session_id)
+        return record is not None and record.info is not None and _has_ended(record.info)
+
+    def _learn(self, sessions: Collection[SessionInfo], start: float, vanished: int) -> None:
+        """Learn how fast the engine forgets, and have read first what will be gone first."""
+        closed = [one for one in sessions if _has_ended(one)]
+        self._retention.polled(start, closed=len(closed), vanished=vanished)
+        if math.isinf(self._retention.period):
+            self._updater.order({})
+            return
+        closed.sort(key=lambda one: (one.completion_time or one.creation_time, one.creation_time))
+        self._updater.order(self._retention.left([one.id for one in closed]))
 
     async def _one(self, session_id: str, after_outage: bool) -> None:
         start = self._now()
@@ -254,7 +316,8 @@ class Poller:
     def _gone(
         self, session_id: str, window: Window, error: SessionNotFoundError, *, lost: bool
     ) -> None:
-        outcome = self._store.drop_session(session_id, window, lost=lost)
+        evicted = self._was_oldest(session_id)
+        outcome = self._store.drop_session(session_id, window, lost=lost, evicted=evicted)
         self._updater.forget(session_id)
         self._observer.take(outcome)
         self._interests.lose_session(session_id, lost_session(session_id, error))
@@ -327,3 +390,7 @@ class Poller:
         self._updater.suspect_all()
         self._gatherer.suspect_all()
         self.hurry()
+
+
+def _has_ended(info: SessionInfo) -> bool:
+    return info.state == SessionState.CLOSED

@@ -27,6 +27,7 @@ from flamepy.watching.diff import engine_events, is_drained, session_changes
 from flamepy.watching.events import EventSource, SessionEvent, SessionEventKind, TaskEvent, Window
 from flamepy.watching.history import History
 from flamepy.watching.making import Maker
+from flamepy.watching.missed import Reason, missed_ends
 from flamepy.watching.outcomes import Observation, Outcome, Verdict
 from flamepy.watching.records import Grave, SessionRecord, TaskRecord
 from flamepy.wire.times import SAME
@@ -114,7 +115,9 @@ class Store:
             outcome.sessions.append(made)
         return outcome
 
-    def drop_session(self, session_id: str, window: Window, *, lost: bool = False) -> Outcome:
+    def drop_session(
+        self, session_id: str, window: Window, *, lost: bool = False, evicted: bool = False
+    ) -> Outcome:
         """Forget a session that the engine no longer has.
 
         Args:
@@ -122,6 +125,7 @@ class Store:
             window: when that was true.
             lost: True if the engine lost it, rather than somebody deleted it; a session that
                 was not closed is lost in any case.
+            evicted: True if the engine dropped it to make room, rather than somebody deleted it.
         """
         record = self.sessions.pop(session_id, None)
         outcome = Outcome(session_id)
@@ -130,8 +134,11 @@ class Store:
         self.history.remember(session_id, record.epoch + 1, window.end)
         outcome.application = record.application
         closed = record.info is not None and record.info.state == SessionState.CLOSED
+        reason = Reason.EVICTED if evicted else Reason.DELETED
         if record.info is not None and (lost or not closed):
             outcome.reset = record.epoch + 1
+            reason = Reason.LOST
+        outcome.missed = missed_ends(record, reason)
         for known in record.tasks.values():
             self.history.left(known)
             if known.held and record.info is not None:  # its text cannot be had any more

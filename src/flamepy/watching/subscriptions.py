@@ -13,6 +13,7 @@ from typing import Protocol
 from flamepy.errors import FlameError
 from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
+from flamepy.watching.missed import MissedEnds
 from flamepy.watching.records import SessionRecord
 
 
@@ -63,6 +64,9 @@ class Sink(Protocol):
 
     def stalled(self, event: TaskEvent) -> None:
         """Take in that a task stays pending while later ones finish. Called once per task."""
+
+    def missed(self, missed: MissedEnds) -> None:
+        """Record ends of tasks that could not be read before their session was gone."""
 
 
 @dataclass(slots=True, eq=False)
@@ -172,6 +176,18 @@ class Subscribers:
         for one in self._all:
             if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
                 one.sink.stalled(event)
+
+    def missed(self, missed: MissedEnds) -> bool:
+        """Report missed ends to those whose scope covers the session; return False if none does."""
+        session = missed.session
+        covering = [
+            one
+            for one in self._all
+            if one.scope.tasks and one.scope.covers(session.id, session.application)
+        ]
+        for one in covering:
+            one.sink.missed(missed)
+        return bool(covering)
 
     def needed_since(self) -> int | None:
         """Return the lowest sequence number after which events must be kept, if any."""

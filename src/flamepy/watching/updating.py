@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flamepy.errors import FlameError, NotFoundError
@@ -20,12 +20,15 @@ from flamepy.watching.cursor import Step, decide, retry_delay, settled
 from flamepy.watching.events import EventSource, Window
 from flamepy.watching.observing import Observer
 from flamepy.watching.records import SessionRecord
+from flamepy.watching.retention import ReadQueue
 from flamepy.watching.sources import Reader, Spawn
 from flamepy.watching.store import Store
 
 logger = logging.getLogger(__name__)
 
 AUDIT = 600.0
+WORKERS = 64  # sessions that are read at once
+FEW = 8  # ... while the engine forgets: who is chosen must not wait long for the answer
 LOAD = 50.0  # a list that explained nothing is repeated after so many times its duration
 
 
@@ -76,7 +79,11 @@ class Updater:
         self._spawn = spawn
         self._rota = Rota(AUDIT)
         self._now = asyncio.get_running_loop().time
-        self._busy: set[str] = set()
+        self._busy: set[str] = set()  # those that wait to be read, and those that are read
+        self._queue = ReadQueue()
+        self._workers = 0
+        self._limit = WORKERS
+        self._took = 0.1  # seconds of a session's reading, recently
         self._audits: set[str] = set()  # of the busy ones
         self._progress: dict[str, Progress] = {}
         self.scans = 0
@@ -149,14 +156,37 @@ class Updater:
         if (news and not progress.refresh) or now >= progress.due:
             self._start(record, progress, news=news)
 
+    def order(self, left: Mapping[str, float]) -> None:
+        """Decide, after a poll, which sessions are read first.
+
+        Args:
+            left: seconds until each of those that the engine will forget is gone; empty while it
+                forgets none.
+        """
+        self._limit = FEW if left else WORKERS
+        self._queue.order(left, 2.0 * self._took)
+        self._read_on()
+
     def _start(self, record: SessionRecord, progress: Progress, *, news: bool) -> None:
         if record.id not in self._busy:
             self._busy.add(record.id)
             if progress.audit and not news:
                 self._audits.add(record.id)
+            self._queue.add(record.id)
+
+    def _read_on(self) -> None:
+        while self._workers < self._limit and (session_id := self._queue.next()) is not None:
+            record = self._store.sessions.get(session_id)
+            progress = self._progress.get(session_id)
+            if record is None or progress is None:  # gone, or followed by nobody any more
+                self._busy.discard(session_id)
+                self._audits.discard(session_id)
+                continue
+            self._workers += 1
             self._spawn(self._work(record, progress))
 
     async def _work(self, record: SessionRecord, progress: Progress) -> None:
+        began = self._now()
         try:
             async with self._reader.workers:
                 await self._bring_up_to_date(record, progress)
@@ -167,8 +197,11 @@ class Updater:
             self._try_later(progress)
             logger.debug("work on session %s broke off: %s", record.id, error)
         finally:
+            self._workers -= 1
             self._busy.discard(record.id)
             self._audits.discard(record.id)
+        self._took += (self._now() - began - self._took) * 0.1
+        self._read_on()  # not when it was cancelled: everything ends then
 
     # ------------------------------------------------------------------ followed sessions
 

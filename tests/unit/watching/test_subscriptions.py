@@ -34,6 +34,9 @@ class Heard:
     def drift(self, event: TaskEvent, told: TaskState) -> None:
         self.items.append(("drift", event.task.id, told))
 
+    def missed(self, missed: object) -> None:
+        self.items.append(missed)
+
     def stalled(self, event: TaskEvent) -> None:
         self.items.append(("stalled", event.task.id))
 
