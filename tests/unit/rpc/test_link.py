@@ -184,7 +184,7 @@ class TestState:
             changes: list[str] = []
             link.add_observer(lambda change: changes.append(str(change.state)))
             now = asyncio.get_running_loop().time
-            before = now()
+            before = now() - 1  # a loop's clock may stand still for a whole turn
             link._take_outcome(lost, before)
             link._take_outcome(None, now())
             link._take_outcome(lost, before)
@@ -209,7 +209,7 @@ class TestState:
             changes: list[str] = []
             link.add_observer(lambda change: changes.append(str(change.state)))
             now = asyncio.get_running_loop().time
-            before = now()
+            before = now() - 1  # a loop's clock may stand still for a whole turn
             link._take_outcome(lost, before)
             link._take_outcome(None, before)  # as late as that
             link._take_outcome(lost, now())
