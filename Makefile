@@ -1,7 +1,7 @@
 # make demo      run the main job: every file of the standard library through an embedded cluster
-# make test      run the tests
-# make test-all  run them from the wheel: on each Python here, with the lowest dependencies, on uvloop;
-#                ENVIRONMENTS="lowest 3.12" chooses some, TESTS="tests/unit tests/contract" what they run
+# make test      run the tests; TESTS="tests/unit tests/contract" chooses some, for test-all as well
+# make test-all  run them from the wheel: on each Python here, with the lowest dependencies, with every
+#                extra; ENVIRONMENTS="lowest 3.12" chooses some
 # make soak      run the long forms: ten kills in 3,000 tasks, a fortnight of polls, 10,000 schedules of
 #                faults, 100 kills of a data folder; then beside the official SDK (half an hour)
 # make check     format, lint, types, layers, generated code, dependencies
@@ -19,7 +19,7 @@ demo: $(READY)
 	@$(BIN)/python examples/stdlib_census/client.py
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(TESTS)
 
 test-all:
 	@if [ -z "$(PYTHON)" ]; then \

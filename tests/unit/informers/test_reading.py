@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from support.waiting import eventually
 
 from flamepy.errors import DeadlineExceededError, InvalidArgumentError, InvalidStateError
 from flamepy.informers import Reactor
@@ -29,9 +30,9 @@ def scripted(connection: ScriptedConnection):
 def test_the_first_use_reads_and_until_then_the_engine_is_asked(
     connection: ScriptedConnection, scripted: Reactor
 ) -> None:
-    stream = scripted.stream(replay="none")  # polls have been made when the first use comes
+    scripted.stream(replay="none")
     connection.do(lambda source: source.add_task("s"))
-    stream.next(10)
+    eventually(lambda: connection.source.calls["list_sessions"] > 2, "polls before the first use")
     hold = connection.do(lambda source: source.hold("list_tasks"))
     connection.do(lambda source: source.add_session("t"))
     connection.do(lambda source: source.add_task("t"))
