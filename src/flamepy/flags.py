@@ -3,7 +3,7 @@
 ``threading.Event`` holds a lock for some lines of ``wait`` and of ``set``. A signal handler or a
 finalizer that runs in those lines on the same thread and sets the event waits for ever, and so does
 a thread that serves others and sets it meanwhile. A flag has no such lines. Imports nothing of
-flamepy.
+flamepy but ``queues``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+
+from flamepy.queues import Empty, SimpleQueue
 
 
 class Flag:

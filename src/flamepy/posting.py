@@ -13,8 +13,9 @@ import concurrent.futures
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
+
+from flamepy.queues import Empty, SimpleQueue
 
 T = TypeVar("T")
 

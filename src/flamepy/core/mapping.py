@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
-from queue import SimpleQueue
 from typing import Any
 
 from flamepy.aio.mapping import CHUNK, checked, value_of
 from flamepy.aio.ordering import Result
 from flamepy.aio.pumping import Input, Launch, Pump
 from flamepy.clocks import monotonic
+from flamepy.queues import SimpleQueue
 from flamepy.rpc.link import Link
 from flamepy.types import RetryPolicy
 

@@ -23,6 +23,7 @@ from google.protobuf.message import Message
 
 from flamepy import platforms
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
+from flamepy.surroundings import check_pools
 from flamepy.types import (
     FLAME_INSTANCE_ENDPOINT,
     ApplicationContext,
@@ -92,6 +93,7 @@ def run(service: FlameService) -> None:
         raise InvalidArgumentError(
             f"{given!r} is not a service: give an instance of a FlameService subclass{hint}"
         )
+    check_pools()
     path = _socket_path(os.environ.get(FLAME_INSTANCE_ENDPOINT))
     if not logging.getLogger().handlers:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO)

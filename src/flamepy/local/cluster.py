@@ -49,6 +49,7 @@ from flamepy.local.storage import Storage
 from flamepy.local.threads import ServiceSource, ThreadInstance
 from flamepy.local.tls import ClusterTls
 from flamepy.loops import new_loop, retire, run_forever
+from flamepy.surroundings import check_pools, check_threads
 from flamepy.types import (
     Application,
     ApplicationAttributes,
@@ -210,6 +211,7 @@ class LocalCluster:
             FlameError: an application cannot be registered.
         """
         self._check_here()
+        check_threads()
         if self._thread is not None:
             raise InvalidStateError(f"the cluster runs already at {self._endpoint}")
         on_child(self._forsake)
@@ -381,12 +383,14 @@ class LocalCluster:
         Raises:
             AlreadyExistsError: the name is taken.
             InvalidArgumentError: the name, the service or an attribute is unusable.
+            InvalidStateError: gevent or eventlet has patched what the threads need.
         """
         if not callable(getattr(service, "on_task_invoke", None)) and not callable(service):
             raise InvalidArgumentError(
                 f"{service!r} is not a service: give a FlameService subclass or an instance of one"
             )
         self._check_here()
+        check_pools()
         name, spec = _checked(application_name(name), ApplicationAttributes(**attributes))
         if self._loop is None:
             self._apps.append((name, spec))

@@ -7,12 +7,12 @@ interpreter's end waits for no transfer.
 from __future__ import annotations
 
 import concurrent.futures
-import queue
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flamepy.errors import ConnectionClosedError
+from flamepy.queues import SimpleQueue
 
 T = TypeVar("T")
 THREADS = 4
@@ -25,7 +25,7 @@ class Workers:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards threads, idle and closed
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._closed = False

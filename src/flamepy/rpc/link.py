@@ -34,7 +34,7 @@ from flamepy.rpc.loop import FORKED, ReactorLoop
 from flamepy.rpc.reaching import reach
 from flamepy.rpc.terms import VERIFY, check_options
 from flamepy.rpc.verdicts import Failure
-from flamepy.surroundings import check_clock
+from flamepy.surroundings import check_clock, check_threads
 from flamepy.types import ConnectionState, ConnectionStats, RetryDetails, RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -115,6 +115,7 @@ class Link:
         if self._process != os.getpid():
             raise InvalidStateError(FORKED)
         if self._frontend is None:
+            check_threads()
             self._loop = running
             self._frontend = Frontend(
                 self._calls,

@@ -24,6 +24,7 @@ from flamepy.forks import check
 from flamepy.loops import new_loop, retire, run_forever
 from flamepy.posting import LateError, Posted
 from flamepy.rpc.forking import forsake, on_child
+from flamepy.surroundings import check_threads
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class ReactorLoop:
 
     def _start(self) -> _Running:
         check()
+        check_threads()
         made = _Running(self._make_loop())
         try:
             made.start()
@@ -109,13 +111,15 @@ class ReactorLoop:
         """Run a coroutine on the loop and wait for its result; Ctrl-C ends the wait.
 
         Raises:
-            InvalidStateError: called on a thread that serves others, as the loop's own.
+            InvalidStateError: called on a thread that serves others, as the loop's own,
+                or threads were patched.
             ConnectionClosedError: the loop was stopped, before or meanwhile.
             DeadlineExceededError: it took longer than ``timeout`` seconds.
             ResourceExhaustedError: the thread cannot be started; the next call tries again.
         """
         try:
             threads.check_may_block()
+            check_threads()  # they may have been patched since the thread was started
             running = self._started()
         except BaseException:
             coroutine.close()

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 from flamepy.config import Endpoint
 from flamepy.errors import InvalidArgumentError, InvalidStateError
 from flamepy.loops import new_loop, retire, run_forever
+from flamepy.surroundings import check_threads
 from flamepy.testing.relaying import CLIENT, SERVER, THROUGH, Address, Fault, Relay, Towards
 
 T = TypeVar("T")
@@ -119,6 +120,7 @@ class ChaosProxy:
     def __enter__(self) -> ChaosProxy:
         if self._loop is not None:
             raise InvalidStateError("the proxy runs already")
+        check_threads()
         host, port = self._target.host, self._target.port
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         self._addresses = [(family, address) for family, _, _, _, address in found]

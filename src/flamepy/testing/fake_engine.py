@@ -23,6 +23,7 @@ from flamepy.local.instance import BindFailure, Instance
 from flamepy.local.serving import Server
 from flamepy.local.state import ClusterState
 from flamepy.loops import new_loop, retire, run_forever
+from flamepy.surroundings import check_threads
 from flamepy.testing.engine_script import EngineScript
 from flamepy.types import Application, TaskState
 
@@ -42,6 +43,7 @@ class FakeEngine(EngineScript):
     """
 
     def __init__(self, *, options: Mapping[str, int] | None = None) -> None:
+        check_threads()
         self._options = {"grpc.so_reuseport": 0, **(options or {})}
         self.calls: Counter[str] = Counter()
         self.task_calls: Counter[str] = Counter()
