@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import logging
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from flamepy import threads
 from flamepy.errors import ResourceExhaustedError
+from flamepy.queues import Empty, SimpleQueue
 
 if TYPE_CHECKING:
     from flamepy.rpc.link import Link
