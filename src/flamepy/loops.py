@@ -22,6 +22,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
 from flamepy.clocks import TOLERANCE, monotonic
+from flamepy.descriptors import fill_standard
 
 KEPT = 4  # retired loops that stay open
 SPARE = 64  # idle loops that wait to be used again; each has three descriptors
@@ -122,17 +123,22 @@ def new_loop() -> asyncio.AbstractEventLoop:
     idle = _loops.take()
     if idle is not None:
         return idle
-    loop: asyncio.AbstractEventLoop
+    loop = _new_uvloop() or _Loop()
+    loop.set_exception_handler(_handle)
+    return loop
+
+
+def _new_uvloop() -> asyncio.AbstractEventLoop | None:
+    if not fill_standard():  # uvloop ends the process if it closes a pipe with a number below 3
+        return None
     try:
         import uvloop
     except ImportError:
-        loop = _Loop()
-    else:
-        loop = uvloop.new_event_loop()
-        # In debug mode (python -X dev) uvloop 0.23 walks the stack at each future, fails in gRPC's
-        # compiled frames (a frame without code), and crashed or hung 3 runs of 7.
-        loop.set_debug(False)
-    loop.set_exception_handler(_handle)
+        return None
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    # In debug mode (python -X dev) uvloop 0.23 walks the stack at each future, fails in gRPC's
+    # compiled frames (a frame without code), and crashed or hung 3 runs of 7.
+    loop.set_debug(False)
     return loop
 
 

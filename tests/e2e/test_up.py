@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -28,11 +28,13 @@ UP = [sys.executable, "-m", "flamepy", "up"]
 
 
 @contextmanager
-def up(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def up(
+    folder: Path, *options: str, wrap: Sequence[str] = ()
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run it with its temporary folders below ``folder``; give the process and its endpoint."""
     environment = {**os.environ, "TMPDIR": str(folder)}
     with subprocess.Popen(
-        [*UP, "--port", "0", *options],
+        [*wrap, *UP, "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -55,7 +57,7 @@ def fail(*options: str, status: int = 1) -> str:
     return done.stderr.strip()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_ends_it_and_everything_it_made(tmp_path: Path, number: int) -> None:
     with up(tmp_path) as (process, endpoint):
         with connect(endpoint) as connection:
@@ -72,6 +74,81 @@ def test_a_signal_ends_it_and_everything_it_made(tmp_path: Path, number: int) ->
         assert "Traceback" not in log
         assert not list(tmp_path.iterdir()), "a folder is left"
         assert not Path(f"/proc/{service}").exists(), "the service is left"
+
+
+def test_signals_that_come_together_end_it_in_order(tmp_path: Path) -> None:
+    """As a service manager sends SIGTERM and SIGHUP, a terminal and a wrapper SIGINT each."""
+    with up(tmp_path) as (process, _):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+            process.send_signal(number)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert not list(tmp_path.iterdir()), "a folder is left"
+
+
+def test_a_hang_up_stays_ignored_where_it_was(tmp_path: Path) -> None:
+    with up(tmp_path, wrap=["nohup"]) as (process, endpoint):
+        process.send_signal(signal.SIGHUP)
+        with connect(endpoint) as connection:
+            assert connection.list_nodes()
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-", "<&- >&- 2>&-", "2>&-"])
+def test_closed_standard_streams_are_like_the_null_device(tmp_path: Path, closed: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    script = f'exec "$@" {closed}'
+    line = ["sh", "-c", script, "sh", *UP, "--cache-port", "0", "--port", str(port)]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(line, env=environment, stdout=subprocess.DEVNULL) as process:
+        with connect(f"http://127.0.0.1:{port}", patience=30) as connection:
+            spec = ApplicationAttributes(command=sys.executable, arguments=[SERVICE])
+            connection.register_application("app", spec)
+            with connection.create_session("app") as session:
+                assert session.invoke(b"echo x", timeout=30) == b"x"
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+SUBREAPER = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER: as process 1
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+ORPHANS = """
+import subprocess
+from flamepy.core import FlameService, run
+
+class Service(FlameService):
+    def on_task_invoke(self, context):
+        orphans = "(setsid sh -c 'echo $$; sleep 0.1' &); sh -c 'echo $$; sleep 0.1' & exit 0"
+        return subprocess.run(["sh", "-c", orphans], stdout=subprocess.PIPE).stdout
+
+run(Service())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="prctl is Linux's")
+def test_what_services_leave_behind_is_collected(tmp_path: Path) -> None:
+    program = tmp_path / "service.py"
+    program.write_text(ORPHANS)
+    with up(tmp_path, wrap=[sys.executable, "-c", SUBREAPER]) as (process, endpoint):
+        with connect(endpoint) as connection:
+            spec = ApplicationAttributes(command=sys.executable, arguments=[str(program)])
+            connection.register_application("app", spec)
+            with connection.create_session("app") as session:
+                outputs = [future.result(30) for future in session.run_many([b""] * 5)]
+                orphans = [int(one) for output in outputs for one in output.split()]
+                assert len(orphans) == 10
+                eventually(
+                    lambda: not any(Path(f"/proc/{one}").exists() for one in orphans),
+                    "the orphans to be collected while their service lives",
+                )
+        process.terminate()
+        process.communicate(timeout=20)
 
 
 def log_of_two_tasks(folder: Path, *options: str) -> list[str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from flamepy.descriptors import open_standard_streams
+
 
 def main() -> None:
     """Run the command line; exits with its status."""
+    open_standard_streams()
     try:
         import click  # noqa: F401
     except ImportError:

@@ -2,30 +2,30 @@
 
 One line ``ready: http://HOST:PORT cache: grpc://HOST:PORT`` on standard output when it serves,
 without the second part where there is no object cache; logs on standard error.
-SIGINT and SIGTERM stop it within 5 s; a second one ends it at once.
+SIGINT, SIGTERM and SIGHUP stop it within 5 s; a later SIGINT or SIGTERM ends it at once. As
+process 1 of a container it collects the processes that services leave behind.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
-import threading
-from types import FrameType
 from typing import Any
 
 import click
 
 from flamepy.cli.engine import failure
 from flamepy.cli.logs import FORMATS, set_up_logging, trim_records
+from flamepy.cli.stopping import StopSignals
 from flamepy.errors import FlameError, InvalidArgumentError, UnavailableError
 from flamepy.local.cluster import LocalCluster
 from flamepy.local.listening import check_free
+from flamepy.local.orphans import Orphans
 from flamepy.local.tls import ClusterTls
 from flamepy.resources import parse_resources
 from flamepy.wire.objects import PORT
 
 FILE = click.Path(dir_okay=False)
+LOOK = 0.2  # seconds between two looks for orphans
 SECONDS = click.FloatRange(min=0, min_open=True)
 logger = logging.getLogger(__name__)
 
@@ -127,14 +127,13 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     help="Log warnings and errors only.",
 )
 def up(log_format: str, level: int | None, **options: Any) -> None:
-    """Run an embedded Flame cluster until SIGINT or SIGTERM.
+    """Run an embedded Flame cluster until SIGINT, SIGTERM or SIGHUP.
 
     A line is logged for every change of a session, task or executor, with its ids.
     """
     set_up_logging(log_format, logging.INFO if level is None else level)
     trim_records()
-    stop = threading.Event()
-    _stop_on_signals(stop)
+    stop = StopSignals()
     try:
         options["cache_port"] = _cache_port(options)
         cluster = LocalCluster(tls=_tls(options), **options)
@@ -144,8 +143,9 @@ def up(log_format: str, level: int | None, **options: Any) -> None:
     try:
         cache = f" cache: {cluster.cache_endpoint}" if cluster.has_cache else ""
         print(f"ready: {cluster.endpoint}{cache}", flush=True)
-        while not stop.wait(0.2):
-            pass
+        orphans = Orphans()
+        while not stop.wait(LOOK):
+            orphans.collect()
     finally:
         cluster.stop()
 
@@ -178,13 +178,3 @@ def _tls(options: dict[str, Any]) -> ClusterTls | None:
     if any(one is not None for one in (cert, key, client_ca, ca)):
         raise click.UsageError("TLS needs both --tls-cert and --tls-key")
     return None
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    def note(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)  # asked twice: the user does not want to wait
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note)

@@ -15,14 +15,15 @@ import errno
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flamepy.clocks import monotonic
 from flamepy.local.orphans import reaped
 
 LOOK = 0.05  # seconds between two looks where there is no pidfd
+COLLECT_LIMIT = 1.0  # seconds that killed processes have to end
 _UNKNOWN_PIDFD = (errno.EINVAL, errno.ENOSYS)  # Linux 5.3 opens pidfds and cannot wait for them
 
 
@@ -63,8 +64,8 @@ class Child:
     def __init__(self, command: Command) -> None:
         self.over = False
         self.returncode: int | None = None
-        self._collected = False  # by us or by somebody else: the number may be given away
-        self._since = time.monotonic()
+        self._collected = False  # the system may give the number away
+        self._since = monotonic()
         with command.stdout.open("ab") as out, command.stderr.open("ab") as err:
             process = subprocess.Popen(
                 command.arguments,
@@ -89,6 +90,17 @@ class Child:
         self._collect()
         self.over = True
         self.close()
+        await self._collect_group()
+
+    async def _collect_group(self) -> None:
+        """Collect those of its group that became children of this process, as process 1."""
+        if self._collected and _exists(self.pid):
+            return  # the number is another process's now
+        limit = monotonic() + COLLECT_LIMIT
+        with contextlib.suppress(ChildProcessError):  # none, as nearly always
+            while monotonic() < limit:
+                if os.waitpid(-self.pid, os.WNOHANG)[0] == 0:
+                    await asyncio.sleep(LOOK)  # killed, and not gone yet
 
     def close(self) -> None:
         """Close the pidfd, of a process that nobody waits for any more. Idempotent."""
@@ -142,12 +154,12 @@ class Child:
         return bool(pid)
 
     def _collect(self) -> None:
-        if self.returncode is not None:
-            return
-        try:
-            self.returncode = self._status()
-        except ChildProcessError:  # collected elsewhere, or SIGCHLD is ignored
-            self.returncode = reaped.take(self.pid, self._since)
+        if self.returncode is None:
+            try:
+                self.returncode = self._status()
+            except ChildProcessError:  # collected elsewhere, or SIGCHLD is ignored
+                self.returncode = reaped.take(self.pid, self._since)
+        self._collected = True
 
     def _status(self) -> int | None:
         if self._pidfd is not None and hasattr(os, "P_PIDFD"):

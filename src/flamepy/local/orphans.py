@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections import OrderedDict
+
+from flamepy.clocks import monotonic
 
 KEPT = 1000
 
@@ -28,7 +29,7 @@ class Reaped:
     def put(self, pid: int, status: int) -> None:
         """Note a status, at the monotonic time of now; the oldest go."""
         self._found.pop(pid, None)
-        self._found[pid] = (time.monotonic(), status)
+        self._found[pid] = (monotonic(), status)
         while len(self._found) > KEPT:
             self._found.popitem(last=False)
 

@@ -166,6 +166,14 @@ class TestOrphans:
 
         eventually(none_left, "the orphans to be collected")
 
+    def test_what_is_killed_with_a_service_is_collected_without_being_asked(
+        self, tmp_path: Path
+    ) -> None:
+        """A program that embeds a cluster may be process 1, and does not know of these."""
+        ended(tmp_path, "sleep 600 & sleep 600 & echo $!")
+        left = int((tmp_path / "out").read_text())
+        assert not exists(left)
+
     def test_a_service_keeps_its_status(self, tmp_path: Path) -> None:
         def collect(child: Child) -> None:
             eventually(lambda: state(child.pid) == "Z", "its end")
