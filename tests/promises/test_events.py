@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 from support.waiting import eventually
 
-from flamepy.informers import Reactor, TaskEvent, TaskInformer
+from flamepy.informers import Reactor, TaskEvent, TaskInformer, signals
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import TaskState
 
@@ -106,21 +106,40 @@ class TestG2Truth:
         informer.wait_for(lambda seen: bool(states(seen, "21")), 30)  # later polls told nothing new
         assert len(informer.terminal()) == len(set(informer.terminal())) == 20
 
+    @pytest.mark.parametrize("second", ["failed", "runs again", "runs again and fails"])
     def test_an_end_that_the_engine_overwrites_stays_the_first(
-        self, engine: FakeEngine, reactor: Reactor
+        self, engine: FakeEngine, connection, second: str
     ) -> None:
-        informer = RecordingInformer()
-        reactor.register(informer).wait_synced(30)
-        engine.add_task("s")
-        engine.succeed("s", "1")
-        informer.wait_for(lambda seen: bool(seen.terminal()), 30)
-        engine.fail("s", "1", "late")
-        engine.add_task("s")
-        informer.wait_for(lambda seen: bool(states(seen, "2")), 30)
-        assert informer.terminal() == [("s", "1", "SUCCEED")]
-        task = reactor.tasks.get("s", "1")
-        assert task is not None
-        assert task.state == TaskState.SUCCEED
+        """Counters, lists of audits and GetTask show the second one; no informer gets it."""
+        drifts: list[tuple[str, str]] = []
+
+        def drifted(sender: str, *, event: TaskEvent, told: TaskState, **_: object) -> None:
+            drifts.append((told.name, event.task.state.name))
+
+        informer, newcomer = RecordingInformer(), RecordingInformer()
+        with (
+            signals.task_drift.connected_to(drifted),
+            Reactor(connection=connection, audit=0.3) as reactor,
+        ):
+            reactor.register(informer).wait_synced(30)
+            engine.add_task("s")
+            engine.succeed("s", "1")
+            informer.wait_for(lambda seen: bool(seen.terminal()), 30)
+            if second.startswith("runs again"):
+                engine.set_state("s", "1", TaskState.RUNNING)
+                eventually(lambda: drifts[-1:] == [("SUCCEED", "RUNNING")], "the drift")
+            if second != "runs again":
+                engine.fail("s", "1", "late")
+                eventually(lambda: drifts[-1:] == [("SUCCEED", "FAILED")], "the drift")
+            lists = engine.calls["ListTask"]
+            eventually(lambda: engine.calls["ListTask"] > lists + 1, "two audits more")
+            assert connection.get_session("s").get_task("1").state != TaskState.SUCCEED
+            reactor.register(newcomer).wait_synced(30)
+            assert newcomer.terminal() == informer.terminal() == [("s", "1", "SUCCEED")]
+            assert states(informer, "1")[-1] == "SUCCEED"
+            task = reactor.tasks.get("s", "1")
+            assert task is not None
+            assert task.state is TaskState.SUCCEED
 
 
 class TestG3Reading:

@@ -6,17 +6,28 @@ import gc
 import sys
 import time
 import tracemalloc
+from collections.abc import Iterable
+from datetime import datetime, timezone
 
 import pytest
 from support.waiting import eventually
 
+from flamepy.clocks import monotonic, wall
 from flamepy.core import connect
 from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
-from flamepy.informers import Reactor, signals
+from flamepy.informers import (
+    Reactor,
+    SessionEvent,
+    SessionInformer,
+    TaskEvent,
+    signals,
+)
 from flamepy.local.engine import Engine
 from flamepy.local.refusal import Refusal
-from flamepy.testing import FakeEngine, RecordingInformer
+from flamepy.testing import FakeEngine, RecordingInformer, engine_script, fake_engine
 from flamepy.types import Task
+
+BEGAN = monotonic()
 
 
 class TestG13Clocks:
@@ -44,8 +55,48 @@ class TestG13Clocks:
                 informer.wait_for(lambda seen, wanted=wanted: told(seen)[-1:] == [wanted], 20)
             engine.succeed("s", str(number))
             informer.wait_for(lambda seen, number=number: len(seen.terminal()) == number, 20)
-        assert all(event.lag >= 0 for event in informer.events)
+            check_lags(informer.events)
         assert [one[1] for one in informer.terminal()] == ["1", "2"]
+
+    @pytest.mark.parametrize("hours", [-30, 30])
+    def test_an_engine_whose_clock_is_off_changes_nothing(
+        self, engine: FakeEngine, connection, monkeypatch: pytest.MonkeyPatch, hours: int
+    ) -> None:
+        """Its sessions and tasks are from yesterday or tomorrow by the clock of this machine."""
+        for module in (fake_engine, engine_script):
+            monkeypatch.setattr(module, "wall", lambda: wall() + hours * 3600.0)
+        opened: list[SessionEvent] = []
+
+        class Sessions(SessionInformer):
+            def on_opened(self, event: SessionEvent) -> None:
+                opened.append(event)
+
+        tasks = RecordingInformer()
+        with Reactor(connection=connection, stall_after=60.0) as reactor:
+            reactor.register(tasks).wait_synced(30)
+            reactor.register(Sessions())
+            engine.add_session("off")
+            engine.add_task("off")
+            future = connection.get_session("off").run(b"x")
+            for number in ("1", "2"):
+                engine.start("off", number)
+                engine.succeed("off", number, b"y")
+            assert future.result(30) == b"y"
+            tasks.wait_for(lambda seen: len(seen.terminal()) == 2, 30)
+            eventually(lambda: [one.session.id for one in opened] == ["s", "off"], "both sessions")
+        away = tasks.events[0].task.creation_time - datetime.now(timezone.utc)
+        assert round(away.total_seconds() / 3600) == hours
+        check_lags(tasks.events)
+        check_lags(opened)
+
+
+def check_lags(events: Iterable[TaskEvent | SessionEvent]) -> None:
+    """Check that each event's lag is what the monotonic clock says, read a moment ago or now."""
+    for event in events:
+        before = monotonic()
+        lag = event.lag
+        assert before - event.observed_at <= lag <= monotonic() - event.observed_at
+        assert 0 <= lag <= monotonic() - BEGAN, "observed since this file was imported"
 
 
 def told(informer: RecordingInformer) -> list[tuple[str, str]]:
@@ -160,6 +211,45 @@ class TestG18Memory:
                 assert all((one.output is not None) == payloads for one in tasks)
         assert grown[False] < count * size / 4
         assert grown[True] > 2 * count * size
+
+    def test_payloads_that_calls_and_streams_show_are_not_kept_either(
+        self, engine: FakeEngine
+    ) -> None:
+        """GetTask and WatchTask answer with payloads, whatever a reactor asked for."""
+        count = 20
+        drifts: list[TaskEvent] = []
+
+        def drifted(sender: str, *, event: TaskEvent, **_: object) -> None:
+            drifts.append(event)
+
+        informer, newcomer = RecordingInformer(), RecordingInformer()
+        with (
+            signals.task_drift.connected_to(drifted),
+            connect(engine.endpoint) as connection,
+            Reactor(connection=connection, audit=0.3) as reactor,
+        ):
+            reactor.register(informer).wait_synced(30)
+            session = connection.get_session("s")
+            for number in range(1, count + 1):
+                future = session.run(b"in")
+                if number % 2:  # else it is first seen when it has ended
+                    engine.start("s", future.task_id)
+                    wanted = (future.task_id, "RUNNING")
+                    informer.wait_for(lambda seen, wanted=wanted: wanted in told(seen), 30)
+                engine.succeed("s", future.task_id, b"out")
+                assert future.result(30) == b"out"
+            engine.add_task("s", b"in")
+            engine.fail("s", str(count + 1), "its text is read with GetTask")
+            informer.wait_for(lambda seen: len(seen.terminal()) == count + 1, 30)
+            engine.fail("s", "1", "a drift")
+            eventually(lambda: bool(drifts), "the drift")
+            reactor.register(newcomer).wait_synced(30)
+            kept = reactor.tasks.list()
+        assert len(kept) == count + 1
+        events = [*informer.events, *newcomer.events, *drifts]
+        kept += [one.task for one in events] + [one.old for one in events if one.old is not None]
+        for task in kept:
+            assert (task.input, task.output, task.payloads_loaded) == (None, None, False)
 
 
 class TestG19DeliveredOrMissed:

@@ -51,6 +51,65 @@ class TestG10Stops:
             everything.wait_for(lambda seen: len(seen.terminal()) == 100, 30)
         assert len(narrow.terminal()) == 100
 
+    @pytest.mark.parametrize("listener", ["sync", "async", "batch", "narrow", "signal"])
+    def test_what_is_queued_when_the_stop_begins_is_told_before_it_returns(
+        self, engine: FakeEngine, connection, listener: str
+    ) -> None:
+        """A first callback is running and the rest waits behind it, in any kind of queue."""
+        gate, entered = threading.Event(), threading.Event()
+        told: list[str] = []
+
+        def note(task: Task) -> None:
+            told.append(task.id)
+            entered.set()
+            gate.wait(60)
+
+        class Sync(TaskInformer):
+            def on_succeeded(self, event: TaskEvent) -> None:
+                note(event.task)
+
+        class Async(TaskInformer):
+            async def on_succeeded(self, event: TaskEvent) -> None:
+                note(event.task)
+
+        class Batch(TaskInformer):
+            def on_batch(self, events: list[TaskEvent]) -> None:
+                for event in events:
+                    if event.task.state.is_terminal:
+                        note(event.task)
+
+        def received(sender: str, *, event: TaskEvent, **_: object) -> None:
+            note(event.task)
+
+        kinds = {"sync": Sync, "async": Async, "batch": Batch, "narrow": Sync}
+        everything = RecordingInformer()
+        with contextlib.ExitStack() as stack:
+            stack.callback(gate.set)
+            if listener == "signal":
+                stack.enter_context(signals.task_succeeded.connected_to(received))
+            reactor = Reactor(connection=connection).start()
+            reactor.register(everything)
+            if listener in kinds:
+                size = 3 if listener == "narrow" else 10_000
+                reactor.register(kinds[listener](), queue_size=size).wait_synced(30)
+            engine.add_task("s")
+            engine.succeed("s", "1")
+            assert entered.wait(30)
+            for number in range(2, 21):
+                engine.add_task("s")
+                engine.succeed("s", str(number))
+            everything.wait_for(lambda seen: len(seen.terminal()) == 20, 30)
+            stopping = threading.Thread(target=reactor.stop, args=(60,))
+            stopping.start()
+            eventually(lambda: reactor.state is ReactorState.STOPPING, "the stop")
+            stopping.join(0.3)  # long enough to come to the queues
+            assert stopping.is_alive()
+            assert len(told) == 1, "the rest is still queued"
+            gate.set()
+            stopping.join(60)
+            assert reactor.state is ReactorState.STOPPED
+            assert sorted(told, key=int) == [str(number) for number in range(1, 21)]
+
     def test_two_informers_may_remove_each_other(
         self, engine: FakeEngine, reactor: Reactor
     ) -> None:
