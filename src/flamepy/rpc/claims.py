@@ -113,6 +113,8 @@ class Ledger:
             # It was made after all that were known, so numbers begin anew; others of the new
             # ones may have been answered a moment before.
             self._renew(born - SAME)
+            if self._taken.get(number, born) != born:  # a moment older: the lost one of its number
+                del self._taken[number]
         return self._take(number, born, submission)
 
     def _take(self, number: int, born: datetime, submission: Submission) -> bool:
