@@ -15,11 +15,13 @@ from hypothesis import strategies as st
 from flamepy._proto import types_pb2
 from flamepy.errors import (
     AmbiguousResultError,
+    DeadlineExceededError,
     FlameError,
+    InternalError,
     TaskNotFoundError,
     UnavailableError,
 )
-from flamepy.rpc.claims import Claims
+from flamepy.rpc.claims import SESSIONS, Claims
 from flamepy.rpc.creating import Creation
 from flamepy.rpc.retry import Retrier
 from flamepy.rpc.terms import Terms
@@ -77,6 +79,16 @@ class Engine:
     async def attempt(
         self, call: Any, request: Any, left: float, *, leave: float, detached: Any
     ) -> Any:
+        """Make the call; one that takes longer than ``leave`` goes on, as ``Calls`` has it."""
+        sent = asyncio.ensure_future(self.send(request))
+        if not (await asyncio.wait({sent}, timeout=leave))[0]:
+            sent.add_done_callback(
+                lambda ended: detached(None if ended.exception() else ended.result())
+            )
+            raise DeadlineExceededError("left")
+        return sent.result()
+
+    async def send(self, request: Any) -> Any:
         fate = self.fates.pop() if self.fates else "answered"
         await self.rest()
         if fate == "request lost":
@@ -264,6 +276,82 @@ def test_when_it_cannot_be_read_it_is_ambiguous() -> None:
     play(go())
 
 
+def test_a_task_that_was_found_and_cannot_be_read_is_found_again() -> None:
+    """The engine answers INTERNAL when its answer is fetched: it is looked for, not made again."""
+
+    async def go() -> None:
+        engine = Engine(["reply lost"], [])
+        reads, fetched = engine.get_task, []
+
+        async def get_task(session_id: str, task_id: str, **options: Any) -> Task:
+            task = await reads(session_id, task_id, **options)
+            fetched.append(task_id)
+            if fetched == ["1", "1"]:  # found by the first, fetched by the second
+                error = InternalError("oops")
+                error.failure = Failure.INTERNAL.value
+                raise error
+            return task
+
+        engine.get_task = get_task  # type: ignore[method-assign]  # one of its answers fails
+        assert (await engine.create(b"x")).id == "1"
+        assert fetched[:2] == ["1", "1"]
+        assert sorted(engine.tasks) == [1]
+
+    play(go())
+
+
+@pytest.mark.parametrize("forgotten", ["the session was deleted", "many others were used"])
+def test_a_task_whose_caller_left_is_not_adopted_by_an_equal_submission(forgotten: str) -> None:
+    """What is known of its session stays while the call is under way."""
+
+    async def go() -> None:
+        engine = Engine(["request lost", "answered"], [5.0])
+        with pytest.raises(DeadlineExceededError):
+            await engine.create(b"x", timeout=1.0)
+        if forgotten == "the session was deleted":
+            engine.claims.forget("s")
+        else:
+            for number in range(2 * SESSIONS):
+                engine.claims.saw(replace(engine.info(), id=str(number)))
+        engine.claims.saw(engine.info())
+        engine.delays = [9.0]
+        assert engine.tasks == {}, "the first one is still under way"
+        made = await engine.create(b"x")  # lost after the first one's task was made
+        assert made.id == "2"
+        assert sorted(engine.tasks) == [1, 2]
+
+    play(go())
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    fates=st.lists(st.sampled_from(["answered", "request lost", "reply lost"]), max_size=40),
+    delays=st.lists(st.sampled_from([0.0, 0.01, 0.1, 1.0, 3.0]), max_size=120),
+    patience=st.lists(st.sampled_from([0.5, 2.0, 60.0]), min_size=1, max_size=15),
+    existing=st.integers(0, 3),
+)
+def test_callers_who_leave_take_no_task_from_those_who_stay(
+    fates: list[str], delays: list[float], patience: list[float], existing: int
+) -> None:
+    async def go() -> None:
+        engine = Engine(fates, delays, existing)
+        made = await asyncio.gather(
+            *(engine.create(b"x", timeout=seconds) for seconds in patience), return_exceptions=True
+        )
+        await asyncio.sleep(400.0)  # until the last call that was left has ended
+        tasks = [one for one in made if isinstance(one, Task)]
+        doubts = sum(isinstance(one, (DeadlineExceededError, AmbiguousResultError)) for one in made)
+        refused = sum(type(one) is UnavailableError for one in made)  # looked for and not found
+        assert len(tasks) + doubts + refused == len(made)
+        ids = {int(task.id) for task in tasks}
+        assert len(ids) == len(tasks), "two submissions have one task"
+        assert ids <= set(engine.tasks) - set(range(1, existing + 1))
+        assert len(engine.tasks) - existing <= len(tasks) + doubts, "one was doubled"
+        assert not engine.claims.begin("s", b"").ledger._taken, "nothing of them is kept"
+
+    play(go())
+
+
 def test_who_has_less_time_does_not_wait_for_one_that_reads_longer() -> None:
     async def go() -> None:
         engine = Engine(["request lost", "request lost"], [])
@@ -352,15 +440,32 @@ def test_submissions_from_before_and_after_a_loss_have_tasks_of_their_own(seen: 
 
 
 @pytest.mark.parametrize("later", [1.0, 9.0])  # s; the first is no other creation time
-def test_numbers_that_begin_anew_mean_another_session(later: float) -> None:
+@pytest.mark.parametrize("existing", [1, 2, 5])
+def test_numbers_that_begin_anew_mean_another_session(later: float, existing: int) -> None:
     async def go() -> None:
-        engine = Engine([], [], existing=5)
+        engine = Engine([], [], existing)
         another(engine, later)
         older = engine.claims.begin("s", b"y")
         assert (await engine.create(b"x")).id == "1"
         engine.fates = ["reply lost"]
         assert (await engine.create(b"x")).id == "2"
         assert sorted(engine.tasks) == [1, 2]
+        older.ledger.end(older)
+
+    play(go())
+
+
+@pytest.mark.parametrize("later", [1.0, 9.0])  # s; the first is no other creation time
+def test_the_last_number_before_a_loss_is_a_new_task_after_it(later: float) -> None:
+    """It is one that was got before as well, and the engine gives it again."""
+
+    async def go() -> None:
+        engine = Engine([], [])
+        older = engine.claims.begin("s", b"y")  # keeps what was got from being forgotten
+        assert (await engine.create(b"x")).id == "1"
+        another(engine, later)
+        assert (await engine.create(b"x")).id == "1"
+        assert sorted(engine.tasks) == [1], "it was taken for the old one, and another one made"
         older.ledger.end(older)
 
     play(go())
