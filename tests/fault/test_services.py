@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from collections.abc import Iterator
@@ -261,3 +262,20 @@ def test_a_leave_that_fails_is_only_logged(
     session.invoke(b"x", timeout=60)
     session.close()
     eventually(lambda: "cannot leave" in caplog.text, "the warning")
+
+
+def test_a_service_that_fails_each_task_the_same_way_is_logged_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(FlameService):
+        def on_task_invoke(self, context: TaskContext) -> bytes | None:
+            raise ValueError("broken")
+
+    with LocalCluster(cache_port=None, executors=1) as cluster, connect(cluster.endpoint) as made:
+        cluster.register_service("broken", Broken)
+        with caplog.at_level(logging.WARNING), made.create_session("broken") as session:
+            ends = list(session.map([b"x"] * 200, return_exceptions=True))
+    assert len([one for one in ends if isinstance(one, TaskFailedError)]) == 200
+    said = [one.message for one in caplog.records if "a service of broken raised" in one.message]
+    assert len(said) == 2
+    assert "(199 times in the last" in said[1]

@@ -23,6 +23,7 @@ from google.protobuf.message import Message
 
 from flamepy import platforms
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
+from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.surroundings import check_pools
 from flamepy.types import (
     FLAME_INSTANCE_ENDPOINT,
@@ -171,6 +172,7 @@ class _Instance:
 
     def __init__(self, service: FlameService) -> None:
         self._service = service
+        self._log = RepeatedLog(logger)
 
     def enter(self, request: Any, context: grpc.ServicerContext) -> Message:
         try:
@@ -190,11 +192,15 @@ class _Instance:
                     f"on_task_invoke must return bytes or None, got {type(output).__name__}"
                 )
         except BaseException as error:  # as above
-            logger.exception("task %s of session %s raised", task.task_id, task.session_id)
+            text = "task %s of session %s raised"
+            self._log.log(
+                logging.ERROR, kind_of(error), text, task.task_id, task.session_id, error=error
+            )
             return encode_task_result(message=error_text(error))
         return encode_task_result(output=None if output is None else bytes(output))
 
     def leave(self, request: Any, context: grpc.ServicerContext) -> Message:
+        self._log.flush(everything=True)
         try:
             self._service.on_session_leave()
         except BaseException as error:  # as above

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
 from flamepy.local.changes import note
-from flamepy.local.executor import ExecutorRun
+from flamepy.local.executor import ExecutorRun, repeated
 from flamepy.local.instance import InstanceFactory
 from flamepy.local.refusal import Refusal, StorageRefusal
 from flamepy.local.rows import SessionRow, TaskRow
@@ -395,3 +395,4 @@ class Engine:
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
+        repeated.flush(everything=True)

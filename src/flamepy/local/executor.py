@@ -24,6 +24,7 @@ from flamepy.local.instance import (
 from flamepy.local.refusal import StorageRefusal
 from flamepy.local.rows import ExecutorRow, TaskRow
 from flamepy.local.state import ClusterState
+from flamepy.repeats import RepeatedLog
 from flamepy.types import (
     Application,
     ExecutorState,
@@ -33,6 +34,7 @@ from flamepy.types import (
 )
 
 logger = logging.getLogger(__name__)
+repeated = RepeatedLog(logger)  # one for all: each try of an application may be another executor's
 
 T = TypeVar("T")
 LEAVINGS = 3  # services that may leave before they begin a task; then it fails
@@ -130,7 +132,10 @@ class ExecutorRun:
                 return False
         except BindFailure as failure:
             await self._end_unbegun(task, failure.detail)
-            logger.warning("session %s: %s", shorten(session.id), failure.detail)
+            repeated.log(
+                *(logging.WARNING, (session.application, failure.return_code), "session %s: %s"),
+                *(shorten(session.id), failure.detail),
+            )
             code, detail = failure.return_code, failure.detail
             await self._record(lambda: self._state.bind_failed(self.row, code, detail))
             self._note("executor failed to bind", return_code=code)

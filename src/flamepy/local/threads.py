@@ -15,6 +15,7 @@ from typing import Protocol
 
 from flamepy.local.frontend import MESSAGE_LIMIT, too_large
 from flamepy.local.instance import ENTER_FAILED, BindFailure, TaskOutcome
+from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.types import (
     Application,
     ApplicationContext,
@@ -56,6 +57,7 @@ class ThreadInstance:
         self._name = name
         self._service: Service | None = None
         self._pool: ThreadPoolExecutor | None = None
+        self._log = RepeatedLog(logger)
 
     @property
     def alive(self) -> bool:
@@ -110,6 +112,7 @@ class ThreadInstance:
 
     async def leave(self) -> None:
         """Call on_session_leave."""
+        self._log.flush(everything=True)
         if self._service is not None:
             _, error = await self._run(self._service.on_session_leave)
             if error is not None:
@@ -129,7 +132,8 @@ class ThreadInstance:
             try:
                 return call(), None
             except BaseException as error:  # SystemExit must not end the executor's thread
-                logger.exception("a service of %s raised", self._name)
+                text = "a service of %s raised"
+                self._log.log(logging.ERROR, kind_of(error), text, self._name, error=error)
                 return None, error_text(error)
 
         return await asyncio.get_running_loop().run_in_executor(self._pool, guarded)
