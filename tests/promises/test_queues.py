@@ -45,6 +45,39 @@ class TestG7Isolation:
         finally:
             gate.set()
 
+    def test_a_coroutine_that_blocks_is_reported_and_holds_up_no_other_informer(
+        self, engine: FakeEngine, reactor: Reactor
+    ) -> None:
+        gate, slow = threading.Event(), []
+
+        class Blocking(TaskInformer):
+            async def on_terminal(self, event: TaskEvent) -> None:
+                gate.wait(60)
+
+        class Other(TaskInformer):
+            def __init__(self) -> None:
+                self.told: list[str] = []
+
+            async def on_terminal(self, event: TaskEvent) -> None:
+                self.told.append(event.task.id)
+
+        def note(sender: str, *, informer: str, stack: str, **_: object) -> None:
+            slow.append((informer, "gate.wait" in stack))
+
+        other = Other()
+        try:
+            with signals.handler_slow.connected_to(note):
+                reactor.register(other, timeout=0.05)
+                reactor.register(Blocking(), timeout=0.05)
+                for number in range(1, 6):
+                    engine.add_task("s")
+                    engine.succeed("s", str(number))
+                eventually(lambda: len(other.told) == 5, "the other informer's events")
+                eventually(lambda: slow, "the report")
+        finally:
+            gate.set()
+        assert set(slow) == {("Blocking", True)}
+
 
 def _raise(sender: str, **_: object) -> None:
     raise ValueError("mine")

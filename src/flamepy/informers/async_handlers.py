@@ -1,61 +1,43 @@
-"""The one loop on which ``async def`` callbacks and receivers run: ``flamepy-async-handlers``.
+"""The loops on which ``async def`` callbacks and receivers run, one for each of their owners.
 
-Its thread starts with the first coroutine and ends when nobody who used it is left. The thread
-that owns the callback waits for it, so order and back-pressure are those of plain callbacks.
+A loop and its thread start with the owner's first coroutine and end when the owner closes them: a
+coroutine that blocks holds up nobody else's. The thread that owns the callback waits for it, so
+order and back-pressure are those of plain callbacks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import inspect
+import sys
 import threading
 import traceback
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Coroutine
+from typing import Any, NamedTuple
 
 from flamepy.informers.joining import waiting_for
 
-NAME = "flamepy-async-handlers"
+NAME = "flamepy-async"
 STOP_TIMEOUT = 2.0
 
 
-class _Shared:
-    """Owns the loop and its thread; the lock guards only who starts and who ends it."""
+class _Served(NamedTuple):
+    """A loop and the thread that runs it."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+    loop: asyncio.AbstractEventLoop
+    thread: threading.Thread
 
-    @property
-    def thread(self) -> threading.Thread | None:
-        return self._thread
 
-    def acquire(self) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
-        with self._lock:
-            if self._loop is None or self._thread is None:
-                loop = asyncio.new_event_loop()
-                thread = threading.Thread(target=_run, args=(loop,), name=NAME, daemon=True)
-                try:
-                    thread.start()
-                except BaseException:
-                    loop.close()
-                    raise
-                self._loop, self._thread = loop, thread
-            self._users += 1
-            return self._loop, self._thread
-
-    def release(self) -> None:
-        with self._lock:
-            self._users -= 1
-            if self._users or self._loop is None:
-                return
-            loop, thread = self._loop, self._thread
-            self._loop = self._thread = None
-        loop.call_soon_threadsafe(loop.stop)
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(STOP_TIMEOUT)
+def _serve_on_thread(name: str) -> _Served:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=_run, args=(loop,), name=name, daemon=True)
+    try:
+        thread.start()
+    except BaseException:
+        loop.close()
+        raise
+    return _Served(loop, thread)
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
@@ -79,42 +61,50 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
             return
         except (KeyboardInterrupt, SystemExit):
             # asyncio lets these through, of any coroutine. Whoever waits for it gets them as well,
-            # and the others' coroutines go on.
+            # and what else runs on the loop goes on.
             continue
 
 
-_shared = _Shared()
-
-
 class AsyncCalls:
-    """One owner's use of the shared loop; made by the thread that waits, closed by it.
+    """One owner's loop; made and closed by the thread that waits.
 
-    ``cancel`` may be called from any thread.
+    ``cancel``, ``stack`` and ``is_current`` may be used on any thread.
+
+    Args:
+        name: the owner's, for the name of the thread: ``flamepy-async-<name>``.
     """
 
-    def __init__(self) -> None:
-        self._held: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
+    def __init__(self, name: str = "handlers") -> None:
+        self._name = f"{NAME}-{name}"
+        self._served: _Served | None = None
         self._running: concurrent.futures.Future[Any] | None = None
         self._coroutine: Coroutine[Any, Any, object] | None = None
         self._cancelled = False
 
-    def run(self, coroutine: Coroutine[Any, Any, object]) -> object:
-        """Run a coroutine on the shared loop and wait for it.
+    @property
+    def is_current(self) -> bool:
+        """True on the loop's own thread: in one of its coroutines."""
+        served = self._served
+        return served is not None and threading.current_thread() is served.thread
+
+    def run(self, awaitable: Awaitable[object]) -> object:
+        """Run a coroutine, or await something else, on the loop, and wait for it.
 
         Raises:
             concurrent.futures.CancelledError: ``cancel`` was called.
-            RuntimeError: the shared loop's thread could not be started.
+            RuntimeError: the loop's thread could not be started.
             BaseException: whatever the coroutine raised.
         """
+        coroutine = awaitable if inspect.iscoroutine(awaitable) else _await(awaitable)
         try:
             if self._cancelled:
                 raise concurrent.futures.CancelledError
-            if self._held is None:
-                self._held = _shared.acquire()
+            if self._served is None:
+                self._served = _serve_on_thread(self._name)
         except BaseException:
             coroutine.close()
             raise
-        loop, thread = self._held
+        loop, thread = self._served
         with waiting_for(thread):  # noted before the coroutine can begin, which may ask for it
             return self._run(coroutine, loop)
 
@@ -135,9 +125,20 @@ class AsyncCalls:
             self._running = self._coroutine = None
 
     def stack(self) -> str:
-        """Return where the coroutine that runs now is, as text; empty if none does."""
-        frames = []
+        """Return where the coroutine that runs now is, as text; empty if none does.
+
+        That is where it awaits, or, where it blocks the loop or waits for one that does, where
+        the loop's thread is.
+        """
         waited: Any = self._coroutine  # Any: coroutines, and what they await
+        if waited is None:
+            return ""
+        served = self._served
+        if served is not None and getattr(waited, "cr_await", None) is None:
+            frame = sys._current_frames().get(served.thread.ident or 0)
+            if frame is not None:
+                return "".join(traceback.format_stack(frame))
+        frames = []
         while (frame := getattr(waited, "cr_frame", None)) is not None:
             frames.append((frame, frame.f_lineno))
             waited = waited.cr_await
@@ -155,18 +156,14 @@ class AsyncCalls:
         self._cancelled = False
 
     def close(self) -> None:
-        """Let go of the loop. Idempotent."""
-        if self._held is not None:
-            self._held = None
-            _shared.release()
+        """End the loop and its thread. Idempotent."""
+        served, self._served = self._served, None
+        if served is None:
+            return
+        served.loop.call_soon_threadsafe(served.loop.stop)
+        if served.thread is not threading.current_thread():
+            served.thread.join(STOP_TIMEOUT)
 
 
-def is_current() -> bool:
-    """Return True on the shared loop's thread: in a coroutine callback or receiver."""
-    return threading.current_thread() is _shared.thread
-
-
-def reset_after_fork() -> None:
-    """Forget the parent's loop and thread, which do not live in a child."""
-    global _shared
-    _shared = _Shared()
+async def _await(awaitable: Awaitable[object]) -> object:
+    return await awaitable

@@ -83,7 +83,7 @@ class Handling:
         self._stopping = stopping
         self._failed = failed
         self._on_error = on_error
-        self.asynchronous = AsyncCalls()
+        self.asynchronous = AsyncCalls(name)
         self.running: Running | None = None
         self.failures = 0
         self.retries = 0
@@ -113,7 +113,7 @@ class Handling:
         self.running = Running(call.name, started, item)
         try:
             result = call.method(*arguments)
-            if inspect.iscoroutine(result):
+            if inspect.isawaitable(result):
                 self.asynchronous.run(result)
         finally:
             self.running = None

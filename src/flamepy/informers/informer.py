@@ -2,8 +2,8 @@
 
 Every callback is optional to override. Callbacks of one informer run one after another, in
 observation order per task or session, on the informer's own thread; an ``async def`` callback is
-awaited (on the thread ``flamepy-async-handlers``) before the next one starts. What a callback
-raises disturbs nobody else (docs/delivery.md).
+awaited, on a loop of the informer's own, before the next one starts. What a callback raises, or
+that it blocks, disturbs nobody else (docs/delivery.md).
 
 An informer may also have ``start()`` and ``close()``, called once on its thread, before the first
 event and after the last, and ``attach(reactor)``, called when it is registered. ``callbacks`` looks

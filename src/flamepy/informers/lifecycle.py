@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-from flamepy.informers import async_handlers, joining, signals
+from flamepy.informers import joining, signals
 
 LOOK = 0.1
 STOP_TIMEOUT = 10.0
@@ -94,7 +94,7 @@ def _stop_all() -> None:
 
 
 def _forget_all() -> None:
-    for module in (async_handlers, joining, signals):
+    for module in (joining, signals):
         module.reset_after_fork()
     for reactor in list(live):
         reactor.forget()

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from flamepy.clocks import monotonic
 from flamepy.errors import DeadlineExceededError, FlameError, InvalidStateError
-from flamepy.informers import async_handlers
 from flamepy.informers.callbacks import Call, Callbacks
 from flamepy.informers.checkpoint import Presence, Step
 from flamepy.informers.checkpoint_memory import Memory
@@ -167,8 +166,7 @@ class Registration:
             self.worker.join(timeout)
 
     def _check_not_own(self, what: str) -> None:
-        own = self.worker.is_current or (async_handlers.is_current() and self.worker.waits_for_us)
-        if own:
+        if self.worker.is_current or self._handling.asynchronous.is_current:
             raise InvalidStateError(
                 f"{self.name} cannot wait for itself: {what} was called in its own callback"
             )

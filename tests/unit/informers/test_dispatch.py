@@ -233,7 +233,7 @@ class TestWaitingForEachOther:
         assert seen == [1, "b"]
 
     def test_a_coroutine_that_stops_its_own_worker_waits_for_nothing(self) -> None:
-        calls = async_handlers.AsyncCalls()
+        calls = async_handlers.AsyncCalls("w")
         done: list[object] = []
 
         async def stopping() -> None:
@@ -247,4 +247,4 @@ class TestWaitingForEachOther:
         worker.put(2)
         eventually(lambda: not running("w"), "its end")
         assert done == ["stopped"]
-        eventually(lambda: not running(async_handlers.NAME), "the end of the coroutines' thread")
+        eventually(lambda: not running("flamepy-async-w"), "the end of the coroutines' thread")

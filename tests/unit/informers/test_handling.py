@@ -13,7 +13,6 @@ from support.made import made_task
 from support.waiting import eventually
 
 from flamepy.errors import FlameError, InformerError, InvalidArgumentError
-from flamepy.informers import async_handlers
 from flamepy.informers.callbacks import Call
 from flamepy.informers.handling import Failure, Handling
 from flamepy.informers.informer import PermanentError, TemporaryError
@@ -140,20 +139,23 @@ def test_an_on_error_that_raises_ends_there(caplog: pytest.LogCaptureFixture) ->
 
 
 class TestCoroutines:
-    def test_they_are_awaited_on_one_thread_which_ends_with_its_last_user(self) -> None:
-        told, names = [Told(), Told()], []
+    def test_they_are_awaited_on_one_thread_of_their_owner_which_ends_with_it(self) -> None:
+        told, threads = [Told(), Told()], []
 
         async def callback(event: TaskEvent) -> None:
             await asyncio.sleep(0)
-            names.append(threading.current_thread().name)
+            threads.append(threading.current_thread())
 
-        for one in told:
+        for one in (*told, *told):
             assert one.call(callback) is True
-        assert names == [async_handlers.NAME] * 2
+        first, second, *again = threads
+        assert first is not second
+        assert again == [first, second]
         told[0].handling.asynchronous.close()
+        assert not first.is_alive()
         assert told[1].call(callback) is True
         told[1].handling.asynchronous.close()
-        assert async_handlers.NAME not in [one.name for one in threading.enumerate()]
+        assert not second.is_alive()
 
     def test_their_errors_are_those_of_plain_ones(self) -> None:
         told, calls = Told(AT_ONCE), []
