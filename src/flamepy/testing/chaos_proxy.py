@@ -119,18 +119,22 @@ class ChaosProxy:
 
     def __enter__(self) -> ChaosProxy:
         if self._loop is not None:
-            raise InvalidStateError("the proxy runs already")
+            raise InvalidStateError("the proxy runs already: leave its with block first")
         check_threads()
+        self._fault = THROUGH
         host, port = self._target.host, self._target.port
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         self._addresses = [(family, address) for family, _, _, _, address in found]
-        self._listener = _bound(self._port)
-        self._port = self._listener.getsockname()[1]
-        self._loop = new_loop()
-        self._thread = threading.Thread(
-            target=run_forever, args=(self._loop,), name=NAME, daemon=True
-        )
-        self._thread.start()
+        listener, loop = _bound(self._port), new_loop()
+        thread = threading.Thread(target=run_forever, args=(loop,), name=NAME, daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            listener.close()
+            loop.close()
+            raise
+        self._listener, self._port = listener, listener.getsockname()[1]
+        self._loop, self._thread = loop, thread
         self._call(self._listen())
         return self
 
@@ -182,6 +186,7 @@ class ChaosProxy:
 
     def _left(self, relay: Relay, job: asyncio.Task[None]) -> None:
         self._relays.pop(relay, None)
+        relay.close()  # one that was cancelled before its first step could not
 
     async def _refuse(self) -> None:
         if self._accepting:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.clocks import wall
+from flamepy.errors import InvalidStateError
 from flamepy.local.cluster import this_node
 from flamepy.local.engine import Engine
 from flamepy.local.frontend import Frontend
@@ -28,6 +29,9 @@ from flamepy.testing.engine_script import EngineScript
 from flamepy.types import Application, TaskState
 
 T = TypeVar("T")
+NAME = "flamepy-fake-engine"
+NOT_RUNNING = "the engine is not running: use it with with"
+LIMIT = 10.0  # seconds for anything that is done on the engine's thread
 
 
 class FakeEngine(EngineScript):
@@ -49,24 +53,46 @@ class FakeEngine(EngineScript):
         self.task_calls: Counter[str] = Counter()
         self.open_streams = 0
         self.most_streams = 0
-        self._loop = new_loop()
-        self._thread = threading.Thread(
-            target=run_forever, args=(self._loop,), name="flamepy-fake-engine", daemon=True
-        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._server: Server | None = None
         self._engine: Engine | None = None
         self._port = 0
         self._frozen: threading.Event | None = None
 
+    def __repr__(self) -> str:
+        if self._loop is None:
+            return "<FakeEngine not running>"
+        state = "frozen" if self._frozen is not None else "killed" if self._server is None else ""
+        return f"<FakeEngine {state or 'running'} at {self.endpoint}>"
+
     @property
     def endpoint(self) -> str:
-        """``http://127.0.0.1:port``; the port stays the same over ``kill`` and ``restart``."""
+        """``http://127.0.0.1:port``; the port stays the same over ``kill`` and ``restart``.
+
+        Raises:
+            InvalidStateError: the engine has not run yet.
+        """
+        if not self._port:
+            raise InvalidStateError(NOT_RUNNING)
         return f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> FakeEngine:
-        self._thread.start()
-        self._call(self._fresh())
-        self.restart()
+        if self._loop is not None:
+            raise InvalidStateError("the engine runs already: leave its with block first")
+        loop = new_loop()
+        thread = threading.Thread(target=run_forever, args=(loop,), name=NAME, daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            loop.close()
+            raise
+        self._loop, self._thread = loop, thread
+        try:
+            self._call(self._restart(lose_state=True))
+        except BaseException:
+            self._close()
+            raise
         return self
 
     def __exit__(
@@ -75,52 +101,88 @@ class FakeEngine(EngineScript):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.thaw()
-        self.kill()
-        self._call(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5.0)
-        retire(self._loop)
+        if self._loop is None:
+            return
+        try:
+            self.kill()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        loop, thread = self._loop, self._thread
+        assert loop is not None
+        assert thread is not None
+        try:
+            self._call(self._end())
+        finally:
+            self._loop = self._thread = None
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join(5.0)
+            retire(loop)
 
     # ------------------------------------------------------------------ the server
 
     def kill(self) -> None:
-        """End the server and every stream; the state stays."""
-        self._call(self._kill())
+        """End the server and every stream; the state stays. Does nothing if it is killed."""
+        self._call(self._kill(), though_frozen=True)
 
     def restart(self, *, lose_state: bool = False) -> None:
-        """Serve again on the same port; running tasks are pending again, as after a crash."""
-        if lose_state:
-            self._call(self._fresh())
-        self._call(self._restart())
+        """Serve again on the same port; running tasks are pending again, as after a crash.
+
+        An engine that runs, or is frozen, is killed first.
+
+        Args:
+            lose_state: forget sessions, tasks and applications, as an engine without storage.
+        """
+        self._call(self._restart(lose_state=lose_state), though_frozen=True)
 
     def freeze(self) -> None:
-        """Answer nothing until ``thaw``, with connections open, as a stopped process does."""
-        self._frozen = threading.Event()
-        self._loop.call_soon_threadsafe(self._frozen.wait)
+        """Answer nothing until ``thaw``, with connections open, as a stopped process does.
+
+        Nothing can be changed in the meantime; only ``thaw``, ``kill`` and ``restart`` work.
+        """
+        if self._frozen is not None:
+            return
+        loop = self._running()
+        thawed, blocked = threading.Event(), threading.Event()
+        self._frozen = thawed
+
+        def block() -> None:
+            blocked.set()
+            thawed.wait()
+
+        loop.call_soon_threadsafe(block)
+        blocked.wait(LIMIT)
 
     def thaw(self) -> None:
-        """Answer again, what was asked meanwhile included."""
-        if self._frozen is not None:
-            self._frozen.set()
+        """Answer again, also what was asked in the meantime. Does nothing if it is not frozen."""
+        thawed, self._frozen = self._frozen, None
+        if thawed is not None:
+            thawed.set()
 
-    async def _fresh(self) -> None:
-        state = ClusterState(this_node(), now=lambda: int(wall() * 1000))
-        self._engine = Engine(state, instances=_nothing, executors=0)
-
-    async def _restart(self) -> None:
+    async def _restart(self, *, lose_state: bool) -> None:
+        await self._kill()
+        if lose_state:
+            await self._forget()
         assert self._engine is not None
         for session in self._engine.state.sessions.values():
             for task in session.tasks.values():
                 if task.state == TaskState.RUNNING:
                     session.move(task, TaskState.PENDING)
-        self._server = Server(
+        server = Server(
             _Counting(self._engine, self).handler(),
             target=f"127.0.0.1:{self._port}",
             options=list(self._options.items()),
             interrupt=self._engine.interrupt,
         )
-        self._port = await self._server.start()
+        self._port = await server.start()
+        self._server = server
+
+    async def _forget(self) -> None:
+        engine, state = self._engine, ClusterState(this_node(), now=lambda: int(wall() * 1000))
+        self._engine = Engine(state, instances=_nothing, executors=0)
+        if engine is not None:
+            await engine.aclose(1.0)
 
     async def _kill(self) -> None:
         server, self._server = self._server, None
@@ -128,8 +190,8 @@ class FakeEngine(EngineScript):
             await server.stop(0)
 
     async def _end(self) -> None:
-        assert self._engine is not None
-        await self._engine.aclose(1.0)
+        if self._engine is not None:
+            await self._engine.aclose(1.0)
         left = asyncio.all_tasks() - {asyncio.current_task()}
         for task in left:
             task.cancel()
@@ -144,8 +206,23 @@ class FakeEngine(EngineScript):
 
         return self._call(run())
 
-    def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10.0)
+    def _call(self, coroutine: Coroutine[Any, Any, T], *, though_frozen: bool = False) -> T:
+        try:
+            loop = self._running()
+            if self._frozen is not None and not though_frozen:
+                raise InvalidStateError("the engine is frozen: thaw it first")
+        except BaseException:
+            coroutine.close()
+            raise
+        called = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        if though_frozen:
+            self.thaw()  # afterwards: this comes first
+        return called.result(LIMIT)
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise InvalidStateError(NOT_RUNNING)
+        return self._loop
 
 
 class _Counting(Frontend):

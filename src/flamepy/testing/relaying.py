@@ -86,12 +86,19 @@ class Relay:
         finally:
             for job in jobs:
                 job.cancel()
-            ends = await asyncio.gather(*jobs, return_exceptions=True)
-            broken = self._fault.reset or any(isinstance(one, OSError) for one in ends)
-            for one in self._sockets.values():
-                if broken:
+            try:
+                ends = await asyncio.gather(*jobs, return_exceptions=True)
+                broken = any(isinstance(one, OSError) for one in ends)
+            finally:  # also where the proxy ends, and cancels, meanwhile
+                self.close(reset=broken or self._fault.reset)
+
+    def close(self, *, reset: bool = False) -> None:
+        """Close both sockets. Idempotent."""
+        for one in self._sockets.values():
+            if reset:
+                with contextlib.suppress(OSError):  # the other side was faster
                     one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
-                one.close()
+            one.close()
 
     # ------------------------------------------------------------------ carrying
 

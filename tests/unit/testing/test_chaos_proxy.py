@@ -326,3 +326,33 @@ def test_the_fixture_is_in_front_of_the_cluster(
         assert connection.list_nodes()
     assert chaos_proxy.accepted == 1
     assert chaos_proxy.endpoint != flame_cluster.endpoint
+
+
+class TestLife:
+    @pytest.mark.parametrize("name", ["heal", "black_hole", "reset", "refuse", "half_close"])
+    def test_what_it_does_needs_it_to_run(self, echo: Echo, name: str) -> None:
+        proxy = ChaosProxy(echo.address)
+        with pytest.raises(InvalidStateError, match="is not running"):
+            getattr(proxy, name)()
+        with proxy:
+            pass
+        with pytest.raises(InvalidStateError, match="is not running"):
+            getattr(proxy, name)()
+
+    def test_it_starts_once_at_a_time_and_ends_twice(self, echo: Echo) -> None:
+        with ChaosProxy(echo.address) as proxy, pytest.raises(InvalidStateError, match="already"):
+            proxy.__enter__()
+        proxy.__exit__(None, None, None)
+
+    @pytest.mark.parametrize("fault", ["refuse", "reset", "black_hole"])
+    def test_what_was_broken_twice_is_healed_twice_and_whole_at_its_next_start(
+        self, echo: Echo, fault: str
+    ) -> None:
+        proxy = ChaosProxy(echo.address)
+        for _ in range(2):
+            with proxy:
+                with socket.create_connection(("127.0.0.1", proxy.port), SECONDS) as one:
+                    one.sendall(b"x")
+                    assert one.recv(1) == b"x"
+                for act in (fault, fault, "heal", "heal", fault):
+                    getattr(proxy, act)()

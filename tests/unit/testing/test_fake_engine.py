@@ -1,0 +1,168 @@
+"""The scripted engine's life: each method does what its name says, in every state."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from support.waiting import eventually
+
+from flamepy.core import Connection, connect
+from flamepy.errors import (
+    DeadlineExceededError,
+    InvalidStateError,
+    SessionNotFoundError,
+    UnavailableError,
+)
+from flamepy.informers import Reactor
+from flamepy.testing import FakeEngine, RecordingInformer
+from flamepy.types import TaskState
+
+LIFE: dict[str, Callable[[FakeEngine], object]] = {
+    "kill": FakeEngine.kill,
+    "restart": FakeEngine.restart,
+    "freeze": FakeEngine.freeze,
+    "add_session": lambda engine: engine.add_session("s"),
+}
+
+
+def names() -> list[str]:
+    return [thread.name for thread in threading.enumerate()]
+
+
+@pytest.fixture
+def connection(fake_engine: FakeEngine):
+    fake_engine.add_session("s")
+    with connect(fake_engine.endpoint) as made:
+        yield made
+
+
+class TestNotRunning:
+    @pytest.mark.parametrize("name", LIFE)
+    def test_before_its_start_each_method_says_so(self, name: str) -> None:
+        with pytest.raises(InvalidStateError, match="is not running: use it with with"):
+            LIFE[name](FakeEngine())
+
+    @pytest.mark.parametrize("name", LIFE)
+    def test_after_its_end_each_method_says_so(self, name: str) -> None:
+        with FakeEngine() as engine:
+            pass
+        with pytest.raises(InvalidStateError, match="is not running: use it with with"):
+            LIFE[name](engine)
+
+    def test_it_has_no_endpoint_before_and_keeps_it_after(self) -> None:
+        engine = FakeEngine()
+        with pytest.raises(InvalidStateError, match="is not running"):
+            _ = engine.endpoint
+        assert repr(engine) == "<FakeEngine not running>"
+        with engine:
+            endpoint = engine.endpoint
+        assert engine.endpoint == endpoint
+
+    def test_it_starts_once_at_a_time_and_again_without_its_state(self) -> None:
+        with FakeEngine() as engine:
+            with pytest.raises(InvalidStateError, match="runs already"):
+                engine.__enter__()
+            engine.add_session("s")
+            endpoint = engine.endpoint
+        engine.__exit__(None, None, None)
+        with engine, connect(engine.endpoint) as connection:
+            assert engine.endpoint == endpoint
+            assert connection.list_sessions(timeout=10) == []
+        assert "flamepy-fake-engine" not in names()
+
+    def test_thawing_what_is_not_frozen_does_nothing(self, fake_engine: FakeEngine) -> None:
+        FakeEngine().thaw()
+        fake_engine.thaw()
+        fake_engine.add_session("s")
+
+
+class TestRestart:
+    def test_one_that_runs_serves_again_every_time(
+        self, fake_engine: FakeEngine, connection: Connection
+    ) -> None:
+        with Reactor(connection=connection, plugins=()) as reactor:
+            informer = RecordingInformer()
+            reactor.register(informer).wait_synced(10)
+            for number in range(1, 9):
+                fake_engine.restart()
+                task = fake_engine.add_task("s")
+                fake_engine.succeed("s", task)
+                informer.wait_for(lambda seen, number=number: len(seen.terminal()) == number, 20)
+        assert len({end[1] for end in informer.terminal()}) == 8
+
+    @pytest.mark.parametrize("before", ["running", "killed", "killed twice", "frozen"])
+    def test_it_serves_after_whatever_was_done_before(
+        self, fake_engine: FakeEngine, connection: Connection, before: str
+    ) -> None:
+        connection.list_sessions(timeout=10)
+        if before.startswith("killed"):
+            fake_engine.kill()
+        if before == "killed twice":
+            fake_engine.kill()
+        if before == "frozen":
+            fake_engine.freeze()
+        fake_engine.restart()
+        assert [one.id for one in connection.list_sessions(timeout=10)] == ["s"]
+        fake_engine.restart()
+        assert [one.id for one in connection.list_sessions(timeout=10)] == ["s"]
+
+    def test_running_tasks_are_pending_again_and_streams_end(
+        self, fake_engine: FakeEngine, connection: Connection
+    ) -> None:
+        future = connection.get_session("s").run(b"x")
+        fake_engine.start("s", future.task_id)
+        eventually(lambda: fake_engine.open_streams == 1, "a stream")
+        fake_engine.restart()
+        session = connection.get_session("s")
+        assert session.get_task(future.task_id).state is TaskState.PENDING
+        fake_engine.succeed("s", future.task_id, b"done")
+        assert future.result(20) == b"done"
+
+    @pytest.mark.parametrize("running", [True, False])
+    def test_the_state_may_be_lost(
+        self, fake_engine: FakeEngine, connection: Connection, running: bool
+    ) -> None:
+        if not running:
+            fake_engine.kill()
+        fake_engine.restart(lose_state=True)
+        with pytest.raises(SessionNotFoundError):
+            connection.get_session("s", timeout=10)
+
+
+class TestFrozen:
+    def test_freezing_twice_is_freezing_once(
+        self, fake_engine: FakeEngine, connection: Connection
+    ) -> None:
+        connection.list_sessions(timeout=10)
+        fake_engine.freeze()
+        fake_engine.freeze()
+        with pytest.raises(DeadlineExceededError):
+            connection.list_sessions(timeout=0.2)
+        assert repr(fake_engine).startswith("<FakeEngine frozen at ")
+        fake_engine.thaw()
+        assert len(connection.list_sessions(timeout=10)) == 1
+
+    def test_a_frozen_one_is_not_changed(self, fake_engine: FakeEngine) -> None:
+        fake_engine.freeze()
+        with pytest.raises(InvalidStateError, match="frozen: thaw it first"):
+            fake_engine.add_session("t")
+
+    def test_a_frozen_one_can_be_killed(self, fake_engine: FakeEngine) -> None:
+        fake_engine.freeze()
+        fake_engine.kill()
+        assert repr(fake_engine).startswith("<FakeEngine killed at ")
+        fake_engine.add_session("t")
+        with connect(fake_engine.endpoint) as made, pytest.raises(UnavailableError):
+            made.list_sessions(timeout=0.5)
+
+
+@pytest.mark.parametrize("state", ["running", "killed", "frozen"])
+def test_leaving_the_block_ends_its_thread_in_every_state(state: str) -> None:
+    with FakeEngine() as engine:
+        if state == "killed":
+            engine.kill()
+        if state == "frozen":
+            engine.freeze()
+    assert "flamepy-fake-engine" not in names()
