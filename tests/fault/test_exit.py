@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 from support.cluster_process import ClusterProcess
+from support.waiting import eventually
 
-from flamepy.core import connect
+from flamepy.core import FlameService, TaskContext, connect
+from flamepy.local import LocalCluster
 from flamepy.testing import FakeEngine
 
 LIMIT = 2.0  # seconds that an exit takes at most, whatever hangs
@@ -117,3 +119,92 @@ def test_an_engine_that_does_not_answer_does_not_hold_it_up(tmp_path: Path) -> N
         assert error == ""
         assert process.returncode == 0
         assert took < LIMIT + 8.0  # the promise, and what a busy machine may need
+
+
+CUT = """
+import atexit, concurrent.futures, os, sys, threading
+from flamepy.core import FlameService, connect
+from flamepy.informers import Reactor, TaskInformer
+from flamepy.local import LocalCluster
+
+begun, over = threading.Event(), threading.Event()
+
+class Service(FlameService):
+    def on_task_invoke(self, context):
+        begun.set()
+        {service}
+        return context.input
+
+class Says(TaskInformer):
+    def on_failed(self, event):
+        print("told: FAILED", flush=True)
+
+    def on_succeeded(self, event):
+        print("told: SUCCEED", flush=True)
+
+flame = LocalCluster(executors=1, cache_port=None, data=sys.argv[1])
+flame.register_service("cut", Service)
+flame.start()
+connection = connect(flame.endpoint)
+reactor = Reactor(connection=connection, plugins=())
+reactor.register(Says())
+reactor.start(wait=True)
+futures = connection.create_session("cut", session_id="s").run_many([b"x"] * 3)
+for future in futures:
+    future.add_done_callback(lambda future: print("future:", future, flush=True))
+begun.wait(20)
+{end}
+"""
+# What a service is doing when the interpreter ends, and how it ends.
+SERVICES = {
+    "hangs": "threading.Event().wait()",
+    "hangs and ends by exit": "threading.Event().wait()",
+    "is refused a pool": """threading.main_thread().join()
+        concurrent.futures.ThreadPoolExecutor(1).submit(int).result()""",
+    "needs what an exit handler closes": """over.wait()
+        raise KeyError("closed")""",
+}
+ENDINGS = {
+    "hangs and ends by exit": "sys.exit(0)",
+    "is refused a pool": "threading.Thread(target=lambda: threading.Event().wait(1)).start()",
+    "needs what an exit handler closes": (
+        "atexit.register(lambda: (over.set(), threading.Event().wait(1)))"
+    ),
+}
+
+
+@pytest.mark.parametrize("doing", SERVICES)
+def test_what_the_exit_cuts_short_is_no_outcome_and_runs_after_the_next_start(
+    doing: str, tmp_path: Path
+) -> None:
+    code = CUT.format(service=SERVICES[doing], end=ENDINGS.get(doing, ""))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, str(tmp_path / "data")],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+    class Echo(FlameService):
+        def on_task_invoke(self, context: TaskContext) -> bytes | None:
+            return context.input
+
+    again = LocalCluster(executors=1, cache_port=None, data=tmp_path / "data")
+    again.register_service("cut", Echo)
+    with again, connect(again.endpoint) as connection:
+        session = connection.get_session("s")
+        eventually(lambda: session.refresh().succeed == 3, "the three tasks")
+
+
+def test_services_that_hang_keep_no_process_after_a_stop() -> None:
+    code = CUT.replace("{service}", "threading.Event().wait()").replace("data=sys.argv[1]", "")
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace("{end}", "flame.stop()\nsys.exit(7)")],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (7, "")

@@ -13,7 +13,6 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,6 +22,7 @@ from google.protobuf.message import Message
 
 from flamepy import platforms
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
+from flamepy.pools import DaemonPool
 from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.surroundings import check_pools
 from flamepy.types import (
@@ -114,8 +114,9 @@ def serve(service: FlameService, path: str, stop: threading.Event) -> None:
         "socket.AF_UNIX",
         instead="run it on Linux or macOS, or in LocalCluster.register_service",
     )
-    # One worker: calls come one at a time, and services need not be thread-safe.
-    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flamepy-service")
+    # One worker: calls come one at a time, and services need not be thread-safe. A task that hangs
+    # does not keep the process once it was asked to end.
+    pool = DaemonPool(1, name="flamepy-service")
     server = grpc.server(
         pool,
         options=[

@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from flamepy.local.changes import note, shorten
+from flamepy.local.ending import is_cut_short
 from flamepy.local.instance import (
     SHIM_FAILED,
     BindFailure,
@@ -131,6 +132,7 @@ class ExecutorRun:
             elif not await self._unless_released(_start(instance, session, application)):
                 return False
         except BindFailure as failure:
+            await _never_if_cut_short(failure)
             await self._end_unbegun(task, failure.detail)
             repeated.log(
                 *(logging.WARNING, (session.application, failure.return_code), "session %s: %s"),
@@ -231,6 +233,7 @@ class ExecutorRun:
                 return TaskOutcome(-1, message=str(error))
             raise
         except Exception as error:  # whatever it is, the task must not run for ever
+            await _never_if_cut_short(error)
             return self._broken(task, error)
 
     def _broken(self, task: TaskRow, error: Exception) -> TaskOutcome:
@@ -282,6 +285,12 @@ class ExecutorRun:
         finally:
             self._idle(self, False)
         return not self.released
+
+
+async def _never_if_cut_short(error: Exception) -> None:
+    """Wait for the process's end if it has begun and is what ``error`` comes of."""
+    if is_cut_short(error):
+        await asyncio.get_running_loop().create_future()
 
 
 async def _start(instance: Instance, session: SessionInfo, application: Application) -> None:

@@ -1,7 +1,8 @@
 """A service as an object in this process, for fast tests: no process, no socket.
 
 The object is called as ``core.service`` would call it, on one thread per executor, one call at a
-time; exceptions become the same answers. Payloads pass through the same limits.
+time; exceptions become the same answers. Payloads pass through the same limits. The threads keep no
+process from ending, and a call that the interpreter's end cuts short has no answer.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from flamepy.local.ending import is_cut_short
 from flamepy.local.frontend import MESSAGE_LIMIT, too_large
 from flamepy.local.instance import ENTER_FAILED, BindFailure, TaskOutcome
+from flamepy.pools import DaemonPool
 from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.types import (
     Application,
@@ -56,7 +58,7 @@ class ThreadInstance:
         self._source = source
         self._name = name
         self._service: Service | None = None
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: DaemonPool | None = None
         self._log = RepeatedLog(logger)
 
     @property
@@ -66,7 +68,7 @@ class ThreadInstance:
 
     async def start(self) -> None:
         """Make the service. Raises BindFailure 12 if its constructor raises."""
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix=f"flamepy-service-{self._name}")
+        self._pool = DaemonPool(1, name=f"flamepy-service-{self._name}")
         _, error = await self._run(self._make)
         if error is not None:
             raise BindFailure(ENTER_FAILED, f"on_session_enter failed: {error}")
@@ -125,15 +127,24 @@ class ThreadInstance:
             pool.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, call: Callable[[], object]) -> tuple[object, str | None]:
-        """Return what a call returned, and the text of what it raised."""
+        """Return what a call returned, and the text of what it raised.
+
+        Does not return if the interpreter's end cut the call short: the process ends with it.
+        """
         assert self._pool is not None
 
-        def guarded() -> tuple[object, str | None]:
+        def guarded() -> tuple[object, str | None, bool]:
             try:
-                return call(), None
+                return call(), None, False
             except BaseException as error:  # SystemExit must not end the executor's thread
+                if is_cut_short(error):
+                    return None, None, True
                 text = "a service of %s raised"
                 self._log.log(logging.ERROR, kind_of(error), text, self._name, error=error)
-                return None, error_text(error)
+                return None, error_text(error), False
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, guarded)
+        loop = asyncio.get_running_loop()
+        result, text, cut = await loop.run_in_executor(self._pool, guarded)
+        if cut:
+            await loop.create_future()
+        return result, text

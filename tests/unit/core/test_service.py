@@ -339,3 +339,39 @@ def test_a_signal_ends_the_process_cleanly(socket_path: str, number: int) -> Non
     assert process.returncode == 0
     assert "Traceback" not in logged
     assert not Path(socket_path).exists()
+
+
+HANGS = """
+import signal, threading
+from flamepy.core.service import FlameService, run
+
+class Hangs(FlameService):
+    def on_task_invoke(self, context):
+        print("begun", flush=True)
+        threading.Event().wait()
+
+run(Hangs())
+"""
+
+
+def test_a_task_that_hangs_keeps_no_process_that_was_asked_to_end(socket_path: str) -> None:
+    environment = {**os.environ, FLAME_INSTANCE_ENDPOINT: f"unix://{socket_path}"}
+    with subprocess.Popen(
+        [sys.executable, "-c", HANGS],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            eventually(lambda: Path(socket_path).exists(), "the socket")
+            with grpc.insecure_channel(f"unix:{socket_path}") as channel:
+                send = channel.unary_unary(INSTANCE["OnTaskInvoke"].path, bytes)
+                hanging = send.future(b"", timeout=60, wait_for_ready=True)
+                assert process.stdout.readline() == "begun\n"
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(30) == 0
+                assert hanging.exception(20) is not None, "it has no outcome"
+        finally:
+            process.kill()
