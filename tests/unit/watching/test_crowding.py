@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flamepy.types import TaskCounts
-from flamepy.watching.crowding import FEW, PAUSE, QUIET, SAFETY, Crowd, Moves, Step, shared
+from flamepy.watching.crowding import (
+    FEW,
+    FIRST_RATE,
+    HANDFUL,
+    LOAD,
+    PAUSE,
+    QUIET,
+    REST,
+    SAFETY,
+    Crowd,
+    Moves,
+    Step,
+    shared,
+)
 from flamepy.watching.cursor import Costs
 
 STILL = Moves(0, 0)
@@ -66,7 +80,7 @@ def test_all_are_asked_in_the_end_ever_less_often() -> None:
 
 def test_a_growing_crowd_is_left_alone_for_a_moment_and_no_longer() -> None:
     crowd, counts = crowd_of(), TaskCounts(succeed=FEW + 1)
-    growing = Moves(added=3, told=0)
+    growing = Moves(added=1, told=0)
     assert crowd.decide(counts, growing, FEW + 1, 0.0) is Step.WAIT
     assert crowd.decide(counts, growing, FEW + 1, PAUSE[0] / 2) is Step.WAIT
     assert crowd.decide(counts, growing, FEW + 1, PAUSE[1]) is Step.LIST
@@ -95,6 +109,87 @@ def test_the_first_rest_is_short_and_later_ones_are_as_long_as_ends_take() -> No
         crowd.decide(TaskCounts(pending=100, succeed=tick), STILL, 100, tick / 10)
     assert 0.3 < crowd.rest(16, blocking=1) < 0.5, "ten end in a second"
     assert 1.2 < crowd.rest(16) < 2.0, "where nobody blocks, a handful is waited for"
+
+
+def test_the_rate_is_one_of_the_last_steps_whatever_comes_in_between() -> None:
+    crowd = crowd_of()
+    crowd.decide(TaskCounts(pending=1000), STILL, 100, 0.0)
+    assert crowd.rest(16) == HANDFUL / FIRST_RATE, "one look shows no rate"
+    ended = 0
+    for tick in range(1, 60):  # 100 ends a second, in bursts
+        ended += 20 if tick % 2 else 0
+        crowd.decide(TaskCounts(pending=1000, succeed=ended), STILL, 100, tick / 10)
+    rests = []
+    for tick in range(60, 70):
+        ended += 20 if tick % 2 else 0
+        crowd.decide(TaskCounts(pending=1000, succeed=ended), STILL, 100, tick / 10)
+        rests.append(crowd.rest(16))
+    assert HANDFUL / 150 < min(rests) <= max(rests) < HANDFUL / 50
+    for tick in range(70, 5000):
+        crowd.decide(TaskCounts(pending=1000, succeed=ended), STILL, 100, tick / 10)
+    assert crowd.rest(16) > 1e6, "nothing ends any more"
+
+
+def test_counters_that_shrink_have_everything_looked_at_at_once() -> None:
+    """An engine that was put back to an older state: which tasks it lost no counter says."""
+    for waiting, step in ((20, Step.ALL), (900, Step.LIST)):
+        crowd = crowd_of()
+        counts = TaskCounts(pending=900, running=4, succeed=100)
+        crowd.decide(counts, Moves(added=0, told=100), waiting, 0.0)
+        assert crowd.decide(counts, STILL, waiting, 0.1) is not step
+        shrunk = TaskCounts(pending=901, running=4, succeed=99)
+        assert crowd.decide(shrunk, STILL, waiting, 0.2) is step
+
+
+@pytest.mark.parametrize("reason", ["a suspicion", "an end was found"])
+def test_looks_at_all_that_had_become_rare_begin_anew(reason: str) -> None:
+    crowd, counts = crowd_of(), TaskCounts(1000, 4)
+    crowd.decide(counts, STILL, 50, 0.0)
+    for now in (100.0, 200.0, 300.0, 400.0, 500.0):
+        assert crowd.decide(counts, STILL, 50, now) is Step.ALL
+        crowd.asked(Step.ALL, found=0, waiting=50, took=0.0, now=now)
+    assert crowd.decide(counts, STILL, 50, 530.0) is not Step.ALL
+    if reason == "a suspicion":
+        crowd.suspect()
+        assert crowd.decide(counts, STILL, 50, 540.0) is Step.ALL
+        crowd.asked(Step.ALL, found=0, waiting=50, took=0.0, now=540.0)
+        pause = 2.0 * SAFETY[0]
+    else:
+        crowd.asked(Step.PROBE, found=1, waiting=50, took=0.0, now=540.0)
+        pause = SAFETY[0]
+    assert crowd.decide(counts, STILL, 50, 540.0 + 0.9 * pause) is not Step.ALL
+    assert crowd.decide(counts, STILL, 50, 540.0 + pause) is Step.ALL
+
+
+def test_a_look_at_all_that_takes_long_is_rare() -> None:
+    crowd, counts = crowd_of(), TaskCounts(1000, 4)
+    crowd.decide(counts, STILL, 50, 0.0)
+    assert crowd.decide(counts, STILL, 50, SAFETY[0]) is Step.ALL
+    crowd.asked(Step.ALL, found=0, waiting=50, took=10.0, now=20.0)
+    for now in (30.0, 100.0, 20.0 + 10.0 * LOAD - 1):
+        assert crowd.decide(counts, STILL, 50, now) is not Step.ALL
+    assert crowd.decide(counts, STILL, 50, 20.0 + 10.0 * LOAD) is Step.ALL
+
+
+def test_steps_follow_each_other_while_they_find_and_rest_longer_while_they_do_not() -> None:
+    crowd, now = crowd_of(), 0.0
+    for ended, found in enumerate((1, 1, 1, 0, 0, 1), start=1):
+        counts = TaskCounts(pending=5000, succeed=10 * ended)
+        assert crowd.decide(counts, STILL, 100, now) is Step.PROBE
+        crowd.asked(Step.PROBE, found=found, waiting=100, took=0.0, now=now)
+        misses = (0, 0, 0, 1, 2, 0)[ended - 1]
+        rest = REST[0] * 2**misses
+        more = TaskCounts(pending=5000, succeed=10 * ended + 5)
+        assert crowd.decide(more, STILL, 100, now + 0.9 * rest) is not Step.PROBE
+        now += 1.1 * rest
+
+
+def test_a_list_that_costs_little_is_not_waited_for_as_long_as_probes_would_be() -> None:
+    crowd, counts = crowd_of(), TaskCounts(succeed=200)
+    growing = Moves(added=3, told=0)
+    assert crowd.decide(counts, growing, 200, 0.0) is Step.WAIT
+    assert crowd.decide(counts, growing, 200, 0.3) is Step.WAIT
+    assert crowd.decide(counts, growing, 200, 0.35) is Step.LIST
 
 
 def test_a_few_are_not_left_alone() -> None:
