@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timezone
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 from support.steps import steps
 
 from flamepy._proto import types_pb2
-from flamepy.rpc.claims import SESSIONS, Claims
+from flamepy.rpc.claims import SESSIONS, Claims, Reads
 from flamepy.rpc.creating import Series
 from flamepy.rpc.frontend import Frontend
 from flamepy.rpc.terms import Terms
-from flamepy.types import RetryPolicy, SessionInfo, SessionState, TaskCounts
+from flamepy.types import RetryPolicy, SessionInfo, SessionState, Task, TaskCounts, TaskState
 from flamepy.wire.sessions import encode_session
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -97,6 +99,93 @@ def test_the_sessions_that_were_used_last_are_remembered() -> None:
     assert claims.knows("s1"), "a task is being made in it"
     assert not claims.knows("s2")
     assert kept.ledger is claims._ledgers["s1"]
+
+
+def reads(tasks: dict[int, bytes], born: datetime = NOW) -> Reads:
+    """Return how a session of these inputs is read."""
+
+    def task(number: int) -> Task:
+        return Task(str(number), "s1", TaskState.PENDING, born, input=tasks[number])
+
+    async def get(number: int) -> Task | None:
+        return task(number) if number in tasks else None
+
+    async def total() -> int:
+        return len(tasks)
+
+    async def listed() -> AsyncIterator[Task]:
+        for number in tasks:
+            yield task(number)
+
+    return Reads(get, total, listed)
+
+
+class TestLosses:
+    """An engine that lost its state gives the numbers of before to other tasks."""
+
+    def test_answers_of_after_a_loss_may_come_in_any_order(self) -> None:
+        """The first is above all that were known and shows no loss, the second one does."""
+        claims = Claims()
+        claims.saw(info(1, total=5))
+        first, second, third = (claims.begin("s1", b"x") for _ in range(3))
+        assert first.ledger.got(6, NOW + timedelta(seconds=60.1), first)
+        assert second.ledger.got(3, NOW + timedelta(seconds=60.0), second)
+        found = third.ledger.find(third, reads({3: b"x", 6: b"x"}, NOW + timedelta(seconds=60)))
+        assert asyncio.run(found) is None, "both belong to others"
+
+    def test_what_was_looked_at_before_it_is_looked_at_again(self) -> None:
+        claims = Claims()
+        claims.saw(info(1))
+        first, second = claims.begin("s1", b"x"), claims.begin("s1", b"y")
+        assert asyncio.run(first.ledger.find(first, reads({1: b"y"}))) is None
+        claims.saw(replace(info(1), creation_time=NOW + timedelta(seconds=60)))
+        later = reads({1: b"x"}, NOW + timedelta(seconds=60))
+        assert asyncio.run(second.ledger.find(second, later)) is None, "it is another task now"
+        assert asyncio.run(first.ledger.find(first, later)) == 1
+
+    def test_who_was_answered_by_the_lost_session_may_look_in_the_new_one(self) -> None:
+        claims = Claims()
+        claims.saw(info(1))
+        first, second = claims.begin("s1", b"x"), claims.begin("s1", b"x")
+        assert first.ledger.got(1, NOW, first)
+        claims.saw(replace(info(1), creation_time=NOW + timedelta(seconds=60)))
+        first.ledger.give_up(first)
+        later = reads({1: b"x"}, NOW + timedelta(seconds=60))
+        assert asyncio.run(second.ledger.find(second, later)) == 1
+        first.ledger.give_up(first)
+        assert asyncio.run(first.ledger.find(first, later)) is None, "the second one has it"
+
+
+def test_what_an_ended_submission_got_is_remembered_while_others_may_look() -> None:
+    """However many there were: the tasks above the lowest number that one may look from."""
+    claims = Claims()
+    claims.saw(info(1))
+    looking = claims.begin("s1", b"x")
+    ledger, number = looking.ledger, 500
+    for one in range(1, number + 1):
+        other = claims.begin("s1", b"x")
+        assert ledger.got(one, NOW, other)
+        ledger.end(other)
+    made = {one: b"x" for one in range(1, number + 1)}
+    assert asyncio.run(ledger.find(looking, reads(made))) is None
+    made[number + 1] = b"x"
+    assert asyncio.run(ledger.find(looking, reads(made))) == number + 1
+
+
+@pytest.mark.parametrize("gap", [1, 2, 10])
+def test_a_task_above_numbers_that_were_used_up_is_found(gap: int) -> None:
+    """A number may be missing for good; the counters say whether there are more above it."""
+    claims = Claims()
+    claims.saw(info(1))
+    one = claims.begin("s1", b"x")
+    made = {1: b"a", 2 + gap: b"x"}
+    engine = reads(made)
+
+    async def total() -> int:  # the counters are ahead of a list for a moment
+        return 2 + gap
+
+    engine.total = total
+    assert asyncio.run(one.ledger.find(one, engine)) == 2 + gap
 
 
 def test_a_series_reads_its_session_again_when_its_numbers_were_forgotten() -> None:

@@ -18,12 +18,15 @@ from flamepy.errors import (
     DeadlineExceededError,
     FlameError,
     InternalError,
+    InvalidArgumentError,
+    SessionClosedError,
+    SessionNotFoundError,
     TaskNotFoundError,
     UnavailableError,
 )
 from flamepy.rpc.claims import SESSIONS, Claims
-from flamepy.rpc.creating import Creation
-from flamepy.rpc.retry import Retrier
+from flamepy.rpc.creating import ON_WIRE, Creation, Series
+from flamepy.rpc.retry import Retrier, disabled
 from flamepy.rpc.terms import Terms
 from flamepy.rpc.verdicts import Failure
 from flamepy.testing import FakeClock
@@ -58,6 +61,7 @@ class Engine:
         self.tasks: dict[int, Task] = {}
         self.last = 0
         self.born = NOW
+        self.limits: list[float] = []
         self.reads: Counter[str] = Counter()
         for _ in range(existing):
             self.make(b"x")
@@ -80,13 +84,24 @@ class Engine:
         self, call: Any, request: Any, left: float, *, leave: float, detached: Any
     ) -> Any:
         """Make the call; one that takes longer than ``leave`` goes on, as ``Calls`` has it."""
+        self.limits.append(left)
         sent = asyncio.ensure_future(self.send(request))
-        if not (await asyncio.wait({sent}, timeout=leave))[0]:
-            sent.add_done_callback(
-                lambda ended: detached(None if ended.exception() else ended.result())
-            )
+
+        def land(ended: asyncio.Future[Any]) -> None:
+            detached(None if ended.exception() else ended.result())
+
+        try:
+            await asyncio.wait({sent}, timeout=leave)
+        except asyncio.CancelledError:
+            sent.add_done_callback(land)
+            raise
+        if not sent.done():
+            sent.add_done_callback(land)
             raise DeadlineExceededError("left")
         return sent.result()
+
+    async def attempt_whole(self, call: Any, request: Any, left: float) -> Any:
+        return await self.send(request)
 
     async def send(self, request: Any) -> Any:
         fate = self.fates.pop() if self.fates else "answered"
@@ -130,6 +145,9 @@ class Engine:
         made = Creation(self, "s", payload, mode)  # type: ignore[arg-type]  # stands for one
         return await made.run(bounds, None)
 
+    def series(self, mode: str = "verify") -> Series:
+        return Series(self, "s", Terms(MANY, 60.0, 3600.0), None, mode)  # type: ignore[arg-type]
+
 
 def play(coroutine: Any) -> Any:
     loop = FakeClock().new_loop()
@@ -143,20 +161,29 @@ def play(coroutine: Any) -> Any:
 @given(
     fates=st.lists(st.sampled_from(FATES), max_size=80),
     delays=st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.1, 1.0]), max_size=200),
-    payloads=st.lists(st.sampled_from([b"x", b"x", b"y", b""]), min_size=1, max_size=40),
+    payloads=st.lists(
+        st.tuples(st.sampled_from([b"x", b"x", b"y", b""]), st.booleans()), min_size=1, max_size=40
+    ),
     existing=st.integers(0, 5),
 )
 def test_concurrent_submissions_make_each_task_once(
-    fates: list[str], delays: list[float], payloads: list[bytes], existing: int
+    fates: list[str], delays: list[float], payloads: list[tuple[bytes, bool]], existing: int
 ) -> None:
+    """One by one as ``run`` makes them, or in a series as ``map`` does."""
     fates = [fate for fate in fates if fate != "unseen"] + fates[:2]
 
     async def go() -> None:
         engine = Engine(fates, delays, existing)
-        tasks = await asyncio.gather(*(engine.create(payload) for payload in payloads))
-        ids = [int(task.id) for task in tasks]
+        series = engine.series()
+
+        async def create(payload: bytes, by_series: bool) -> int:
+            if by_series:
+                return (await series.create(payload)).number
+            return int((await engine.create(payload)).id)
+
+        ids = await asyncio.gather(*(create(*payload) for payload in payloads))
         assert len(set(ids)) == len(ids), "two submissions have one task"
-        assert [engine.tasks[number].input for number in ids] == payloads
+        assert [engine.tasks[number].input for number in ids] == [one for one, _ in payloads]
         assert sorted(engine.tasks) == sorted([*range(1, existing + 1), *ids]), "one was doubled"
 
     play(go())
@@ -319,6 +346,163 @@ def test_a_task_whose_caller_left_is_not_adopted_by_an_equal_submission(forgotte
         made = await engine.create(b"x")  # lost after the first one's task was made
         assert made.id == "2"
         assert sorted(engine.tasks) == [1, 2]
+
+    play(go())
+
+
+@pytest.mark.parametrize("end", ["its time is up", "it is cancelled"])
+def test_a_call_goes_on_without_its_caller_for_minutes_and_is_known_to_do_so(end: str) -> None:
+    """An engine whose handler is cut in the middle may keep a task that nobody sees."""
+
+    async def go() -> None:
+        engine = Engine(["request lost", "answered"], [200.0])
+        if end == "its time is up":
+            with pytest.raises(DeadlineExceededError):
+                await engine.create(b"x", timeout=1.0)
+        else:
+            caller = asyncio.ensure_future(engine.create(b"x", timeout=1.0))
+            await asyncio.sleep(0.5)
+            caller.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await caller
+        assert engine.limits == [ON_WIRE]
+        engine.claims.forget("s")
+        assert engine.claims.knows("s"), "its task may still be made"
+        await asyncio.sleep(201.0)
+        assert sorted(engine.tasks) == [1]
+        engine.claims.forget("s")
+        assert not engine.claims.knows("s")
+        engine.claims.saw(engine.info())
+        await engine.create(b"x", timeout=2 * ON_WIRE)
+        assert engine.limits[1] == 2 * ON_WIRE
+
+    play(go())
+
+
+def test_the_reading_of_the_session_counts_for_the_time_of_the_call() -> None:
+    async def go() -> None:
+        for reading, left in ((3.0, 1.0), (0.5, 3.5)):
+            engine = Engine([], [left + 5.0])
+            engine.claims = Claims()
+            given: list[float] = []
+
+            async def get_session(
+                session_id: str,
+                *,
+                engine: Engine = engine,
+                given: list[float] = given,
+                reading: float = reading,
+                **options: Any,
+            ) -> SessionInfo:
+                given.append(options["timeout"])
+                await asyncio.sleep(reading)
+                engine.claims.saw(engine.info())
+                return engine.info()
+
+            engine.get_session = get_session  # type: ignore[method-assign]  # it is slow
+            start = asyncio.get_running_loop().time()
+            with pytest.raises(DeadlineExceededError):
+                await engine.create(b"x", timeout=4.0)
+            assert given == [pytest.approx(4.0)]
+            assert asyncio.get_running_loop().time() - start == pytest.approx(4.0)
+
+    play(go())
+
+
+def test_what_a_search_reads_has_what_is_left_of_the_time_of_the_call() -> None:
+    async def go() -> None:
+        engine = Engine(["reply lost"], [], existing=1)
+        now = asyncio.get_running_loop().time
+        reads, end, given = engine.get_task, now() + 10.0, []
+
+        async def get_task(session_id: str, task_id: str, **options: Any) -> Task:
+            given.append(now() + options["timeout"])
+            await asyncio.sleep(1.0)
+            return await reads(session_id, task_id, **options)
+
+        engine.get_task = get_task  # type: ignore[method-assign]  # it is slow
+        assert (await engine.create(b"x", timeout=10.0)).id == "2"
+        assert len(given) > 2
+        assert given == [pytest.approx(end, abs=0.1)] * len(given)
+
+    play(go())
+
+
+@pytest.mark.parametrize("code", ["NOT_FOUND", "INTERNAL"])
+def test_a_session_that_refuses_a_task_is_gone_or_closed(code: str) -> None:
+    """On sqlite a closed one refuses with INTERNAL and the words for one that is gone."""
+
+    async def go() -> None:
+        engine = Engine([], [])
+
+        async def attempt(*arguments: Any, **options: Any) -> Any:
+            error = SessionNotFoundError("no such session", grpc_code=code)
+            error.failure = Failure.REFUSED.value
+            raise error
+
+        engine.attempt = attempt  # type: ignore[method-assign]  # it refuses
+        kind = SessionNotFoundError if code == "NOT_FOUND" else SessionClosedError
+        with pytest.raises(kind, match="no such session") as caught:
+            await engine.create(b"x")
+        assert type(caught.value) is kind
+        assert caught.value.grpc_code == code
+        assert engine.reads["GetSession"] == (code == "INTERNAL")
+        engine.claims.forget("s")
+        assert not engine.claims.knows("s"), "nothing is under way any more"
+
+    play(go())
+
+
+def test_a_series_does_about_a_doubt_what_it_was_given() -> None:
+    async def go() -> None:
+        with pytest.raises(AmbiguousResultError):
+            await Engine(["reply lost"], []).series("raise").create(b"x")
+        assert (await Engine(["reply lost"], []).series("retry").create(b"x")).number == 2
+        assert (await Engine(["reply lost"], []).series("verify").create(b"x")).number == 1
+
+    play(go())
+
+
+def test_without_retries_the_first_error_of_a_series_is_raised() -> None:
+    async def go() -> None:
+        engine = Engine(["reply lost"], [])
+        with disabled(), pytest.raises(UnavailableError):
+            await engine.series().create(b"x")
+        assert engine.reads == Counter()
+        engine.claims.forget("s")
+        assert not engine.claims.knows("s"), "nothing is under way any more"
+
+    play(go())
+
+
+def test_a_series_counts_its_calls_and_keeps_nothing_of_one_that_broke_off() -> None:
+    async def go() -> None:
+        engine = Engine([], [])
+        series = engine.series()
+        made = [await series.create(b"x") for _ in range(3)]
+        assert [(one.number, one.born) for one in made] == [(1, NOW), (2, NOW), (3, NOW)]
+        assert engine.retrier.counters.calls == 3
+
+        async def attempt_whole(*arguments: Any) -> Any:
+            raise RuntimeError("a bug")
+
+        engine.attempt_whole = attempt_whole  # type: ignore[method-assign]  # it has one
+        with pytest.raises(RuntimeError, match="a bug"):
+            await series.create(b"x")
+        engine.claims.forget("s")
+        assert not engine.claims.knows("s"), "nothing is under way any more"
+
+    play(go())
+
+
+def test_a_mode_that_is_none_is_refused() -> None:
+    async def go() -> None:
+        engine = Engine([], [])
+        with pytest.raises(InvalidArgumentError, match="on_ambiguous must be"):
+            await engine.create(b"x", "always")
+        with pytest.raises(InvalidArgumentError, match="on_ambiguous must be"):
+            engine.series("always")
+        assert engine.tasks == {}
 
     play(go())
 
