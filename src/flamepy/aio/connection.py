@@ -14,9 +14,10 @@ from types import TracebackType
 from typing import Any
 
 from flamepy.aio.cache import Objects
+from flamepy.aio.closing import explained
 from flamepy.aio.session import Session
 from flamepy.config import FlameClientTls, FlameContext
-from flamepy.errors import ApplicationNotFoundError, InvalidArgumentError
+from flamepy.errors import ApplicationNotFoundError, InvalidArgumentError, SessionBusyError
 from flamepy.rpc.link import PATIENCE, Link
 from flamepy.rpc.terms import VERIFY
 from flamepy.types import (
@@ -321,9 +322,11 @@ class Connection:
             SessionBusyError: a task is running; ``Session.close`` waits for it.
         """
         validation.session_id(session_id)
-        info = await self.link.frontend.close_session(
-            session_id, timeout=validation.timeout(timeout), retry=retry
-        )
+        seconds = validation.timeout(timeout)
+        try:
+            info = await self.link.frontend.close_session(session_id, timeout=seconds, retry=retry)
+        except SessionBusyError as refused:
+            raise await explained(self.link, session_id, refused) from refused
         return Session(self.link, info)
 
     async def delete_session(

@@ -15,6 +15,7 @@ from typing import Literal, overload
 
 from tenacity import AsyncRetrying, retry_if_exception_type
 
+from flamepy.aio.closing import explained, warn_left_open
 from flamepy.aio.mapping import WINDOW, check_inputs, check_window, results
 from flamepy.aio.outcomes import outcome
 from flamepy.errors import DeadlineExceededError, FlameError, InvalidArgumentError, SessionBusyError
@@ -364,7 +365,10 @@ class Session:
             ),
             reraise=True,
         )
-        self.info = await retrying(attempt)
+        try:
+            self.info = await retrying(attempt)
+        except SessionBusyError as refused:
+            raise await explained(self._link, self.id, refused) from refused
 
     async def __aenter__(self) -> Session:
         return self
@@ -380,8 +384,10 @@ class Session:
             return
         try:
             await self.close(wait=0, timeout=EXIT_TIMEOUT)
-        except FlameError:
-            return  # the block's own error matters more
+        except BaseException as left:
+            warn_left_open(self._link, self.id, left)
+            if not isinstance(left, FlameError):  # else the block's own error matters more
+                raise
 
 
 def _number(task: Task) -> int:

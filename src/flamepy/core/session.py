@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
-import logging
 from collections.abc import AsyncGenerator, Generator, Iterable, Iterator
 from datetime import datetime
 from types import TracebackType
 from typing import Literal, overload
 
 from flamepy import aio
+from flamepy.aio.closing import warn_left_open
 from flamepy.aio.mapping import WINDOW, check_inputs, check_window
 from flamepy.aio.session import CLOSE_WAIT, EXIT_TIMEOUT
 from flamepy.clocks import monotonic
@@ -24,8 +24,6 @@ from flamepy.rpc.link import Link
 from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task
 from flamepy.watching.hub import Hub
 from flamepy.wire import validation
-
-logger = logging.getLogger(__name__)
 
 
 class Session:
@@ -347,5 +345,7 @@ class Session:
             return
         try:
             self.close(wait=0, timeout=EXIT_TIMEOUT)
-        except FlameError as left:  # the block's own error matters more
-            logger.info("session %s stays open: %s", self.id, left)
+        except BaseException as left:  # a second Ctrl-C as well
+            warn_left_open(self._link, self.id, left)
+            if not isinstance(left, FlameError):  # else the block's own error matters more
+                raise

@@ -12,7 +12,7 @@ the overridden methods up; a class may inherit from both informers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from flamepy.errors import FlameError, InvalidArgumentError
@@ -49,16 +49,16 @@ class Informer:
 
     resume = True
 
-    def on_error(self, error: FlameError) -> None:
+    def on_error(self, error: FlameError) -> Awaitable[None] | None:
         """Take a lost connection, or what a callback of this informer raised.
 
         A task's failure never comes here: see ``TaskInformer.on_failed``.
         """
 
-    def on_synced(self) -> None:
+    def on_synced(self) -> Awaitable[None] | None:
         """Take in that everything present at the registration was told."""
 
-    def on_connection(self, state: ConnectionState) -> None:
+    def on_connection(self, state: ConnectionState) -> Awaitable[None] | None:
         """Take a change of the connection's state."""
 
 
@@ -70,37 +70,37 @@ class TaskInformer(Informer):
     take events by the hundred.
     """
 
-    def on_update(self, task: Task) -> None:
+    def on_update(self, task: Task) -> Awaitable[None] | None:
         """Take a task's new state: when it is first seen, and at each observed change."""
 
-    def on_transition(self, event: TaskEvent) -> None:
+    def on_transition(self, event: TaskEvent) -> Awaitable[None] | None:
         """Take every event: ``event.old`` to ``event.task``, adds and deletes included."""
 
-    def on_added(self, event: TaskEvent) -> None:
+    def on_added(self, event: TaskEvent) -> Awaitable[None] | None:
         """Take a task seen for the first time; ``event.initial`` if it was there before."""
 
-    def on_deleted(self, event: TaskEvent) -> None:
+    def on_deleted(self, event: TaskEvent) -> Awaitable[None] | None:
         """Take a task that the engine no longer knows; see ``event.final_state_known``."""
 
-    def on_running(self, event: TaskEvent) -> None:
+    def on_running(self, event: TaskEvent) -> Awaitable[None] | None:
         """Take a task that started to run."""
 
-    def on_succeeded(self, event: TaskEvent) -> None:
+    def on_succeeded(self, event: TaskEvent) -> Awaitable[None] | None:
         """Take a task that succeeded."""
 
-    def on_failed(self, event: TaskEvent) -> None:
+    def on_failed(self, event: TaskEvent) -> Awaitable[None] | None:
         """Take a task that its service failed; the service's text is ``event.task.error``."""
 
-    def on_cancelled(self, event: TaskEvent) -> None:
+    def on_cancelled(self, event: TaskEvent) -> Awaitable[None] | None:
         """Take a task that was cancelled by its session's close."""
 
-    def on_terminal(self, event: TaskEvent) -> None:
+    def on_terminal(self, event: TaskEvent) -> Awaitable[None] | None:
         """Take a task that ended, however."""
 
-    def on_requeued(self, event: TaskEvent) -> None:
+    def on_requeued(self, event: TaskEvent) -> Awaitable[None] | None:
         """Take a running task that the engine put back into its queue."""
 
-    def on_batch(self, events: Sequence[TaskEvent]) -> None:
+    def on_batch(self, events: Sequence[TaskEvent]) -> Awaitable[None] | None:
         """Take several events at once, in order; see ``batch_size`` and ``batch_delay``."""
 
 
@@ -111,25 +111,25 @@ class SessionInformer(Informer):
     call at all: sessions are told from their counters.
     """
 
-    def on_opened(self, event: SessionEvent) -> None:
+    def on_opened(self, event: SessionEvent) -> Awaitable[None] | None:
         """Take a session seen for the first time; ``event.initial`` if it was there before."""
 
-    def on_progress(self, counts: SessionProgress) -> None:
+    def on_progress(self, counts: SessionProgress) -> Awaitable[None] | None:
         """Take a session's counters when they moved; ``counts.session`` says which session's."""
 
-    def on_drained(self, event: SessionEvent) -> None:
+    def on_drained(self, event: SessionEvent) -> Awaitable[None] | None:
         """Take a session whose tasks have all ended; new tasks may un-drain it.
 
         Overriding it costs the calls that show the tasks' ends, as a ``TaskInformer`` does.
         """
 
-    def on_closed(self, event: SessionEvent) -> None:
+    def on_closed(self, event: SessionEvent) -> Awaitable[None] | None:
         """Take a session that was closed."""
 
-    def on_deleted(self, event: SessionEvent) -> None:
+    def on_deleted(self, event: SessionEvent) -> Awaitable[None] | None:
         """Take a session that the engine no longer knows (deleted, evicted, or lost)."""
 
-    def on_event(self, event: SessionEvent) -> None:
+    def on_event(self, event: SessionEvent) -> Awaitable[None] | None:
         """Take ``event.event``: code 1001, a service could not be started; 1002, given up."""
 
 

@@ -18,6 +18,7 @@ from flamepy.rpc.retry import Retrier
 from flamepy.rpc.status import Call, from_result, from_rpc
 from flamepy.rpc.streams import Outcome, ignore
 from flamepy.rpc.terms import Terms, check_policy
+from flamepy.rpc.verdicts import Failure, is_retryable
 from flamepy.types import RetryDetails, RetryPolicy, SessionInfo
 from flamepy.wire.services import FRONTEND
 from flamepy.wire.sessions import decode_session
@@ -143,7 +144,7 @@ class Asking:
             late = DeadlineExceededError(  # without ``failure``: it goes on, so it is not repeated
                 f"{call.name} at {call.endpoint} did not answer within {leave:.3g} s; "
                 "what it asked for may still happen",
-                retryable=True,
+                retryable=is_retryable(call.name, Failure.DEADLINE),
             )
             self._outcome(late, began)
             raise late from None

@@ -34,7 +34,7 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.rpc import http_status
-from flamepy.rpc.verdicts import Failure, classify
+from flamepy.rpc.verdicts import Failure, classify, is_retryable
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +53,16 @@ class _Rule:
     text: re.Pattern[str]
     error: type[FlameError]
     calls: frozenset[str] = frozenset()
-    retryable: bool = False
 
 
-def _rule(text: str, error: type[FlameError], *calls: str, retryable: bool = False) -> _Rule:
-    return _Rule(re.compile(text), error, frozenset(calls), retryable)
+def _rule(text: str, error: type[FlameError], *calls: str) -> _Rule:
+    return _Rule(re.compile(text), error, frozenset(calls))
 
 
 # First match wins. Texts of the fs, none and sqlite storages.
 RULES: tuple[_Rule, ...] = (
-    _rule(r"database is locked", UnavailableError, retryable=True),
-    _rule(r"Cannot close session with running tasks", SessionBusyError, retryable=True),
+    _rule(r"database is locked", UnavailableError),
+    _rule(r"Cannot close session with running tasks", SessionBusyError),
     _rule(r"UNIQUE constraint failed: (sessions\.id|applications\.name)", AlreadyExistsError),
     _rule(r"NOT NULL constraint failed: sessions\.application", ApplicationNotFoundError),
     # sqlite says the same of an unknown and of a closed session; "not found" is the safe reading.
@@ -132,10 +131,8 @@ def from_status(
         return _stranger(stranger, code, call)
     error = _translate(code, text, call)
     if isinstance(error, TlsError):
-        error.failure = Failure.TLS.value
-    else:
-        error.failure = classify(code, text, known=_match(text, call) is not None).value
-    return error
+        return _judged(error, Failure.TLS, call)
+    return _judged(error, classify(code, text, known=_match(text, call) is not None), call)
 
 
 def _stranger(found: http_status.Meaning, code: grpc.StatusCode, call: Call) -> FlameError:
@@ -144,10 +141,8 @@ def _stranger(found: http_status.Meaning, code: grpc.StatusCode, call: Call) -> 
         found.error,
         f"{call.name} at {call.endpoint} failed: {found.reason}",
         code,
-        retryable=found.failure in (Failure.UNAVAILABLE, Failure.NOT_SENT),
     )
-    error.failure = found.failure.value
-    return error
+    return _judged(error, found.failure, call)
 
 
 def _translate(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
@@ -165,7 +160,7 @@ def _translate(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
         return FlameError(FlameErrorCode.CANCELLED, text or "cancelled", grpc_code=code.name)
     rule = _match(text, call)
     if rule is not None:
-        return _make(rule.error, text, code, retryable=rule.retryable)
+        return _make(rule.error, text, code)
     if code is grpc.StatusCode.NOT_FOUND:
         return _make(_not_found(text, call), _name_it(text, call), code)
     return _make(_BY_CODE.get(code, InternalError), text or code.name, code)
@@ -182,8 +177,14 @@ def from_result(text: str, call: Call) -> FlameError:
     if rule is None:
         error: FlameError = InternalError(text)
     else:
-        error = _make(rule.error, text, None, retryable=rule.retryable)
-    error.failure = classify(None, text).value
+        error = _make(rule.error, text, None)
+    return _judged(error, classify(None, text), call)
+
+
+def _judged(error: FlameError, failure: Failure, call: Call) -> FlameError:
+    """Note the column of the table, and what the table says of it."""
+    error.failure = failure.value
+    error.retryable = is_retryable(call.name, failure)
     return error
 
 
@@ -194,10 +195,8 @@ def _match(text: str, call: Call) -> _Rule | None:
     return None
 
 
-def _make(
-    kind: type[FlameError], text: str, code: grpc.StatusCode | None, *, retryable: bool = False
-) -> FlameError:
-    return kind(text, grpc_code=code.name if code else None, retryable=retryable)  # type: ignore[call-arg,arg-type]  # subclasses fix the code
+def _make(kind: type[FlameError], text: str, code: grpc.StatusCode | None) -> FlameError:
+    return kind(text, grpc_code=code.name if code else None)  # type: ignore[call-arg,arg-type]  # subclasses fix the code
 
 
 def _not_found(text: str, call: Call) -> type[NotFoundError]:
@@ -218,12 +217,12 @@ def _name_it(text: str, call: Call) -> str:
 def _transport(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         message = f"{call.name} at {call.endpoint} did not answer in time"
-        return DeadlineExceededError(message, grpc_code=code.name, retryable=True)
+        return DeadlineExceededError(message, grpc_code=code.name)
     start = f"cannot reach {call.peer} at {call.endpoint} for {call.name}"
     for rule, advice in _TLS_FAILURES:
         if rule.search(text):
             return TlsError(f"{start}: {text} ({advice})", grpc_code=code.name)
-    return UnavailableError(f"{start}: {_reason(text, call)}", grpc_code=code.name, retryable=True)
+    return UnavailableError(f"{start}: {_reason(text, call)}", grpc_code=code.name)
 
 
 # gRPC's words, old and new and of other builds, for what is wrong with TLS: asking again does not

@@ -126,6 +126,17 @@ def verdict(call: str, failure: Failure) -> Verdict:
     return TABLE[call][failure]
 
 
+def is_retryable(call: str, failure: Failure) -> bool:
+    """Return True if the same call, made again later, may succeed and does no harm.
+
+    A write of unknown fate is neither: it is looked up first, and where that was not enough a
+    second one may be one too many.
+    """
+    if failure is Failure.BUSY:
+        return True  # ``close(wait=)`` tries again, no call does by itself
+    return TABLE.get(call, {}).get(failure) is Verdict.REPEAT
+
+
 def may_cut(call: str) -> bool:
     """Return True for a call that may be broken off and sent again, by a fork for instance."""
     return TABLE[call][Failure.LOST] is Verdict.REPEAT

@@ -1,0 +1,48 @@
+"""What is said of a session that cannot be closed now, or is left open: which, why, the way out."""
+
+from __future__ import annotations
+
+import logging
+
+from flamepy.errors import FlameError, SessionBusyError
+from flamepy.rpc.link import Link
+from flamepy.types import SessionInfo
+
+logger = logging.getLogger(__name__)
+
+LOOK = 2.0  # seconds for reading how many tasks run: the error is raised without it as well
+
+
+async def explained(link: Link, session_id: str, refused: SessionBusyError) -> SessionBusyError:
+    """Return the refusal of a close with the session, what runs and waits, and the way out."""
+    try:
+        info = await link.frontend.get_session(session_id, timeout=LOOK)
+    except FlameError:
+        counted = "has running tasks"
+    else:
+        counted = _counted(info)
+    error = SessionBusyError(
+        f"session {session_id} {counted}, so it cannot be closed now: wait for them, or close it "
+        "with Session.close(wait=SECONDS), which waits for those that run and cancels those that "
+        f"wait ({refused.message})",
+        grpc_code=refused.grpc_code,
+        attempts=refused.attempts,
+        elapsed=refused.elapsed,
+        retryable=refused.retryable,
+    )
+    error.failure = refused.failure
+    return error
+
+
+def _counted(info: SessionInfo) -> str:
+    running, pending = info.counts.running, info.counts.pending
+    return f"of {info.application} has {running} running and {pending} waiting tasks"
+
+
+def warn_left_open(link: Link, session_id: str, why: BaseException) -> None:
+    """Log that a ``with`` block left its session open, and how to close it."""
+    logger.warning(
+        "session %s stays open at %s: %s. Close it when its tasks have ended: "
+        "FLAME_ENDPOINT=%s python -c \"import flamepy; flamepy.close_session('%s')\"",
+        *(session_id, link.endpoint, str(why) or type(why).__name__, link.endpoint, session_id),
+    )
