@@ -65,6 +65,8 @@ def test_an_open_session_protects_its_application(target: Target, application: s
 def test_bad_names_are_refused(target: Target, name: str) -> None:
     with pytest.raises(InvalidArgumentError):
         target.connection.register_application(name, ApplicationAttributes())
+    with pytest.raises(InvalidArgumentError):
+        target.connection.update_application(name, ApplicationAttributes())
 
 
 def test_there_is_a_node_and_unknown_ones_are_said(target: Target) -> None:

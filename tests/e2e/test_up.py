@@ -232,7 +232,9 @@ def test_a_taken_port_is_one_line() -> None:
         (("--app", "/no/such.yaml"), "/no/such.yaml: cannot be read"),
         (("--app", "{folder}/broken.yaml"), "broken.yaml: this is not YAML"),
         (("--data", "{folder}/broken", "--port", "0"), "flame.db cannot be read as a database"),
-        (("--host", "nothing.invalid", "--port", "0"), "nothing.invalid"),
+        (("--host", "nothing.invalid", "--port", "0"), "cannot listen on nothing.invalid:0: "),
+        (("--host", "nothing.invalid", "--port", "8123"), "nothing.invalid:8123: "),
+        (("--host", "192.0.2.1", "--port", "8123", "--cache-port", "0"), "192.0.2.1:8123: "),
     ],
 )
 def test_a_mistake_is_one_line(options: tuple[str, ...], says: str, tmp_path: Path) -> None:

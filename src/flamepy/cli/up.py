@@ -135,6 +135,7 @@ def up(log_format: str, level: int | None, **options: Any) -> None:
     trim_records()
     stop = StopSignals()
     try:
+        check_free(options["host"], options["port"])  # the port that was asked for, first of all
         options["cache_port"] = _cache_port(options)
         cluster = LocalCluster(tls=_tls(options), **options)
         cluster.start()

@@ -76,6 +76,7 @@ class Applications:
     ) -> Application:
         """Return an application with another spec but its old shim. Raises Refusal."""
         checked = _checked(attributes)
+        _check_name(name)
         before = self._all.get(name)
         if before is None:
             raise ResultRefusal(not_found(name))

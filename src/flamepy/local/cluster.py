@@ -214,6 +214,7 @@ class LocalCluster:
         check_threads()
         if self._thread is not None:
             raise InvalidStateError(f"the cluster runs already at {self._endpoint}")
+        check_free(self._host, self._port)  # here: a name may take long to be looked up
         on_child(self._forsake)
         self._root = Path(tempfile.mkdtemp(prefix="flame-"))
         self._reaper = Reaper(self._root)
@@ -250,7 +251,6 @@ class LocalCluster:
             self._provide(name, attributes)
         scheme = "http" if self._tls is None else "https"
         wanted = Endpoint(scheme, self._host, self._port).target
-        check_free(self._host, self._port)
         self._server = Server(
             Frontend(self._engine).handler(),
             target=wanted,

@@ -1,13 +1,14 @@
 """The check of an application's JSON Schemas at registration, with the engine's texts. Pure.
 
-That a text is JSON is checked here; that it is a schema needs the package ``jsonschema`` of the
-extra ``local``, loaded at the first schema.
+That a text is JSON is checked by ``json_check``; that it is a schema needs the package
+``jsonschema`` of the extra ``local``, loaded at the first schema.
 """
 
 from __future__ import annotations
 
 import json
 
+from flamepy.local.json_check import json_problem
 from flamepy.local.refusal import Refusal
 from flamepy.types import ApplicationSchema
 
@@ -35,10 +36,10 @@ def check_schema(schema: ApplicationSchema | None) -> None:
 
 
 def _problem(text: str) -> str | None:
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        return _json_problem(text, error)
+    broken = json_problem(text)
+    if broken is not None:
+        return broken
+    document = json.loads(text)
     try:
         from jsonschema import Draft202012Validator
         from jsonschema.validators import validator_for
@@ -58,20 +59,3 @@ def _problem(text: str) -> str | None:
             return f"{shown} is not valid under any of the schemas listed in the 'anyOf' keyword"
         return str(found.message)
     return None
-
-
-def _json_problem(text: str, error: ValueError) -> str:
-    # The engine reports where its parser ran out of text; Python's says it in other words.
-    stripped = text.rstrip()
-    line = text.count("\n") + 1
-    if not stripped:
-        return f"EOF while parsing a value at line {line} column 0"
-    column = len(stripped.rsplit("\n", 1)[-1])
-    at_end = isinstance(error, json.JSONDecodeError) and error.pos >= len(stripped)
-    if at_end and stripped[-1] in "{,":
-        return f"EOF while parsing an object at line {line} column {column}"
-    if at_end:
-        return f"EOF while parsing a value at line {line} column {column}"
-    if isinstance(error, json.JSONDecodeError):
-        return f"expected value at line {error.lineno} column {error.colno}"
-    return str(error)

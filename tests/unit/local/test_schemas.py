@@ -26,7 +26,10 @@ from flamepy.types import ApplicationSchema
             "'anyOf' keyword",
         ),
         (ApplicationSchema(input="5"), "invalid input schema: 5 is not of types"),
-        (ApplicationSchema(input="nonsense"), "invalid input schema: expected value at line 1"),
+        (
+            ApplicationSchema(input="nonsense"),
+            "invalid input schema: expected ident at line 1 column 2",
+        ),
     ],
 )
 def test_a_broken_schema_is_refused(schema: ApplicationSchema, text: str) -> None:
