@@ -282,9 +282,17 @@ class SessionLostError(TaskLostError):
 
 
 class InformerError(_CodedError):
-    """A callback of an informer raised; the exception is the ``__cause__``."""
+    """A callback of an informer raised; the exception is the ``__cause__``.
+
+    Attributes:
+        event: the event that it was called with, of ``on_batch`` the list; None if there is none.
+    """
 
     default_code = FlameErrorCode.INTERNAL
+
+    def __init__(self, message: str, *, attempts: int = 1, event: object | None = None) -> None:
+        super().__init__(message, attempts=attempts)
+        self.event = event
 
 
 class PluginError(_CodedError):

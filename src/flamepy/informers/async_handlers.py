@@ -127,22 +127,21 @@ class AsyncCalls:
     def stack(self) -> str:
         """Return where the coroutine that runs now is, as text; empty if none does.
 
-        That is where it awaits, or, where it blocks the loop or waits for one that does, where
-        the loop's thread is.
+        Where it awaits nothing it blocks the loop, or waits for something that does: the stack of
+        the loop's thread follows.
         """
         waited: Any = self._coroutine  # Any: coroutines, and what they await
         if waited is None:
             return ""
-        served = self._served
+        served, text = self._served, ""
         if served is not None and getattr(waited, "cr_await", None) is None:
-            frame = sys._current_frames().get(served.thread.ident or 0)
-            if frame is not None:
-                return "".join(traceback.format_stack(frame))
+            thread = sys._current_frames().get(served.thread.ident or 0)
+            text = "".join(traceback.format_stack(thread)) if thread is not None else ""
         frames = []
         while (frame := getattr(waited, "cr_frame", None)) is not None:
             frames.append((frame, frame.f_lineno))
             waited = waited.cr_await
-        return "".join(traceback.StackSummary.extract(iter(frames)).format())
+        return "".join(traceback.StackSummary.extract(iter(frames)).format()) + text
 
     def cancel(self) -> None:
         """Cancel the coroutine that runs now, and every later one until ``allow``."""

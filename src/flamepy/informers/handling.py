@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tenacity import (
     RetryCallState,
@@ -33,10 +33,13 @@ from flamepy.errors import InformerError
 from flamepy.informers.async_handlers import AsyncCalls
 from flamepy.informers.callbacks import Call
 from flamepy.informers.informer import PermanentError, TemporaryError
+from flamepy.texts import described, repr_of
 from flamepy.types import RetryPolicy
 from flamepy.watching.events import SessionEvent, TaskEvent
 
 logger = logging.getLogger(__name__)
+
+FAILED: Final = object()  # what a function answered that failed for good
 
 
 class Running(NamedTuple):
@@ -104,9 +107,27 @@ class Handling:
         except BaseException as error:  # SystemExit of a callback must not end the thread either
             return self._again(call, arguments, item, error)
 
-    def failed(self, name: str, item: object, error: BaseException) -> None:
-        """Take in what another function of the user raised: ``where`` or ``transform``."""
-        self._give_up(name, item, error, 1)
+    def ask(self, call: Call, item: object, take: Callable[[object], object]) -> object:
+        """Call ``where`` or ``transform`` as a callback is called; return what it answered.
+
+        Args:
+            call: the function.
+            item: the event.
+            take: returns what the answer means, or raises what is wrong with it, which is an
+                error of the function as well.
+
+        Returns:
+            What ``take`` returned, or ``FAILED`` if the function failed for good.
+        """
+        answers: list[object] = []
+
+        def asked(event: object) -> None:
+            answer = call.method(event)
+            if inspect.isawaitable(answer):
+                answer = self.asynchronous.run(answer)
+            answers.append(take(answer))
+
+        return answers[-1] if self.call(Call(call.name, asked), item) else FAILED
 
     def _once(self, call: Call, arguments: tuple[object, ...], item: object) -> None:
         started = monotonic()
@@ -171,8 +192,8 @@ class Handling:
         tries = f" {attempts} times" if attempts > 1 else ""
         where = describe(item)
         logger.error(
-            "%s.%s raised%s%s: %r",
-            *(self._name, name, tries, f" at {where}" if where else "", error),
+            "%s.%s raised%s%s: %s",
+            *(self._name, name, tries, f" at {where}" if where else "", repr_of(error)),
             exc_info=error,
         )
         self._failed(Failure(self._name, name, item, error, attempts))
@@ -180,7 +201,9 @@ class Handling:
         if self._on_error is None or name == "on_error" or self._stopping.is_set():
             return
         told = InformerError(
-            f"{self._name}.{name} raised {type(error).__name__}: {error}", attempts=attempts
+            f"{self._name}.{name} raised {described(error)}",
+            attempts=attempts,
+            event=item if isinstance(item, (TaskEvent, SessionEvent, list)) else None,
         )
         told.__cause__ = error
         self.call(self._on_error, told)

@@ -20,6 +20,7 @@ from flamepy.informers import joining, signals
 
 LOOK = 0.1
 STOP_TIMEOUT = 10.0
+STOP_THREAD = "flamepy-stop"
 
 
 class Living(Protocol):
@@ -64,7 +65,7 @@ def run_until_signalled(reactor: Living) -> None:
 def run_apart(function: Callable[[], None]) -> None:
     """Run a function on a thread of its own, or on this one if there can be no more threads."""
     try:
-        threading.Thread(target=function, name="flamepy-stop", daemon=True).start()
+        threading.Thread(target=function, name=STOP_THREAD, daemon=True).start()
     except RuntimeError:
         function()
 

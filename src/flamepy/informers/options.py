@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers import arguments, predicates
 from flamepy.informers.inbox import REPLAYS
 from flamepy.informers.mailbox import QUEUE_SIZE
 from flamepy.types import RetryPolicy
-from flamepy.watching.events import TaskEvent
+from flamepy.watching.events import SessionEvent, TaskEvent
 
-Where = Callable[[TaskEvent], object]
-Transform = Callable[[TaskEvent], "TaskEvent | None"]
+Where = Callable[[Any], object]  # Any: an event of a task, or of a session
+Transform = Callable[[Any], "TaskEvent | SessionEvent | None"]
 TIMEOUT = 30.0
 
 

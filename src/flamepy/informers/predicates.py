@@ -1,7 +1,8 @@
 """Filters for ``register(where=...)``: functions of an event that combine with ``& | ~``. Pure.
 
-Any callable that takes a ``TaskEvent`` and returns a truth value serves as well, also in a
-combination; these save writing the common ones. They run on the informer's thread::
+Any callable that takes an event and returns a truth value serves as well, also in a combination;
+these save writing the common ones. All judge events of tasks and of sessions, ``state_in`` those
+whose states it was given. They run on the informer's thread::
 
     where=predicates.live & ~predicates.state_in(TaskState.RUNNING)
 """
@@ -9,34 +10,43 @@ combination; these save writing the common ones. They run on the informer's thre
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from flamepy.errors import InvalidArgumentError
-from flamepy.types import Application, TaskState
-from flamepy.watching.events import EventKind, TaskEvent
+from flamepy.types import Application, SessionState, TaskState
+from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
-Test = Callable[[TaskEvent], object]
+AnyEvent = TaskEvent | SessionEvent
+Test = Callable[[Any], object]  # Any: an event of a task, or of a session
 
 
 class Predicate:
     """A test of an event that can be combined with others, and with any function of an event."""
 
-    def __init__(self, test: Test, text: str) -> None:
+    def __init__(self, test: Test, text: str, *, only: frozenset[str] = frozenset()) -> None:
         self._test = test
         self._text = text
+        self._only = only  # texts of those in it that judge events of tasks, or of sessions, only
 
-    def __call__(self, event: TaskEvent) -> bool:
+    def __call__(self, event: AnyEvent) -> bool:
         """Return True if the event passes."""
         return bool(self._test(event))
 
     def __and__(self, other: Test) -> Predicate:
         if not callable(other):
             return NotImplemented
-        return Predicate(lambda event: self(event) and other(event), f"({self} & {_text(other)})")
+        text = f"({self} & {_text(other)})"
+        return Predicate(
+            lambda event: self(event) and other(event), text, only=self._only | _only(other)
+        )
 
     def __or__(self, other: Test) -> Predicate:
         if not callable(other):
             return NotImplemented
-        return Predicate(lambda event: self(event) or other(event), f"({self} | {_text(other)})")
+        text = f"({self} | {_text(other)})"
+        return Predicate(
+            lambda event: self(event) or other(event), text, only=self._only | _only(other)
+        )
 
     def __rand__(self, other: Test) -> Predicate:
         return Predicate(other, _text(other)) & self if callable(other) else NotImplemented
@@ -45,7 +55,7 @@ class Predicate:
         return Predicate(other, _text(other)) | self if callable(other) else NotImplemented
 
     def __invert__(self) -> Predicate:
-        return Predicate(lambda event: not self(event), f"~{self}")
+        return Predicate(lambda event: not self(event), f"~{self}", only=self._only)
 
     def __bool__(self) -> bool:
         # ``a and b`` would be ``b``, and a factory that was not called would let everything pass.
@@ -64,6 +74,28 @@ def _text(test: Test) -> str:
     return getattr(test, "__name__", None) or repr(test)
 
 
+def _only(test: Test) -> frozenset[str]:
+    return test._only if isinstance(test, Predicate) else frozenset()
+
+
+def check_judges(where: object, *, tasks: bool, sessions: bool) -> None:
+    """Refuse a predicate that would leave out every event of tasks, or every one of sessions.
+
+    Raises:
+        InvalidArgumentError: names the predicate and the way out.
+    """
+    only = where._only if isinstance(where, Predicate) else frozenset()
+    for wanted, kind, other in (
+        (tasks, "tasks", "SessionState"),
+        (sessions, "sessions", "TaskState"),
+    ):
+        if wanted and only == {other}:
+            raise InvalidArgumentError(
+                f"where={where} knows states of another kind than events of {kind} have: name "
+                f"both in state_in(TaskState..., SessionState...), or register two informers"
+            )
+
+
 def check_made(where: object) -> None:
     """Refuse a function of this module that was not called: it makes predicates, and is none."""
     name = getattr(where, "__name__", "")
@@ -76,30 +108,37 @@ def check_made(where: object) -> None:
 _MAKERS = {"application", "changed", "label", "session", "state_in"}
 
 
-def state_in(*states: TaskState) -> Predicate:
-    """Let events pass whose task is in one of the states.
+def state_in(*states: TaskState | SessionState) -> Predicate:
+    """Let events pass whose task, or whose session, is in one of the states.
 
     Raises:
         InvalidArgumentError: none is given, or something else than a state.
     """
     for state in states or (None,):
-        if not isinstance(state, TaskState):
+        if not isinstance(state, (TaskState, SessionState)):
             raise InvalidArgumentError(
                 f"state_in takes states such as TaskState.FAILED, one or more, got {state!r}"
             )
-    wanted = frozenset(states)
+    wanted = frozenset((type(state), state) for state in states)
+    kinds = {type(state).__name__ for state in states}
     names = ", ".join(state.name for state in states)
-    return Predicate(lambda event: event.task.state in wanted, f"state_in({names})")
+    only = frozenset(kinds if len(kinds) == 1 else ())
+
+    def test(event: AnyEvent) -> bool:
+        state = event.task.state if isinstance(event, TaskEvent) else event.session.state
+        return (type(state), state) in wanted
+
+    return Predicate(test, f"state_in({names})", only=only)
 
 
 def application(name: str) -> Predicate:
-    """Let events pass of tasks of one application."""
+    """Let events pass of tasks and sessions of one application."""
     return Predicate(lambda event: event.application == name, f"application({name!r})")
 
 
 def session(session_id: str) -> Predicate:
-    """Let events pass of tasks of one session."""
-    return Predicate(lambda event: event.task.session_id == session_id, f"session({session_id!r})")
+    """Let events pass of one session and of its tasks."""
+    return Predicate(lambda event: event.session_id == session_id, f"session({session_id!r})")
 
 
 def changed() -> Predicate:
@@ -107,7 +146,9 @@ def changed() -> Predicate:
     return Predicate(_changed, "changed()")
 
 
-def _changed(event: TaskEvent) -> bool:
+def _changed(event: AnyEvent) -> bool:
+    if isinstance(event, SessionEvent):
+        return event.kind in (SessionEventKind.OPENED, SessionEventKind.CLOSED)
     if event.kind is EventKind.DELETED:
         return False
     return event.old is None or event.old.state != event.task.state
@@ -136,7 +177,7 @@ def label(
     prefix = f"{text}=" if isinstance(wanted, str) else None
     known: dict[str, bool] = {}
 
-    def test(event: TaskEvent) -> bool:
+    def test(event: AnyEvent) -> bool:
         name = event.application
         if name not in known:
             found = get_application(name)

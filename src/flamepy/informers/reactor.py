@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from flamepy.clocks import monotonic
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, PluginError
+from flamepy.flags import Flag
 from flamepy.informers import signals
 from flamepy.informers.arguments import (
     check_checkpoint,
@@ -31,7 +32,7 @@ from flamepy.informers.arguments import (
 from flamepy.informers.asking import Asking, on_loop
 from flamepy.informers.health import Health, InformerHealth, ReactorState
 from flamepy.informers.informer import Informer
-from flamepy.informers.lifecycle import live, run_apart, run_until_signalled
+from flamepy.informers.lifecycle import STOP_THREAD, live, run_apart, run_until_signalled
 from flamepy.informers.mailbox import QUEUE_SIZE
 from flamepy.informers.options import TIMEOUT, Options, Transform, Where
 from flamepy.informers.plugins import Plugin, load_plugins
@@ -59,6 +60,7 @@ STOP_TIMEOUT = 10.0
 EXIT_TIMEOUT = 2.0
 CATCH_UP = 2.0
 LOOK = 0.05
+LONGEST_STOP = 1e8  # seconds; more is as good as no limit
 
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
 
@@ -186,9 +188,11 @@ class Reactor(Asking):
         self._sender: SignalSender | None = None
         self._stop_sending: Callable[[float], object] | None = None
         self._reading, self._listers = {}, {}
-        self._aborted = threading.Event()
+        self._aborted = Flag()
+        self._finishing: list[threading.Thread] = []  # those in ``_finish``
+        self._left = False  # read and written on the loop
         self._undo: list[Callable[[], None]] = []
-        self._done = threading.Event()
+        self._done = Flag()
         self._error: BaseException | None = None
 
     def __repr__(self) -> str:
@@ -313,7 +317,7 @@ class Reactor(Asking):
             self._state = ReactorState.STOPPING
         logger.warning("the connection of %r was closed: it stops", self)
         self._leave(signals.reactor_stopped, {})
-        run_apart(lambda: self._finish(STOP_TIMEOUT, ReactorState.STOPPED))
+        run_apart(lambda: self._finish(STOP_TIMEOUT))
 
     def _connection_changed(self, change: ConnectionChange) -> None:
         self._roster.connection(change.state)
@@ -347,8 +351,8 @@ class Reactor(Asking):
             informer: an instance of a ``TaskInformer`` or ``SessionInformer`` subclass.
             application: only sessions of this application.
             session: only this session.
-            where: called with each event of a task on the informer's thread; a false answer
-                leaves it out.
+            where: called with each event, of tasks and of sessions, on the informer's thread; a
+                false answer leaves it out. One that raises is a callback that raised.
             transform: likewise; returns the event to deliver, or None to leave it out.
             name: for the thread and the logs; the ``uid`` or the class name by default.
             uid: its name in a checkpoint; if it is registered already, that registration is
@@ -433,16 +437,25 @@ class Reactor(Asking):
         All that takes up to ``timeout`` seconds; 0 drops what was not told yet.
 
         Idempotent, and callable from any thread, callbacks included (the callback's own thread
-        ends when it returns). After it returned no new callback starts.
+        ends when it returns). After it returned no new callback starts. One that was cut by an
+        exception, as Ctrl-C raises, leaves the reactor STOPPING; the next call does the rest.
         """
+        limit = min(timeout, LONGEST_STOP)
         with self._guard:
             first = self._state in (ReactorState.NEW, ReactorState.RUNNING)
             if first:
                 self._state = ReactorState.STOPPING
-        if first:
-            self._finish(timeout, ReactorState.STOPPED, signals.reactor_stopped)
-        elif not threading.current_thread().name.startswith("flamepy-"):
-            self._done.wait(timeout)  # another thread stops it; a callback must not wait for that
+        if not first and not self._done.is_set():
+            current = threading.current_thread()
+            if current.name.startswith("flamepy-") and current.name != STOP_THREAD:
+                return  # another thread stops it; a callback must not wait for that
+            others = [one for one in self._finishing if one is not current and one.is_alive()]
+            if others:
+                if self._done.wait(limit):
+                    return
+                limit = 0.0
+        if not self._done.is_set():  # also what a stop that was cut left undone
+            self._finish(limit, signals.reactor_stopped)
 
     def _fail(self, error: BaseException) -> None:
         """Take in that the hub failed: watch no more, and say so (contract G17); on the loop."""
@@ -458,22 +471,26 @@ class Reactor(Asking):
         run_apart(lambda: self._end_failed(error))
 
     def _end_failed(self, error: BaseException) -> None:
-        self._finish(STOP_TIMEOUT, ReactorState.FAILED)
+        self._finish(STOP_TIMEOUT)
         if self._on_fatal is not None:
             try:
                 self._on_fatal(error)
             except BaseException:
                 logger.exception("on_fatal raised")
 
-    def _finish(
-        self, timeout: float, state: ReactorState, signal: FlameSignal | None = None
-    ) -> None:
+    def _finish(self, timeout: float, signal: FlameSignal | None = None) -> None:
+        """Do what is left of the stop; each step may be done twice, also at the same time."""
+        current = threading.current_thread()
         try:
+            self._finishing.append(current)
             self._close(monotonic() + timeout, signal)
-        finally:
             live.discard(self)
-            self._state = state
+            if self._state is not ReactorState.FAILED:
+                self._state = ReactorState.STOPPED
             self._done.set()
+        finally:
+            if current in self._finishing:
+                self._finishing.remove(current)
 
     def _close(self, limit: float, signal: FlameSignal | None) -> None:
         def left() -> float:
@@ -518,7 +535,10 @@ class Reactor(Asking):
         self._leave(signal, {})
 
     def _leave(self, signal: FlameSignal, values: dict[str, Any]) -> None:
-        """End what happens on the loop, on the loop."""
+        """End what happens on the loop, on the loop; once."""
+        if self._left:
+            return
+        self._left = True
         with ExitStack() as steps:  # last in, first out; one that raises keeps no other
             steps.callback(self._stop_signals)
             steps.callback(self._reports.send, signal, reactor=self, **values)
@@ -560,8 +580,9 @@ class Reactor(Asking):
             registration.abandon()
 
     def run(self) -> None:
-        """Start, run until a signal or ``stop``, and stop: the three in one."""
-        self.start()
+        """Start, unless that was done, run until a signal or ``stop``, and stop."""
+        if self._state is not ReactorState.RUNNING:
+            self.start()
         self.run_forever()
 
     def __enter__(self) -> Reactor:

@@ -12,9 +12,11 @@ import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from flamepy.clocks import monotonic
 from flamepy.errors import DeadlineExceededError, FlameError, InvalidStateError
+from flamepy.informers import predicates
 from flamepy.informers.callbacks import Call, Callbacks
 from flamepy.informers.checkpoint import Presence, Step
 from flamepy.informers.checkpoint_memory import Memory
@@ -23,6 +25,7 @@ from flamepy.informers.handling import Failure, Handling, Running
 from flamepy.informers.inbox import Behind, Gone, Synced
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options, RegistrationStats
+from flamepy.texts import repr_of
 from flamepy.types import ConnectionState
 from flamepy.watching.events import SessionEvent, TaskEvent
 from flamepy.watching.subscriptions import Scope
@@ -57,6 +60,10 @@ class Registration:
         self.uid = options.uid
         self.name = options.name or options.uid or type(informer).__name__
         self.callbacks = Callbacks(informer)
+        wants = self.callbacks
+        predicates.check_judges(
+            options.where, tasks=wants.wants_tasks, sessions=wants.wants_sessions
+        )
         self.scope = scope
         self._hooks = hooks
         self.worker = Worker(
@@ -74,6 +81,10 @@ class Registration:
             stopping=self.worker.stopping,
             failed=hooks.failed,
             on_error=self.callbacks.get("on_error"),
+        )
+        self._where = None if options.where is None else Call("where", options.where)
+        self._transform = (
+            None if options.transform is None else Call("transform", options.transform)
         )
         self.prepared = True  # False until ``memory`` is there, where there is to be one
         self.memory: Memory | None = None
@@ -299,7 +310,9 @@ class Registration:
 
     def _tell(self, event: TaskEvent | SessionEvent) -> bool | None:
         """Return whether a callback was called; None if the stop cut them short."""
-        passed = self._passed(event) if isinstance(event, TaskEvent) else event
+        passed = self._passed(event)
+        if self.worker.stopping.is_set():
+            return None
         if passed is None:
             return False
         if isinstance(passed, SessionEvent):
@@ -323,19 +336,16 @@ class Registration:
         elif self._due is None:
             self._due = monotonic() + self.options.batch_delay
 
-    def _passed(self, event: TaskEvent) -> TaskEvent | None:
-        passed: TaskEvent | None = event
-        name = "transform"
-        try:
-            if self.options.transform is not None:
-                passed = self.options.transform(event)
-                if passed is not None and not isinstance(passed, TaskEvent):
-                    raise TypeError(f"it must return a TaskEvent or None, got {passed!r}")
-            name = "where"
-            if passed is None or self.options.where is None or self.options.where(passed):
-                return passed
-        except BaseException as error:  # SystemExit must not end the thread either
-            self._handling.failed(name, event, error)
+    def _passed(self, event: TaskEvent | SessionEvent) -> TaskEvent | SessionEvent | None:
+        """Return what is told of an event; None if nothing is, or one of the functions failed."""
+        passed = event
+        if self._transform is not None:
+            answer = self._handling.ask(self._transform, event, partial(_transformed, type(event)))
+            if not isinstance(answer, (TaskEvent, SessionEvent)):
+                return None
+            passed = answer
+        if self._where is None or self._handling.ask(self._where, passed, bool) is True:
+            return passed
         return None
 
     def _flush(self) -> None:
@@ -379,3 +389,9 @@ class Registration:
                 self._life("close")
         finally:
             self._handling.asynchronous.close()
+
+
+def _transformed(kind: type[TaskEvent] | type[SessionEvent], answer: object) -> object:
+    if answer is not None and not isinstance(answer, kind):
+        raise TypeError(f"it must return a {kind.__name__} or None, got {repr_of(answer)}")
+    return answer

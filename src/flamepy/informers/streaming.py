@@ -13,6 +13,7 @@ from types import TracebackType
 
 from flamepy.clocks import monotonic
 from flamepy.errors import DeadlineExceededError
+from flamepy.informers import predicates
 from flamepy.informers.inbox import Behind
 from flamepy.informers.mailbox import Mailbox
 from flamepy.informers.options import Options
@@ -32,6 +33,7 @@ class EventStream:
     """
 
     def __init__(self, scope: Scope, options: Options, *, sessions: bool) -> None:
+        predicates.check_judges(options.where, tasks=True, sessions=sessions)
         self.scope = scope
         self.replay = options.replay
         self.sessions = sessions
@@ -108,12 +110,12 @@ class EventStream:
             item = self._taken.popleft()
             if isinstance(item, Behind):
                 self.behind()
-            elif isinstance(item, TaskEvent):
-                if self._where is None or self._where(item):
-                    return item
-            elif isinstance(item, SessionEvent):
+            elif isinstance(item, (TaskEvent, SessionEvent)) and self._passes(item):
                 return item
         return None
+
+    def _passes(self, event: AnyEvent) -> bool:
+        return self._where is None or bool(self._where(event))
 
     def _ready(self) -> None:
         waker = self._waker

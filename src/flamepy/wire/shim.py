@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flamepy._proto import shim_pb2, types_pb2
+from flamepy.texts import repr_of
 from flamepy.types import Application, ApplicationContext, SessionContext, TaskContext
 
 TWICE_LIMIT = 1024 * 1024
@@ -82,7 +83,7 @@ def error_text(error: BaseException) -> str:
     try:
         text = str(error)
     except Exception as broken:
-        text = f"{name}, whose text cannot be had: {broken!r}"
+        text = f"{name}, whose text cannot be had: {repr_of(broken)}"
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         text = f"{name}: {text}" if text else name
     return text.encode(errors="backslashreplace").decode()

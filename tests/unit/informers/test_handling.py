@@ -247,3 +247,25 @@ class TestCoroutines:
         assert told.call(callback) is True
         assert len(seen) == 1
         told.handling.asynchronous.close()
+
+
+class Odd(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+def test_an_exception_whose_text_raises_is_told_as_any_other() -> None:
+    told = Told()
+    assert told.call(Raising(Odd())) is False
+    assert [type(one.error) for one in told.failures] == [Odd]
+    assert len(told.errors) == 1
+    assert "Odd" in str(told.errors[0])
+
+
+def test_on_error_gets_the_event() -> None:
+    told = Told()
+    told.call(Raising(ValueError()))
+    assert told.errors[0].event is told.failures[0].event
+    assert told.errors[0].event is not None

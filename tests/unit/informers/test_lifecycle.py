@@ -223,13 +223,6 @@ class TestRaces:
         assert reactor._link is not None
         assert reactor._link.closed, "the connection of its own is closed as well"
 
-    def test_run_inside_with_names_the_call_that_waits(self, engine_connection) -> None:
-        with (
-            Reactor(connection=engine_connection) as reactor,
-            pytest.raises(InvalidStateError, match=r"is running; run_forever\(\) waits"),
-        ):
-            reactor.run()
-
 
 class TestHooks:
     def test_an_attach_that_raises_undoes_the_registration(
@@ -545,3 +538,45 @@ def test_a_reactor_in_an_event_loop_blocks_neither(engine: FakeEngine, engine_co
             return reactor.state
 
     assert asyncio.run(go()) is ReactorState.RUNNING
+
+
+class TestStopThatIsCut:
+    """A stop that an exception cuts is finished by the next one (G10)."""
+
+    def test_the_next_stop_does_what_is_left(
+        self, engine: FakeEngine, engine_connection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reactor = Reactor(connection=engine_connection, plugins=()).start()
+        informer = RecordingInformer()
+        reactor.register(informer).wait_synced(30)
+        closing = reactor._roster.end_streams
+
+        def cut() -> None:
+            monkeypatch.setattr(reactor._roster, "end_streams", closing)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(reactor._roster, "end_streams", cut)
+        with pytest.raises(KeyboardInterrupt):
+            reactor.stop()
+        assert reactor.state is ReactorState.STOPPING
+        assert not reactor.join(0)
+        told: list[object] = []
+        with signals.reactor_stopped.connected_to(lambda sender, **_: told.append(sender)):
+            reactor.stop()
+        assert reactor.state is ReactorState.STOPPED
+        assert reactor.join(0)
+        assert told == [], "the signal was sent by the first one"
+        assert subscriptions(engine_connection) == 0
+
+    def test_a_stop_without_limit_stops(self, engine: FakeEngine, engine_connection) -> None:
+        reactor = Reactor(connection=engine_connection, plugins=()).start()
+        reactor.register(RecordingInformer()).wait_synced(30)
+        reactor.stop(float("inf"))
+        assert reactor.state is ReactorState.STOPPED
+
+
+def test_run_goes_on_with_a_reactor_that_runs(engine: FakeEngine, engine_connection) -> None:
+    with Reactor(connection=engine_connection, plugins=()) as reactor:
+        threading.Timer(0.1, reactor.stop).start()
+        reactor.run()
+        assert reactor.state is ReactorState.STOPPED

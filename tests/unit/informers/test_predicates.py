@@ -10,8 +10,8 @@ from support.made import made_task
 from flamepy.errors import InvalidArgumentError, UnavailableError
 from flamepy.informers import predicates
 from flamepy.informers.options import Options
-from flamepy.types import Application, ApplicationState, TaskState
-from flamepy.watching.events import EventKind, TaskEvent
+from flamepy.types import Application, ApplicationState, SessionInfo, SessionState, TaskState
+from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
 
 def event(state: TaskState = TaskState.PENDING, *, initial: bool = False) -> TaskEvent:
@@ -149,3 +149,32 @@ def test_one_that_was_not_called_is_refused_at_registration(name: str) -> None:
     with pytest.raises(InvalidArgumentError, match=rf"call it, predicates\.{name}\(\.\.\.\)"):
         Options(where=made)
     assert Options(where=predicates.live).where is predicates.live
+
+
+def of_session(state: SessionState, kind: SessionEventKind) -> SessionEvent:
+    made = datetime(2025, 1, 1, tzinfo=timezone.utc)
+    return SessionEvent(kind=kind, session=SessionInfo("s", "a", state, made))
+
+
+class TestSessions:
+    """Events of sessions are judged as well, or the predicate is refused."""
+
+    def test_each_judges_them(self) -> None:
+        opened = of_session(SessionState.OPEN, SessionEventKind.OPENED)
+        moved = of_session(SessionState.OPEN, SessionEventKind.PROGRESS)
+        assert predicates.session("s")(opened)
+        assert not predicates.session("t")(opened)
+        assert predicates.application("a")(opened)
+        assert predicates.changed()(opened)
+        assert not predicates.changed()(moved)
+        assert predicates.live(opened)
+        assert predicates.state_in(SessionState.OPEN)(opened)
+        assert not predicates.state_in(SessionState.CLOSED, TaskState(0))(opened)
+
+    def test_states_of_the_other_kind_alone_are_refused(self) -> None:
+        failed = predicates.live & ~predicates.state_in(TaskState.FAILED)
+        predicates.check_judges(failed, tasks=True, sessions=False)
+        with pytest.raises(InvalidArgumentError, match=r"state_in\(FAILED\).*sessions"):
+            predicates.check_judges(failed, tasks=True, sessions=True)
+        both = predicates.state_in(TaskState.FAILED) | predicates.state_in(SessionState.CLOSED)
+        predicates.check_judges(both, tasks=True, sessions=True)

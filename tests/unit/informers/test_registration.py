@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
@@ -20,14 +21,15 @@ from flamepy.errors import (
     InvalidArgumentError,
 )
 from flamepy.errors import InvalidStateError as Refused
+from flamepy.informers import predicates
 from flamepy.informers.handling import Failure, Running
 from flamepy.informers.inbox import Behind, Synced
-from flamepy.informers.informer import Informer, TaskInformer
+from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
 from flamepy.informers.options import Options
 from flamepy.informers.registration import Hooks, Registration
 from flamepy.informers.watchdog import Watchdog
-from flamepy.types import ConnectionState, TaskState
-from flamepy.watching.events import EventKind, TaskEvent
+from flamepy.types import ConnectionState, RetryPolicy, SessionInfo, SessionState, TaskState
+from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 from flamepy.watching.subscriptions import Scope
 
 
@@ -127,6 +129,55 @@ class TestFilters:
         assert informer.seen == ["start", 2, "close"]
         assert [(one.callback, type(one.error)) for one in noted.failures] == [(name, SystemExit)]
         assert (len(errors), registration.stats.failures, len(caplog.records)) == (1, 1, 1)
+
+    @pytest.mark.parametrize("name", ["where", "transform"])
+    def test_one_that_raises_is_tried_again_and_loses_no_event(self, register, noted, name) -> None:
+        raised: list[TaskEvent] = []
+
+        def once(event: TaskEvent) -> TaskEvent:
+            if event.task.id == "1" and not raised:
+                raised.append(event)
+                raise ConnectionError
+            return event
+
+        informer = Seeing()
+        policy = RetryPolicy(attempts=3, wait_initial=0.001, wait_jitter=0)
+        registration = register(informer, retry=policy, **{name: once})
+        registration.put(event(1))
+        registration.put(event(2))
+        registration.close(30)
+        assert informer.seen == ["start", 1, 2, "close"]
+        assert noted.failures == []
+        assert (registration.stats.failures, registration.stats.retries) == (0, 1)
+
+    def test_they_are_asked_of_sessions_too(self, register) -> None:
+        class Sessions(SessionInformer):
+            def __init__(self) -> None:
+                self.seen: list[str] = []
+
+            def on_opened(self, event: SessionEvent) -> None:
+                self.seen.append(event.session.id)
+
+        informer = Sessions()
+        registration = register(
+            informer,
+            where=lambda event: event.session.id != "hidden",
+            transform=lambda event: None if event.session.id == "dropped" else event,
+        )
+        made = datetime(2025, 1, 1, tzinfo=timezone.utc)
+        for name in ("hidden", "shown", "dropped"):
+            session = SessionInfo(name, "a", SessionState.OPEN, made)
+            registration.put(SessionEvent(kind=SessionEventKind.OPENED, session=session))
+        registration.close(30)
+        assert informer.seen == ["shown"]
+
+    def test_a_predicate_of_tasks_alone_is_refused_for_sessions(self, register) -> None:
+        class Sessions(SessionInformer):
+            def on_opened(self, event: SessionEvent) -> None:
+                """Refused before."""
+
+        with pytest.raises(InvalidArgumentError, match="state_in"):
+            register(Sessions(), where=predicates.state_in(TaskState.FAILED))
 
     def test_a_transform_that_returns_something_else_is_told(self, register, noted) -> None:
         informer = Seeing()

@@ -1,0 +1,31 @@
+"""Texts of objects whose own text raises."""
+
+from __future__ import annotations
+
+import pytest
+
+from flamepy.texts import described, repr_of, text_of
+
+
+class Odd(Exception):
+    def __str__(self) -> str:
+        raise Odd
+
+    __repr__ = __str__
+
+
+class NoText(Exception):
+    def __str__(self) -> str:
+        return None  # type: ignore[return-value]  # that is what is wrong with it
+
+
+@pytest.mark.parametrize("make", [text_of, repr_of, described])
+@pytest.mark.parametrize("value", [Odd(), NoText()])
+def test_each_names_the_class_where_the_text_raises(make, value: Exception) -> None:
+    assert type(value).__name__ in make(value)
+
+
+def test_others_are_as_they_write_themselves() -> None:
+    assert text_of(ValueError("x")) == "x"
+    assert repr_of("x") == "'x'"
+    assert described(ValueError("x")) == "ValueError: x"
