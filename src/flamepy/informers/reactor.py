@@ -60,7 +60,6 @@ STOP_TIMEOUT = 10.0
 EXIT_TIMEOUT = 2.0
 CATCH_UP = 2.0
 LOOK = 0.05
-LONGEST_STOP = 1e8  # seconds; more is as good as no limit
 
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
 
@@ -351,8 +350,8 @@ class Reactor(Asking):
             informer: an instance of a ``TaskInformer`` or ``SessionInformer`` subclass.
             application: only sessions of this application.
             session: only this session.
-            where: called with each event, of tasks and of sessions, on the informer's thread; a
-                false answer leaves it out. One that raises is a callback that raised.
+            where: called with each event on the informer's thread; a false answer leaves it out,
+                and one that raises is a callback that raised.
             transform: likewise; returns the event to deliver, or None to leave it out.
             name: for the thread and the logs; the ``uid`` or the class name by default.
             uid: its name in a checkpoint; if it is registered already, that registration is
@@ -434,26 +433,21 @@ class Reactor(Asking):
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Stop: what has happened by now is told, queues drain, threads end.
 
-        All that takes up to ``timeout`` seconds; 0 drops what was not told yet.
-
-        Idempotent, and callable from any thread, callbacks included (the callback's own thread
-        ends when it returns). After it returned no new callback starts. One that was cut by an
-        exception, as Ctrl-C raises, leaves the reactor STOPPING; the next call does the rest.
+        All that takes up to ``timeout`` seconds; 0 drops what was not told yet. Callable from any
+        thread, callbacks included (the callback's own thread ends when it returns), and again:
+        what Ctrl-C or another exception cut is done then. Afterwards no new callback starts.
         """
-        limit = min(timeout, LONGEST_STOP)
+        limit = min(timeout, threading.TIMEOUT_MAX)
         with self._guard:
             first = self._state in (ReactorState.NEW, ReactorState.RUNNING)
             if first:
                 self._state = ReactorState.STOPPING
-        if not first and not self._done.is_set():
-            current = threading.current_thread()
-            if current.name.startswith("flamepy-") and current.name != STOP_THREAD:
-                return  # another thread stops it; a callback must not wait for that
-            others = [one for one in self._finishing if one is not current and one.is_alive()]
-            if others:
-                if self._done.wait(limit):
-                    return
-                limit = 0.0
+        current = threading.current_thread()
+        if not first and current.name.startswith("flamepy-") and current.name != STOP_THREAD:
+            return  # another thread stops it; a callback must not wait for that
+        if any(one is not current for one in self._finishing):
+            self._done.wait(limit)
+            limit = 0.0
         if not self._done.is_set():  # also what a stop that was cut left undone
             self._finish(limit, signals.reactor_stopped)
 
@@ -479,7 +473,7 @@ class Reactor(Asking):
                 logger.exception("on_fatal raised")
 
     def _finish(self, timeout: float, signal: FlameSignal | None = None) -> None:
-        """Do what is left of the stop; each step may be done twice, also at the same time."""
+        # Does what is left of a stop: each step may be done twice, also at the same time.
         current = threading.current_thread()
         try:
             self._finishing.append(current)
@@ -489,8 +483,7 @@ class Reactor(Asking):
                 self._state = ReactorState.STOPPED
             self._done.set()
         finally:
-            if current in self._finishing:
-                self._finishing.remove(current)
+            self._finishing = [one for one in self._finishing if one is not current]
 
     def _close(self, limit: float, signal: FlameSignal | None) -> None:
         def left() -> float:
@@ -559,10 +552,9 @@ class Reactor(Asking):
         return self._done.wait(timeout)
 
     def run_forever(self) -> None:
-        """Wait until ``stop`` is called, or SIGINT or SIGTERM comes, then drain and stop.
+        """Wait for ``stop``, or SIGINT or SIGTERM, then drain and stop.
 
-        A second signal drops what is still queued. Signals are handled on the main thread only;
-        elsewhere this just waits for ``stop``.
+        A second signal drops what is queued. Only the main thread handles signals.
 
         Raises:
             InvalidStateError: the reactor failed, or was never started.
