@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import threading
 import time
 from collections.abc import Callable
 
+# The longest wait that everything can count: gRPC is over at once with a deadline after the year
+# 2262, and threads refuse more than TIMEOUT_MAX, which sums of a few waits must not reach either.
+LONGEST = min(1e9, threading.TIMEOUT_MAX / 4)  # seconds
 TOLERANCE = 0.05  # seconds between two clocks that are taken for one
 _REALTIME = 0  # CLOCK_REALTIME, on every Unix
 
@@ -58,6 +62,11 @@ class _Wall:
 
 monotonic = _choose()
 _wall = _Wall()
+
+
+def bounded(seconds: float | None) -> float | None:
+    """Return seconds that a thread can wait; None, which is no limit, stays."""
+    return None if seconds is None else min(max(0.0, seconds), LONGEST)
 
 
 def wall() -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flamepy.enums import TextEnum
 from flamepy.errors import FlameError, InvalidArgumentError
+from flamepy.seconds import seconds, seconds_or_none
 
 
 class ConnectionState(TextEnum):
@@ -52,21 +53,20 @@ class RetryPolicy:
             raise _bad("attempts", "a whole number, 1 or more", self.attempts)
         if self.attempts < 1:
             raise _bad("attempts", "a whole number, 1 or more", self.attempts)
-        if self.timeout is not None and not _at_least(self.timeout, 0.0, above=True):
-            raise _bad("timeout", "seconds, more than 0, or None", self.timeout)
+        timeout = seconds_or_none("retry: timeout", self.timeout, zero=False)
+        object.__setattr__(self, "timeout", timeout)
         for name in ("wait_initial", "wait_max", "wait_jitter"):
-            if not _at_least(getattr(self, name), 0.0):
-                raise _bad(name, "seconds, 0 or more", getattr(self, name))
+            object.__setattr__(self, name, seconds(f"retry: {name}", getattr(self, name)))
         if not _at_least(self.wait_exp_base, 1.0):
             raise _bad("wait_exp_base", "a number, 1 or more", self.wait_exp_base)
         if not isinstance(self.budget, bool) and not _at_least(self.budget, 0.0):
             raise _bad("budget", "true, false, or a number of tokens", self.budget)
 
 
-def _at_least(value: object, least: float, *, above: bool = False) -> bool:
+def _at_least(value: object, least: float) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return (value > least if above else value >= least) and value < float("inf")
+    return least <= value < float("inf")
 
 
 def _bad(name: str, rule: str, value: object) -> InvalidArgumentError:

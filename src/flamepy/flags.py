@@ -3,15 +3,15 @@
 ``threading.Event`` holds a lock for some lines of ``wait`` and of ``set``. A signal handler or a
 finalizer that runs in those lines on the same thread and sets the event waits for ever, and so does
 a thread that serves others and sets it meanwhile. A flag has no such lines. Imports nothing of
-flamepy but ``queues``.
+flamepy but ``clocks`` and ``queues``.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from contextlib import suppress
 
+from flamepy.clocks import bounded
 from flamepy.queues import Empty, SimpleQueue
 
 
@@ -49,14 +49,10 @@ class Flag:
         self._waiters.append(waiter)
         try:
             if not self._set:  # else ``set`` may have missed the waiter
-                waiter.get(timeout=_bounded(timeout))
+                waiter.get(timeout=bounded(timeout))
         except Empty:
             return self._set
         finally:
             with suppress(ValueError):  # ``set`` took it
                 self._waiters.remove(waiter)
         return True
-
-
-def _bounded(timeout: float | None) -> float | None:
-    return None if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import threading
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
+from flamepy.clocks import bounded
 from flamepy.queues import Empty, SimpleQueue
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Posted(Generic[T]):
             LateError: it took longer than ``timeout`` seconds.
             concurrent.futures.CancelledError: it was cancelled on its loop.
         """
-        limit = None if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)
+        limit = bounded(timeout)
         try:
             value, error = self._answers.get(timeout=limit)
         except Empty:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import pwd
 import socket
@@ -507,10 +508,14 @@ class TestKeepalive:
         assert given.keepalive == (1.0, 2.5)
         assert given.sources["keepalive"] == "argument"
 
-    @pytest.mark.parametrize("wrong", [(), (1,), (1, 2, 3), (0, 1), (1, 1e9), ("x", 1), 5])
+    @pytest.mark.parametrize("wrong", [(), (1,), (1, 2, 3), (0, 1), (1, math.nan), ("x", 1), 5])
     def test_a_wrong_one_says_what_it_is(self, wrong, home: dict[str, str]) -> None:
         with pytest.raises(ConfigError, match="two numbers of seconds"):
             FlameContext(keepalive=wrong, environ=home)
+
+    def test_one_that_is_longer_than_a_day_is_a_day(self, home: dict[str, str]) -> None:
+        given = FlameContext(keepalive=(math.inf, 1e10), environ=home)
+        assert given.keepalive == (86_400.0, 86_400.0)
 
     @pytest.mark.parametrize("value", ["soon", "true", "[1]", "-1"])
     def test_a_wrong_one_in_the_file_is_named(self, value: str, tmp_path: Path) -> None:

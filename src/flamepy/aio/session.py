@@ -18,9 +18,10 @@ from tenacity import AsyncRetrying, retry_if_exception_type
 from flamepy.aio.closing import explained, warn_left_open
 from flamepy.aio.mapping import WINDOW, check_inputs, check_window, results
 from flamepy.aio.outcomes import outcome
-from flamepy.errors import DeadlineExceededError, FlameError, InvalidArgumentError, SessionBusyError
+from flamepy.errors import DeadlineExceededError, FlameError, SessionBusyError
 from flamepy.rpc.creating import Made
 from flamepy.rpc.link import Link
+from flamepy.seconds import seconds, seconds_or_none
 from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task, TaskState
 from flamepy.watching.cursor import retry_delay
 from flamepy.watching.hub import Hub
@@ -61,6 +62,7 @@ class TaskHandle:
 
     async def result(self, timeout: float | None = None) -> bytes | None:
         """Wait for the output, for ``timeout`` seconds at most (DeadlineExceededError)."""
+        timeout = seconds_or_none("timeout", timeout)
         if not self._ended.done():
             self._hub.hasten(self.session_id, int(self.task_id))
         try:
@@ -306,6 +308,7 @@ class Session:
         on_ambiguous: str | None = None,
     ) -> bytes | None:
         """Create a task and wait for its output; ``timeout`` seconds for all of it."""
+        timeout = validation.timeout(timeout)
         start = asyncio.get_running_loop().time()
         task = await self.create_task(
             input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
@@ -347,13 +350,11 @@ class Session:
             SessionNotFoundError: no such session.
         """
         now = asyncio.get_running_loop().time
-        if isinstance(wait, bool) or not isinstance(wait, (int, float)) or not wait >= 0:
-            raise InvalidArgumentError(f"wait must be seconds, 0 or more, got {wait!r}")
-        limit = now() + wait
-        seconds = validation.timeout(timeout)
+        limit = now() + seconds("wait", wait)
+        one_try = validation.timeout(timeout)
 
         async def attempt() -> SessionInfo:
-            return await self._link.frontend.close_session(self.id, timeout=seconds, retry=retry)
+            return await self._link.frontend.close_session(self.id, timeout=one_try, retry=retry)
 
         retrying = AsyncRetrying(
             sleep=self._link.frontend.retrier.sleep,

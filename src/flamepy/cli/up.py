@@ -16,6 +16,7 @@ import click
 from flamepy.cli.engine import failure
 from flamepy.cli.logs import FORMATS, set_up_logging, trim_records
 from flamepy.cli.stopping import StopSignals
+from flamepy.cli.values import SECONDS
 from flamepy.errors import FlameError, InvalidArgumentError, UnavailableError
 from flamepy.local.cluster import LocalCluster
 from flamepy.local.listening import check_free
@@ -26,7 +27,6 @@ from flamepy.wire.objects import PORT
 
 FILE = click.Path(dir_okay=False)
 LOOK = 0.2  # seconds between two looks for orphans
-SECONDS = click.FloatRange(min=0, min_open=True)
 logger = logging.getLogger(__name__)
 
 

@@ -17,6 +17,7 @@ from flamepy.config.values import (
     FlamePackage,
 )
 from flamepy.errors import ConfigError
+from flamepy.seconds import seconds
 from flamepy.types import DEFAULT_FLAME_CACHE_ENDPOINT, DEFAULT_FLAME_ENDPOINT, RetryPolicy
 
 DEFAULT_TEMPLATE = "flmrun"
@@ -288,15 +289,15 @@ def _complete(tls: FlameClientTls, where: str) -> FlameClientTls:
 
 def _checked_keepalive(where: str, given: Sequence[float]) -> FlameKeepalive:
     try:
-        time, timeout = (float(one) for one in given)
+        time, timeout = (min(seconds(where, one), MOST_KEEPALIVE) for one in given)
         found = FlameKeepalive(time, timeout)
-        fits = all(LEAST_KEEPALIVE <= one <= MOST_KEEPALIVE for one in found)
-    except (TypeError, ValueError):
+        fits = all(one >= LEAST_KEEPALIVE for one in found)
+    except (TypeError, ValueError):  # InvalidArgumentError is one
         fits = False
     if not fits:
         raise ConfigError(
-            f"{where}: {given!r} must be two numbers of seconds, {LEAST_KEEPALIVE:g} to "
-            f"{MOST_KEEPALIVE:g}: of silence before a ping, and for its answer"
+            f"{where}: {given!r} must be two numbers of seconds, {LEAST_KEEPALIVE:g} or "
+            "more: of silence before a ping, and for its answer"
         )
     return found
 

@@ -19,6 +19,7 @@ from flamepy.rpc.implicit import close_link, implicit_link
 from flamepy.rpc.link import PATIENCE, Link
 from flamepy.rpc.loop import ReactorLoop
 from flamepy.rpc.terms import VERIFY
+from flamepy.seconds import seconds
 from flamepy.types import (
     Application,
     ApplicationAttributes,
@@ -51,7 +52,9 @@ def connect(
     Raises:
         ConfigError: the address or a TLS file is unusable.
         UnavailableError: nothing usable answered within ``timeout`` seconds.
+        InvalidArgumentError: an argument breaks its rule.
     """
+    seconds("timeout", timeout)  # before a thread is started
     link = Link(
         context or FlameContext(addr, tls=tls_config, keepalive=keepalive),
         reactor=ReactorLoop(),

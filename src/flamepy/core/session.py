@@ -302,6 +302,7 @@ class Session:
                     input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
                 )
             )
+        timeout = validation.timeout(timeout)
         start = monotonic()
         future = self.run(
             input_data, informer, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous

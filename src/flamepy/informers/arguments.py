@@ -10,6 +10,7 @@ from typing import Any
 from flamepy.config import FlameContext
 from flamepy.errors import InvalidArgumentError
 from flamepy.paths import absolute
+from flamepy.seconds import seconds
 from flamepy.types import RetryPolicy
 from flamepy.watching.subscriptions import Scope
 
@@ -38,7 +39,7 @@ def check_reactor(
         )
     if on_fatal is not None and not callable(on_fatal):
         raise InvalidArgumentError(f"on_fatal must be callable with an error, got {on_fatal!r}")
-    check_seconds("exit_timeout", exit_timeout, least=0.0)
+    seconds("exit_timeout", exit_timeout)
 
 
 def check_checkpoint(value: object) -> Path | None:
@@ -62,25 +63,10 @@ def check_checkpoint(value: object) -> Path | None:
     return path
 
 
-def check_seconds(name: str, value: object, *, least: float) -> None:
-    """Refuse what is no number of seconds, or less than ``least``."""
-    if not _is(value, (int, float)) or not value >= least:  # type: ignore[operator]  # a number
-        raise InvalidArgumentError(f"{name} must be {least:g} s or more, got {value!r}")
-
-
 def check_count(name: str, value: object) -> None:
     """Refuse what is no whole number above 0."""
     if not _is(value, int) or not value >= 1:  # type: ignore[operator]  # a number
         raise InvalidArgumentError(f"{name} must be 1 or more, got {value!r}")
-
-
-def check_timeout(value: object) -> None:
-    """Refuse what is neither a number of seconds above 0 nor None."""
-    if value is None or (_is(value, (int, float)) and value > 0):  # type: ignore[operator]  # same
-        return
-    raise InvalidArgumentError(
-        f"timeout must be more than 0 s, got {value!r}; None reports no slow callback"
-    )
 
 
 def check_function(name: str, value: Callable[..., Any] | None) -> None:

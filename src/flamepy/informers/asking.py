@@ -20,6 +20,7 @@ from flamepy.informers.roster import Roster
 from flamepy.informers.streaming import EventStream
 from flamepy.informers.waiting import EndFuture, TaskKey, WatchedFuture, end_of, ends_of
 from flamepy.rpc.link import Link
+from flamepy.seconds import seconds_or_none
 from flamepy.types import Task
 from flamepy.watching.hub import Hub
 
@@ -85,8 +86,9 @@ class Asking:
         Raises:
             TaskNotFoundError, SessionNotFoundError: it is not there.
         """
+        limit = seconds_or_none("timeout", timeout)
         link, _ = self._running()
-        return link.run(end_of(link, task), timeout)
+        return link.run(end_of(link, task), limit)
 
     def wait(
         self,
@@ -95,6 +97,7 @@ class Asking:
         return_when: str = concurrent.futures.ALL_COMPLETED,
     ) -> tuple[set[EndFuture], set[EndFuture]]:
         """Wait for tasks as ``concurrent.futures.wait`` does; return (done, not done) futures."""
+        timeout = seconds_or_none("timeout", timeout)
         futures = self._futures(tasks)
         done, waiting = concurrent.futures.wait(futures, timeout, return_when)
         return {one for one in futures if one in done}, {one for one in futures if one in waiting}
@@ -103,6 +106,7 @@ class Asking:
         self, tasks: Iterable[AnyTask], timeout: float | None = None
     ) -> Iterator[EndFuture]:
         """Yield a future of each task as it ends, as ``concurrent.futures.as_completed`` does."""
+        timeout = seconds_or_none("timeout", timeout)
         yield from concurrent.futures.as_completed(self._futures(tasks), timeout)  # type: ignore[misc]  # the futures given
 
     def _futures(self, tasks: Iterable[AnyTask]) -> list[EndFuture]:

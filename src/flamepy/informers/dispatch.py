@@ -132,7 +132,6 @@ class Worker:
 
         Never waits on a thread that waits for this one, directly or through others.
         """
-        timeout = min(timeout, threading.TIMEOUT_MAX)
         thread = self._thread
         if thread is None or self.is_current:
             return True

@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from flamepy.errors import FlameError, InvalidArgumentError
+from flamepy.errors import FlameError
+from flamepy.seconds import seconds_or_none
 from flamepy.types import ConnectionState, SessionInfo, Task, TaskCounts
 from flamepy.watching.events import SessionEvent, TaskEvent
 
@@ -29,10 +30,8 @@ class TemporaryError(Exception):
     """
 
     def __init__(self, *args: object, delay: float | None = None) -> None:
-        if delay is not None and delay < 0:
-            raise InvalidArgumentError(f"delay must be 0 s or more, got {delay}")
         super().__init__(*args)
-        self.delay = delay
+        self.delay = seconds_or_none("delay", delay)
 
 
 class PermanentError(Exception):

@@ -13,12 +13,14 @@ from flamepy.errors import InvalidArgumentError
 from flamepy.informers import arguments, predicates
 from flamepy.informers.inbox import REPLAYS
 from flamepy.informers.mailbox import QUEUE_SIZE
+from flamepy.seconds import seconds, seconds_or_none
 from flamepy.types import RetryPolicy
 from flamepy.watching.events import SessionEvent, TaskEvent
 
 Where = Callable[[Any], object]  # Any: an event of a task, or of a session
 Transform = Callable[[Any], "TaskEvent | SessionEvent | None"]
 TIMEOUT = 30.0
+NO_LIMIT = "None reports no slow callback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,9 @@ class Options:
     def __post_init__(self) -> None:
         arguments.check_count("queue_size", self.queue_size)
         arguments.check_count("batch_size", self.batch_size)
-        arguments.check_seconds("batch_delay", self.batch_delay, least=0.0)
-        arguments.check_timeout(self.timeout)
+        object.__setattr__(self, "batch_delay", seconds("batch_delay", self.batch_delay))
+        limit = seconds_or_none("timeout", self.timeout, zero=False, hint=NO_LIMIT)
+        object.__setattr__(self, "timeout", limit)
         arguments.check_retry(self.retry)
         if self.replay not in REPLAYS:
             raise InvalidArgumentError(

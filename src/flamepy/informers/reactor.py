@@ -26,7 +26,6 @@ from flamepy.informers import signals
 from flamepy.informers.arguments import (
     check_checkpoint,
     check_reactor,
-    check_seconds,
     scope_of,
 )
 from flamepy.informers.asking import Asking, on_loop
@@ -46,6 +45,7 @@ from flamepy.informers.watchdog import Watchdog
 from flamepy.rpc.implicit import close_link, implicit_link
 from flamepy.rpc.link import ConnectionChange, Link
 from flamepy.rpc.loop import ReactorLoop
+from flamepy.seconds import seconds, seconds_or_none
 from flamepy.types import ConnectionState, RetryPolicy
 from flamepy.watching.hub import Hub
 from flamepy.watching.settings import WatchSettings
@@ -132,9 +132,7 @@ class Reactor(Asking):
         stall_after: float | None = None,
         ready_within: float | None = None,
     ) -> None:
-        if ready_within is not None:
-            check_seconds("ready_within", ready_within, least=0.0)
-        self._ready_within = ready_within
+        self._ready_within = seconds_or_none("ready_within", ready_within)
         check_reactor(
             connection=connection,
             context=context,
@@ -168,7 +166,7 @@ class Reactor(Asking):
         self._settings = {name: value for name, value in given.items() if value is not None}
         settings = WatchSettings(**self._settings)  # a wrong one is refused here
         self._resuming = Resuming(check_checkpoint(checkpoint), retain=settings.retain_terminal)
-        self.exit_timeout = exit_timeout
+        self.exit_timeout = seconds("exit_timeout", exit_timeout)
         self.forget()
 
     def forget(self) -> None:
@@ -243,6 +241,7 @@ class Reactor(Asking):
             UnavailableError, DeadlineExceededError: ``wait`` and nothing answers in ``timeout``
                 seconds; the reactor is stopped then.
         """
+        timeout = seconds("timeout", timeout)
         with self._guard:
             if self._state is not ReactorState.NEW:
                 way = (
@@ -419,6 +418,7 @@ class Reactor(Asking):
         Raises:
             DeadlineExceededError: (a TimeoutError) it takes longer than ``timeout`` seconds.
         """
+        timeout = seconds_or_none("timeout", timeout)
         limit = None if timeout is None else monotonic() + timeout
         for registration in self._roster.registrations:
             left = None if limit is None else max(0.0, limit - monotonic())
@@ -437,7 +437,7 @@ class Reactor(Asking):
         thread, callbacks included (the callback's own thread ends when it returns), and again:
         what Ctrl-C or another exception cut is done then. Afterwards no new callback starts.
         """
-        limit = min(timeout, threading.TIMEOUT_MAX)
+        limit = seconds("timeout", timeout)
         with self._guard:
             first = self._state in (ReactorState.NEW, ReactorState.RUNNING)
             if first:
@@ -549,7 +549,7 @@ class Reactor(Asking):
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the reactor has stopped; False after ``timeout`` seconds."""
-        return self._done.wait(timeout)
+        return self._done.wait(seconds_or_none("timeout", timeout))
 
     def run_forever(self) -> None:
         """Wait for ``stop``, or SIGINT or SIGTERM, then drain and stop.

@@ -22,6 +22,7 @@ from flamepy.errors import (
 )
 from flamepy.informers.inbox import Inbox, Synced
 from flamepy.rpc.link import Link
+from flamepy.seconds import seconds_or_none
 from flamepy.types import SessionInfo, SessionState, Task, TaskState
 from flamepy.watching.hub import Hub
 from flamepy.watching.subscriptions import Scope
@@ -75,7 +76,7 @@ class Lister(Generic[K, V]):
             DeadlineExceededError: (a TimeoutError) it takes longer than ``timeout`` seconds.
             InvalidStateError: the reactor was stopped before.
         """
-        if not self._followed.wait(timeout):
+        if not self._followed.wait(seconds_or_none("timeout", timeout)):
             raise DeadlineExceededError(f"not everything was read within {timeout} s")
         if not self._followed.synced:
             raise InvalidStateError("the reactor stopped before everything was read")
@@ -168,6 +169,7 @@ class TaskLister(Lister[tuple[str, str], Task]):
             FlameError: the engine was asked and did not answer.
         """
         task_id = str(task_id)
+        max_age = seconds_or_none("max_age", max_age)
         if max_age is not None and self.freshness() > max_age:
             try:
                 return self._link.run(self._ask(session_id, task_id))
@@ -209,6 +211,7 @@ class SessionLister(Lister[str, SessionInfo]):
         Raises:
             FlameError: the engine was asked and did not answer.
         """
+        max_age = seconds_or_none("max_age", max_age)
         if max_age is not None and self.freshness() > max_age:
             try:
                 return self._link.run(self._ask(session_id))

@@ -25,6 +25,7 @@ from flamepy.informers.handling import Failure, Handling, Running
 from flamepy.informers.inbox import Behind, Gone, Synced
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options, RegistrationStats
+from flamepy.seconds import seconds, seconds_or_none
 from flamepy.texts import repr_of
 from flamepy.types import ConnectionState
 from flamepy.watching.events import SessionEvent, TaskEvent
@@ -147,6 +148,7 @@ class Registration:
             InvalidStateError: it was removed before, or this is the informer's own thread.
         """
         self._check_not_own("wait_synced()")
+        timeout = seconds_or_none("timeout", timeout)
         if not self._settled.wait(timeout):
             raise DeadlineExceededError(
                 f"{self.name} was not synced within {round(timeout or 0, 3):g} s; "
@@ -169,6 +171,7 @@ class Registration:
         Raises:
             InvalidStateError: ``wait=True`` in the informer's own callback.
         """
+        timeout = seconds("timeout", timeout)
         if wait:
             self._check_not_own("remove(wait=True)")
         self._hooks.removed(self)

@@ -17,6 +17,7 @@ from flamepy.informers import predicates
 from flamepy.informers.inbox import Behind
 from flamepy.informers.mailbox import Mailbox
 from flamepy.informers.options import Options
+from flamepy.seconds import seconds_or_none
 from flamepy.watching.events import SessionEvent, TaskEvent
 from flamepy.watching.subscriptions import Scope
 
@@ -66,6 +67,7 @@ class EventStream:
         Raises:
             DeadlineExceededError: (a TimeoutError) none came within ``timeout`` seconds.
         """
+        timeout = seconds_or_none("timeout", timeout)
         limit = None if timeout is None else monotonic() + timeout
         while True:
             event = self._queued()

@@ -19,6 +19,7 @@ from flamepy.errors import ConnectionClosedError, FlameError, InvalidArgumentErr
 from flamepy.informers.dispatch import Worker
 from flamepy.informers.settling import Settled, Settling
 from flamepy.rpc.link import Link
+from flamepy.seconds import seconds_or_none
 from flamepy.types import Task
 from flamepy.watching.hub import Hub
 from flamepy.wire.validation import task_id
@@ -49,11 +50,13 @@ class WatchedFuture(Settled[R], Generic[R]):
 
     def result(self, timeout: float | None = None) -> R:
         """Wait, for ``timeout`` seconds at most, and return the result."""
+        timeout = seconds_or_none("timeout", timeout)
         self._hasten()
         return super().result(timeout)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """Wait, for ``timeout`` seconds at most, and return what the result would raise."""
+        timeout = seconds_or_none("timeout", timeout)
         self._hasten()
         return super().exception(timeout)
 

@@ -49,6 +49,7 @@ from flamepy.local.storage import Storage
 from flamepy.local.threads import ServiceSource, ThreadInstance
 from flamepy.local.tls import ClusterTls
 from flamepy.loops import new_loop, retire, run_forever
+from flamepy.seconds import seconds, seconds_or_none
 from flamepy.surroundings import check_pools, check_threads
 from flamepy.types import (
     Application,
@@ -125,16 +126,13 @@ class LocalCluster:
         _check_range("max_sessions", max_sessions, 1)
         if not 0 <= port <= 65535:
             raise InvalidArgumentError(f"port must be 0 (a free one) to 65535, got {port}")
-        for name, seconds in (("bind_timeout", bind_timeout), ("task_timeout", task_timeout)):
-            if seconds is not None and not seconds > 0:
-                raise InvalidArgumentError(f"{name} must be more than 0 s, got {seconds}")
         self._host = host
         self._port = port
         self._executors = executors or os.cpu_count() or 1
         self._apps = [_checked(*_named(one)) for one in apps]
-        self._bind_timeout = bind_timeout
+        self._bind_timeout = seconds("bind_timeout", bind_timeout, zero=False)
         self._max_sessions = max_sessions
-        self._task_timeout = task_timeout
+        self._task_timeout = seconds_or_none("task_timeout", task_timeout, zero=False)
         self._tls = tls
         self._folder = DataFolder(data) if data is not None else None
         self._cache: ObjectCache | None = None

@@ -34,6 +34,7 @@ from flamepy.rpc.loop import FORKED, ReactorLoop
 from flamepy.rpc.reaching import reach
 from flamepy.rpc.terms import VERIFY, check_options
 from flamepy.rpc.verdicts import Failure
+from flamepy.seconds import seconds
 from flamepy.surroundings import check_clock, check_threads
 from flamepy.types import ConnectionState, ConnectionStats, RetryDetails, RetryPolicy
 
@@ -80,7 +81,7 @@ class Link:
         self.context = context
         self.endpoint = context.address.url
         self.reactor = reactor
-        self.patience = float(patience)
+        self.patience = seconds("patience", patience)
         self.on_ambiguous = on_ambiguous
         self.policy = policy or context.retry or RetryPolicy()
         self.state = ConnectionState.DISCONNECTED
@@ -195,7 +196,9 @@ class Link:
                 seconds; the message names the endpoint and why.
             TlsError: at once, for trying again would not help.
             InvalidStateError: the loop's clock stands still.
+            InvalidArgumentError: ``timeout`` is no number of seconds.
         """
+        timeout = seconds("timeout", timeout)
         hasty = self.hasty
         check_clock(asyncio.get_running_loop())
         self._reaching = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flamepy.errors import InvalidArgumentError
+from flamepy.seconds import seconds
 from flamepy.types import RetryPolicy
 
 DEFAULT_TIMEOUT = 30.0
@@ -64,7 +65,5 @@ def check_options(policy: object, patience: object, on_ambiguous: str) -> None:
     """
     if policy is not None:
         check_policy(policy)
-    number = isinstance(patience, (int, float)) and not isinstance(patience, bool)
-    if not number or not 0 <= patience < float("inf"):  # type: ignore[operator]  # a number
-        raise InvalidArgumentError(f"patience must be seconds, 0 or more, got {patience!r}")
+    seconds("patience", patience)
     check_mode(on_ambiguous)

@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeVar
 from flamepy.config import Endpoint
 from flamepy.errors import InvalidArgumentError, InvalidStateError
 from flamepy.loops import new_loop, retire, run_forever
+from flamepy.seconds import seconds as checked_seconds
 from flamepy.surroundings import check_threads
 from flamepy.testing.relaying import CLIENT, SERVER, THROUGH, Address, Fault, Relay, Towards
 
@@ -93,7 +94,7 @@ class ChaosProxy:
 
     def delay(self, seconds: float, *, connections: Which = "all") -> None:
         """Let every piece, of 64 KiB at most, wait so long."""
-        self._apply(Fault(delay=_above("seconds", seconds)), connections)
+        self._apply(Fault(delay=checked_seconds("seconds", seconds, zero=False)), connections)
 
     def throttle(self, bytes_per_second: float, *, connections: Which = "all") -> None:
         """Let so many bytes a second through in each direction of each connection."""

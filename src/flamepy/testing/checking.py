@@ -20,6 +20,7 @@ from flamepy.clocks import monotonic
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options
+from flamepy.seconds import seconds
 from flamepy.testing.observed import Observed
 from flamepy.testing.situations import SITUATIONS, Play
 from flamepy.testing.stage import LOOK, NotRegistered, Stage
@@ -127,7 +128,8 @@ def check_informer(
             exception.
         InvalidArgumentError: an argument is wrong.
     """
-    _check_arguments(make, limit, options)
+    _check_arguments(make, options)
+    limit = seconds("limit", limit, zero=False)
     fresh, played = _Fresh(make), []
     called: Counter[str] = Counter()
     hangs, chosen = 0, _chosen(situations)
@@ -164,14 +166,12 @@ class _Fresh:
         return made
 
 
-def _check_arguments(make: object, limit: float, options: dict[str, Any]) -> None:
+def _check_arguments(make: object, options: dict[str, Any]) -> None:
     if isinstance(make, Informer) or not callable(make):
         raise InvalidArgumentError(
             "check_informer needs a fresh informer for each situation: give the class, or a "
             f"function that returns a new one, not {make!r}"
         )
-    if not limit > 0:
-        raise InvalidArgumentError(f"limit must be more than 0 s, got {limit}")
     own = {"replay", "queue_size", "uid", "application", "session"}
     known = sorted(set(Options.__dataclass_fields__) - own)
     for name in options:

@@ -18,7 +18,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from flamepy.errors import InvalidArgumentError
+from flamepy.seconds import seconds as checked_seconds
 
 T = TypeVar("T")
 
@@ -48,11 +48,10 @@ class FakeClock:
         """Let time pass.
 
         Raises:
-            InvalidArgumentError: ``seconds`` is negative.
+            InvalidArgumentError: ``seconds`` is negative, or no number.
         """
-        if seconds < 0:
-            raise InvalidArgumentError(f"time does not go back: advance({seconds!r})")
-        self.now += seconds
+        hint = "time does not go back"
+        self.now += checked_seconds("seconds", seconds, hint=hint)
 
     def new_loop(self, *, pause: float = 0.0) -> asyncio.AbstractEventLoop:
         """Return an event loop whose time is this clock's; close it when done.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from flamepy.errors import FlameError
 from flamepy.informers.informer import TaskInformer
+from flamepy.seconds import seconds
 from flamepy.types import Task
 from flamepy.watching.events import TaskEvent
 
@@ -49,7 +50,9 @@ class RecordingInformer(TaskInformer):
 
         Raises:
             AssertionError: it does not within ``timeout`` seconds.
+            InvalidArgumentError: ``timeout`` is no number of seconds.
         """
+        timeout = seconds("timeout", timeout)
         with self._news:
             if not self._news.wait_for(lambda: condition(self), timeout):
                 raise AssertionError(

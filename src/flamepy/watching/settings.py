@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flamepy.errors import InvalidArgumentError
+from flamepy.seconds import seconds, seconds_or_none
 
 MIB = 1024 * 1024
 
@@ -44,14 +45,16 @@ class WatchSettings:
 
     def __post_init__(self) -> None:
         fast, slow = self.poll_limits
-        if not 0 < fast <= slow:
+        if not fast <= slow:
             raise InvalidArgumentError(
                 "poll_interval must be seconds above 0, or a pair (fast, slow) of them with fast "
                 f"<= slow, got {self.poll_interval!r}"
             )
-        if self.poll_timeout is not None:
-            _check_number("poll_timeout", self.poll_timeout, above=0.0)
-        for name in ("audit", "calls_per_second", "bytes_per_second", "stall_after"):
+        timeout = seconds_or_none("poll_timeout", self.poll_timeout, zero=False)
+        object.__setattr__(self, "poll_timeout", timeout)
+        for name in ("audit", "stall_after"):
+            object.__setattr__(self, name, seconds(name, getattr(self, name), zero=False))
+        for name in ("calls_per_second", "bytes_per_second"):
             _check_number(name, getattr(self, name), above=0.0)
         for name, least in (("watch_budget", 0), ("retain_terminal", 0)):
             value = getattr(self, name)
@@ -69,12 +72,11 @@ class WatchSettings:
             raise InvalidArgumentError(
                 f"poll_interval must be one number or a pair (fast, slow), got {value!r}"
             )
-        for one in pair:
-            _check_number("poll_interval", one, above=0.0)
-        return pair
+        fast, slow = (seconds("poll_interval", one, zero=False) for one in pair)
+        return fast, slow
 
 
 def _check_number(name: str, value: object, *, above: float) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not above < float(value) < float("inf"):  # type: ignore[arg-type]  # checked
+    if not number or not above < value < float("inf"):  # type: ignore[operator]  # a number
         raise InvalidArgumentError(f"{name} must be a number above {above:g}, got {value!r}")

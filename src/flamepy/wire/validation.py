@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 
 from flamepy.errors import InvalidArgumentError
+from flamepy.seconds import seconds_or_none
 from flamepy.types import (
     ApplicationAttributes,
     ApplicationSchema,
@@ -23,7 +24,6 @@ from flamepy.types import (
 )
 
 PAYLOAD_LIMIT = 4 * 1024 * 1024 - 64 * 1024
-LONGEST_TIMEOUT = 1e9  # seconds, 31 years: a deadline after the year 2262 is over at once in gRPC
 SESSION_ID_LIMIT = 128
 APPLICATION_NAME_LIMIT = 253
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -96,12 +96,8 @@ def payload(value: object, what: str = "input_data") -> bytes:
 
 
 def timeout(value: object) -> float | None:
-    """Return seconds, ``LONGEST_TIMEOUT`` at most; None means the default."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise InvalidArgumentError(f"timeout must be seconds, more than 0, got {value!r}")
-    return float(min(value, LONGEST_TIMEOUT))
+    """Return the seconds of a call, as many as can be counted at most; None means the default."""
+    return seconds_or_none("timeout", value, zero=False)
 
 
 def session_attributes(value: SessionAttributes) -> SessionAttributes:

@@ -105,7 +105,7 @@ def test_the_delay_of_a_temporary_error_goes_before_the_policys_wait() -> None:
     """The policy would wait an hour."""
     told = Told(RetryPolicy(attempts=2, timeout=None, wait_initial=3600, wait_max=3600))
     assert told.call(Raising(TemporaryError(delay=0))) is True
-    with pytest.raises(InvalidArgumentError, match="0 s or more"):
+    with pytest.raises(InvalidArgumentError, match="delay must be seconds, 0 or more"):
         TemporaryError(delay=-1)
 
 

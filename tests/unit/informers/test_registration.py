@@ -192,7 +192,7 @@ class TestFilters:
         [
             ("queue_size", 0, "queue_size must be 1 or more, got 0"),
             ("batch_size", 0, "batch_size must be 1 or more"),
-            ("batch_delay", -1.0, "batch_delay must be 0 s or more"),
+            ("batch_delay", -1.0, "batch_delay must be seconds, 0 or more"),
             ("timeout", 0.0, "None reports no slow callback"),
             ("replay", "some", "'all', 'active', 'none', got 'some'"),
             ("where", "state", "where must be callable"),

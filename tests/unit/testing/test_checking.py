@@ -383,7 +383,7 @@ def test_one_that_cannot_be_used_at_all_is_said_once() -> None:
     [
         ({"make": RecordingInformer()}, "give the class, or a function"),
         ({"make": None}, "give the class, or a function"),
-        ({"limit": 0}, "limit must be more than 0 s"),
+        ({"limit": 0}, "limit must be seconds, more than 0"),
         ({"situations": ["a birthday"]}, "no situation 'a birthday'; there are: nothing happens"),
         ({"replay": "all"}, "no option 'replay'"),
         ({"wher": None}, "no option 'wher'.*transform, where"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flamepy.clocks import LONGEST
 from flamepy.errors import InvalidArgumentError
 from flamepy.watching.settings import WatchSettings
 
@@ -19,9 +20,9 @@ def test_one_interval_is_both_limits() -> None:
     ("name", "value"),
     [
         *(("poll_interval", bad) for bad in (0, -1.0, (2.0, 1.0), (1.0,), (1, 2, 3), "1", True)),
-        *(("poll_interval", bad) for bad in (float("nan"), float("inf"), (0.1, None), None)),
-        *(("poll_timeout", bad) for bad in (0, -1.0, "1", True, float("inf"))),
-        *(("audit", bad) for bad in (0, -5, "x", None, float("inf"))),
+        *(("poll_interval", bad) for bad in (float("nan"), (0.1, None), None)),
+        *(("poll_timeout", bad) for bad in (0, -1.0, "1", True, float("nan"))),
+        *(("audit", bad) for bad in (0, -5, "x", None, float("nan"))),
         *(("calls_per_second", bad) for bad in (0, -1)),
         *(("bytes_per_second", bad) for bad in (0, -1)),
         *(("stall_after", bad) for bad in (0, -1)),
@@ -33,3 +34,9 @@ def test_one_interval_is_both_limits() -> None:
 def test_a_wrong_value_is_named(name: str, value: object) -> None:
     with pytest.raises(InvalidArgumentError, match=name):
         WatchSettings(**{name: value})  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_time_of_any_size_is_as_long_as_can_be_counted() -> None:
+    made = WatchSettings(poll_interval=(1, float("inf")), poll_timeout=1e300, audit=10**400)
+    assert made.poll_limits == (1.0, LONGEST)
+    assert made.poll_timeout == made.audit == LONGEST

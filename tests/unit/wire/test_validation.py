@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flamepy.clocks import LONGEST
 from flamepy.errors import InvalidArgumentError
 from flamepy.types import (
     ApplicationAttributes,
@@ -144,7 +145,7 @@ class TestTimeouts:
 
     @pytest.mark.parametrize("value", [float("inf"), 1e10, 10**30])
     def test_one_beyond_what_grpc_can_count_is_the_longest(self, value: float) -> None:
-        assert validation.timeout(value) == validation.LONGEST_TIMEOUT
+        assert validation.timeout(value) == LONGEST
 
 
 @given(st.text(max_size=200))
