@@ -14,8 +14,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from time import monotonic
 from traceback import walk_tb
+
+from flamepy.clocks import monotonic
 
 EVERY = 60.0  # seconds between two lines of one kind
 KINDS = 500  # of them that are remembered; the one that was seen least recently goes

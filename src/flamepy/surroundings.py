@@ -8,8 +8,6 @@ import sys
 from flamepy.errors import InvalidStateError
 from flamepy.loops import stands_still
 
-_GEVENT = "gevent.monkey.patch_all(thread=False, queue=False)"
-
 
 def check_threads() -> None:
     """Refuse to begin, or to wait, where threads were replaced: ours would never run.
@@ -19,25 +17,10 @@ def check_threads() -> None:
     """
     gevent = sys.modules.get("gevent.monkey")
     if gevent is not None and any(map(gevent.is_module_patched, ("_thread", "threading"))):
-        raise _patched("gevent", _GEVENT)
+        raise _patched("gevent", "gevent.monkey.patch_all(thread=False)")
     eventlet = sys.modules.get("eventlet.patcher")
     if eventlet is not None and eventlet.is_monkey_patched("thread"):
         raise _patched("eventlet", "eventlet.monkey_patch(thread=False)")
-
-
-def check_pools() -> None:
-    """Refuse to make a pool of threads where it would not work: where its queue was replaced.
-
-    Raises:
-        InvalidStateError: see ``check_threads``; or gevent has patched module ``queue``.
-    """
-    check_threads()
-    gevent = sys.modules.get("gevent.monkey")
-    if gevent is not None and gevent.is_module_patched("queue"):
-        raise InvalidStateError(
-            "gevent has patched the queues of this process, at which threads of a "
-            f"ThreadPoolExecutor fail: leave them out, {_GEVENT}, or run the service as a process"
-        )
 
 
 def _patched(library: str, way_out: str) -> InvalidStateError:

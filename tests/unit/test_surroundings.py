@@ -21,7 +21,7 @@ from flamepy.errors import InvalidStateError
 from flamepy.informers import Reactor
 from flamepy.local import LocalCluster
 from flamepy.queues import SimpleQueue
-from flamepy.surroundings import check_pools, check_threads
+from flamepy.surroundings import check_threads
 from flamepy.testing import ChaosProxy, FakeEngine
 
 NOBODY = "http://127.0.0.1:1"
@@ -61,22 +61,12 @@ def test_the_first_use_of_anything_is_refused_where_threads_are_patched(
         use()
 
 
-def test_patched_queues_are_refused_where_a_pool_of_threads_is_needed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    module = SimpleNamespace(is_module_patched=lambda name: name == "queue")
-    monkeypatch.setitem(sys.modules, "gevent.monkey", module)
-    check_threads()
-    with pytest.raises(InvalidStateError, match=r"patched the queues.*queue=False"):
-        check_pools()
-
-
 def test_libraries_that_patched_nothing_are_no_hindrance(monkeypatch: pytest.MonkeyPatch) -> None:
     module = SimpleNamespace(is_module_patched=bool, is_monkey_patched=bool)
     module.is_module_patched = module.is_monkey_patched = lambda name: False
     for name in ("gevent.monkey", "eventlet.patcher"):
         monkeypatch.setitem(sys.modules, name, module)
-    check_pools()
+    check_threads()
 
 
 def test_a_connection_made_before_the_patching_says_so_at_its_next_call(
@@ -122,7 +112,7 @@ with LocalCluster(executors=1, cache_port=None) as cluster:
 print("end")
 """
 WORKING = {
-    "gevent": "from gevent import monkey; monkey.patch_all(thread=False, queue=False)",
+    "gevent": "from gevent import monkey; monkey.patch_all(thread=False)",
     "eventlet": "import eventlet; eventlet.monkey_patch(thread=False)",
 }
 

@@ -24,7 +24,7 @@ from flamepy import platforms
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
 from flamepy.pools import DaemonPool
 from flamepy.repeats import RepeatedLog, kind_of
-from flamepy.surroundings import check_pools
+from flamepy.surroundings import check_threads
 from flamepy.types import (
     FLAME_INSTANCE_ENDPOINT,
     ApplicationContext,
@@ -94,7 +94,7 @@ def run(service: FlameService) -> None:
         raise InvalidArgumentError(
             f"{given!r} is not a service: give an instance of a FlameService subclass{hint}"
         )
-    check_pools()
+    check_threads()
     path = _socket_path(os.environ.get(FLAME_INSTANCE_ENDPOINT))
     if not logging.getLogger().handlers:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO)

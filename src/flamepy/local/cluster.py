@@ -50,7 +50,7 @@ from flamepy.local.threads import ServiceSource, ThreadInstance
 from flamepy.local.tls import ClusterTls
 from flamepy.loops import new_loop, retire, run_forever
 from flamepy.seconds import seconds, seconds_or_none
-from flamepy.surroundings import check_pools, check_threads
+from flamepy.surroundings import check_threads
 from flamepy.types import (
     Application,
     ApplicationAttributes,
@@ -388,7 +388,7 @@ class LocalCluster:
                 f"{service!r} is not a service: give a FlameService subclass or an instance of one"
             )
         self._check_here()
-        check_pools()
+        check_threads()
         name, spec = _checked(application_name(name), ApplicationAttributes(**attributes))
         if self._loop is None:
             self._apps.append((name, spec))
