@@ -8,19 +8,20 @@ texts) cannot reach the terminal as control characters.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 Record = Mapping[str, object]
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
-_PIPE_WIDTH = 100_000  # a table that is not in a terminal is never cut
-_LAST = 24  # columns that a long text has at least, in the last column
+_PIPE_WIDTH = 80  # columns of a table that is not in a terminal
+_BLANKS = re.compile(r" +(?=(\x1b\[[0-9;]*m)*$)")  # at the end of a line, and of its style
 _LONGEST = 240  # characters of a text in a table; of a longer one both ends are shown
 
 
@@ -72,22 +73,18 @@ def _show_table(records: Sequence[Record], columns: Sequence[str]) -> None:
         ) from None
     now = datetime.now(timezone.utc)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    width = 0
-    for place, key in enumerate(columns):
-        last = place == len(columns) - 1
-        right = _is_number(records, key)
+    for key in columns:
         title = "AGE" if key == "creation_time" else key.upper().replace("_", " ")
-        table.add_column(
-            title, no_wrap=not last, overflow="fold", justify="right" if right else "left"
-        )
-        widest = max([len(title), *(len(cell(record[key], now)) for record in records)])
-        width += min(widest, _LAST) if last else widest + 2
+        justify: Literal["left", "right"] = "right" if _is_number(records, key) else "left"
+        # What is too long goes on in the next line: cutting ids would make them useless.
+        table.add_column(title, overflow="fold", justify=justify)
     for record in records:
         table.add_row(*(Text(cell(record[key], now)) for key in columns))
-    # A terminal that is too narrow wraps lines; cutting ids would make them useless.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    console.width = max(console.width, width)
-    console.print(table, crop=False)
+    with console.capture() as printed:
+        console.print(table)
+    for line in printed.get().splitlines():
+        click.echo(_BLANKS.sub("", line))
 
 
 def _is_number(records: Sequence[Record], key: str) -> bool:

@@ -53,12 +53,15 @@ def test_a_pipe_gets_every_key_as_json(capsys: pytest.CaptureFixture[str]) -> No
     assert second["state"] == "UNKNOWN_9"
 
 
-def test_a_table_cuts_no_id_and_keeps_a_row_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_fits_80_columns_cuts_no_id_and_ends_lines_without_blanks(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     show(RECORDS, ["id", "state", "size", "creation_time", "error"], as_json=False)
-    title, first, second = capsys.readouterr().out.splitlines()
-    assert title.split() == ["ID", "STATE", "SIZE", "AGE", "ERROR"]
-    assert first.split()[-2:] == ["a\\x1b[31m", "b"]
-    assert second.startswith("2" * 90)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["ID", "STATE", "SIZE", "AGE", "ERROR"]
+    assert lines[1].split()[-2:] == ["a\\x1b[31m", "b"]
+    assert "".join(line.split()[0] for line in lines[2:]) == "2" * 90
+    assert all(len(line) <= 80 and line == line.rstrip() for line in lines)
 
 
 def test_a_long_text_shows_both_its_ends_in_a_table_and_is_whole_in_json(
@@ -66,10 +69,10 @@ def test_a_long_text_shows_both_its_ends_in_a_table_and_is_whole_in_json(
 ) -> None:
     text = f"exited with status 3: {'File, line 7 ' * 100}ValueError: no"
     show([{"error": text}], ["error"], as_json=False)
-    row = capsys.readouterr().out.splitlines()[1]
-    assert row.startswith("exited with status 3")
-    assert row.rstrip().endswith("ValueError: no")
-    assert len(row) < 300
+    rows = capsys.readouterr().out.splitlines()[1:]
+    assert rows[0].startswith("exited with status 3")
+    assert rows[-1].endswith("ValueError: no")
+    assert sum(map(len, rows)) < 300
     show([{"error": text}], ["error"], as_json=True)
     assert json.loads(capsys.readouterr().out) == [{"error": text}]
 
