@@ -1,4 +1,4 @@
-"""Which addresses are on this machine, so that no proxy is asked for them.
+"""Which addresses are on this machine, so that no proxy is asked for them, and Unix sockets.
 
 gRPC takes ``http_proxy`` and its like from the environment for every host that ``no_proxy`` does
 not name. A proxy elsewhere cannot reach this machine's loopback, so each channel to it, of
@@ -8,8 +8,29 @@ whichever library, is made with ``DIRECT``. Imports nothing of flamepy.
 from __future__ import annotations
 
 import ipaddress
+import os
+import sys
+from urllib.parse import quote
 
 DIRECT = ("grpc.enable_http_proxy", 0)  # an option of a channel
+SOCKET_PATH_LIMIT = 107 if sys.platform.startswith("linux") else 103  # bytes
+
+
+def unix_target(path: str | os.PathLike[str]) -> str:
+    """Return gRPC's address of a Unix socket, whatever characters are in its path.
+
+    A client cannot reach one with a comma, at which gRPC splits addresses, quoted or not.
+
+    Raises:
+        ValueError: the path is too long for a socket.
+    """
+    raw = os.fsencode(path)
+    if len(raw) > SOCKET_PATH_LIMIT:
+        raise ValueError(
+            f"the path of a Unix socket has at most {SOCKET_PATH_LIMIT} bytes, "
+            f"{os.fspath(path)!r} has {len(raw)}: use a folder with a shorter path"
+        )
+    return f"unix:{quote(raw, safe='/')}"
 
 
 def is_loopback(host: str) -> bool:

@@ -401,7 +401,7 @@ class TestCluster:
 
     def test_in_the_child_it_is_dead_and_touches_nothing(self, tmp_path: Path) -> None:
         with LocalCluster(executors=1, data=tmp_path) as cluster:
-            root = cluster._root
+            root = cluster._life.folders.work
             assert root is not None
 
             def act() -> str:

@@ -157,8 +157,8 @@ class TestFolders:
                 assert {"flame.db", "lock"} <= {one.name for one in files}
                 wanted = {one: 0o700 if one.is_dir() else 0o600 for one in files}
                 assert {one: mode(one) for one in files} == wanted
-                assert cluster._root is not None
-                assert mode(cluster._root) == 0o700
+                assert cluster._life.folders.work is not None
+                assert mode(cluster._life.folders.work) == 0o700
         finally:
             os.umask(before)
 

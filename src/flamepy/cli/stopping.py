@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import queue
 import signal
 from types import FrameType
 
 from flamepy.clocks import monotonic
+from flamepy.queues import Empty, SimpleQueue
 
 TOGETHER = 0.5  # seconds: service managers and terminals send several signals at the same moment
 
@@ -22,7 +22,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         # A handler runs between any two lines of the main thread: no lock may be held there.
-        self._received: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._received: SimpleQueue[int] = SimpleQueue()
         self._first: float | None = None
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
@@ -40,6 +40,6 @@ class StopSignals:
         if self._first is None:
             try:
                 self._received.get(timeout=seconds)
-            except queue.Empty:
+            except Empty:
                 return False
         return True

@@ -21,6 +21,7 @@ import grpc
 from google.protobuf.message import Message
 
 from flamepy import platforms
+from flamepy.addresses import unix_target
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
 from flamepy.pools import DaemonPool
 from flamepy.repeats import RepeatedLog, kind_of
@@ -129,8 +130,8 @@ def serve(service: FlameService, path: str, stop: threading.Event) -> None:
     server.add_generic_rpc_handlers((_handlers(instance), stream.handler()))
     Path(path).unlink(missing_ok=True)  # left by a process of the same name that was killed
     try:
-        server.add_insecure_port(f"unix:{path}")
-    except RuntimeError as error:
+        server.add_insecure_port(unix_target(path))
+    except (RuntimeError, ValueError) as error:
         server.start()  # one that never began keeps gRPC's threads for ever
         server.stop(0).wait()
         pool.shutdown(wait=False)

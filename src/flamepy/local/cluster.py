@@ -7,14 +7,11 @@ of ``register_service``. Everything it makes - sockets, folders, processes - goe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import platform
-import shutil
-import tempfile
-import threading
 from collections.abc import Coroutine, Iterable
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -30,25 +27,25 @@ from flamepy.errors import (
     MissingExtraError,
     UnavailableError,
 )
-from flamepy.forks import bury, forsake, on_child
+from flamepy.forks import bury, on_child
 from flamepy.local.engine import Engine
 from flamepy.local.environment import launch
 from flamepy.local.folder import DataFolder
 from flamepy.local.frontend import RECEIVE_LIMIT, Frontend
 from flamepy.local.instance import Instance
 from flamepy.local.journal import Stored
+from flamepy.local.life import Life
 from flamepy.local.listening import check_free, warn_of_others
 from flamepy.local.manifest import read_manifest
 from flamepy.local.object_cache import MEMORY, ObjectCache
 from flamepy.local.process import ProcessInstance
-from flamepy.local.reaper import Reaper
 from flamepy.local.refusal import Refusal
 from flamepy.local.serving import Server, Traffic
 from flamepy.local.state import ClusterState
 from flamepy.local.storage import Storage
 from flamepy.local.threads import ServiceSource, ThreadInstance
 from flamepy.local.tls import ClusterTls
-from flamepy.loops import new_loop, retire, run_forever
+from flamepy.posting import call
 from flamepy.seconds import seconds, seconds_or_none
 from flamepy.surroundings import check_threads
 from flamepy.types import (
@@ -66,7 +63,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 NAME = "flamepy-cluster"
 DRAIN = 1.0  # then running tasks are ended, which takes up to process.GRACE: 5 s in all
-STOP_TIMEOUT = 4.0
+STOP_LIMIT = 30.0  # a slow disk may take longer than that
 OBJECTS = "objects"  # the folder of the object cache in the data folder
 NOT_WANTED = "it was made with cache_port=None"
 
@@ -141,14 +138,11 @@ class LocalCluster:
             self._make_cache(cache_port, cache_memory)
         self._storage: Storage | None = None
         self._services: dict[str, ServiceSource] = {}
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._life: Life | None = None
         self._engine: Engine | None = None
         self._server: Server | None = None
         self._traffic = Traffic()
         self._parent = 0  # the process that it was forked away from
-        self._root: Path | None = None
-        self._reaper: Reaper | None = None
         self._endpoint: str | None = None
 
     def __repr__(self) -> str:
@@ -210,22 +204,17 @@ class LocalCluster:
         """
         self._check_here()
         check_threads()
-        if self._thread is not None:
-            raise InvalidStateError(f"the cluster runs already at {self._endpoint}")
+        if self._life is not None:
+            where = f"runs already at {self._endpoint}" if self._endpoint else "has not ended yet"
+            raise InvalidStateError(f"the cluster {where}")
         check_free(self._host, self._port)  # here: a name may take long to be looked up
         on_child(self._forsake)
-        self._root = Path(tempfile.mkdtemp(prefix="flame-"))
-        self._reaper = Reaper(self._root)
-        self._loop = new_loop()
-        self._thread = threading.Thread(
-            target=run_forever, args=(self._loop,), name=NAME, daemon=True
-        )
-        self._thread.start()
         try:
-            self._reaper.start()
-            self._call(self._start())
+            life = self._life = Life(self._start, self._stop, self._stop_cache, name=NAME)
+            life.start()
         except BaseException:
-            self.stop()
+            with contextlib.suppress(Exception):  # the first one says more
+                self.stop()
             raise
         return self
 
@@ -289,32 +278,33 @@ class LocalCluster:
         return None if self._storage.fresh else self._storage.load()
 
     def stop(self) -> None:
-        """End services, server and thread, within 5 s; remove the folder. Idempotent."""
-        thread, loop = self._thread, self._loop
-        if thread is None or loop is None:
+        """End services, server and thread, within 5 s; remove the folders. Idempotent.
+
+        An exception of a signal handler (Ctrl-C) may cut the wait: the cluster goes on ending, and
+        another call waits for it.
+
+        Raises:
+            DeadlineExceededError: it has not ended after 30 s, because of a disk for example.
+        """
+        life = self._life
+        if life is None:
             return
         try:
-            self._call(self._stop())
+            life.stop(STOP_LIMIT)
         finally:
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(STOP_TIMEOUT)
-            if not thread.is_alive():
-                retire(loop)
-            self._thread = self._loop = self._engine = self._server = self._endpoint = None
-            if self._cache is not None:
-                self._cache.stop()
-            if self._root is not None:
-                shutil.rmtree(self._root, ignore_errors=True)
-                self._root = None
-            if self._reaper is not None:
-                self._reaper.close()
-                self._reaper = None
+            if life.over and self._life is life:
+                self._life = None
 
     async def _stop(self) -> None:
         try:
             await self._stop_serving()
         finally:
+            self._engine = self._server = self._endpoint = None
             self._close_storage()
+
+    def _stop_cache(self) -> None:
+        if self._cache is not None:
+            self._cache.stop()
 
     async def _stop_serving(self) -> None:
         if self._engine is not None:
@@ -337,17 +327,15 @@ class LocalCluster:
 
     def _forsake(self) -> None:
         """In a forked child: the cluster lives on in the parent, and nothing here may touch it."""
-        if self._loop is None:
+        life, self._life = self._life, None
+        if life is None:
             return
         self._parent = os.getppid()
-        if self._reaper is not None:
-            self._reaper.forget()
         if self._folder is not None:
             self._folder.forget()
-        forsake(self._loop)
-        bury(self._engine, self._server, self._storage, self._reaper)
-        self._thread = self._loop = self._engine = self._server = self._storage = None
-        self._root = self._reaper = None
+        life.forget()
+        bury(self._engine, self._server, self._storage)
+        self._engine = self._server = self._storage = None
 
     def _check_here(self) -> None:
         if self._parent:
@@ -390,7 +378,7 @@ class LocalCluster:
         self._check_here()
         check_threads()
         name, spec = _checked(application_name(name), ApplicationAttributes(**attributes))
-        if self._loop is None:
+        if self._life is None:
             self._apps.append((name, spec))
         else:
             self._call(self._aregister(name, spec))
@@ -430,24 +418,30 @@ class LocalCluster:
         service = self._services.get(application.name)
         if service is not None:
             return ThreadInstance(service, application.name)
-        assert self._root is not None
+        assert self._life is not None
+        assert self._life.folders is not None
+        assert self._life.reaper is not None
         plan = launch(
             application,
             executor_id,
-            root=self._root,
+            root=self._life.folders.work,
+            sockets=self._life.folders.sockets,
             endpoint=self.endpoint,
             cache_endpoint=self._cache.endpoint if self._cache is not None else None,
             ca_file=self._tls.trusted if self._tls is not None else None,
             environ=os.environ,
         )
-        assert self._reaper is not None
         return ProcessInstance(
-            plan, bind_timeout=self._bind_timeout, reaper=self._reaper, traffic=self._traffic
+            plan,
+            bind_timeout=self._bind_timeout,
+            reaper=self._life.reaper,
+            traffic=self._traffic,
         )
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        assert self._loop is not None
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        assert self._life is not None
+        assert self._life.loop is not None
+        return call(self._life.loop, coroutine)
 
 
 def _check_range(name: str, value: int | None, least: int) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from flamepy.types import FLAME_INSTANCE_ENDPOINT, Application
 
+SOCKET_NAME = 13  # characters of an executor's id; the path of a socket is limited
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 
@@ -50,6 +51,7 @@ def launch(
     executor_id: str,
     *,
     root: Path,
+    sockets: Path,
     endpoint: str,
     cache_endpoint: str | None,
     ca_file: str | None = None,
@@ -60,7 +62,8 @@ def launch(
     Args:
         application: what was registered.
         executor_id: names the process's files.
-        root: the cluster's own folder.
+        root: the cluster's own folder, for working directories.
+        sockets: the folder for its socket, with a short path (``folders``).
         endpoint: the frontend's URL, for the service's own calls.
         cache_endpoint: the object cache's URL, if there is one.
         ca_file: the authority by which the frontend is known, if it uses TLS.
@@ -69,7 +72,7 @@ def launch(
     private = application.working_directory is None
     folder = root / "work" / executor_id if private else Path(application.working_directory or "")
     scratch = folder / "work" / application.name / "tmp"
-    socket = root / f"{executor_id[:13]}.sock"  # a Unix socket's path holds about 100 characters
+    socket = sockets / f"{executor_id[:SOCKET_NAME]}.sock"
     child = dict(environ)
     for name, text in (application.environments or {}).items():
         child[name] = expand(text, environ)

@@ -21,7 +21,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from flamepy import platforms
-from flamepy.addresses import DIRECT
+from flamepy.addresses import DIRECT, unix_target
 from flamepy.clocks import Timeout
 from flamepy.local.background import in_thread
 from flamepy.local.child import Child, Command
@@ -130,7 +130,7 @@ class ProcessInstance:
     def _open(self) -> grpc.aio.Channel:
         if self._channel is None:
             self._traffic.users.add(self)
-            self._channel = grpc.aio.insecure_channel(f"unix:{self._plan.socket}", OPTIONS)
+            self._channel = grpc.aio.insecure_channel(unix_target(self._plan.socket), OPTIONS)
         return self._channel
 
     async def disconnect(self) -> None:

@@ -11,32 +11,38 @@ import contextlib
 import os
 import subprocess
 import sys
-from pathlib import Path
+from collections import deque
 
 from flamepy import platforms
 from flamepy.forks import bury
 from flamepy.local import reaper_main
+from flamepy.local.folders import Folders
 
 END_TIMEOUT = 5.0
 
 
 class Reaper:
-    """See the module. Used on the cluster's thread, but for ``start`` and ``close``.
+    """See the module. Used on the cluster's thread.
 
     Args:
-        folder: the cluster's own, with its sockets and private working directories.
+        folders: the cluster's own, with its sockets and private working directories.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
         self._process: subprocess.Popen[bytes] | None = None
+        self._unsent: deque[bytes] = deque()
 
     def start(self) -> None:
         """Start the process, where there can be service processes. Raises OSError."""
         if platforms.missing(*platforms.SERVICE_PROCESSES):
             return
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(reaper_main.__file__), str(self._folder)],
+            [
+                *(sys.executable, "-I", "-S", str(reaper_main.__file__)),
+                str(self._folders.sockets),
+                str(self._folders.work),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -44,6 +50,8 @@ class Reaper:
             env={},
             start_new_session=True,  # Ctrl-C is for the cluster
         )
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
 
     def add(self, group: int) -> None:
         """Note a process group that lives."""
@@ -54,10 +62,14 @@ class Reaper:
         self._say(f"-{group}\n")
 
     def _say(self, line: str) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # somebody killed it; we go on without
-                self._process.stdin.write(line.encode())
-                self._process.stdin.flush()
+        """Write a line, and what could not be written before it; the loop waits for nobody."""
+        if self._process is None or self._process.stdin is None:
+            return
+        self._unsent.append(line.encode())
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):  # it is stopped, or was killed
+            while self._unsent:  # a line is written whole or not at all, so short it is
+                os.write(self._process.stdin.fileno(), self._unsent[0])
+                self._unsent.popleft()
 
     def close(self) -> None:
         """Let it end. Idempotent."""

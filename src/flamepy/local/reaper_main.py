@@ -1,30 +1,39 @@
 """The program of ``reaper``: waits for the end of its standard input, then ends what is left.
 
 Runs as a script without this package, so that it starts fast and stays small. It reads lines
-``+PID`` and ``-PID``, the process groups that live; its argument is the cluster's own folder.
+``+PID`` and ``-PID``, the process groups that live; its arguments are the cluster's own folders,
+that of the sockets first. A service manager may send its signals to every process at the same
+moment: this one has to outlive the cluster.
 """
 
-import os
-import shutil
 import signal
-import sys
+
+for _name in ("SIGTERM", "SIGINT", "SIGHUP"):
+    signal.signal(getattr(signal, _name), signal.SIG_IGN)
+
+import os  # noqa: E402  # the signals first
+import shutil  # noqa: E402
+import sys  # noqa: E402
 
 
-def main(folder: str) -> None:
+def main(sockets: str, *others: str) -> None:
     """Serve until the cluster is gone; a cluster that ended by itself left nothing."""
     groups: set[int] = set()
     for line in sys.stdin:
+        if not line.endswith("\n"):
+            break  # the number may be cut
         number = int(line[1:])
         if line.startswith("+"):
             groups.add(number)
         else:
             groups.discard(number)
-    for number in groups | _unannounced(folder):
+    for number in groups | _unannounced(sockets):
         try:
             os.killpg(number, signal.SIGKILL)
         except OSError:
             continue  # it has ended
-    shutil.rmtree(folder, ignore_errors=True)
+    for folder in (sockets, *others):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unannounced(folder: str) -> set[int]:
@@ -42,4 +51,4 @@ def _unannounced(folder: str) -> set[int]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -6,8 +6,10 @@ import contextlib
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import unittest.mock
 from collections.abc import Iterator
@@ -173,6 +175,28 @@ def test_what_is_no_service_is_refused_before_it_serves(given: Any, hint: str) -
 def test_a_socket_that_cannot_be_bound_is_an_error(monkeypatch) -> None:
     monkeypatch.setenv(FLAME_INSTANCE_ENDPOINT, "/no/such/folder/i.sock")
     with pytest.raises(FlameError, match=r"cannot bind .*'/no/such/folder/i\.sock'"):
+        run(Recorder())
+
+
+@pytest.mark.parametrize("name", ["a%2Fb", "a#1", "what?", "a,b", "a b", "caf\u00e9", "a%"])
+def test_its_socket_is_where_it_was_told_whatever_the_path_has(tmp_path: Path, name: str) -> None:
+    """An executor manager's folders are not ours; it connects to the path itself."""
+    with tempfile.TemporaryDirectory(prefix="s-", dir="/tmp") as made:
+        path = Path(made, name, "i.sock")
+        path.parent.mkdir()
+        stop = threading.Event()
+        thread = threading.Thread(target=serve, args=(Recorder(), str(path), stop))
+        thread.start()
+        eventually(path.exists, "its socket")
+        with socket.socket(socket.AF_UNIX) as client:
+            eventually(lambda: client.connect_ex(str(path)) == 0, "it to listen")
+        stop.set()
+        thread.join(10)
+
+
+def test_a_path_that_no_socket_can_have_is_said(monkeypatch) -> None:
+    monkeypatch.setenv(FLAME_INSTANCE_ENDPOINT, f"/tmp/{'x' * 120}/i.sock")
+    with pytest.raises(FlameError, match=r"cannot bind .*at most 1\d\d bytes, .* shorter path"):
         run(Recorder())
 
 

@@ -22,6 +22,7 @@ def plan(made: Application, environ: dict[str, str] | None = None):
         made,
         "11111111-2222-3333-4444-555555555555",
         root=Path("/r"),
+        sockets=Path("/s"),
         endpoint="http://127.0.0.1:9",
         cache_endpoint=None,
         environ=environ or {},
@@ -59,6 +60,7 @@ def test_arguments_see_the_applications_variables_and_those_see_ours() -> None:
 def test_the_service_is_told_where_its_socket_and_the_engine_are() -> None:
     made = plan(application(command="x"), {"FLAME_ENDPOINT": "http://elsewhere:1"})
     assert made.environ["FLAME_INSTANCE_ENDPOINT"] == str(made.socket)
+    assert made.socket.parent == Path("/s")
     assert made.environ["FLAME_ENDPOINT"] == "http://127.0.0.1:9"
     assert (made.environ["RUST_LOG"], made.environ["FLAME_LOG"]) == ("info", "info")
     assert len(str(made.socket)) < 100

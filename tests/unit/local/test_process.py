@@ -15,6 +15,7 @@ from support.loops import run
 from support.made import made_session
 
 from flamepy.local.environment import launch
+from flamepy.local.folders import Folders
 from flamepy.local.instance import BindFailure, TaskNotBegun, TaskOutcome
 from flamepy.local.process import ProcessInstance
 from flamepy.local.reaper import Reaper
@@ -40,11 +41,14 @@ def instance(made: Application, root: Path, *, bind_timeout: float = 20.0, grace
         made,
         "12345678-1234-1234-1234-123456789012",
         root=root,
+        sockets=root,
         endpoint="http://127.0.0.1:1",
         cache_endpoint=None,
         environ=os.environ,
     )
-    return ProcessInstance(plan, bind_timeout=bind_timeout, reaper=Reaper(root), grace=grace)
+    return ProcessInstance(
+        plan, bind_timeout=bind_timeout, reaper=Reaper(Folders(root, root)), grace=grace
+    )
 
 
 def with_service(
