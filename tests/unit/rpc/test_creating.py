@@ -690,12 +690,14 @@ def test_a_creation_time_that_a_restart_rounds_is_the_same_session() -> None:
     play(go())
 
 
-def test_what_is_remembered_is_bounded() -> None:
+@pytest.mark.parametrize("kind", ["one by one", "series"])
+def test_what_is_remembered_is_bounded(kind: str) -> None:
     async def go() -> None:
         engine = Engine([], [])
         blocking = asyncio.ensure_future(engine.create(b"y"))
+        create = engine.create if kind == "one by one" else engine.series().create
         for _ in range(3000):
-            await engine.create(b"x")
+            await create(b"x")
         await blocking
         ledger = engine.claims.begin("s", b"").ledger
         assert len(ledger._taken) < 1000

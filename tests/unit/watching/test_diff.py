@@ -25,6 +25,8 @@ def test_a_session_first_seen_closed_was_opened_and_closed() -> None:
 
 def test_nothing_new_is_no_change() -> None:
     assert session_changes(made_session(), made_session()) == []
+    closed = made_session(state=SessionState.CLOSED)
+    assert session_changes(closed, closed) == [], "it was closed before"
 
 
 def test_progress_is_a_change_of_the_counters() -> None:
@@ -34,14 +36,16 @@ def test_progress_is_a_change_of_the_counters() -> None:
 
 
 def test_only_what_was_seen_before_the_list_was_sent_can_be_missing() -> None:
-    known = [Seen(1, 0.0, mark=7), Seen(2, 0.0, mark=6), Seen(3, 5.0)]
-    assert missing(known, 7, Window(4.0, 6.0)) == [2]
+    known = [Seen(1, 0.0, mark=7), Seen(2, 0.0, mark=6), Seen(3, 5.0), Seen(4, 4.0)]
+    assert missing(known, 7, Window(4.0, 6.0)) == [2, 4]
 
 
 def test_each_record_of_the_engine_is_news_once() -> None:
     first, second = Event(1001, "no such command"), Event(1002, "retry limit reached")
     assert engine_events((), (first, first)) == [first, first]
     assert engine_events((first, first), (first, first, second)) == [second]
+    assert engine_events((first,), (first, first, second)) == [first, second]
+    assert engine_events((first, second), (second, first)) == []
 
 
 def test_a_session_without_tasks_is_not_drained() -> None:
