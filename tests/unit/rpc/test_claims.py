@@ -12,7 +12,7 @@ import pytest
 from support.steps import steps
 
 from flamepy._proto import types_pb2
-from flamepy.rpc.claims import SESSIONS, Claims, Reads
+from flamepy.rpc.claims import SESSIONS, SINGLE, Claims, Reads
 from flamepy.rpc.creating import Series
 from flamepy.rpc.frontend import Frontend
 from flamepy.rpc.terms import Terms
@@ -93,11 +93,15 @@ def test_the_sessions_that_were_used_last_are_remembered() -> None:
         claims.saw(info(number))
     claims.saw(info(0))
     kept = claims.begin("s1", b"")
+    ended = claims.begin("s3", b"")
+    ended.ledger.end(ended)
     for number in range(SESSIONS, SESSIONS + 5):
         claims.saw(info(number))
     assert claims.knows("s0")
     assert claims.knows("s1"), "a task is being made in it"
+    assert claims.knows("s3"), "a task was made in it a moment ago"
     assert not claims.knows("s2")
+    assert not claims.knows("s4")
     assert kept.ledger is claims._ledgers["s1"]
 
 
@@ -132,6 +136,9 @@ class TestLosses:
         assert second.ledger.got(3, NOW + timedelta(seconds=60.0), second)
         found = third.ledger.find(third, reads({3: b"x", 6: b"x"}, NOW + timedelta(seconds=60)))
         assert asyncio.run(found) is None, "both belong to others"
+        first.ledger.give_up(first)
+        found = third.ledger.find(third, reads({3: b"x", 6: b"x"}, NOW + timedelta(seconds=60)))
+        assert asyncio.run(found) == 6, "the first one has it no more"
 
     def test_what_was_looked_at_before_it_is_looked_at_again(self) -> None:
         claims = Claims()
@@ -149,11 +156,73 @@ class TestLosses:
         first, second = claims.begin("s1", b"x"), claims.begin("s1", b"x")
         assert first.ledger.got(1, NOW, first)
         claims.saw(replace(info(1), creation_time=NOW + timedelta(seconds=60)))
-        first.ledger.give_up(first)
         later = reads({1: b"x"}, NOW + timedelta(seconds=60))
         assert asyncio.run(second.ledger.find(second, later)) == 1
         first.ledger.give_up(first)
         assert asyncio.run(first.ledger.find(first, later)) is None, "the second one has it"
+
+
+def test_of_a_session_that_was_never_seen_any_task_may_be_the_one() -> None:
+    one = Claims().begin("s1", b"x")
+    assert one.floor == 0
+    assert asyncio.run(one.ledger.find(one, reads({1: b"x"}))) == 1
+
+
+def test_each_looks_from_the_number_that_it_knew() -> None:
+    claims = Claims()
+    claims.saw(info(1))
+    older = claims.begin("s1", b"x")
+    claims.saw(info(1, total=10))
+    newer = claims.begin("s1", b"x")
+    made = {number: b"y" for number in range(1, 11)} | {5: b"x"}
+    assert asyncio.run(newer.ledger.find(newer, reads(made))) is None
+    assert asyncio.run(older.ledger.find(older, reads(made))) == 5
+
+
+@pytest.mark.parametrize("others", [0, SINGLE // 2, 50 * SINGLE])
+def test_a_search_costs_a_list_at_most_and_none_where_few_are_unknown(others: int) -> None:
+    claims = Claims()
+    claims.saw(info(1))
+    one = claims.begin("s1", b"x")
+    made = {number: b"y" for number in range(1, others + 1)}
+    engine, asked = reads(made), []
+    get, listed = engine.get, engine.listed
+
+    async def noted(number: int) -> Task | None:
+        asked.append(number)
+        return await get(number)
+
+    async def all_of_them() -> AsyncIterator[Task]:
+        asked.append("list")
+        async for task in listed():
+            yield task
+
+    engine.get, engine.listed = noted, all_of_them
+    assert asyncio.run(one.ledger.find(one, engine)) is None
+    assert asked.count("list") == (others > SINGLE)
+    assert len(asked) <= min(others, SINGLE) + 3
+    asked.clear()
+    assert asyncio.run(one.ledger.find(one, engine)) is None
+    assert len(asked) <= 3, "what was read once is known"
+
+
+def test_ids_that_are_no_numbers_are_left_out() -> None:
+    claims = Claims()
+    claims.saw(info(1))
+    one = claims.begin("s1", b"x")
+    engine = reads({1: b"a", 4: b"x"})
+    listed = engine.listed
+
+    async def with_names() -> AsyncIterator[Task]:
+        yield Task("first", "s1", TaskState.PENDING, NOW, input=b"x")
+        async for task in listed():
+            yield task
+
+    async def total() -> int:
+        return 4
+
+    engine.listed, engine.total = with_names, total
+    assert asyncio.run(one.ledger.find(one, engine)) == 4
 
 
 def test_what_an_ended_submission_got_is_remembered_while_others_may_look() -> None:
