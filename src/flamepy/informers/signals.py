@@ -47,12 +47,12 @@ left out then.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
-from blinker import ANY, NamedSignal, Namespace
+from blinker import NamedSignal, Namespace
 
-from flamepy.errors import InvalidArgumentError
+from flamepy.informers.receiver_checks import SentBy, check_receiver, checked_sender
 
 F = TypeVar("F", bound=Callable[..., Any])
 Changed = Callable[[], None]
@@ -73,25 +73,54 @@ def on_change(function: Changed) -> Callable[[], None]:
 
 
 class FlameSignal(NamedSignal):
-    """A blinker signal whose receivers are held strongly by default."""
+    """A blinker signal whose receivers are held strongly by default.
 
-    def connect(self, receiver: F, sender: Any = ANY, weak: bool = False) -> F:
-        """Call ``receiver(sender, **kwargs)`` at each sending, of one sender only if given.
+    Args:
+        name: the signal's.
+        doc: when it is sent.
+        arguments: the names of its keyword arguments; None where they are not known.
+        sent_by: what its sender is.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        doc: str | None = None,
+        *,
+        arguments: Collection[str] | None = None,
+        sent_by: SentBy = SentBy.ANYTHING,
+    ) -> None:
+        super().__init__(name, doc)
+        self.arguments = None if arguments is None else frozenset(arguments)
+        self.sent_by = sent_by
+
+    def connect(self, receiver: F, sender: Any = None, weak: bool = False) -> F:
+        """Call ``receiver(sender, **kwargs)`` at each sending.
+
+        Args:
+            receiver: a function, a method, or anything else that can be called.
+            sender: of this sender only: an application's name or a session's id, or an endpoint,
+                as the signal's documentation says; None for every sender.
+            weak: let go of the receiver, and call it no more, when nothing else holds it.
 
         Raises:
-            InvalidArgumentError: the receiver cannot be called.
+            InvalidArgumentError: the receiver cannot be called with what is sent, or the sender
+                can never match.
         """
-        if not callable(receiver):
-            raise InvalidArgumentError(
-                f"a receiver of {self.name} is called with (sender, **kwargs), got {receiver!r}"
-            )
+        check_receiver(self.name, self.arguments, receiver)
+        sender = checked_sender(self.name, self.sent_by, sender)
         with _guard:
             super().connect(receiver, sender, weak)
         _tell()
         return receiver
 
-    def disconnect(self, receiver: Callable[..., Any], sender: Any = ANY) -> None:
-        """Call ``receiver`` no more, for one sender only if given."""
+    def disconnect(self, receiver: Callable[..., Any], sender: Any = None) -> None:
+        """Call ``receiver`` no more, for one sender only if given.
+
+        Raises:
+            InvalidArgumentError: the sender can never match.
+        """
+        sender = checked_sender(self.name, self.sent_by, sender)
         with _guard:
             super().disconnect(receiver, sender)
             for lost in [one for one in self.receivers if not self._by_receiver.get(one)]:
@@ -123,9 +152,26 @@ namespace = _Namespace()
 """All signals by name: ``namespace["task_failed"]``."""
 
 
+_SENT = {
+    "task": ("event", SentBy.APPLICATION),
+    "task_drift": ("event told", SentBy.APPLICATION),
+    "session": ("event", SentBy.APPLICATION),
+    "connection_changed": ("state previous endpoint", SentBy.ENDPOINT),
+    "engine_reset": ("session_id epoch endpoint", SentBy.APPLICATION),
+    "informer_synced": ("registration endpoint", SentBy.ENDPOINT),
+    "handler_failed": ("informer callback event error attempts endpoint", SentBy.EITHER),
+    "handler_slow": ("informer callback event seconds stack endpoint", SentBy.EITHER),
+    "queue_overflow": ("informer queue_size endpoint", SentBy.ENDPOINT),
+    "retry_scheduled": ("details endpoint", SentBy.ENDPOINT),
+    "reactor": ("reactor endpoint", SentBy.ENDPOINT),
+    "reactor_failed": ("reactor error endpoint", SentBy.ENDPOINT),
+}
+"""Of each signal, or of all whose names begin so: its arguments, and what sends it."""
+
+
 def _signal(name: str, doc: str) -> FlameSignal:
-    made = namespace.signal(name, doc)
-    assert isinstance(made, FlameSignal)
+    arguments, sent_by = _SENT.get(name) or _SENT[name.split("_")[0]]
+    made = namespace[name] = FlameSignal(name, doc, arguments=arguments.split(), sent_by=sent_by)
     return made
 
 

@@ -142,7 +142,9 @@ def test_two_reactors_of_one_connection_tell_of_it_once(fake_engine: FakeEngine)
 
 @pytest.mark.parametrize("receiver", [None, 3, "print"])
 def test_a_receiver_that_cannot_be_called_is_refused(receiver: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"is called with \(sender, \*\*kwargs\), got"):
+    with pytest.raises(
+        InvalidArgumentError, match=r"is called with \(sender, event, \*\*more\), got"
+    ):
         signals.task_failed.connect(receiver)
     assert not signals.task_failed.receivers
 
