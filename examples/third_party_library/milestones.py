@@ -18,7 +18,7 @@ class Milestones:
     Args:
         application: whose tasks are counted.
         every: how many ends make a milestone.
-        tell: takes a line of text; called on the thread of the signals, so it should be quick.
+        tell: takes a line of text; called on the receiver's own thread.
     """
 
     def __init__(self, application: str, *, every: int, tell: Tell) -> None:

@@ -297,6 +297,7 @@ class TestG16States:
 
             calls = connection.stats().calls
             eventually(lambda: connection.stats().calls > calls, "polls")
+            eventually(lambda: listener != "health" or reactor.health().ready, "to be ready")
             engine.kill()
             eventually(lambda: (told or listener == "health") and seen() == "disconnected")
             if listener == "health":

@@ -27,7 +27,9 @@ class ModelHub:
 
     # ------------------------------------------------------------------ as a hub
 
-    def subscribe(self, scope: Scope, sink: Any, *, replay: bool = True) -> Subscription:
+    def subscribe(
+        self, scope: Scope, sink: Any, *, replay: bool = True, live: bool = False
+    ) -> Subscription:
         made = Subscription(scope, sink)
         self.subscribers.add(made)
         return made

@@ -4,8 +4,8 @@ Belongs here: the ``Reactor`` a user starts, the informers a user subclasses, th
 connects to, plugins, and the queues and threads between them and the loop. Does not belong here:
 how changes are found out; that is ``watching``. An event's way: ``inbox`` (on the loop) ->
 ``mailbox`` -> ``dispatch`` (a thread) -> ``registration`` -> ``callbacks`` and ``handling``; to
-signals ``sending`` stands in the place of ``registration``, a stream (``streaming``) is taken from
-behind the ``mailbox``. docs/architecture.md has the other rooms.
+signals ``receivers`` stands in the place of ``registration``, a stream (``streaming``) is taken
+from behind the ``mailbox``. docs/architecture.md has the other rooms.
 """
 
 from typing import TYPE_CHECKING

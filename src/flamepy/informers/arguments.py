@@ -14,9 +14,17 @@ from flamepy.seconds import seconds
 from flamepy.types import RetryPolicy
 from flamepy.watching.subscriptions import Scope
 
+REPLAYS = ("all", "active", "none")
+
 
 def check_reactor(
-    *, connection: object, context: object, plugins: object, on_fatal: object, exit_timeout: object
+    *,
+    connection: object,
+    context: object,
+    plugins: object,
+    on_fatal: object,
+    exit_timeout: object,
+    signal_replay: object,
 ) -> None:
     """Refuse arguments of ``Reactor`` that are of the wrong kind.
 
@@ -40,6 +48,15 @@ def check_reactor(
     if on_fatal is not None and not callable(on_fatal):
         raise InvalidArgumentError(f"on_fatal must be callable with an error, got {on_fatal!r}")
     seconds("exit_timeout", exit_timeout)
+    check_replay("signal_replay", signal_replay)
+
+
+def check_replay(name: str, value: object) -> None:
+    """Refuse what does not say which part of the present state is told."""
+    if value not in REPLAYS:
+        raise InvalidArgumentError(
+            f"{name} must be one of {', '.join(map(repr, REPLAYS))}, got {value!r}"
+        )
 
 
 def check_checkpoint(value: object) -> Path | None:

@@ -76,13 +76,19 @@ class Health:
         checkpoint: bool | None = None,
         missed: int = 0,
         within: float = math.inf,
+        age: float | None = None,
     ) -> Health:
         """Return the health of a reactor with these parts.
 
         The arguments are the attributes of the same names, but for ``within``: seconds; what is
-        known of the engine must not be older for the reactor to be ready.
+        known of the engine must not be older for the reactor to be ready. Where nothing needs the
+        sessions, ``age`` is how old its last answer of any kind is.
         """
-        reason = _reason(state, connection, informers, freshness, within)
+        if age is None:
+            answer, age = "answer of the engine that showed every session", freshness
+        else:
+            answer = "answer of the engine"
+        reason = _reason(state, connection, informers) or _stale(answer, age, within)
         return cls(
             state=state,
             connection=connection,
@@ -123,8 +129,6 @@ def _reason(
     state: ReactorState,
     connection: ConnectionState,
     informers: Sequence[InformerHealth],
-    freshness: float,
-    within: float,
 ) -> str | None:
     """Return why a reactor is not ready; None if it is."""
     if state is not ReactorState.RUNNING:
@@ -134,9 +138,10 @@ def _reason(
     late = [one.name for one in informers if not one.synced]
     if late:
         return f"not synced yet: {', '.join(late)}"
-    if freshness > within:
-        return (
-            f"the last answer of the engine that showed every session is {freshness:.0f} s old, "
-            f"more than {within:g} s (ready_within)"
-        )
     return None
+
+
+def _stale(answer: str, age: float, within: float) -> str | None:
+    if age <= within:
+        return None
+    return f"the last {answer} is {age:.0f} s old, more than {within:g} s (ready_within)"

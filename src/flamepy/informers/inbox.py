@@ -32,7 +32,6 @@ from flamepy.watching.missed import MissedEnds
 from flamepy.watching.records import Grave, SessionRecord, TaskRecord
 from flamepy.watching.subscriptions import Scope, Subscription
 
-REPLAYS = ("all", "active", "none")
 EPISODE = 10.0
 Key = tuple[str, int, int]  # session id, task number, sequence number of its first event
 
@@ -138,7 +137,9 @@ class Inbox:
 
     def subscribe(self, scope: Scope) -> Subscription:
         """Start: the present state first, then every change. Call on the loop."""
-        subscription = self._subscription = self._hub.subscribe(scope, self, replay=False)
+        subscription = self._subscription = self._hub.subscribe(
+            scope, self, replay=False, live=self._replay == "none"
+        )
         if self._sessions:
             for event in self._hub.present_sessions(scope):
                 self.session_event(event)

@@ -11,7 +11,6 @@ from typing import Any
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers import arguments, predicates
-from flamepy.informers.inbox import REPLAYS
 from flamepy.informers.mailbox import QUEUE_SIZE
 from flamepy.seconds import seconds, seconds_or_none
 from flamepy.types import RetryPolicy
@@ -50,10 +49,7 @@ class Options:
         limit = seconds_or_none("timeout", self.timeout, zero=False, hint=NO_LIMIT)
         object.__setattr__(self, "timeout", limit)
         arguments.check_retry(self.retry)
-        if self.replay not in REPLAYS:
-            raise InvalidArgumentError(
-                f"replay must be one of {', '.join(map(repr, REPLAYS))}, got {self.replay!r}"
-            )
+        arguments.check_replay("replay", self.replay)
         if self.resume not in (None, True, False):
             raise InvalidArgumentError(f"resume must be True or False, got {self.resume!r}")
         arguments.check_function("where", self.where)

@@ -29,6 +29,7 @@ from flamepy.informers.arguments import (
     scope_of,
 )
 from flamepy.informers.asking import Asking, on_loop
+from flamepy.informers.draining import Drain
 from flamepy.informers.health import Health, InformerHealth, ReactorState
 from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import STOP_THREAD, live, run_apart, run_until_signalled
@@ -39,6 +40,7 @@ from flamepy.informers.registration import Hooks, Registration
 from flamepy.informers.reporting import Reports
 from flamepy.informers.resuming import Resuming
 from flamepy.informers.roster import Roster
+from flamepy.informers.routing import events_connected
 from flamepy.informers.sending import SignalSender
 from flamepy.informers.signals import FlameSignal
 from flamepy.informers.watchdog import Watchdog
@@ -59,6 +61,7 @@ READY_POLLS = 10  # ... this many polls, whichever is longer
 STOP_TIMEOUT = 10.0
 EXIT_TIMEOUT = 2.0
 CATCH_UP = 2.0
+FIRST_LOOK = 1.0
 LOOK = 0.05
 
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
@@ -90,6 +93,9 @@ class Reactor(Asking):
         checkpoint: a file in which it is remembered what each informer with a ``uid`` was told,
             so that after a restart of this process it is told what happened meanwhile. One
             reactor has it at a time, and it belongs to one engine.
+        signal_replay: what of the present state each receiver of signals gets first, as
+            ``replay`` of ``register``. Of several reactors on one connection that of the one
+            that was started first holds.
         exit_timeout: seconds by which the end of the interpreter may be delayed.
         poll_interval: seconds between polls while changes come and while nothing happens, one
             number or two; this and what follows hold for the whole connection
@@ -120,6 +126,7 @@ class Reactor(Asking):
         strict: bool = False,
         on_fatal: Callable[[BaseException], object] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
+        signal_replay: str = "none",
         exit_timeout: float = EXIT_TIMEOUT,
         poll_interval: float | tuple[float, float] | None = None,
         poll_timeout: float | None = None,
@@ -139,6 +146,7 @@ class Reactor(Asking):
             plugins=plugins,
             on_fatal=on_fatal,
             exit_timeout=exit_timeout,
+            signal_replay=signal_replay,
         )
         if sum(one is not None for one in (connection, endpoint, context)) > 1:
             raise InvalidArgumentError("give one of connection=, endpoint= and context=")
@@ -166,6 +174,7 @@ class Reactor(Asking):
         self._settings = {name: value for name, value in given.items() if value is not None}
         settings = WatchSettings(**self._settings)  # a wrong one is refused here
         self._resuming = Resuming(check_checkpoint(checkpoint), retain=settings.retain_terminal)
+        self._signal_replay = signal_replay
         self.exit_timeout = seconds("exit_timeout", exit_timeout)
         self.forget()
 
@@ -176,14 +185,14 @@ class Reactor(Asking):
         self._state = ReactorState.NEW
         self._reports = Reports()
         self._roster = Roster(self._reports.overflowed)
-        self._watchdog = Watchdog(lambda: self._roster.registrations, self._reports.slow)
+        self._watchdog = Watchdog[Registration](self._registrations, self._reports.slow)
         self._hooks = Hooks(
             self._roster.remove, self._reports.failed, self._reports.synced, self._roster.catch_up
         )
         self._link: Link | None = None
         self._hub: Hub | None = None
         self._sender: SignalSender | None = None
-        self._stop_sending: Callable[[float], object] | None = None
+        self._signals_left: Drain | None = None
         self._reading, self._listers = {}, {}
         self._aborted = Flag()
         self._finishing: list[threading.Thread] = []  # those in ``_finish``
@@ -206,6 +215,9 @@ class Reactor(Asking):
         """The registered informers, plugins included."""
         return self._roster.registrations
 
+    def _registrations(self) -> list[Registration]:
+        return self._roster.registrations
+
     def health(self) -> Health:
         """Return how it is, for probes and for people."""
         link = self._link
@@ -222,6 +234,7 @@ class Reactor(Asking):
             checkpoint=self._resuming.works,
             missed=self._hub.missed if self._hub is not None else 0,
             within=self._readiness(),
+            age=self._hub.heartbeat_age() if self._hub is not None else None,
         )
 
     def _readiness(self) -> float:
@@ -234,6 +247,9 @@ class Reactor(Asking):
 
     def start(self, *, wait: bool = False, timeout: float = 10.0) -> Reactor:
         """Start watching; return at once, or with ``wait`` when the engine has answered.
+
+        With receivers of signals, return after the first look at the engine, a second later at
+        most: to them what is created after the start is no history.
 
         Raises:
             InvalidStateError: it was started before, or another reactor has its checkpoint.
@@ -257,6 +273,8 @@ class Reactor(Asking):
             self._resuming.open(self._roster.registrations)
             self._register_plugins(link.context)
             link.run(self._start(link))
+            if self._hub is not None and events_connected():
+                link.run(self._hub.first_look(FIRST_LOOK))
             if wait:
                 link.run(link.connect(timeout))
         except BaseException:
@@ -293,7 +311,7 @@ class Reactor(Asking):
         if self._settings:
             hub.configure(replace(hub.settings, **self._settings))
         self._sender, self._hub = SignalSender.of(link), hub
-        self._sender.hold(self._link_closed)
+        self._sender.hold(self._link_closed, self._signal_replay)
         self._reports.attach(self._sender, link.endpoint)
         self._undo = [link.add_observer(self._connection_changed), hub.on_fatal(self._fail)]
         # ``health()`` and ``connection_changed`` speak of the engine also without an informer.
@@ -506,8 +524,8 @@ class Reactor(Asking):
             registration.close(left(), self._error)
         self._resuming.close()
         self._reports.detach()
-        if self._stop_sending is not None:
-            self._stop_sending(left())
+        if self._signals_left is not None:
+            self._signals_left.stop(left())
         if link is not None and self._own is not None:
             close_link(link)
 
@@ -545,7 +563,7 @@ class Reactor(Asking):
     def _stop_signals(self) -> None:
         sender, self._sender = self._sender, None
         if sender is not None:
-            self._stop_sending = sender.release(self._link_closed)
+            self._signals_left = sender.release(self._link_closed)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the reactor has stopped; False after ``timeout`` seconds."""
@@ -570,6 +588,8 @@ class Reactor(Asking):
         self._aborted.set()
         for registration in self._roster.registrations:
             registration.abandon()
+        if self._signals_left is not None:
+            self._signals_left.abandon()
 
     def run(self) -> None:
         """Start, unless that was done, run until a signal or ``stop``, and stop."""

@@ -1,29 +1,29 @@
 """``SignalSender``: sends the events of one link as signals while a reactor of it runs.
 
-Its inbox is like an informer's: bounded, coalescing, an end never lost. It subscribes to tasks
-while somebody is connected to a signal of tasks, and to sessions likewise; the sending happens on
-the thread ``flamepy-signals``. Methods are called on the link's loop unless noted.
+It has one ``Receiver`` for each function that is connected to a signal, whose inboxes subscribe to
+tasks and sessions as far as that function's signals need them. Methods are called on the link's
+loop unless noted.
 """
 
 from __future__ import annotations
 
-import inspect
+import asyncio
+import contextlib
+import itertools
 import logging
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from flamepy.errors import FlameError
 from flamepy.informers import signals
-from flamepy.informers.async_handlers import AsyncCalls
-from flamepy.informers.dispatch import Worker
-from flamepy.informers.inbox import Behind, Inbox, Notice
+from flamepy.informers.draining import Drain
+from flamepy.informers.handling import Running
+from flamepy.informers.receivers import Hooks, Receiver
+from flamepy.informers.routing import DROPPABLE, Sending, plain
 from flamepy.informers.signals import FlameSignal
-from flamepy.types import TaskState
-from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
+from flamepy.informers.watchdog import Watchdog
 from flamepy.watching.hub import Hub
-from flamepy.watching.missed import MissedEnds
-from flamepy.watching.subscriptions import Scope
 
 if TYPE_CHECKING:
     from flamepy.rpc.link import ConnectionChange, Link
@@ -31,56 +31,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-THREAD = "flamepy-signals"
-
-_OF_STATE = {
-    TaskState.RUNNING: signals.task_running,
-    TaskState.SUCCEED: signals.task_succeeded,
-    TaskState.FAILED: signals.task_failed,
-    TaskState.CANCELLED: signals.task_cancelled,
-}
-_OF_KIND = {
-    SessionEventKind.OPENED: signals.session_opened,
-    SessionEventKind.PROGRESS: signals.session_updated,
-    SessionEventKind.DRAINED: signals.session_drained,
-    SessionEventKind.CLOSED: signals.session_closed,
-    SessionEventKind.DELETED: signals.session_deleted,
-    SessionEventKind.EVENT: signals.session_event,
-}
-OF_TASKS = (
-    *(signals.task_added, signals.task_updated, signals.task_requeued, signals.task_deleted),
-    *(signals.task_stalled, signals.task_drift, signals.events_missed, *_OF_STATE.values()),
-)
-# Whether a session has drained is known from its tasks; its counters alone do not say it.
-COST_TASKS = (*OF_TASKS, signals.session_drained)
-DROPPABLE = (
-    *(signals.handler_failed, signals.handler_slow),
-    *(signals.queue_overflow, signals.retry_scheduled),
-)
-OF_SESSIONS = (*_OF_KIND.values(), signals.engine_reset)
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """One signal to be sent."""
-
-    signal: FlameSignal
-    sender: str
-    values: dict[str, Any]  # Any: what the signal's documentation says
-
-
-def task_signals(event: TaskEvent) -> list[FlameSignal]:
-    """Return the signals that a task's event is sent as, in order."""
-    if event.kind is EventKind.DELETED:
-        return [signals.task_deleted]
-    found = [signals.task_updated]
-    if event.kind is EventKind.ADDED:
-        found.insert(0, signals.task_added)
-    if event.is_requeue:
-        found.append(signals.task_requeued)
-    if event.task.state in _OF_STATE:
-        found.append(_OF_STATE[event.task.state])
-    return found
+REPLAY = "none"
+LOOK = 1.0  # seconds between looks at receivers that are slow, or gone
 
 
 class SignalSender:
@@ -90,12 +42,17 @@ class SignalSender:
         self._link = link
         self._hub = Hub.of(link)
         self._holders: list[Callable[[], None]] = []
-        self._worker: Worker | None = None
-        self._draining: Worker | None = None  # the last one: informers that drain may fail as well
-        self._tasks: Inbox | None = None
-        self._sessions: Inbox | None = None
+        self._replay = REPLAY
+        self._receivers: dict[Hashable, Receiver] = {}
+        self._leaving: set[Receiver] = set()  # gone, but their threads have not ended
+        self._drain: Drain | None = None  # the last one: informers that drain may fail as well
         self._undo: list[Callable[[], None]] = []
-        self._asynchronous = AsyncCalls()
+        self._timer: asyncio.TimerHandle | None = None
+        self._changes = itertools.count(1)
+        self._changed = self._matched = 0  # the last change of receivers, and that of ``refresh``
+        self._unsent: deque[Sending] = deque()  # wait for a ``refresh``; in order
+        self._hooks = Hooks(self._failed, self._overflowed, self._behind, self._ended)
+        self._watchdog: Watchdog[Receiver] = Watchdog(self._all, self._slow)
 
     @classmethod
     def of(cls, link: Link) -> SignalSender:
@@ -104,95 +61,155 @@ class SignalSender:
 
     # ------------------------------------------------------------------ holding
 
-    def hold(self, closed: Callable[[], None]) -> None:
+    def hold(self, closed: Callable[[], None], replay: str = REPLAY) -> None:
         """Start sending, unless another reactor has done so.
 
-        ``closed`` is called, on the loop, when the link is closed before ``release``.
+        Args:
+            closed: called, on the loop, when the link is closed before ``release``.
+            replay: what of the present state is sent to each receiver first, as of ``Inbox``;
+                what the first holder says.
         """
         self._holders.append(closed)
         if len(self._holders) > 1:
             return
-        self._asynchronous = AsyncCalls()
-        self._worker = Worker(
-            THREAD,
-            self._send,
-            interrupt=self._asynchronous.cancel,
-            ended=self._asynchronous.close,
-        )
+        self._replay = replay
+        self._changed = next(self._changes)  # of what was not noticed while nothing was sent
         self._undo = [
             signals.on_change(self._receivers_changed),
             self._link.add_observer(self._connection_changed),
             self._link.on_retry(self._retried),
         ]
         self.refresh()
+        self._look()
 
-    def release(self, closed: Callable[[], None]) -> Callable[[float], object] | None:
-        """Let go; the last holder gets what drains and ends the thread, outside the loop."""
+    def release(self, closed: Callable[[], None]) -> Drain | None:
+        """Let go; the last holder gets what drains and ends the threads, outside the loop."""
         if closed in self._holders:
             self._holders.remove(closed)
-        if self._holders or self._worker is None:
+        if self._holders or not self._undo:
             return None
         for undo in self._undo:
             undo()
-        for inbox in (self._tasks, self._sessions):
-            if inbox is not None:
-                inbox.unsubscribe()
-        worker, self._worker, self._tasks, self._sessions = self._worker, None, None, None
-        self._draining = worker
-        return worker.stop
+        self._undo = []
+        if self._timer is not None:
+            self._timer.cancel()
+        self._matched = self._changed
+        self._send_waiting()
+        for receiver in self._all():
+            receiver.unsubscribe()
+        self._drain = Drain(self._all())
+        self._receivers, self._leaving = {}, set()
+        return self._drain
 
     async def aclose(self) -> None:
         """Tell the reactors that the link is closed under them; each releases then."""
         for closed in list(self._holders):
             closed()
 
+    # ------------------------------------------------------------------ who is connected
+
     def _receivers_changed(self) -> None:
         """Look again at who is connected; from any thread."""
+        self._changed = next(self._changes)
+        self._post(self.refresh)
+
+    def _post(self, function: Callable[[], None]) -> bool:
         try:
             if self._link.reactor is not None:
-                self._link.reactor.call_soon(self.refresh)
+                self._link.reactor.call_soon(function)
+                return True
         except FlameError:
-            return  # the link is closed: nothing is sent any more
+            pass  # the link is closed: nothing is sent any more
+        return False
 
     def refresh(self) -> None:
-        """Subscribe to what somebody is connected to, and to nothing else."""
-        if self._worker is None:
+        """Have a ``Receiver`` for each function that is connected, and none for others."""
+        change = self._changed
+        if change == self._matched:
             return
-        self._tasks = self._matched(self._tasks, COST_TASKS, tasks=True)
-        self._sessions = self._matched(self._sessions, OF_SESSIONS, tasks=False)
+        if self._holders:
+            self._match()
+        self._matched = change
+        self._send_waiting()
 
-    def _matched(
-        self, inbox: Inbox | None, wanted: Iterable[FlameSignal], *, tasks: bool
-    ) -> Inbox | None:
-        connected = any(one.receivers for one in wanted)
-        if connected and inbox is None and self._worker is not None:
-            mailbox = self._worker.mailbox
-            made = Inbox(
-                self._hub,
-                self._worker.put,
-                lambda: mailbox.closed,
-                tasks=tasks,
-                sessions=not tasks,
-                overflowed=self._overflowed,
-                notices=True,
-            )
-            made.subscribe(Scope(tasks=tasks))
-            return made
-        if not connected and inbox is not None:
-            inbox.unsubscribe()
-            return None
-        return inbox
+    def _match(self) -> None:
+        connected = signals.connected()
+        for key, known in list(self._receivers.items()):
+            now = connected.get(key)
+            if now is None or not known.serves(now.receiver):
+                self._leave(known)
+        for key, one in connected.items():
+            if key not in self._receivers:
+                made = Receiver(key, one.receiver, self._link.endpoint, self._hooks)
+                self._receivers[key] = made
+            self._receivers[key].match(one.senders, self._hub, self._replay)
+
+    def _leave(self, receiver: Receiver) -> None:
+        if receiver.is_gone:  # its key may be another's from now on
+            del self._receivers[receiver.key]
+            self._leaving.add(receiver)
+        receiver.match({}, self._hub, self._replay)
+
+    def _ended(self, receiver: Receiver) -> None:
+        """End a receiver's thread, if it was not connected again. From any thread."""
+
+        def end() -> None:
+            if receiver.is_connected:
+                return
+            self._leaving.discard(receiver)
+            if self._receivers.get(receiver.key) is receiver:
+                del self._receivers[receiver.key]
+            receiver.worker.close()
+
+        if not self._post(end):
+            receiver.worker.close()
+
+    def _all(self) -> list[Receiver]:
+        return [*self._receivers.values(), *self._leaving]
+
+    def _look(self) -> None:
+        """Report receivers that run too long, and end those that are gone; now and then."""
+        self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
+        self._watchdog.look()
+        for receiver in list(self._receivers.values()):
+            receiver.retry()
+            if receiver.is_gone:
+                self._leave(receiver)
 
     # ------------------------------------------------------------------ what is sent
 
     def send(self, signal: FlameSignal, sender: str, **values: object) -> None:
-        """Queue one signal if anybody is connected; callable from any thread."""
-        worker = self._worker or self._draining
-        if not signal.receivers or worker is None:
+        """Queue one signal for each receiver that is connected to it; from any thread."""
+        if signal.receivers:
+            self._send(plain(signal, sender, values))
+
+    def _send(self, sending: Sending) -> None:
+        if self._unsent or self._changed != self._matched:
+            # Somebody was connected a moment ago and has no ``Receiver`` yet.
+            self._unsent.append(sending)
+            if not self._post(self._send_waiting):
+                self._send_waiting()
             return
-        if signal in DROPPABLE and not worker.mailbox.room:
-            return  # the queue stays bounded; ``_overflowed`` has said so
-        worker.put(Sending(signal, sender, values))
+        self._queue(sending)
+
+    def _send_waiting(self) -> None:
+        with contextlib.suppress(IndexError):  # once the loop has ended any thread comes here
+            while self._unsent:
+                self._queue(self._unsent[0])
+                self._unsent.popleft()  # only now: what is sent meanwhile must not overtake it
+
+    def _queue(self, sending: Sending) -> None:
+        if self._holders or self._drain is None:
+            receivers: Iterable[Receiver] = list(self._receivers.values())
+        else:
+            receivers = self._drain.receivers
+            self._drain.sent += 1
+        for receiver in receivers:
+            if not receiver.takes(sending) or receiver.key in sending.blamed:
+                continue
+            if sending.signal in DROPPABLE and not receiver.worker.mailbox.room:
+                continue  # the queue stays bounded; ``_overflowed`` has said so
+            receiver.put(sending)
 
     def _connection_changed(self, change: ConnectionChange) -> None:
         endpoint = self._link.endpoint
@@ -203,92 +220,48 @@ class SignalSender:
         endpoint = self._link.endpoint
         self.send(signals.retry_scheduled, endpoint, details=details, endpoint=endpoint)
 
-    def _overflowed(self) -> None:
-        logger.warning("receivers of signals are slow: changes of one task are folded")
-        size = self._worker.mailbox.limit if self._worker is not None else 0
+    # ------------------------------------------------------------------ of receivers
+
+    def _behind(self, receiver: Receiver) -> None:
+        self._post(receiver.catch_up)
+
+    def _overflowed(self, receiver: Receiver) -> None:
+        size = receiver.options.queue_size
+        logger.warning(
+            "the queue of the receiver %s is full (%d events): changes of one task are folded; "
+            "ends are late, not lost",
+            *(receiver.name, size),
+        )
         endpoint = self._link.endpoint
-        values = {"informer": THREAD, "queue_size": size, "endpoint": endpoint}
+        values = {"informer": receiver.name, "queue_size": size, "endpoint": endpoint}
         self.send(signals.queue_overflow, endpoint, **values)
 
-    def _send(self, item: object) -> None:
-        if isinstance(item, (TaskEvent, SessionEvent)):
-            self._event(item)
-        elif isinstance(item, Sending):
-            self._deliver(item)
-        elif isinstance(item, Notice):
-            self._notice(item)
-        elif isinstance(item, Behind):
-            self._go_on()
-
-    def _event(self, event: TaskEvent | SessionEvent) -> None:
-        if isinstance(event, TaskEvent):
-            connected, found = COST_TASKS, task_signals(event)
-        else:
-            connected, found = OF_SESSIONS, [_OF_KIND[event.kind]]
-        if not any(one.receivers for one in connected):
-            # The last one was held weakly and is gone. Told here, not when it went: that may be
-            # in the middle of anything, under any lock.
-            self._receivers_changed()
-        for signal in found:
-            self._deliver(Sending(signal, event.application, {"event": event}))
-
-    def _notice(self, notice: Notice) -> None:
-        values: dict[str, Any] = dict(notice.values)
-        if notice.name == "reset":
-            sender = values.pop("application") or self._link.endpoint
-            values["endpoint"] = self._link.endpoint
-            self._deliver(Sending(signals.engine_reset, sender, values))
-        elif notice.name == "missed":
-            self._missed(values["missed"])
-        else:
-            signal = signals.task_drift if notice.name == "drift" else signals.task_stalled
-            self._deliver(Sending(signal, values["event"].application, values))
-
-    def _missed(self, missed: MissedEnds) -> None:
-        values = {
-            "session": missed.session,
-            "counts": missed.counts,
-            "unknown": missed.unknown,
-            "total": missed.total,
-            "reason": missed.reason,
-            "endpoint": self._link.endpoint,
-        }
-        sender = missed.session.application
-        self._deliver(Sending(signals.events_missed, sender, values))
-
-    def _go_on(self) -> None:
-        inbox, loop = self._tasks, self._link.reactor
-        if inbox is None or loop is None:
-            return
-        try:
-            loop.call_soon(inbox.catch_up)
-        except FlameError:
-            return  # the link is closed: nothing is sent any more
-
-    def _deliver(self, sending: Sending) -> None:
-        signal = sending.signal
-        if signal.is_muted:
-            return
-        for receiver in list(signal.receivers_for(sending.sender)):
-            try:
-                result = receiver(sending.sender, **sending.values)
-                if inspect.iscoroutine(result):
-                    self._asynchronous.run(result)
-            except BaseException as error:  # SystemExit of a receiver must not end the thread
-                self._failed(sending, receiver, error)
-
-    def _failed(self, sending: Sending, receiver: object, error: BaseException) -> None:
+    def _failed(self, receiver: Receiver, sending: Sending, error: BaseException) -> None:
+        name = sending.signal.name
         logger.error(
-            "a receiver of the signal %s raised: %r", sending.signal.name, receiver, exc_info=error
+            "the receiver %s of the signal %s raised %s",
+            *(receiver.name, name, type(error).__name__),
+            exc_info=error,
         )
-        if sending.signal is signals.handler_failed:
-            return  # no end of it otherwise
-        values = {
-            "informer": sending.signal.name,
-            "callback": getattr(receiver, "__qualname__", repr(receiver)),
-            "event": sending.values.get("event"),
-            "error": error,
-            "attempts": 1,
-            "endpoint": self._link.endpoint,
-        }
-        self._deliver(Sending(signals.handler_failed, sending.sender, values))
+        event = sending.values.get("event")
+        values = {"event": event, "error": error, "attempts": 1}
+        self._report(signals.handler_failed, receiver, sending, values)
+
+    def _slow(self, receiver: Receiver, running: Running, age: float, stack: str) -> None:
+        sending = receiver.sending
+        if sending is not None:
+            values = {"event": running.item, "seconds": age, "stack": stack}
+            self._report(signals.handler_slow, receiver, sending, values)
+
+    def _report(
+        self, signal: FlameSignal, receiver: Receiver, sending: Sending, values: dict[str, Any]
+    ) -> None:
+        """Send a signal about a receiver; to others only where it is about a report."""
+        if not signal.receivers:
+            return
+        values["informer"], values["callback"] = sending.signal.name, receiver.name
+        values["endpoint"] = self._link.endpoint
+        blamed = sending.blamed
+        if sending.signal in (signals.handler_failed, signals.handler_slow):
+            blamed |= {receiver.key}
+        self._send(plain(signal, sending.sender, values, blamed))

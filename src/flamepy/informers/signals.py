@@ -7,13 +7,22 @@ The sender is the application's name, or the endpoint for what belongs to no app
         failures[application] += 1
 
 Receivers must accept ``**kwargs``; the arguments of each signal are listed below, and more may
-come. ``async def`` receivers work. They run on the thread ``flamepy-signals`` of a link, one after
-another, while a ``Reactor`` of that link runs; with several reactors on one link a signal is sent
-once. The engine is asked for tasks only while somebody is connected to a signal of tasks.
+come. The first parameter gets the sender, unless it has the name of an argument: ``def
+started(reactor, **_)`` gets the reactor. ``async def`` receivers work.
+
+Signals are sent while a ``Reactor`` runs, once for all reactors of a connection. Each receiver has
+a queue and a thread of its own, from its first event until it is disconnected: one that raises, is
+slow or hangs delays no other, and gets what it is connected to in one order. What it raises is
+logged and sent as ``handler_failed``, and ``handler_slow`` reports one that runs longer than 30
+seconds. The engine is asked for tasks only while a receiver is connected to a signal of tasks.
+
+A receiver gets what happens from its connect on, or from the start of the reactor where that comes
+later. What was there before is sent only with ``Reactor(signal_replay="all")``.
 
 These are blinker's signals, in a ``blinker.Namespace``; what differs: ``connect`` holds receivers
-strongly unless ``weak=True`` (a lambda would vanish at once), and a receiver that raises disturbs
-no other: it is logged and told by ``handler_failed``. ``sending`` sends them.
+strongly unless ``weak=True`` (a lambda would vanish at once); ``sender=None`` is every sender, and
+a session's id selects the events of that session; a sender that can never match, and a receiver
+that does not take the arguments, are refused. ``sending`` sends them.
 
 ================== ============================================================ ==================
 signals            keyword arguments                                            sender
@@ -39,22 +48,28 @@ reactor_stopped    ``reactor``, ``endpoint``                                    
 reactor_failed     ``reactor``, ``error``, ``endpoint``                         endpoint
 ================== ============================================================ ==================
 
-When receivers are so slow that their queue is full, changes of one task are folded as for
+When a receiver is so slow that its queue is full, changes of one task are folded for it as for
 informers; ``handler_failed``, ``handler_slow``, ``queue_overflow`` and ``retry_scheduled`` are
-left out then.
+left out then. A report about a receiver of ``handler_failed`` or ``handler_slow`` goes to the
+others.
 """
 
 from __future__ import annotations
 
+import inspect
 import threading
-from collections.abc import Callable, Collection
+import weakref
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from blinker import NamedSignal, Namespace
+from blinker.base import ANY_ID
 
 from flamepy.informers.receiver_checks import SentBy, check_receiver, checked_sender
 
-F = TypeVar("F", bound=Callable[..., Any])
+Function = Callable[..., Any]  # Any: what a signal sends, and what a receiver returns
+F = TypeVar("F", bound=Function)
 Changed = Callable[[], None]
 
 _changed: list[Changed] = []
@@ -70,6 +85,19 @@ def on_change(function: Changed) -> Callable[[], None]:
             _changed.remove(function)
 
     return undo
+
+
+def reference(function: Function) -> Callable[[], Function | None]:
+    """Return what gives a receiver as long as anything else holds it.
+
+    One to which there are no weak references is held, as it can be connected strongly only.
+    """
+    try:
+        if inspect.ismethod(function):
+            return weakref.WeakMethod(function)
+        return weakref.ref(function)
+    except TypeError:
+        return lambda: function
 
 
 class FlameSignal(NamedSignal):
@@ -127,6 +155,39 @@ class FlameSignal(NamedSignal):
                 del self.receivers[lost]  # blinker keeps one that lost its last sender
         _tell()
 
+    def receiver_for(self, key: Hashable, senders: Collection[str]) -> Function | None:
+        """Return the receiver of that key, if it is connected to any of the senders now."""
+        held = self.receivers.get(key)
+        receiver: Function | None = held() if isinstance(held, weakref.ref) else held
+        return receiver if not self.is_muted and self._matches(key, senders) else None
+
+    def _matches(self, key: Hashable, senders: Collection[str]) -> bool:
+        connected = self._by_receiver.get(key) or ()
+        return ANY_ID in connected or any(one in connected for one in senders)
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A receiver, and the senders of each signal that it is connected to; None for every one."""
+
+    receiver: Function
+    senders: dict[FlameSignal, frozenset[str] | None]
+
+
+def connected() -> dict[Hashable, Connected]:
+    """Return every receiver that is connected to a signal of ours, by blinker's key."""
+    found: dict[Hashable, Connected] = {}
+    with _guard:
+        for signal in _OURS:
+            # Copies: a receiver that is held weakly may go, and be taken out, at any moment.
+            for key, held in signal.receivers.copy().items():
+                receiver = held() if isinstance(held, weakref.ref) else held
+                senders = (signal._by_receiver.get(key) or set()).copy()
+                if receiver is not None and senders:
+                    entry = found.setdefault(key, Connected(receiver, {}))
+                    entry.senders[signal] = None if ANY_ID in senders else frozenset(senders)
+    return found
+
 
 class _Namespace(Namespace):
     """A namespace of signals of ours."""
@@ -158,6 +219,7 @@ _SENT = {
     "session": ("event", SentBy.APPLICATION),
     "connection_changed": ("state previous endpoint", SentBy.ENDPOINT),
     "engine_reset": ("session_id epoch endpoint", SentBy.APPLICATION),
+    "events_missed": ("session counts unknown total reason endpoint", SentBy.APPLICATION),
     "informer_synced": ("registration endpoint", SentBy.ENDPOINT),
     "handler_failed": ("informer callback event error attempts endpoint", SentBy.EITHER),
     "handler_slow": ("informer callback event seconds stack endpoint", SentBy.EITHER),
@@ -169,9 +231,13 @@ _SENT = {
 """Of each signal, or of all whose names begin so: its arguments, and what sends it."""
 
 
+_OURS: list[FlameSignal] = []
+
+
 def _signal(name: str, doc: str) -> FlameSignal:
     arguments, sent_by = _SENT.get(name) or _SENT[name.split("_")[0]]
     made = namespace[name] = FlameSignal(name, doc, arguments=arguments.split(), sent_by=sent_by)
+    _OURS.append(made)
     return made
 
 

@@ -9,17 +9,36 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
 
 from flamepy.clocks import monotonic
 from flamepy.informers.handling import Running, describe
-from flamepy.informers.registration import Registration
+from flamepy.informers.options import Options
 
 logger = logging.getLogger(__name__)
 
 TICK = (0.02, 1.0)
 
 
-class Watchdog:
+class Watched(Protocol):
+    """What calls callbacks: a registration, or a receiver of signals."""
+
+    name: str
+    options: Options
+    slow: int
+
+    @property
+    def running(self) -> Running | None:
+        """The callback that runs now."""
+
+    def stack(self) -> str:
+        """Return where it is now, as text."""
+
+
+W = TypeVar("W", bound=Watched)
+
+
+class Watchdog(Generic[W]):
     """See the module.
 
     Args:
@@ -30,15 +49,15 @@ class Watchdog:
 
     def __init__(
         self,
-        registrations: Callable[[], Iterable[Registration]],
-        report: Callable[[Registration, Running, float, str], None],
+        registrations: Callable[[], Iterable[W]],
+        report: Callable[[W, Running, float, str], None],
         *,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self._registrations = registrations
         self._report = report
         self._clock = clock
-        self._seen: dict[Registration, Running] = {}
+        self._seen: dict[W, Running] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -69,7 +88,7 @@ class Watchdog:
         for gone in set(self._seen) - set(registrations):
             del self._seen[gone]
 
-    def _tell(self, one: Registration, running: Running, age: float) -> None:
+    def _tell(self, one: W, running: Running, age: float) -> None:
         stack = one.stack()
         about = describe(running.item)
         logger.warning(

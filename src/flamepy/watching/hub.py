@@ -174,6 +174,10 @@ class Hub:
         """Return the seconds since the last poll that worked was sent; inf before the first."""
         return self.now() - self.health.answered_at
 
+    def heartbeat_age(self) -> float | None:
+        """Return the seconds since the last heartbeat; None while sessions are polled."""
+        return self.now() - self.health.heard_at if self._poller.is_beating else None
+
     def now(self) -> float:
         """Return the loop's time, in which windows and ``observed_at`` are given."""
         return self._loop.time()
@@ -343,11 +347,21 @@ class Hub:
             for event in self.store.replay_session(record, self.now())
         ]
 
-    def subscribe(self, scope: Scope, sink: Sink, *, replay: bool = True) -> Subscription:
+    def subscribe(
+        self, scope: Scope, sink: Sink, *, replay: bool = True, live: bool = False
+    ) -> Subscription:
         """Tell ``sink`` the present state of the scope, then every observed change.
 
         The present state is flagged ``initial``; there is no gap and no repetition between it
-        and what follows (contract G9). Without ``replay`` the caller tells the present state.
+        and what follows (contract G9).
+
+        Args:
+            scope: which sessions.
+            sink: what gets the events.
+            replay: False: the caller tells the present state.
+            live: the caller leaves out what is ``initial``, so that nothing may be flagged so
+                that came after the subscription. Where the sessions were polled before, the last
+                poll says what was there; else the next one does.
         """
         self._check_open()
         if replay:
@@ -358,6 +372,8 @@ class Hub:
                     for event in self.store.replay(record, self.now()):
                         sink.task_event(event)
         subscription = Subscription(scope, sink)
+        if live and self._poller.pictured:
+            self._subscribers.picture(subscription, self.store.sessions.values())
         self._subscribers.add(subscription)
         self._poller.ensure()
         self._hurry()
@@ -366,8 +382,20 @@ class Hub:
     def unsubscribe(self, subscription: Subscription) -> None:
         """End a subscription; its sink is not called again. Idempotent."""
         if self._subscribers.remove(subscription):
+            self._poller.pictured = self._poller.pictured and bool(self._subscribers)
             for record in list(self.store.sessions.values()):
                 self._prune(record)
+
+    async def first_look(self, timeout: float) -> None:
+        """Wait until a poll has shown the sessions, the engine is away, or the time is up.
+
+        What is created from then on is not taken for what was there before.
+        """
+        limit = self._loop.time() + timeout
+        while not self._poller.pictured and self.health.down_since is None:
+            if self._loop.time() >= limit or not self._jobs:
+                return
+            await asyncio.sleep(0.002)
 
     async def catch_up(self, timeout: float) -> None:
         """Wait, for ``timeout`` seconds at most, until what has happened by now was told."""

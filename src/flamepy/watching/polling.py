@@ -56,7 +56,8 @@ class Health:
     polls: int = 0
     every: float = 0.0  # seconds between the last poll and the next one
     outages: int = 0
-    answered_at: float = float("-inf")
+    answered_at: float = float("-inf")  # when the sessions were shown
+    heard_at: float = float("-inf")
     down_since: float | None = None
     last_error: FlameError | None = field(default=None, repr=False)
 
@@ -116,6 +117,7 @@ class Poller:
         self._deadline = Deadline()
         self._answered = 0  # number of the last poll that worked
         self._beating = False  # the last poll was a heartbeat
+        self.pictured = False  # the last poll that worked showed every session to a subscriber
         self._watchers = 0  # of the connection: they need a heartbeat and nothing else
         self.health = Health()
 
@@ -132,6 +134,11 @@ class Poller:
             self._job = self._spawn(self._run())
         elif self._beating:
             self._wake.set()
+
+    @property
+    def is_beating(self) -> bool:
+        """True while heartbeats are all that is polled, also before the first one."""
+        return self._beating and not (self._subscribers or self._interests)
 
     def watch_connection(self) -> None:
         """Poll, if only for a heartbeat, until ``unwatch_connection``."""
@@ -180,6 +187,7 @@ class Poller:
                 await self._sleep(delay * (0.5 + self._spread.random()))
                 continue
             self._answered = self.health.polls
+            self.health.heard_at = started
             if not self._beating:
                 self.health.answered_at = started
             if self.health.down_since is not None:
@@ -192,6 +200,7 @@ class Poller:
                 continue  # they came during the heartbeat
             self.health.every = max(self._delay, self._rest(took))
             await self._sleep(self.health.every)
+        self.pictured = False
         self._store.clear()
         self._updater.clear()
 
@@ -219,6 +228,7 @@ class Poller:
         waiting = self._interests.sessions()
         self._beating = not self._subscribers and not waiting
         if self._beating:
+            self.pictured = False
             self._store.clear()  # as when polling ends: what is not polled is not known
             self._updater.clear()
             await self._engine.list_nodes(timeout=self._deadline.seconds)
@@ -228,6 +238,7 @@ class Poller:
         else:
             await self._each(waiting, after_outage)
             self._updater.order({})
+            self.pictured = False
         self._store.trim()
 
     async def _each(self, session_ids: Collection[str], after_outage: bool) -> None:
@@ -257,6 +268,7 @@ class Poller:
         await self._each(sorted(absent), after_outage)
         vanished += before - len(self._store.sessions)
         self._learn(sessions, start, vanished)
+        self.pictured = bool(self._subscribers)
         if newcomers:
             records = list(self._store.sessions.values())
             behind = {one.id for one in records if self._updater.is_behind(one)}

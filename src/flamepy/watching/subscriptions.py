@@ -77,6 +77,7 @@ class Subscription:
         awaiting: sessions still to be brought up to date for it; None before its first poll.
         present: of each session in that poll its epoch and its counters. Ids are dense, so
             they tell which tasks were there before.
+        pictured: ``present`` is known; before its first poll from the last poll before it came.
         needed_since: finished tasks and deletes whose events are newer than this sequence
             number are kept for it (``Store.changed_since``, ``deleted_since``); None if it
             needs nothing kept. To be set by its owner, on the loop; ``Hub.reader_moved`` is
@@ -87,12 +88,13 @@ class Subscription:
     sink: Sink
     awaiting: set[str] | None = None
     present: dict[str, tuple[int, TaskCounts]] = field(default_factory=dict)
+    pictured: bool = False
     synced: bool = False
     needed_since: int | None = None
 
     def was_there(self, event: TaskEvent) -> bool:
         """Return True if a task was there before the subscription."""
-        if self.awaiting is None:
+        if not self.pictured:
             return True
         epoch, counts = self.present.get(event.task.session_id, (0, TaskCounts()))
         return event.epoch == epoch and int(event.task.id) <= counts.total
@@ -149,7 +151,7 @@ class Subscribers:
         """Tell those whose scope covers the session."""
         for one in self._all:
             if one.scope.covers(event.session.id, event.session.application):
-                initial = one.awaiting is None or one.had(event)
+                initial = not one.pictured or one.had(event)
                 one.sink.session_event(replace(event, initial=True) if initial else event)
             if event.kind is SessionEventKind.DELETED:
                 one.present.pop(event.session.id, None)
@@ -210,10 +212,18 @@ class Subscribers:
         """
         covered = [record for record in records if one.scope.covers(record.id, record.application)]
         one.awaiting = {record.id for record in covered if one.scope.tasks and record.id in behind}
-        one.present = {
-            record.id: (record.epoch, record.info.counts) for record in covered if record.info
-        }
+        if not one.pictured:
+            self.picture(one, covered)
         self._check(one)
+
+    def picture(self, one: Subscription, records: Iterable[SessionRecord]) -> None:
+        """Record what was there before a subscription."""
+        one.pictured = True
+        one.present = {
+            record.id: (record.epoch, record.info.counts)
+            for record in records
+            if record.info and one.scope.covers(record.id, record.application)
+        }
 
     def session_current(self, session_id: str) -> None:
         """Take in that all that a poll had shown of a session was told."""

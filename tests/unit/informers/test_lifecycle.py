@@ -393,7 +393,7 @@ def program(body: str) -> str:
         "        print('entered\\n', end='', flush=True)\n"
         "        entered.set()\n"
         "        threading.Event().wait(3600)\n"
-        "reactor = Reactor(endpoint=sys.argv[1], exit_timeout=0.3)\n"
+        "reactor = Reactor(endpoint=sys.argv[1], exit_timeout=0.3, signal_replay='all')\n"
         "reactor.register(Hanging())\n"
     ) + body
 
