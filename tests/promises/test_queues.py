@@ -78,6 +78,31 @@ class TestG7Isolation:
             gate.set()
         assert set(slow) == {("Blocking", True)}
 
+    def test_a_receiver_that_hangs_delays_no_other_one(
+        self, engine: FakeEngine, connection
+    ) -> None:
+        gate, told = threading.Event(), list[str]()
+
+        def hang(sender: str, **_: object) -> None:
+            gate.wait(60)
+
+        def note(sender: str, *, event: TaskEvent, **_: object) -> None:
+            told.append(event.task.id)
+
+        try:
+            with (
+                signals.task_added.connected_to(hang),
+                signals.reactor_started.connected_to(hang),
+                signals.task_added.connected_to(note),
+                Reactor(connection=connection),
+            ):
+                for _ in range(10):
+                    engine.add_task("s")
+                eventually(lambda: sorted(told, key=int) == [str(one) for one in range(1, 11)])
+                gate.set()
+        finally:
+            gate.set()
+
 
 def _raise(sender: str, **_: object) -> None:
     raise ValueError("mine")
@@ -246,3 +271,21 @@ class TestG9Newcomers:
         for size in (10_000, 7):
             reactor.register(Counting(), queue_size=size, uid=f"c{size}").wait_synced(30)
         assert at_sync == [50, 50]
+
+    def test_receivers_of_signals_get_live_events_only(
+        self, engine: FakeEngine, connection
+    ) -> None:
+        """An alert pages nobody for what failed before it was there."""
+        paged: list[str] = []
+
+        def alert(sender: str, *, event: TaskEvent, **_: object) -> None:
+            paged.append(event.task.id)
+
+        for number in range(1, 301):
+            engine.add_task("s")
+            engine.fail("s", str(number), "long ago")
+        with signals.task_failed.connected_to(alert), Reactor(connection=connection) as reactor:
+            reactor.register(RecordingInformer()).wait_synced(30)
+            engine.fail("s", engine.add_task("s"), "now")
+            eventually(lambda: paged, "the alert")
+        assert paged == ["301"]

@@ -55,7 +55,7 @@ def ended(engine: FakeEngine, number: int = 1) -> None:
 
 
 class TestIsolation:
-    @pytest.mark.parametrize("how", ["hangs", "awaits"])
+    @pytest.mark.parametrize("how", ["hangs", "awaits", "blocks"])
     def test_one_that_does_not_return_delays_no_other_and_is_reported(
         self, engine: FakeEngine, engine_connection: Connection, gate, short_limit, how: str
     ) -> None:
@@ -68,8 +68,15 @@ class TestIsolation:
             while not gate.is_set():
                 await asyncio.sleep(0.02)
 
-        signals.task_added.connect(hangs if how == "hangs" else awaits)
-        signals.task_added.connect(lambda application, **_: told["same"].append(application))
+        async def blocks(application: str, **_: object) -> None:
+            gate.wait(LIMIT)
+
+        async def same(application: str, **_: object) -> None:
+            await asyncio.sleep(0)
+            told["same"].append(application)
+
+        signals.task_added.connect({"hangs": hangs, "awaits": awaits, "blocks": blocks}[how])
+        signals.task_added.connect(same)
         signals.task_succeeded.connect(lambda application, **_: told["other"].append(application))
         signals.handler_slow.connect(lambda sender, **values: told["slow"].append((sender, values)))
         with Reactor(connection=engine_connection):
@@ -82,7 +89,7 @@ class TestIsolation:
         assert values["callback"].endswith(how)
         assert isinstance(values["event"], TaskEvent)
         assert values["seconds"] > 0.1
-        assert ("gate.wait" if how == "hangs" else "asyncio.sleep") in values["stack"]
+        assert ("asyncio.sleep" if how == "awaits" else "gate.wait") in values["stack"]
         assert values["endpoint"] == engine.endpoint
 
     @pytest.mark.parametrize("kind", ["handler_slow", "handler_failed"])
@@ -390,8 +397,9 @@ class TestStops:
         eventually(lambda: not threads(), "its end")
         assert len(seen) == 1
 
+    @pytest.mark.parametrize("asynchronous", [False, True])
     def test_two_receivers_that_stop_the_reactor_wait_for_neither(
-        self, engine: FakeEngine, engine_connection: Connection
+        self, engine: FakeEngine, engine_connection: Connection, asynchronous: bool
     ) -> None:
         reactor = Reactor(connection=engine_connection)
         both = threading.Barrier(2)
@@ -401,7 +409,10 @@ class TestStops:
                 both.wait(LIMIT)
                 reactor.stop(LIMIT)
 
-            return receive
+            async def receive_async(sender: str, **_: object) -> None:
+                receive(sender)
+
+            return receive_async if asynchronous else receive
 
         for _ in range(2):
             signals.task_added.connect(receiver())
