@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers.arguments import scope_of
@@ -25,6 +25,14 @@ from flamepy.types import Task
 from flamepy.watching.hub import Hub
 
 AnyTask = Task | TaskKey | WatchedFuture[Any]
+
+
+class HasLink(Protocol):
+    """What ``connection=`` needs: a synchronous ``flamepy.core.Connection`` has it."""
+
+    @property
+    def link(self) -> Link:
+        """The connection's link."""
 
 
 def on_loop(link: Link, act: Callable[[], None]) -> None:

@@ -11,6 +11,9 @@ from flamepy.enums import TextEnum
 from flamepy.informers.options import RegistrationStats
 from flamepy.types import ConnectionState
 
+READY_WITHIN = 60.0  # seconds; or ...
+READY_POLLS = 10  # ... this many polls, whichever is longer
+
 
 class ReactorState(TextEnum):
     """The life of a reactor."""
@@ -145,3 +148,13 @@ def _stale(answer: str, age: float, within: float) -> str | None:
     if age <= within:
         return None
     return f"the last {answer} is {age:.0f} s old, more than {within:g} s (ready_within)"
+
+
+def readiness(given: float | None, every: float) -> float:
+    """Return the seconds that what is known of the engine may be old.
+
+    Args:
+        given: what the user says, if anything.
+        every: seconds between two polls.
+    """
+    return max(READY_WITHIN, READY_POLLS * every) if given is None else given

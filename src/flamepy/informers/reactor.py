@@ -16,7 +16,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any
 
 from flamepy.clocks import monotonic
 from flamepy.config import FlameContext
@@ -28,9 +28,9 @@ from flamepy.informers.arguments import (
     check_reactor,
     scope_of,
 )
-from flamepy.informers.asking import Asking, on_loop
+from flamepy.informers.asking import Asking, HasLink, on_loop
 from flamepy.informers.draining import Drain
-from flamepy.informers.health import Health, InformerHealth, ReactorState
+from flamepy.informers.health import Health, InformerHealth, ReactorState, readiness
 from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import STOP_THREAD, live, run_apart, run_until_signalled
 from flamepy.informers.mailbox import QUEUE_SIZE
@@ -55,9 +55,6 @@ from flamepy.watching.subscriptions import Scope
 
 logger = logging.getLogger(__name__)
 
-READY_WITHIN = 60.0  # seconds; or ...
-READY_POLLS = 10  # ... this many polls, whichever is longer
-
 STOP_TIMEOUT = 10.0
 EXIT_TIMEOUT = 2.0
 CATCH_UP = 2.0
@@ -65,14 +62,6 @@ FIRST_LOOK = 1.0
 LOOK = 0.05
 
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
-
-
-class HasLink(Protocol):
-    """What ``connection=`` needs: a synchronous ``flamepy.core.Connection`` has it."""
-
-    @property
-    def link(self) -> Link:
-        """The connection's link."""
 
 
 class Reactor(Asking):
@@ -233,15 +222,9 @@ class Reactor(Asking):
             error=self._error,
             checkpoint=self._resuming.works,
             missed=self._hub.missed if self._hub is not None else 0,
-            within=self._readiness(),
+            within=readiness(self._ready_within, self._hub.health.every if self._hub else 0.0),
             age=self._hub.heartbeat_age() if self._hub is not None else None,
         )
-
-    def _readiness(self) -> float:
-        if self._ready_within is not None:
-            return self._ready_within
-        every = self._hub.health.every if self._hub is not None else 0.0
-        return max(READY_WITHIN, READY_POLLS * every)
 
     # ------------------------------------------------------------------ start
 
