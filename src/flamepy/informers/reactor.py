@@ -174,14 +174,14 @@ class Reactor(Asking):
         self._state = ReactorState.NEW
         self._reports = Reports()
         self._roster = Roster(self._reports.overflowed)
-        self._watchdog = Watchdog[Registration](self._registrations, self._reports.slow)
+        self._watchdog = Watchdog(lambda: self._roster.registrations, self._reports.slow)
         self._hooks = Hooks(
             self._roster.remove, self._reports.failed, self._reports.synced, self._roster.catch_up
         )
         self._link: Link | None = None
         self._hub: Hub | None = None
         self._sender: SignalSender | None = None
-        self._signals_left: Drain | None = None
+        self._signals_left = Drain([])
         self._reading, self._listers = {}, {}
         self._aborted = Flag()
         self._finishing: list[threading.Thread] = []  # those in ``_finish``
@@ -202,9 +202,6 @@ class Reactor(Asking):
     @property
     def registrations(self) -> list[Registration]:
         """The registered informers, plugins included."""
-        return self._roster.registrations
-
-    def _registrations(self) -> list[Registration]:
         return self._roster.registrations
 
     def health(self) -> Health:
@@ -507,8 +504,7 @@ class Reactor(Asking):
             registration.close(left(), self._error)
         self._resuming.close()
         self._reports.detach()
-        if self._signals_left is not None:
-            self._signals_left.stop(left())
+        self._signals_left.stop(left())
         if link is not None and self._own is not None:
             close_link(link)
 
@@ -546,7 +542,7 @@ class Reactor(Asking):
     def _stop_signals(self) -> None:
         sender, self._sender = self._sender, None
         if sender is not None:
-            self._signals_left = sender.release(self._link_closed)
+            self._signals_left = sender.release(self._link_closed) or self._signals_left
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait until the reactor has stopped; False after ``timeout`` seconds."""
@@ -571,8 +567,7 @@ class Reactor(Asking):
         self._aborted.set()
         for registration in self._roster.registrations:
             registration.abandon()
-        if self._signals_left is not None:
-            self._signals_left.abandon()
+        self._signals_left.abandon()
 
     def run(self) -> None:
         """Start, unless that was done, run until a signal or ``stop``, and stop."""

@@ -435,7 +435,7 @@ class TestStops:
         assert entered.wait(LIMIT)
         stopping = threading.Thread(target=reactor.stop, args=(600.0,))
         stopping.start()
-        eventually(lambda: reactor._signals_left is not None, "the stop to have come to signals")
+        eventually(lambda: reactor._signals_left.receivers, "the stop to have come to signals")
         reactor.abort()
         stopping.join(LIMIT)
         assert not stopping.is_alive()
