@@ -145,3 +145,39 @@ class TestRetirement:
                 store.trim()
         assert len(store.history._ended) < 400
         assert len(store.session("s1").tasks) == 100
+
+    def test_those_that_left_otherwise_are_not_kept_in_memory(self) -> None:
+        """Neither while few are there nor when the limit is far."""
+        store = Store()
+        store.observe_session(made_session(), Window(0, 0))
+        for number in range(1, 1001):
+            store.observe_task(made_task(number, SUCCEED), Window(1, 1), EventSource.LIST)
+            store.delete_task("s1", number, Window(2, 2))
+            store.trim()
+        assert len(store.history._ended) < 100
+
+    def test_deletes_are_kept_while_somebody_needs_them_and_no_longer(self) -> None:
+        store = Store()
+        store.observe_session(made_session(), Window(0, 0))
+        needed: list[int | None] = [0]
+        store.history.needed = lambda: needed[0]
+        for number in range(1, 6):
+            store.observe_task(made_task(number, RUNNING), Window(1, 1), EventSource.LIST)
+            store.delete_task("s1", number, Window(2, 2))
+
+        def kept() -> list[str]:
+            return [one.event.task.id for one in store.deleted_since(0, lambda *_: True)]
+
+        assert kept() == ["1", "2", "3", "4", "5"]
+        third = store.deleted_since(0, lambda *_: True)[2].event.sequence
+        assert [one.event.task.id for one in store.deleted_since(third, lambda *_: True)] == [
+            "4",
+            "5",
+        ]
+        needed[0] = third
+        store.trim()
+        assert kept() == ["4", "5"]
+        needed[0] = None
+        store.observe_task(made_task(6, RUNNING), Window(1, 1), EventSource.LIST)
+        store.delete_task("s1", 6, Window(2, 2))
+        assert kept() == []

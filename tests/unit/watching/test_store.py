@@ -118,6 +118,20 @@ class TestTasks:
         (event,) = store.observe_task(task, Window(1, 1), EventSource.WATCH).events
         assert (event.task.output, event.task.payloads_loaded) == (None, False)
 
+    def test_the_payloads_of_a_drift_are_not_kept_either(self) -> None:
+        store = seen()
+        store.history.retain = 0
+        output = made_task(state=SUCCEED, output=b"x" * 1000)
+        store.observe_task(output, Window(1, 1), EventSource.PROBE)
+        for at, state in ((2, TaskState.CANCELLED), (5, RUNNING)):
+            other = made_task(state=state, output=b"x" * 1000)
+            drift = store.observe_task(other, Window(at, at), EventSource.PROBE).drift
+            assert drift is not None
+            assert (drift.task.output, drift.task.payloads_loaded) == (None, False)
+            store.observe_session(made_session(), Window(at + 1, at + 1))
+            store.trim()
+            assert store.session("s1").tasks == {}, "the second one is of a task that has left"
+
     def test_a_newcomer_is_told_what_was_delivered(self) -> None:
         store = seen()
         see(store, RUNNING, 1)
