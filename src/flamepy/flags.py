@@ -1,4 +1,4 @@
-"""``Flag``: an event that is set and awaited without holding a lock.
+"""``Flag`` and ``Claims``: an event, and who comes first, without holding a lock.
 
 ``threading.Event`` holds a lock for some lines of ``wait`` and of ``set``. A signal handler or a
 finalizer that runs in those lines on the same thread and sets the event waits for ever, and so does
@@ -56,3 +56,25 @@ class Flag:
             with suppress(ValueError):  # ``set`` took it
                 self._waiters.remove(waiter)
         return True
+
+
+class Claims:
+    """Decides which of several threads, or of nested calls on one, takes a step; without a lock."""
+
+    __slots__ = ("_taken",)
+
+    def __init__(self) -> None:
+        self._taken: dict[str, object] = {}
+
+    def take(self, step: str) -> bool:
+        """Return True to the first caller."""
+        mine = object()
+        return self._taken.setdefault(step, mine) is mine
+
+    def is_taken(self, step: str) -> bool:
+        """Return True once somebody has taken it."""
+        return step in self._taken
+
+    def give_back(self, step: str) -> None:
+        """Let it be taken again."""
+        self._taken.pop(step, None)

@@ -5,7 +5,8 @@ any object of gRPC lives. So a connection for each request beside one that stays
 for each. A loop that ended in order (``run_forever``) is therefore idle, not closed: the next
 ``new_loop`` returns it. A loop that is not used again is retired: a completion that arrives for a
 loop that was closed a moment ago makes the poller stumble, so it stays open until a few others have
-been retired after it, or the process ends. Imports nothing of flamepy but ``clocks``.
+been retired after it, or the process ends. Imports nothing of flamepy but
+``clocks`` and ``serving``.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 from flamepy.clocks import TOLERANCE, monotonic
 from flamepy.descriptors import fill_standard
+from flamepy.serving import serving
 
 KEPT = 4  # retired loops that stay open
 SPARE = 64  # idle loops that wait to be used again; each has three descriptors
@@ -194,14 +196,17 @@ def run_forever(
 ) -> None:
     """Run a loop on this thread until it is stopped, and leave it so that it can be used again.
 
+    Blocking calls of flamepy are refused here meanwhile: the loop serves others.
+
     Args:
         loop: of ``new_loop``.
         end: makes a coroutine that runs after the stop: it ends the loop's tasks.
     """
     generators = _Generators(loop)
     loop.call_soon(generators.install)
-    loop.run_forever()
-    loop.run_until_complete(_settle(generators, end))
+    with serving():
+        loop.run_forever()
+        loop.run_until_complete(_settle(generators, end))
     _loops.ended.add(loop)
 
 

@@ -20,7 +20,7 @@ from flamepy.queues import Empty, SimpleQueue
 T = TypeVar("T")
 
 
-class LateError(Exception):
+class LateError(TimeoutError):
     """The result did not come in time; the coroutine was cancelled."""
 
 
@@ -98,12 +98,16 @@ class Posted(Generic[T]):
             self._coroutine.close()
 
 
-def call(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine on another thread's loop and return its result."""
+def call(
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, T],
+    timeout: float | None = None,
+) -> T:
+    """Run a coroutine on another thread's loop and return its result; see ``Posted.wait``."""
     posted = Posted(loop, coroutine)
     try:
         loop.call_soon_threadsafe(posted.begin)
     except BaseException:
         coroutine.close()
         raise
-    return posted.wait()
+    return posted.wait(timeout)

@@ -1,46 +1,14 @@
-"""Threads of ours: how they start, and which of them must never block.
-
-A thread that serves others - an event loop, the port of health, a handler of the object cache -
-waits for itself if it makes a blocking call of flamepy. No code of ours does so, but a finalizer
-of the user's runs on whichever thread the garbage collector happens to run. Such a call is refused
-there with an error.
-"""
+"""Threads of ours: how they start, and the refusal to block one that serves others."""
 
 from __future__ import annotations
 
-import os
+import _thread
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from flamepy.errors import InvalidStateError, ResourceExhaustedError
-
-
-class _Here(threading.local):
-    serves: str | None = None  # the name of the thread that this is, if it must not block
-
-
-_here = _Here()
-
-
-def serve(name: str) -> None:
-    """Note that this thread serves others from now on."""
-    _here.serves = name
-
-
-@contextmanager
-def serving(name: str) -> Iterator[None]:
-    """Note so for a thread that is not ours, while it runs a handler of ours."""
-    before, _here.serves = _here.serves, name
-    try:
-        yield
-    finally:
-        _here.serves = before
-
-
-def is_serving() -> bool:
-    """Return True on a thread that serves others."""
-    return _here.serves is not None
+from flamepy.queues import SimpleQueue
+from flamepy.serving import served_by
 
 
 def check_may_block() -> None:
@@ -49,34 +17,66 @@ def check_may_block() -> None:
     Raises:
         InvalidStateError: it serves others, and would wait for itself.
     """
-    if _here.serves is not None:
+    name = served_by()
+    if name is not None:
         raise InvalidStateError(
-            f"a blocking call on the thread {_here.serves!r} would wait for itself for ever; "
+            f"a blocking call on the thread {name!r} would wait for itself for ever; "
             "call it from another thread, or use flamepy.aio"
         )
 
 
 def start(target: Callable[..., object], *arguments: object, name: str) -> threading.Thread:
-    """Start a daemon thread; nothing is left of one that cannot be started.
+    """Make and start a thread; see ``begin``."""
+    thread = make(target, *arguments, name=name)
+    begin(thread)
+    return thread
+
+
+def make(target: Callable[..., object], *arguments: object, name: str) -> threading.Thread:
+    """Return a thread that the interpreter's end does not wait for."""
+    return threading.Thread(target=target, args=arguments, name=name, daemon=True)
+
+
+def begin(thread: threading.Thread) -> None:
+    """Start a thread; nothing is left of one that cannot be started.
 
     Raises:
         ResourceExhaustedError: the system has no room for another thread.
     """
-    thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
     try:
-        thread.start()
+        if served_by() is None:
+            _begin_apart(thread)
+        else:
+            thread.start()
     except RuntimeError as error:
         raise ResourceExhaustedError(
-            f"the thread {name!r} cannot be started: {error}; this process, its user or its "
+            f"the thread {thread.name!r} cannot be started: {error}; this process, its user or its "
             "container has as many threads as it may have (ulimit -u, pids.max): try again when "
             "some have ended, or raise the limit"
         ) from error
-    return thread
 
 
-def _serve_nobody() -> None:
-    _here.serves = None  # the only thread of a forked child is a copy of the one that forked
+def _begin_apart(thread: threading.Thread) -> None:
+    """Start a thread from another one, which no signal handler interrupts.
 
+    ``Thread.start`` holds a lock of its module for some lines. Of a signal handler that ran in them
+    no thread could be started, nor could a loop that it waits for start one.
+    """
+    outcome: SimpleQueue[BaseException | None] = SimpleQueue()
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_serve_nobody)
+    def start() -> None:
+        try:
+            thread.start()
+        except BaseException as error:
+            outcome.put(error)
+        else:
+            outcome.put(None)
+
+    try:
+        _thread.start_new_thread(start, ())
+    except RuntimeError:
+        thread.start()  # there may be room for one
+        return
+    error = outcome.get()
+    if error is not None:
+        raise error

@@ -43,7 +43,7 @@ class CheckpointStore:
         self.path = path
         self.retain = retain
         self._clock = clock
-        self._guard = threading.Lock()  # guards all that follows, and the connection's use
+        self._guard = threading.RLock()  # guards all that follows, and the connection's use
         self._file = CheckpointFile(path)
         self._database: sqlite3.Connection | None = None
         self._fresh = False

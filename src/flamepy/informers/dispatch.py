@@ -10,13 +10,18 @@ import logging
 import threading
 from collections.abc import Callable
 
+from flamepy import threads
 from flamepy.clocks import monotonic
+from flamepy.errors import ResourceExhaustedError
+from flamepy.flags import Claims, Flag
+from flamepy.informers import late
 from flamepy.informers.joining import waiting_for, waits_for_us
 from flamepy.informers.mailbox import QUEUE_SIZE, Mailbox
 
 logger = logging.getLogger(__name__)
 
 IDLE_LIMIT = 1.0
+LAST_LINES = 0.5  # seconds to join a thread that has nothing left to do
 
 
 class Worker:
@@ -54,32 +59,37 @@ class Worker:
         self._interrupt = interrupt
         self._ended = ended
         self.mailbox = Mailbox(limit)
-        self.stopping = threading.Event()  # set when what is queued is dropped: ends waits inside
-        self._guard = threading.Lock()  # guards _thread: who starts it, who may leave
+        self.stopping = Flag()  # set when what is queued is dropped: ends waits inside
+        self._claims = Claims()  # who starts the thread
         self._thread: threading.Thread | None = None
-        self._over = threading.Event()  # nobody needs to wait for the end any longer
+        self._over = Flag()  # nobody needs to wait for the end any longer
         self._abandoned = False
 
     def put(self, item: object) -> bool:
-        """Queue an item and see that somebody takes it; False if it found no place.
+        """Queue an item and see that a thread takes it; False if it found no place.
 
-        Raises:
-            RuntimeError: the thread could not be started; the item waits for the next try.
+        Where no thread can be started, the item waits until one can.
         """
         queued = self.mailbox.put(item)
         if queued and self._thread is None:
             self._ensure_thread()
+            late.start_again()
         return queued
 
     def _ensure_thread(self) -> None:
-        with self._guard:
-            if self._thread is None and len(self.mailbox):
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                try:
-                    self._thread.start()
-                except BaseException:
-                    self._thread = None
-                    raise
+        if self._thread is not None or not len(self.mailbox):
+            return
+        if not self._claims.take("thread"):
+            return  # another thread starts it, or this one, before a signal handler came
+        thread = self._thread = threads.make(self._run, name=self._name)
+        try:
+            threads.begin(thread)
+        except BaseException as error:
+            self._thread = None
+            self._claims.give_back("thread")
+            if not isinstance(error, ResourceExhaustedError):
+                raise
+            late.add(self._ensure_thread, error)
 
     @property
     def thread(self) -> threading.Thread | None:
@@ -114,7 +124,8 @@ class Worker:
         dropped = len(self.mailbox)
         self._drop()
         if dropped:
-            logger.warning("%s still runs a callback; %d events dropped", self._name, dropped)
+            why = "could not be started" if self._thread is None else "still runs a callback"
+            logger.warning("%s %s; %d events dropped", self._name, why, dropped)
         return False
 
     def close(self) -> None:
@@ -133,11 +144,13 @@ class Worker:
         Never waits on a thread that waits for this one, directly or through others.
         """
         thread = self._thread
-        if thread is None or self.is_current:
+        if thread is None:
+            return not len(self.mailbox)  # else it could not be started
+        if self.is_current:
             return True
         with waiting_for(thread) as sensible:
             if sensible and timeout > 0 and self._over.wait(timeout) and not self._abandoned:
-                thread.join(timeout)
+                thread.join(min(timeout, LAST_LINES))
         return not thread.is_alive()
 
     def _drop(self, *, interrupt: bool = True) -> None:
@@ -153,7 +166,7 @@ class Worker:
             while self._next():
                 pass
         finally:
-            if self.mailbox.closed:
+            if self.mailbox.closed or self.stopping.is_set():  # set a moment before the close
                 self._safely(self._ended)
                 self._over.set()
 
@@ -183,14 +196,14 @@ class Worker:
         if self._lingers:
             return True
         self._safely(self._ended)
-        with self._guard:
-            # ``put`` queues first and looks at _thread then, without the guard: what it queued
-            # before _thread was None is seen here, and what it queues later starts a thread.
-            own, self._thread = self._thread, None
-            if len(self.mailbox) or self.mailbox.closed:
-                self._thread = own
-                return True
-            return False
+        # ``put`` queues first and looks for a thread then: what it queued before the claim was
+        # given up is seen here, and what it queues later starts a thread.
+        own, self._thread = self._thread, None
+        self._claims.give_back("thread")
+        if (len(self.mailbox) or self.mailbox.closed) and self._claims.take("thread"):
+            self._thread = own
+            return True
+        return False
 
     def _safely(self, function: Callable[[], None]) -> None:
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from tenacity import (
 
 from flamepy.clocks import monotonic
 from flamepy.errors import InformerError
+from flamepy.flags import Flag
 from flamepy.informers.async_handlers import AsyncCalls
 from flamepy.informers.callbacks import Call
 from flamepy.informers.informer import PermanentError, TemporaryError
@@ -77,7 +77,7 @@ class Handling:
         name: str,
         *,
         retry: RetryPolicy | None,
-        stopping: threading.Event,
+        stopping: Flag,
         failed: Callable[[Failure], None],
         on_error: Call | None,
     ) -> None:
@@ -178,9 +178,9 @@ class Handling:
         limit = stop_never if policy.timeout is None else stop_before_delay(policy.timeout)
         return Retrying(
             retry=retry_if_exception(self._may_repeat),
-            stop=stop_after_attempt(policy.attempts) | limit | stop_when_event_set(self._stopping),
+            stop=stop_after_attempt(policy.attempts) | limit | stop_when_event_set(self._stopping),  # type: ignore[arg-type]  # has the methods of an Event
             wait=_Wait(policy),
-            sleep=sleep_using_event(self._stopping),
+            sleep=sleep_using_event(self._stopping),  # type: ignore[arg-type]  # as above
             reraise=True,
         )
 

@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-from flamepy.informers import joining, signals
+from flamepy import threads
+from flamepy.errors import ResourceExhaustedError
+from flamepy.informers import joining, late, signals
 
 LOOK = 0.1
 STOP_TIMEOUT = 10.0
@@ -65,8 +67,8 @@ def run_until_signalled(reactor: Living) -> None:
 def run_apart(function: Callable[[], None]) -> None:
     """Run a function on a thread of its own, or on this one if there can be no more threads."""
     try:
-        threading.Thread(target=function, name=STOP_THREAD, daemon=True).start()
-    except RuntimeError:
+        threads.start(function, name=STOP_THREAD)
+    except ResourceExhaustedError:
         function()
 
 
@@ -95,7 +97,7 @@ def _stop_all() -> None:
 
 
 def _forget_all() -> None:
-    for module in (joining, signals):
+    for module in (joining, late, signals):
         module.reset_after_fork()
     for reactor in list(live):
         reactor.forget()

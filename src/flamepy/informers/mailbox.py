@@ -1,19 +1,23 @@
 """The bounded queue between the loop and one thread.
 
-``Mailbox`` owns the lock; the loop puts, one thread takes, many items at a time. At its limit a
-new event is folded into one of the same object that still waits; where that would hide a
-terminal state or a delete it is refused, and the loop's side (``inbox``) makes it good later
-(contract G8). No callback runs under the lock.
+The loop puts, one thread takes, many items at a time. At its limit a new event is folded into one
+of the same object that still waits; where that would hide a terminal state or a delete it is
+refused, and the loop's side (``inbox``) makes it good later (contract G8).
+
+There is no lock, for the loop must never wait: the taking thread may be held up anywhere by a
+signal handler or a finalizer, which makes a call and needs the loop. Each change is one operation
+of a deque, a list or a dictionary. Events are put by the loop alone, other items by any thread.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 
-from flamepy.clocks import monotonic
+from flamepy.clocks import bounded, monotonic
+from flamepy.queues import Empty, SimpleQueue
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
 QUEUE_SIZE = 10_000
@@ -21,9 +25,16 @@ BATCH = 64
 BUSY, GATHER = 0.002, 0.0005  # seconds since the last take, and to wait for company
 
 
-@dataclass(slots=True)
 class _Cell:
-    item: object
+    """What waits: ``items`` has one item, or none while it is folded or when it was taken.
+
+    Taking it out is one operation, so that the two never both have it.
+    """
+
+    __slots__ = ("items",)
+
+    def __init__(self, item: object) -> None:
+        self.items = [item]
 
 
 class _Moves(tuple[SessionEvent, ...]):
@@ -35,17 +46,16 @@ class Mailbox:
 
     Args:
         limit: events of tasks that wait at most; other items are few and always taken.
-        ready: called, from any thread and outside the lock, when something can be taken; for a
-            taker that does not wait in ``get``.
+        ready: called, from any thread, when something can be taken; for a taker that does not wait
+            in ``take``.
     """
 
     def __init__(self, limit: int = QUEUE_SIZE, ready: Callable[[], None] | None = None) -> None:
         self.limit = limit
         self._announce = ready
-        self._ready = threading.Condition(threading.Lock())
         self._cells: deque[_Cell] = deque()
         self._last: dict[tuple[str, str], _Cell] = {}  # where folding may happen; filled near full
-        self._waiting = False
+        self._waiting: deque[SimpleQueue[None]] = deque()
         self._took = float("-inf")
         self._closed = False
         self.coalesced = 0
@@ -65,42 +75,46 @@ class Mailbox:
 
     def put(self, item: object) -> bool:
         """Queue an item; False if it is an event that found no place, or after ``close``."""
-        with self._ready:
-            if self._closed:
-                return False
-            full = len(self._cells) >= self.limit
-            if full and isinstance(item, (TaskEvent, SessionEvent)):
-                folded = self._fold(item)
-                if folded or isinstance(item, TaskEvent):
-                    return folded
-            cell = _Cell(item)
-            self._cells.append(cell)
-            if isinstance(item, (TaskEvent, SessionEvent)):
-                self._last[_object(item)] = cell
-            if self._waiting:
-                self._ready.notify()
+        if self._closed:
+            return False
+        is_event = isinstance(item, (TaskEvent, SessionEvent))
+        if is_event and len(self._cells) >= self.limit:
+            folded = self._fold(item)  # type: ignore[arg-type]  # is_event says so
+            if folded or isinstance(item, TaskEvent):
+                return folded
+        cell = _Cell(item)
+        if is_event:
+            self._last[_object(item)] = cell  # type: ignore[arg-type]  # first: who takes drops it
+        self._cells.append(cell)
+        self._wake()
         if self._announce is not None:
             self._announce()
         return True
+
+    def _wake(self) -> None:
+        while self._waiting:
+            try:
+                waiter = self._waiting.popleft()
+            except IndexError:  # another thread woke it
+                return
+            waiter.put(None)
 
     def _fold(self, event: TaskEvent | SessionEvent) -> bool:
         cell = self._last.get(_object(event))
         if cell is None:
             return False
-        if isinstance(event, SessionEvent):
-            waiting = cell.item if isinstance(cell.item, _Moves) else (cell.item,)
-            moves = fold_session(waiting, event)
-            if moves is None:
-                return False
-            self.coalesced += len(waiting) + 1 - len(moves)
-            cell.item = _Moves(moves) if len(moves) > 1 else moves[0]
-            return True
-        folded = fold(cell.item, event) if isinstance(cell.item, TaskEvent) else None
-        if folded is None:
+        try:
+            waiting = cell.items.pop()
+        except IndexError:  # it has just been taken
             return False
-        cell.item = folded
-        self.coalesced += 1
-        return True
+        folded: object = None
+        try:
+            folded, skipped = _folded(waiting, event)
+            if folded is not None:
+                self.coalesced += skipped
+        finally:
+            cell.items.append(waiting if folded is None else folded)
+        return folded is not None
 
     def take(self, timeout: float | None = None, most: int = BATCH) -> list[object]:
         """Return what waits, in order, ``most`` items at most.
@@ -108,50 +122,92 @@ class Mailbox:
         Waits up to ``timeout`` seconds (None: for ever) for the first one; an empty list says
         that the time is up or the mailbox closed and empty.
         """
-        with self._ready:
-            if not self._cells and not self._closed:
-                self._waiting = True
-                self._ready.wait_for(lambda: self._cells or self._closed, timeout)
-                self._waiting = False
-                if self._cells and monotonic() - self._took < BUSY:
-                    # Events come one by one faster than a thread is woken: let some gather. Who
-                    # puts does not notify now, which is what costs.
-                    self._ready.wait(GATHER)
-            self._took = monotonic()
-            taken: list[object] = []
-            for _ in range(min(most, len(self._cells))):
+        if not self._cells and not self._closed:
+            self._wait(timeout)
+            if self._cells and monotonic() - self._took < BUSY:
+                # Events come one by one faster than a thread is woken: let some gather. Who
+                # puts wakes nobody now, which is what costs.
+                _rest()
+        self._took = monotonic()
+        taken: list[object] = []
+        for _ in range(min(most, len(self._cells))):
+            try:
                 cell = self._cells.popleft()
-                item = cell.item
-                if isinstance(item, (TaskEvent, SessionEvent)):
-                    key = _object(item)
-                elif isinstance(item, _Moves):
-                    key = _object(item[0])
-                    taken += item[:-1]
-                    item = item[-1]
-                else:
-                    taken.append(item)
-                    continue
-                taken.append(item)
-                if self._last.get(key) is cell:
-                    del self._last[key]
+            except IndexError:  # closed meanwhile
+                break
+            self._unpack(cell, taken)
         return taken
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait for something to take, or for the end."""
+        limit = None if timeout is None else monotonic() + timeout
+        waiter: SimpleQueue[None] = SimpleQueue()
+        while True:
+            self._waiting.append(waiter)
+            if self._cells or self._closed:  # else ``put`` may have missed the waiter
+                break
+            left = None if limit is None else limit - monotonic()
+            if left is not None and left <= 0:
+                break
+            try:
+                waiter.get(timeout=bounded(left))
+            except Empty:
+                break
+        with suppress(ValueError):
+            self._waiting.remove(waiter)
+
+    def _unpack(self, cell: _Cell, taken: list[object]) -> None:
+        while True:
+            try:
+                item = cell.items.pop()
+                break
+            except IndexError:  # the loop folds it just now
+                _rest()
+        if isinstance(item, (TaskEvent, SessionEvent)):
+            key = _object(item)
+        elif isinstance(item, _Moves):
+            key = _object(item[0])
+            taken += item[:-1]
+            item = item[-1]
+        else:
+            taken.append(item)
+            return
+        taken.append(item)
+        if self._last.get(key) is cell:
+            self._last.pop(key, None)
 
     def close(self, *, discard: bool = False) -> None:
         """Take nothing more; with ``discard`` drop what is queued, too."""
-        with self._ready:
-            self._closed = True
-            if discard:
-                self._cells.clear()
-                self._last.clear()
-            self._ready.notify_all()
+        self._closed = True
+        if discard:
+            self._cells.clear()
+            self._last.clear()
+        self._wake()
         if self._announce is not None:
             self._announce()
+
+
+def _rest() -> None:
+    """Let other threads run for ``GATHER`` seconds."""
+    with suppress(Empty):
+        SimpleQueue[None]().get(timeout=GATHER)
 
 
 def _object(event: TaskEvent | SessionEvent) -> tuple[str, str]:
     if isinstance(event, TaskEvent):
         return event.task.session_id, event.task.id
     return event.session.id, ""
+
+
+def _folded(waiting: object, new: TaskEvent | SessionEvent) -> tuple[object, int]:
+    """Return what waits instead of both, None if both must be told, and how many are left out."""
+    if isinstance(new, SessionEvent):
+        several = waiting if isinstance(waiting, _Moves) else (waiting,)
+        moves = fold_session(several, new)
+        if moves is None:
+            return None, 0
+        return (_Moves(moves) if len(moves) > 1 else moves[0]), len(several) + 1 - len(moves)
+    return (fold(waiting, new) if isinstance(waiting, TaskEvent) else None), 1
 
 
 def fold(waiting: TaskEvent, new: TaskEvent) -> TaskEvent | None:

@@ -21,7 +21,7 @@ from typing import Any
 from flamepy.clocks import monotonic
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, PluginError
-from flamepy.flags import Flag
+from flamepy.flags import Claims, Flag
 from flamepy.informers import signals
 from flamepy.informers.arguments import (
     check_checkpoint,
@@ -170,7 +170,7 @@ class Reactor(Asking):
     def forget(self) -> None:
         """Be new and empty, as after the constructor; for the child of a fork (contract G12)."""
         self._resuming.forget()
-        self._guard = threading.Lock()  # guards _state; nothing runs under it
+        self._claims = Claims()  # who starts it, who ends it
         self._state = ReactorState.NEW
         self._reports = Reports()
         self._roster = Roster(self._reports.overflowed)
@@ -185,7 +185,6 @@ class Reactor(Asking):
         self._reading, self._listers = {}, {}
         self._aborted = Flag()
         self._finishing: list[threading.Thread] = []  # those in ``_finish``
-        self._left = False  # read and written on the loop
         self._undo: list[Callable[[], None]] = []
         self._done = Flag()
         self._error: BaseException | None = None
@@ -238,15 +237,17 @@ class Reactor(Asking):
                 seconds; the reactor is stopped then.
         """
         timeout = seconds("timeout", timeout)
-        with self._guard:
-            if self._state is not ReactorState.NEW:
-                way = (
-                    "run_forever() waits until it is stopped"
-                    if self._state is ReactorState.RUNNING
-                    else "make a new one"
-                )
-                raise InvalidStateError(f"this reactor is {self._state}; {way}")
-            self._state = ReactorState.RUNNING
+        if self._state is not ReactorState.NEW or not self._claims.take("start"):
+            way = (
+                "run_forever() waits until it is stopped"
+                if self._state is ReactorState.RUNNING
+                else "make a new one"
+            )
+            raise InvalidStateError(f"this reactor is {self._state}; {way}")
+        self._state = ReactorState.RUNNING
+        if self._claims.is_taken("end"):  # by a signal handler, or another thread
+            self._state = ReactorState.STOPPED
+        else:
             live.add(self)
         try:
             link = self._link = self._make_link()
@@ -307,10 +308,9 @@ class Reactor(Asking):
 
     def _link_closed(self) -> None:
         """Take in that the connection was closed under it: there is nothing to watch any more."""
-        with self._guard:
-            if self._state is not ReactorState.RUNNING:
-                return
-            self._state = ReactorState.STOPPING
+        if self._state is not ReactorState.RUNNING or not self._claims.take("end"):
+            return
+        self._state = ReactorState.STOPPING
         logger.warning("the connection of %r was closed: it stops", self)
         self._leave(signals.reactor_stopped, {})
         run_apart(lambda: self._finish(STOP_TIMEOUT))
@@ -436,10 +436,9 @@ class Reactor(Asking):
         what Ctrl-C or another exception cut is done then. Afterwards no new callback starts.
         """
         limit = seconds("timeout", timeout)
-        with self._guard:
-            first = self._state in (ReactorState.NEW, ReactorState.RUNNING)
-            if first:
-                self._state = ReactorState.STOPPING
+        first = self._claims.take("end")
+        if first:
+            self._state = ReactorState.STOPPING
         current = threading.current_thread()
         if not first and current.name.startswith("flamepy-") and current.name != STOP_THREAD:
             return  # another thread stops it; a callback must not wait for that
@@ -451,10 +450,9 @@ class Reactor(Asking):
 
     def _fail(self, error: BaseException) -> None:
         """Take in that the hub failed: watch no more, and say so (contract G17); on the loop."""
-        with self._guard:
-            if self._state is not ReactorState.RUNNING:
-                return
-            self._state, self._error = ReactorState.FAILED, error
+        if self._state is not ReactorState.RUNNING or not self._claims.take("end"):
+            return
+        self._state, self._error = ReactorState.FAILED, error
         logger.critical("the reactor of %r failed: %r", self._link, error, exc_info=error)
         try:
             self._leave(signals.reactor_failed, {"error": error})
@@ -481,7 +479,7 @@ class Reactor(Asking):
                 self._state = ReactorState.STOPPED
             self._done.set()
         finally:
-            self._finishing = [one for one in self._finishing if one is not current]
+            self._finishing.remove(current)
 
     def _close(self, limit: float, signal: FlameSignal | None) -> None:
         def left() -> float:
@@ -526,9 +524,8 @@ class Reactor(Asking):
 
     def _leave(self, signal: FlameSignal, values: dict[str, Any]) -> None:
         """End what happens on the loop, on the loop; once."""
-        if self._left:
+        if not self._claims.take("leave"):
             return
-        self._left = True
         with ExitStack() as steps:  # last in, first out; one that raises keeps no other
             steps.callback(self._stop_signals)
             steps.callback(self._reports.send, signal, reactor=self, **values)

@@ -9,7 +9,6 @@ called from any thread, callbacks included.
 from __future__ import annotations
 
 import builtins
-import threading
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any, Generic, TypeVar
@@ -20,6 +19,7 @@ from flamepy.errors import (
     InvalidStateError,
     NotFoundError,
 )
+from flamepy.flags import Flag
 from flamepy.informers.inbox import Inbox, Synced
 from flamepy.rpc.link import Link
 from flamepy.seconds import seconds_or_none
@@ -37,7 +37,7 @@ class Followed:
     def __init__(self, hub: Hub, *, tasks: bool) -> None:
         self._tasks = tasks
         self._inbox = Inbox(hub, self._take, tasks=tasks, replay="none")
-        self._settled = threading.Event()  # synced, or never will be
+        self._settled = Flag()  # synced, or never will be
         self.synced = False
 
     def _take(self, item: object) -> bool:

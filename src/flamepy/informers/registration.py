@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from functools import partial
 
 from flamepy.clocks import monotonic
 from flamepy.errors import DeadlineExceededError, FlameError, InvalidStateError
+from flamepy.flags import Flag
 from flamepy.informers import predicates
 from flamepy.informers.callbacks import Call, Callbacks
 from flamepy.informers.checkpoint import Presence, Step
@@ -91,7 +91,7 @@ class Registration:
         self.memory: Memory | None = None
         self._batch: list[TaskEvent] = []
         self._due: float | None = None
-        self._settled = threading.Event()  # synced, or never will be
+        self._settled = Flag()  # synced, or never will be
         self._synced = False
         self._active = True
         self._begun = False
@@ -225,10 +225,7 @@ class Registration:
         self._active = False
         closes = self._begun and callable(getattr(self.informer, "close", None))
         if closes and self.worker.thread is None:
-            try:
-                self.worker.put(_Nothing())
-            except RuntimeError as error:  # no thread can be started: the interpreter ends
-                logger.warning("%s.close() was not called: %s", self.name, error)
+            self.worker.put(_Nothing())
 
     def stack(self) -> str:
         """Return where the callback that runs now is, as text; empty if none does."""

@@ -90,4 +90,4 @@ class Resuming:
         if self._store is not None:
             self._store.forget()
             self._store = None
-        self._guard = threading.Lock()  # guards _store, and what it gives to whom
+        self._guard = threading.RLock()  # guards _store, and what it gives to whom

@@ -1,12 +1,12 @@
 """Who is told by one reactor: its registrations and streams, and their inboxes at the hub.
 
-``Roster`` owns the lock over them; nothing runs under it. ``reactor`` fills it from any thread,
-inboxes are made and used on the loop.
+``reactor`` fills it from any thread, inboxes are made and used on the loop. There is no lock, for
+the loop would wait for a thread that a signal handler holds up: each change is one operation of a
+dictionary, and who changes something looks afterwards at what others may have changed meanwhile.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Container
 
 from flamepy.errors import ConnectionClosedError, InvalidArgumentError, InvalidStateError
@@ -19,6 +19,13 @@ from flamepy.watching.hub import Hub
 from flamepy.watching.subscriptions import Scope
 
 
+class _Place:
+    """Where the inbox of a registration or a stream is, once the loop has made it."""
+
+    def __init__(self) -> None:
+        self.inbox: Inbox | None = None
+
+
 class Roster:
     """See the module.
 
@@ -28,9 +35,9 @@ class Roster:
 
     def __init__(self, overflowed: Callable[[Registration], None]) -> None:
         self._overflowed = overflowed
-        self._guard = threading.Lock()  # guards the dictionaries and _closed
-        self._registrations: dict[Registration, Inbox | None] = {}
-        self._streams: dict[EventStream, Inbox | None] = {}
+        self._registrations: dict[Registration, _Place] = {}
+        self._streams: dict[EventStream, _Place] = {}
+        self._taken: dict[object, Registration] = {}  # by uid, and by the informer's identity
         self._link: Link | None = None
         self._closed = False
         self.detached = False  # read and written on the loop
@@ -41,8 +48,7 @@ class Roster:
     @property
     def registrations(self) -> list[Registration]:
         """The registered informers."""
-        with self._guard:
-            return list(self._registrations)
+        return list(self._registrations)
 
     # ------------------------------------------------------------------ coming
 
@@ -53,23 +59,35 @@ class Roster:
             InvalidArgumentError: the same instance is registered already.
             InvalidStateError: the reactor has been stopped.
         """
-        with self._guard:
+        self._check_open()
+        uid, informer = registration.uid, registration.informer
+        present = registration if uid is None else self._taken.setdefault(uid, registration)
+        if present is not registration:
+            return present
+        if self._taken.setdefault(id(informer), registration) is not registration:
+            self._forget(registration)
+            raise InvalidArgumentError(
+                f"{informer!r} is registered already; register another instance"
+            )
+        self._registrations[registration] = _Place()
+        if self._closed:  # meanwhile: it may not have been seen
+            self._registrations.pop(registration, None)
+            self._forget(registration)
             self._check_open()
-            for one in self._registrations:
-                if one.uid is not None and one.uid == registration.uid:
-                    return one
-                if one.informer is registration.informer:
-                    raise InvalidArgumentError(
-                        f"{one.informer!r} is registered already; register another instance"
-                    )
-            self._registrations[registration] = None
         return registration
+
+    def _forget(self, registration: Registration) -> None:
+        for key in (registration.uid, id(registration.informer)):
+            if self._taken.get(key) is registration:
+                self._taken.pop(key, None)
 
     def add_stream(self, stream: EventStream) -> None:
         """Take in a stream. Raises InvalidStateError when the reactor has been stopped."""
-        with self._guard:
+        self._check_open()
+        self._streams[stream] = _Place()
+        if self._closed:
+            self._streams.pop(stream, None)
             self._check_open()
-            self._streams[stream] = None
         stream.on_close(lambda: self.remove_stream(stream))
 
     def _check_open(self) -> None:
@@ -81,9 +99,7 @@ class Roster:
         self._link = link
         for registration in self.registrations:
             self.attach(registration)
-        with self._guard:
-            streams = list(self._streams)
-        for stream in streams:
+        for stream in list(self._streams):
             self.attach_stream(stream)
 
     def attach(self, registration: Registration) -> None:
@@ -102,16 +118,18 @@ class Roster:
             overflowed=lambda: self._overflowed(registration),
             compares=None if registration.memory is None else registration.memory.unfinished,
         )
-        with self._guard:
-            if self._registrations.get(registration, inbox) is not None:
-                return  # attached by ``open``, or removed meanwhile
-            self._registrations[registration] = inbox
+        place = self._registrations.get(registration)
+        if place is None or place.inbox is not None:
+            return  # removed meanwhile, or attached by ``open``
+        place.inbox = inbox
         registration.inbox_coalesced = lambda: inbox.coalesced
         registration.begin()
         scope = registration.scope
         inbox.subscribe(
             Scope(application=scope.application, session=scope.session, tasks=wants.follows_tasks)
         )
+        if registration not in self._registrations:
+            inbox.unsubscribe()  # removed meanwhile, by a thread that saw no inbox
 
     def attach_stream(self, stream: EventStream) -> None:
         """Start telling a stream, unless that was done; on the loop."""
@@ -126,53 +144,51 @@ class Roster:
             sessions=stream.sessions,
             replay=stream.replay,
         )
-        with self._guard:
-            if self._streams.get(stream, inbox) is not None:
-                return
-            self._streams[stream] = inbox
+        place = self._streams.get(stream)
+        if place is None or place.inbox is not None:
+            return
+        place.inbox = inbox
         stream.behind = lambda: _post(link, inbox.catch_up)
         inbox.subscribe(stream.scope)
+        if stream not in self._streams:
+            inbox.unsubscribe()
 
     # ------------------------------------------------------------------ going
 
     def remove(self, registration: Registration) -> None:
         """Tell a registration nothing more; from any thread."""
-        with self._guard:
-            inbox = self._registrations.pop(registration, None)
-        self._unsubscribe(inbox)
+        self._forget(registration)
+        self._unsubscribe(self._registrations.pop(registration, None))
 
     def remove_stream(self, stream: EventStream) -> None:
         """Tell a stream nothing more; from any thread."""
-        with self._guard:
-            inbox = self._streams.pop(stream, None)
-        self._unsubscribe(inbox)
+        self._unsubscribe(self._streams.pop(stream, None))
 
-    def _unsubscribe(self, inbox: Inbox | None) -> None:
-        if inbox is not None and self._link is not None:
-            _post(self._link, inbox.unsubscribe)
+    def _unsubscribe(self, place: _Place | None) -> None:
+        if place is not None and place.inbox is not None and self._link is not None:
+            _post(self._link, place.inbox.unsubscribe)
 
     def close(self) -> None:
         """Take nobody in any more."""
-        with self._guard:
-            self._closed = True
+        self._closed = True
 
     # ------------------------------------------------------------------ on the loop
 
     @property
     def inboxes(self) -> list[Inbox]:
         """Everybody's inbox."""
-        with self._guard:
-            both = [*self._registrations.values(), *self._streams.values()]
-        return [one for one in both if one is not None]
+        both = list(self._registrations.values()) + list(self._streams.values())
+        return [one.inbox for one in both if one.inbox is not None]
 
     def behind(self, but: Container[Registration]) -> bool:
         """Return True while events wait behind a full queue of an informer, ``but`` some.
 
         Streams do not count: nobody may be reading them.
         """
-        with self._guard:
-            both = list(self._registrations.items())
-        return any(inbox is not None and inbox.is_behind and one not in but for one, inbox in both)
+        return any(
+            place.inbox is not None and place.inbox.is_behind and one not in but
+            for one, place in list(self._registrations.items())
+        )
 
     def detach(self) -> None:
         """Tell nobody anything more."""
@@ -187,15 +203,13 @@ class Roster:
 
     def catch_up(self, registration: Registration) -> None:
         """Queue what a registration is behind with; from any thread."""
-        inbox = self._registrations.get(registration)
-        if inbox is not None and self._link is not None:
-            _post(self._link, inbox.catch_up)
+        place = self._registrations.get(registration)
+        if place is not None and place.inbox is not None and self._link is not None:
+            _post(self._link, place.inbox.catch_up)
 
     def end_streams(self) -> None:
         """Let every stream end after what is queued in it."""
-        with self._guard:
-            streams = list(self._streams)
-        for stream in streams:
+        for stream in list(self._streams):
             stream.end()
 
 

@@ -48,6 +48,7 @@ from flamepy.local.tls import ClusterTls
 from flamepy.posting import call
 from flamepy.seconds import seconds, seconds_or_none
 from flamepy.surroundings import check_threads
+from flamepy.threads import check_may_block
 from flamepy.types import (
     Application,
     ApplicationAttributes,
@@ -441,6 +442,11 @@ class LocalCluster:
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         assert self._life is not None
         assert self._life.loop is not None
+        try:
+            check_may_block()
+        except InvalidStateError:
+            coroutine.close()
+            raise
         return call(self._life.loop, coroutine)
 
 

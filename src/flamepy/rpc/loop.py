@@ -24,6 +24,7 @@ from flamepy.forks import check
 from flamepy.loops import new_loop, retire, run_forever
 from flamepy.posting import LateError, Posted
 from flamepy.rpc.forking import forsake, on_child
+from flamepy.serving import served_by
 from flamepy.surroundings import check_threads
 
 logger = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ class ReactorLoop:
         if running is None:
             return
         running.stop()
-        if not threads.is_serving() and not running.join(timeout):
+        if served_by() is None and not running.join(timeout):
             logger.warning("the thread %s did not end within %s s", NAME, timeout)
 
 
@@ -232,7 +233,6 @@ class _Running:
     # ------------------------------------------------------------------ on the thread
 
     def _run(self) -> None:
-        threads.serve(NAME)
         self.ident = threading.get_ident()
         asyncio.set_event_loop(self.loop)
         try:

@@ -24,8 +24,10 @@ from flamepy.local.instance import BindFailure, Instance
 from flamepy.local.serving import Server
 from flamepy.local.state import ClusterState
 from flamepy.loops import new_loop, retire, run_forever
+from flamepy.posting import Posted
 from flamepy.surroundings import check_threads
 from flamepy.testing.engine_script import EngineScript
+from flamepy.threads import check_may_block
 from flamepy.types import Application, TaskState
 
 T = TypeVar("T")
@@ -208,16 +210,18 @@ class FakeEngine(EngineScript):
 
     def _call(self, coroutine: Coroutine[Any, Any, T], *, though_frozen: bool = False) -> T:
         try:
+            check_may_block()
             loop = self._running()
             if self._frozen is not None and not though_frozen:
                 raise InvalidStateError("the engine is frozen: thaw it first")
         except BaseException:
             coroutine.close()
             raise
-        called = asyncio.run_coroutine_threadsafe(coroutine, loop)
+        called = Posted(loop, coroutine)
+        loop.call_soon_threadsafe(called.begin)
         if though_frozen:
             self.thaw()  # afterwards: this comes first
-        return called.result(LIMIT)
+        return called.wait(LIMIT)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
@@ -71,19 +72,47 @@ class TestWorker:
         worker.stop(10)
         assert ends == [1, 1]
 
-    def test_a_thread_that_cannot_start_says_so_and_is_tried_again(
+    @pytest.mark.parametrize("again", ["its own", "another worker's"])
+    def test_a_thread_that_cannot_start_is_tried_again_at_the_next_item(
+        self, again: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        seen: list[object] = []
+        worker, other = Worker("w", seen.append), Worker("other", lambda _: None)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", _cannot_start)
+            assert worker.put(1)
+            assert worker.put(2)
+            assert worker.thread is None
+        assert caplog.text.count("'w' cannot be started: can't start new thread") == 1
+        (worker if again == "its own" else other).put(3)
+        eventually(lambda: seen[:2] == [1, 2], "what waited")
+        assert worker.stop(10)
+        assert other.stop(10)
+
+    def test_on_a_loop_a_thread_that_cannot_start_is_tried_again_by_itself(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[object] = []
         worker = Worker("w", seen.append)
-        with monkeypatch.context() as patched:
-            patched.setattr(threading.Thread, "start", _cannot_start)
-            with pytest.raises(RuntimeError, match="can't start"):
+
+        async def put() -> None:
+            with monkeypatch.context() as patched:
+                patched.setattr(threading.Thread, "start", _cannot_start)
                 worker.put(1)
-            assert worker.thread is None
-        worker.put(2)
+            while not seen:
+                await asyncio.sleep(0.01)
+
+        asyncio.run(asyncio.wait_for(put(), 30))
         assert worker.stop(10)
-        assert seen == [1, 2]
+
+    def test_a_stop_says_what_no_thread_took(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        worker = Worker("w", lambda _: None)
+        monkeypatch.setattr(threading.Thread, "start", _cannot_start)
+        worker.put(1)
+        assert not worker.stop(10)
+        assert "w could not be started; 1 events dropped" in caplog.text
 
 
 def _cannot_start(thread: threading.Thread) -> None:

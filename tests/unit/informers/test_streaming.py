@@ -128,7 +128,7 @@ class TestEnds:
             reactor.register(informer).wait_synced(30)
             added(engine, 10)
             informer.wait_for(lambda seen: len(seen.terminal()) == 10, 30)
-            assert reactor._roster._streams[unread].is_behind  # type: ignore[union-attr]  # attached
+            assert reactor._roster._streams[unread].inbox.is_behind  # type: ignore[union-attr]  # attached
             slept: list[float] = []
             original = asyncio.sleep
 
