@@ -24,7 +24,6 @@ def check_reactor(
     plugins: object,
     on_fatal: object,
     exit_timeout: object,
-    signal_replay: object,
 ) -> None:
     """Refuse arguments of ``Reactor`` that are of the wrong kind.
 
@@ -48,15 +47,15 @@ def check_reactor(
     if on_fatal is not None and not callable(on_fatal):
         raise InvalidArgumentError(f"on_fatal must be callable with an error, got {on_fatal!r}")
     seconds("exit_timeout", exit_timeout)
-    check_replay("signal_replay", signal_replay)
 
 
-def check_replay(name: str, value: object) -> None:
-    """Refuse what does not say which part of the present state is told."""
+def check_replay(name: str, value: str) -> str:
+    """Return what says which part of the present state is told; refuse anything else."""
     if value not in REPLAYS:
         raise InvalidArgumentError(
             f"{name} must be one of {', '.join(map(repr, REPLAYS))}, got {value!r}"
         )
+    return value
 
 
 def check_checkpoint(value: object) -> Path | None:

@@ -26,6 +26,7 @@ from flamepy.informers import signals
 from flamepy.informers.arguments import (
     check_checkpoint,
     check_reactor,
+    check_replay,
     scope_of,
 )
 from flamepy.informers.asking import Asking, HasLink, on_loop
@@ -135,7 +136,6 @@ class Reactor(Asking):
             plugins=plugins,
             on_fatal=on_fatal,
             exit_timeout=exit_timeout,
-            signal_replay=signal_replay,
         )
         if sum(one is not None for one in (connection, endpoint, context)) > 1:
             raise InvalidArgumentError("give one of connection=, endpoint= and context=")
@@ -163,7 +163,7 @@ class Reactor(Asking):
         self._settings = {name: value for name, value in given.items() if value is not None}
         settings = WatchSettings(**self._settings)  # a wrong one is refused here
         self._resuming = Resuming(check_checkpoint(checkpoint), retain=settings.retain_terminal)
-        self._signal_replay = signal_replay
+        self._signal_replay = check_replay("signal_replay", signal_replay)
         self.exit_timeout = seconds("exit_timeout", exit_timeout)
         self.forget()
 
