@@ -147,8 +147,7 @@ class Reactor(Asking):
         self._connection = connection
         self._own = FlameContext(endpoint) if endpoint is not None else context
         self._plugins = plugins
-        self._strict = strict
-        self._on_fatal = on_fatal
+        self._strict, self._on_fatal = strict, on_fatal
         given: dict[str, Any] = {  # Any: each is checked by WatchSettings
             "poll_interval": poll_interval,
             "poll_timeout": poll_timeout,
