@@ -324,3 +324,20 @@ class TestFloors:
         assert done.returncode == 1, done.stdout + done.stderr
         broken = [text for text in done.stdout.splitlines() if text.endswith("BROKEN")]
         assert any(contract in text for text in broken), broken
+
+
+def test_importing_any_module_changes_no_signal() -> None:
+    """What belongs to the process stays the program's, Ctrl-C first of all."""
+    program = (
+        "import importlib, pkgutil, signal, sys\n"
+        "numbers = sorted(signal.valid_signals())\n"
+        "before = [signal.getsignal(one) for one in numbers]\n"
+        "import flamepy\n"
+        "for found in pkgutil.walk_packages(flamepy.__path__, 'flamepy.'):\n"
+        "    if not found.name.endswith(('__main__', 'pytest_plugin')):\n"
+        "        importlib.import_module(found.name)\n"
+        "        now = [signal.getsignal(one) for one in numbers]\n"
+        "        assert now == before, found.name\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

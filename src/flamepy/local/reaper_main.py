@@ -8,12 +8,13 @@ moment: this one has to outlive the cluster.
 
 import signal
 
-for _name in ("SIGTERM", "SIGINT", "SIGHUP"):
-    signal.signal(getattr(signal, _name), signal.SIG_IGN)
+if __name__ == "__main__":  # ``reaper`` imports this module to find it, in the user's program
+    for _name in ("SIGTERM", "SIGINT", "SIGHUP"):
+        signal.signal(getattr(signal, _name), signal.SIG_IGN)
 
-import os  # noqa: E402  # the signals first
-import shutil  # noqa: E402
-import sys  # noqa: E402
+import os  # after the signals
+import shutil
+import sys
 
 
 def main(sockets: str, *others: str) -> None:

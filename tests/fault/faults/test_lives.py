@@ -67,10 +67,6 @@ print("ended", reactor.state, flush=True)
 """
 
 
-@pytest.mark.xfail(
-    reason="SIGINT does not end one of these waits: a regression, its cause is not found yet",
-    run=False,
-)
 def test_fault_24_a_signal_ends_any_wait_and_a_second_one_the_drain(engine: FakeEngine) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", WAITS, engine.endpoint],
