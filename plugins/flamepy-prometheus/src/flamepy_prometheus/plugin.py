@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Sequence
-from wsgiref.simple_server import WSGIServer
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.registry import Collector
 
 from flamepy.errors import PluginError
@@ -22,6 +20,7 @@ from flamepy.informers import (
     signals,
 )
 from flamepy_prometheus.collector import ReactorCollector, SessionCollector
+from flamepy_prometheus.server import MetricsServer
 
 logger = logging.getLogger(__name__)
 
@@ -77,13 +76,12 @@ class Prometheus(TaskInformer, SessionInformer):
         )
         self._registered: list[Collector] = []
         self._reactor: Reactor | None = None
-        self._server: WSGIServer | None = None
-        self._thread: threading.Thread | None = None
+        self._server: MetricsServer | None = None
 
     @property
     def port(self) -> int | None:
         """The port that is served, None while none is."""
-        return None if self._server is None else int(self._server.server_address[1])
+        return None if self._server is None else self._server.port
 
     def attach(self, reactor: Reactor) -> None:
         """Serve from now on, also while the engine cannot be reached.
@@ -94,10 +92,9 @@ class Prometheus(TaskInformer, SessionInformer):
         if self._address is not None:
             port, host = self._address
             try:
-                self._server, self._thread = start_http_server(port, host, self.registry)
-            except OSError as error:
+                self._server = MetricsServer(host, port, self.registry)
+            except (OSError, RuntimeError) as error:
                 raise PluginError(f"cannot serve metrics at {host}:{port}: {error}") from error
-            self._thread.name = "flamepy-prometheus"
         own = (self._transitions, self._seconds, self._lag, self._retries, self._sessions)
         for collector in (*own, ReactorCollector(reactor)):
             self.registry.register(collector)
@@ -113,10 +110,8 @@ class Prometheus(TaskInformer, SessionInformer):
     def close(self) -> None:
         """Serve no more."""
         signals.retry_scheduled.disconnect(self._retried)
-        if self._server is not None and self._thread is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._thread.join(5.0)
+        if self._server is not None:
+            self._server.close()
             self._server = None
         while self._registered:
             self.registry.unregister(self._registered.pop())
