@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import tempfile
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from support.waiting import eventually
+
+from flamepy.log_relay import flush
 
 GRPC_POLLER = "_poll_wrapper"  # one per process, kept by gRPC as long as it has an asyncio object
 # Dummy: how Python knows a thread of Arrow Flight's server that has run a handler of ours once.
@@ -115,6 +118,41 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
             f"no {what} left by {request.node.name}: {look() - had}",
             limit=6.0,
         )
+
+
+class _Captured(pytest.LogCaptureFixture):
+    """What was logged, records of loops included: they are handled on a thread of their own."""
+
+    @property
+    def records(self) -> list[logging.LogRecord]:
+        flush(10.0)
+        return super().records
+
+    @property
+    def text(self) -> str:
+        flush(10.0)
+        return super().text
+
+    @property
+    def messages(self) -> list[str]:
+        flush(10.0)
+        return super().messages
+
+    @property
+    def record_tuples(self) -> list[tuple[str, int, str]]:
+        flush(10.0)
+        return super().record_tuples
+
+    def clear(self) -> None:
+        flush(10.0)
+        super().clear()
+
+
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Wait for the records of loops before what was captured is looked at."""
+    caplog.__class__ = _Captured
+    return caplog
 
 
 @pytest.fixture

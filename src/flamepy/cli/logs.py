@@ -11,6 +11,8 @@ import logging
 import sys
 import time
 
+from flamepy.cli.line_writer import LineHandler
+
 FORMATS = ("text", "json")
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -72,9 +74,17 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 def set_up_logging(style: str, level: int) -> None:
     """Log to standard error from now on, what is of ``level`` or above."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _handler()
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler])
+
+
+def _handler() -> logging.Handler:
+    """Return a handler for standard error that never waits for whoever reads it."""
+    try:
+        return LineHandler(sys.stderr.fileno(), sys.stderr.encoding)
+    except (AttributeError, OSError, ValueError):  # it is not a file of the system, or closed
+        return logging.StreamHandler(sys.stderr)
 
 
 def trim_records() -> None:

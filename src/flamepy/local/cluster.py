@@ -203,6 +203,7 @@ class LocalCluster:
             ConfigError: the data folder or its database, or a TLS file, cannot be used.
             FlameError: an application cannot be registered.
         """
+        check_may_block()
         self._check_here()
         check_threads()
         if self._life is not None:

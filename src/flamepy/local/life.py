@@ -14,6 +14,7 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine
 
+from flamepy import log_relay
 from flamepy.clocks import monotonic
 from flamepy.errors import DeadlineExceededError, InvalidStateError, ResourceExhaustedError
 from flamepy.forks import bury, forsake
@@ -83,6 +84,7 @@ class Life:
         Raises:
             ResourceExhaustedError: no thread can be started.
         """
+        log_relay.install()
         try:
             threading.Thread(target=self._run, name=self._name, daemon=True).start()
         except RuntimeError as error:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from flamepy import threads
+from flamepy import log_relay, threads
 from flamepy.errors import ConnectionClosedError, DeadlineExceededError, InvalidStateError
 from flamepy.flags import Flag
 from flamepy.forks import check
@@ -178,6 +178,7 @@ class _Running:
 
     def start(self) -> None:
         """Start the thread. Raises ResourceExhaustedError."""
+        log_relay.install()
         try:
             self._thread = threads.start(self._run, name=NAME)
         except BaseException:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from types import TracebackType
 from typing import Any, TypeVar
 
+from flamepy import log_relay
 from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.clocks import wall
 from flamepy.errors import InvalidStateError
@@ -82,6 +83,7 @@ class FakeEngine(EngineScript):
     def __enter__(self) -> FakeEngine:
         if self._loop is not None:
             raise InvalidStateError("the engine runs already: leave its with block first")
+        log_relay.install()
         loop = new_loop()
         thread = threading.Thread(target=run_forever, args=(loop,), name=NAME, daemon=True)
         try:
