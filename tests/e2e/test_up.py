@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -339,3 +339,40 @@ class TestCache:
     @pytest.mark.parametrize("size", ["x", "-1", "1.5G"])
     def test_a_bad_size_is_named(self, size: str) -> None:
         assert f"'{size}' is no number of bytes" in fail("--cache-memory", size, status=2)
+
+
+def test_a_cluster_whose_log_nobody_reads_goes_on_and_ends_at_sigterm(tmp_path: Path) -> None:
+    manifest = tmp_path / "echo.yaml"
+    service = tmp_path / "service.py"
+    service.write_text(
+        "from flamepy.core import FlameService, run\n"
+        "class Echo(FlameService):\n"
+        "    def on_task_invoke(self, context):\n"
+        "        return context.input\n"
+        "run(Echo())\n"
+    )
+    spec = {"command": sys.executable, "arguments": [str(service)]}
+    manifest.write_text(json.dumps({"metadata": {"name": "echo"}, "spec": spec}))
+    arguments = ["-m", "flamepy", "up", "--port", "0", "--executors", "1", "--app", str(manifest)]
+    unread, pipe = os.pipe()
+    os.set_blocking(pipe, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(pipe, b"\n" * 4096)  # full from the first line on
+    os.set_blocking(pipe, True)
+    command = [sys.executable, *arguments]
+    up = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=pipe, text=True)
+    try:
+        assert up.stdout is not None
+        endpoint = up.stdout.readline().split()[1]
+        with connect(endpoint) as connection:
+            session = connection.create_session("echo")
+            assert [session.invoke(b"x", timeout=30) for _ in range(20)] == [b"x"] * 20
+        up.terminate()
+        assert up.wait(30) == 0
+    finally:
+        up.kill()
+        up.wait(30)
+        up.stdout.close()
+        os.close(unread)
+        os.close(pipe)

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 
+from flamepy.serving import serving
+
 logger = logging.getLogger(__name__)
 
 THREAD = "flamepy-http"
@@ -84,6 +86,7 @@ class HttpPort:
             self._thread.join(JOIN_LIMIT)
         self._socket.close()
 
+    @serving(THREAD)
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         connections: dict[_Connection, None] = {}
         asyncio.set_event_loop(loop)

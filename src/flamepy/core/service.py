@@ -23,6 +23,7 @@ from google.protobuf.message import Message
 from flamepy import platforms
 from flamepy.addresses import unix_target
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
+from flamepy.flags import Flag
 from flamepy.pools import DaemonPool
 from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.surroundings import check_threads
@@ -99,7 +100,7 @@ def run(service: FlameService) -> None:
     path = _socket_path(os.environ.get(FLAME_INSTANCE_ENDPOINT))
     if not logging.getLogger().handlers:
         logging.basicConfig(stream=sys.stderr, level=logging.INFO)
-    stop = threading.Event()
+    stop = Flag()
     before = _on_signals(stop)
     try:
         serve(service, path, stop)
@@ -108,7 +109,7 @@ def run(service: FlameService) -> None:
             signal.signal(number, handler)
 
 
-def serve(service: FlameService, path: str, stop: threading.Event) -> None:
+def serve(service: FlameService, path: str, stop: Flag) -> None:
     """Serve the Instance protocol on a Unix socket until ``stop`` is set."""
     platforms.require(
         "a service process",
@@ -159,7 +160,7 @@ def _socket_path(value: str | None) -> str:
     return value.removeprefix("unix://").removeprefix("unix:")
 
 
-def _on_signals(stop: threading.Event) -> dict[int, Any]:
+def _on_signals(stop: Flag) -> dict[int, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
 

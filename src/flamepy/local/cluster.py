@@ -287,7 +287,9 @@ class LocalCluster:
 
         Raises:
             DeadlineExceededError: it has not ended after 30 s, because of a disk for example.
+            InvalidStateError: this thread serves others, and would wait for itself.
         """
+        check_may_block()
         life = self._life
         if life is None:
             return

@@ -14,8 +14,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from flamepy import threads
 from flamepy.config import Endpoint
-from flamepy.errors import InvalidArgumentError, UnavailableError
+from flamepy.errors import InvalidArgumentError, ResourceExhaustedError, UnavailableError
 from flamepy.forks import SERVER, bury, check_flight, done, hold, release
 from flamepy.local.listening import check_free
 from flamepy.local.tls import ClusterTls
@@ -66,7 +67,7 @@ class ObjectCache:
         self._store: Any = None
         self._server: Any = None
         self._stopped = False
-        self._lock = threading.Lock()  # guards the server's coming and going
+        self._lock = threading.RLock()  # guards the server's coming and going
 
     @property
     def endpoint(self) -> str:
@@ -119,8 +120,12 @@ class ObjectCache:
             server, self._server = self._server, None
         if server is None:
             return True
-        ending = threading.Thread(target=server.shutdown, name="flamepy-cache-stop", daemon=True)
-        ending.start()
+        try:
+            ending = threads.start(server.shutdown, name="flamepy-cache-stop")
+        except ResourceExhaustedError:
+            shut_down_clients_of(self._port)  # no call runs on, so that this does not wait for one
+            server.shutdown()
+            return True
         ending.join(grace)
         if ending.is_alive():
             shut_down_clients_of(self._port)

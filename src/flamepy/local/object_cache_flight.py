@@ -29,6 +29,7 @@ from flamepy.local.object_cache_store import (
     ObjectStore,
     Upload,
 )
+from flamepy.serving import serving
 from flamepy.wire.objects import (
     DELETE,
     PATCH,
@@ -42,6 +43,7 @@ from flamepy.wire.objects import (
     utf8_failure,
 )
 
+NAME = "flamepy-cache"  # in errors: the threads are pyarrow's
 LEAST_PIECE = 1 << 16  # bytes: smaller ones cost more than they save
 NO_KEY = "key must be provided in descriptor path or command"
 
@@ -74,6 +76,7 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
         self._store = store
         self.endpoint = ""  # what clients are told; set once the port is known
 
+    @serving(NAME)
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:
         """Store an object or append a patch; reply with its reference."""
         key, patch = _target(descriptor)
@@ -103,6 +106,7 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
             return self._store.patch(key, payload, upload)
         return self._store.put(key, payload, upload)
 
+    @serving(NAME)
     def do_get(self, context: Any, ticket: Any) -> Any:
         """Return what the client lacks of an object."""
         try:
@@ -119,6 +123,7 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
         pieces = context.get_middleware(PIECES)
         return flight.RecordBatchStream(response(base, patches, pieces.size if pieces else 0))
 
+    @serving(NAME)
     def do_action(self, context: Any, action: Any) -> Iterator[bytes]:
         """Delete."""
         if action.type != DELETE:
@@ -137,10 +142,12 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
             raise _internal(f"<{target}> cannot be deleted: {error}") from None
         return iter([b"OK"])
 
+    @serving(NAME)
     def list_actions(self, context: Any) -> list[tuple[str, str]]:
         """Return the one action."""
         return [(DELETE, "Delete objects by key prefix")]
 
+    @serving(NAME)
     def get_flight_info(self, context: Any, descriptor: Any) -> Any:
         """Say where an object would be; whether it is there is not looked at."""
         path = "/".join(_decoded(part) for part in descriptor.path or ())
@@ -152,6 +159,7 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
             raise pa.ArrowInvalid(error.message) from None
         return self._info(path, self._store.schema(path), -1)
 
+    @serving(NAME)
     def list_flights(self, context: Any, criteria: bytes) -> Iterator[Any]:
         """Return all objects. With a descriptor, which an engine leaves out: pyarrow needs one."""
         return iter([self._info(key, None, size) for key, size in self._store.list()])
@@ -162,6 +170,7 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
         empty = pa.schema([]) if schema is None else schema
         return flight.FlightInfo(empty, descriptor, [endpoint], -1, size)
 
+    @serving(NAME)
     def get_schema(self, context: Any, descriptor: Any) -> Any:
         """Return the schema of answers."""
         return flight.SchemaResult(RESPONSE)

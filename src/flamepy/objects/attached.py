@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from flamepy import threads
+from flamepy.errors import ResourceExhaustedError
 from flamepy.rpc.forking import on_child
 from flamepy.rpc.link import Link
 from flamepy.wire.objects import check_extra
@@ -29,11 +31,11 @@ class _Guard:
     """The lock under which a link's client is made; a forked child gets another."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         on_child(self._renew)
 
     def _renew(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
 
 _guard = _Guard()
@@ -56,11 +58,17 @@ class Attached:
 
     async def aclose(self) -> None:
         """Close both; a thread in a transfer ends with it, and is waited for ``JOIN`` seconds."""
-        self.client.close()
         self.workers.close()
         loop = asyncio.get_running_loop()
         limit = loop.time() + JOIN
-        while self.workers.running() and loop.time() < limit:
+        try:
+            # Not here: its lock may be held by a thread that a signal handler holds up, in which
+            # this close is waited for.
+            closing = threads.start(self.client.close, name="flamepy-objects-close")
+        except ResourceExhaustedError:
+            self.client.close()
+            return
+        while (closing.is_alive() or self.workers.running()) and loop.time() < limit:
             await asyncio.sleep(STEP)
 
 

@@ -8,10 +8,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 
-from flamepy.errors import FlameError, InternalError
+from flamepy.flags import Flag
 from flamepy.objects.store import Entry, Key
+
+
+class _Fetch:
+    """One that runs; ``entry`` stays None if it fails, which is not the others' business."""
+
+    __slots__ = ("entry", "over", "thread")
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.over = Flag()
+        self.entry: Entry | None = None
 
 
 class Fetches:
@@ -23,8 +33,8 @@ class Fetches:
 
     def __init__(self) -> None:
         self.epoch = 0
-        self._lock = threading.Lock()
-        self._running: dict[Key, Future[Entry]] = {}
+        self._lock = threading.RLock()
+        self._running: dict[Key, _Fetch] = {}
 
     def get(self, key: Key, version: int, fetch: Callable[[], Entry]) -> Entry:
         """Return what ``fetch`` returns here or in another thread that began before.
@@ -43,36 +53,26 @@ class Fetches:
             with self._lock:
                 running = self._running.get(key)
                 if running is None:
-                    mine: Future[Entry] = Future()
-                    self._running[key] = mine
+                    mine = self._running[key] = _Fetch()
                     break
-            try:
-                entry = running.result()
-            except FlameError:
+            if running.thread == threading.get_ident():
+                return fetch()  # a signal handler or a finalizer, in the middle of that fetch
+            running.over.wait()
+            if running.entry is None:
                 return fetch()  # with a deadline and a policy of its own
-            if entry.version >= version:
-                return entry
+            if running.entry.version >= version:
+                return running.entry
         return self._run(key, mine, fetch)
 
-    def _run(self, key: Key, mine: Future[Entry], fetch: Callable[[], Entry]) -> Entry:
+    def _run(self, key: Key, mine: _Fetch, fetch: Callable[[], Entry]) -> Entry:
         try:
-            entry = fetch()
-        except FlameError as error:
-            self._done(key, mine)
-            mine.set_exception(error)
-            raise
-        except BaseException:  # Ctrl-C, or a progress callback's: not the others' business
-            self._done(key, mine)
-            mine.set_exception(InternalError("the reader that was waited for was interrupted"))
-            raise
-        self._done(key, mine)
-        mine.set_result(entry)
-        return entry
-
-    def _done(self, key: Key, mine: Future[Entry]) -> None:
-        with self._lock:
-            if self._running.get(key) is mine:
-                del self._running[key]
+            mine.entry = fetch()
+            return mine.entry
+        finally:
+            with self._lock:
+                if self._running.get(key) is mine:
+                    del self._running[key]
+            mine.over.set()
 
     def forget(self) -> None:
         """Let no reader to come share a fetch that runs now."""

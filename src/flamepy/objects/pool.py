@@ -23,6 +23,7 @@ from flamepy.forks import CLIENT, bury, check_flight, done, hold, release
 from flamepy.objects.channel_options import channel_options
 from flamepy.paths import expanded
 from flamepy.sockets import can_shut_down, shut_down_to
+from flamepy.threads import check_may_block
 
 FORKED = (
     "this connection to the object cache was made before a fork and lives in the parent only; make "
@@ -52,10 +53,12 @@ class Pool:
 
         Raises:
             ConnectionClosedError: the pool is closed.
-            InvalidStateError: this is a child of the process that made it.
+            InvalidStateError: this is a child of the process that made it, or a thread that serves
+                others.
             ConfigError: a TLS file cannot be read.
             TlsError: one is not PEM.
         """
+        check_may_block()
         found = self._take(location)
         try:
             yield found

@@ -32,7 +32,7 @@ class Routes:
     def __init__(self, configured: str, *, now: Callable[[], float] = monotonic) -> None:
         self._now = now
         self.configured = location(configured)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._known = {self.configured}
         self._away: dict[str, float] = {}  # until when it is not tried again
 

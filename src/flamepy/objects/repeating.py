@@ -20,6 +20,7 @@ from flamepy.errors import (
     FlameError,
     UnavailableError,
 )
+from flamepy.flags import Flag
 from flamepy.rpc import retry
 from flamepy.rpc.budget import CAPACITY, Budget
 from flamepy.rpc.reckoning import Counters, Reckoning
@@ -36,7 +37,7 @@ class _LockedBudget(Budget):
 
     def __init__(self, capacity: float) -> None:
         super().__init__(capacity)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def answered(self) -> None:
         if self.left < self.capacity:
@@ -63,7 +64,7 @@ class BlockingRetrier:
         self.back_at = float("-inf")
         self.scheduled: Callable[[RetryDetails], None] = lambda _: None
         self.ever = False  # whether a cache has answered
-        self._closed = threading.Event()
+        self._closed = Flag()
 
     def run(
         self, call: str, terms: Terms, attempt: Attempt[T], resolve: Resolve[T] | None = None

@@ -112,7 +112,7 @@ class ObjectMemory:
     def __init__(self, max_bytes: int = MAX_BYTES, max_entries: int = MAX_ENTRIES) -> None:
         self.max_bytes = max_bytes
         self.max_entries = max_entries
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._entries: OrderedDict[Key, tuple[Entry, int]] = OrderedDict()
         self._bytes = 0
         self._hits = self._increments = self._misses = 0

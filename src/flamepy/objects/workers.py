@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from flamepy import threads
 from flamepy.errors import ConnectionClosedError
 from flamepy.queues import SimpleQueue
 
@@ -24,7 +25,7 @@ class Workers:
     """See the module; used from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards threads, idle and closed
+        self._lock = threading.RLock()  # guards threads, idle and closed
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = 0
@@ -44,8 +45,7 @@ class Workers:
                 self._idle -= 1
             elif len(self._threads) < THREADS:
                 name = f"flamepy-objects-{len(self._threads)}"
-                self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
-                self._threads[-1].start()
+                self._threads.append(threads.start(self._work, name=name))
             self._jobs.put((future, job))
         return future
 

@@ -18,9 +18,11 @@ from typing import Any, Literal, TypeVar
 from flamepy.config import Endpoint
 from flamepy.errors import InvalidArgumentError, InvalidStateError
 from flamepy.loops import new_loop, retire, run_forever
+from flamepy.posting import call
 from flamepy.seconds import seconds as checked_seconds
 from flamepy.surroundings import check_threads
 from flamepy.testing.relaying import CLIENT, SERVER, THROUGH, Address, Fault, Relay, Towards
+from flamepy.threads import check_may_block
 
 T = TypeVar("T")
 Which = Literal["all", "new", "existing"]
@@ -229,7 +231,12 @@ class ChaosProxy:
         if self._loop is None:
             coroutine.close()
             raise InvalidStateError("the proxy is not running: use it with with")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(LIMIT)
+        try:
+            check_may_block()
+        except InvalidStateError:
+            coroutine.close()
+            raise
+        return call(self._loop, coroutine, LIMIT)
 
 
 def _bound(port: int) -> socket.socket:
