@@ -156,6 +156,7 @@ class Worker:
     def _drop(self, *, interrupt: bool = True) -> None:
         self.stopping.set()
         self.mailbox.close(discard=True)
+        late.forget(self._ensure_thread)  # or the next thread's want of room would not be said
         if interrupt:
             self._interrupt()
 

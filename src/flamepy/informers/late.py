@@ -34,6 +34,11 @@ def add(start: Start, error: ResourceExhaustedError) -> None:
     loop.call_later(AGAIN, start_again)
 
 
+def forget(start: Start) -> None:
+    """Do not try this one again: nothing waits for its thread any more."""
+    _waiting.pop(start, None)
+
+
 def start_again() -> None:
     """Try those that wait, until one cannot be started."""
     for start in list(_waiting):

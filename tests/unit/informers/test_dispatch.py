@@ -108,11 +108,13 @@ class TestWorker:
     def test_a_stop_says_what_no_thread_took(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        worker = Worker("w", lambda _: None)
         monkeypatch.setattr(threading.Thread, "start", _cannot_start)
-        worker.put(1)
-        assert not worker.stop(10)
-        assert "w could not be started; 1 events dropped" in caplog.text
+        for name in ("w", "v"):
+            worker = Worker(name, lambda _: None)
+            worker.put(1)
+            assert not worker.stop(10)
+            assert f"{name} could not be started; 1 events dropped" in caplog.text
+            assert caplog.text.count(f"{name!r} cannot be started") == 1, "of the second one, too"
 
 
 def _cannot_start(thread: threading.Thread) -> None:
