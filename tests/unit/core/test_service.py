@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import queue
 import signal
@@ -144,13 +143,8 @@ def test_no_input_is_none_and_none_is_no_output(served: tuple[Recorder, grpc.Cha
     ],
 )
 def test_what_a_task_raises_is_its_answer_and_the_next_task_runs(
-    served: tuple[Recorder, grpc.Channel],
-    caplog: pytest.LogCaptureFixture,
-    given: bytes,
-    text: str,
+    served: tuple[Recorder, grpc.Channel], given: bytes, text: str
 ) -> None:
-    # Reports of processes beside this one (pytest-xdist) cannot hold half a character.
-    caplog.set_level(logging.CRITICAL + 1, logger="flamepy.core.service")
     _, channel = served
     failed = call(channel, "OnTaskInvoke", task_id="1", session_id="s", input=given)
     assert (failed.return_code, failed.message) == (-1, text)
