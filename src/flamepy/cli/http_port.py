@@ -51,6 +51,7 @@ class HttpPort:
         self._port = int(self._socket.getsockname()[1])
         self._answer = answer
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -66,46 +67,54 @@ class HttpPort:
         """
         # Not the loop of the process's policy: that one may be uvloop's, with other limits.
         loop = asyncio.SelectorEventLoop()
-        thread = threading.Thread(target=self._run, args=(loop,), name=THREAD, daemon=True)
+        # Not ``loop.stop``: that would end whatever runs, the opening of the port as well.
+        stopped = loop.create_future()
+        thread = threading.Thread(target=self._run, args=(loop, stopped), name=THREAD, daemon=True)
         try:
             thread.start()
         except BaseException:
             loop.close()
             self._socket.close()
             raise
-        self._loop, self._thread = loop, thread
+        self._loop, self._stopped, self._thread = loop, stopped, thread
 
     def stop(self) -> None:
         """End every connection and listen no more; idempotent.
 
         Returns when the thread has ended, after ``JOIN_LIMIT`` seconds at most.
         """
-        if self._thread is not None and self._loop is not None:
+        if self._thread is not None and self._loop is not None and self._stopped is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed already
-                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._loop.call_soon_threadsafe(_settle, self._stopped)
             self._thread.join(JOIN_LIMIT)
         self._socket.close()
 
     @serving(THREAD)
-    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        connections: dict[_Connection, None] = {}
+    def _run(self, loop: asyncio.AbstractEventLoop, stopped: asyncio.Future[None]) -> None:
         asyncio.set_event_loop(loop)
         try:
-            server = loop.run_until_complete(
-                loop.create_server(
-                    lambda: _Connection(self._answer, connections, loop), sock=self._socket
-                )
-            )
-            loop.run_forever()
-            server.close()
-            for one in list(connections):
-                one.abort()
-            for left in asyncio.all_tasks(loop):  # connections that were just accepted
-                left.cancel()
-            loop.run_until_complete(asyncio.sleep(0))  # the aborted ones close their sockets
+            loop.run_until_complete(self._serve(loop, stopped))
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+    async def _serve(self, loop: asyncio.AbstractEventLoop, stopped: asyncio.Future[None]) -> None:
+        connections: dict[_Connection, None] = {}
+        server = await loop.create_server(
+            lambda: _Connection(self._answer, connections, loop), sock=self._socket
+        )
+        await stopped
+        server.close()
+        for one in list(connections):
+            one.abort()
+        for left in asyncio.all_tasks() - {asyncio.current_task()}:  # just accepted ones
+            left.cancel()
+        await asyncio.sleep(0)  # the aborted ones close their sockets
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class _Connection(asyncio.Protocol):

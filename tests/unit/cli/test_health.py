@@ -79,6 +79,16 @@ def test_a_port_that_is_taken_is_an_error(server: HealthServer) -> None:
         HealthServer("127.0.0.1", server.port, Made)
 
 
+def test_a_port_that_is_stopped_at_once_ends_in_order(health: Made) -> None:
+    """Its thread may not have come far: what it raised would be a traceback and a warning here."""
+    for _ in range(30):
+        server = HealthServer("127.0.0.1", 0, lambda: health)
+        server.start()
+        server.stop()
+        server.stop()
+        HealthServer("127.0.0.1", server.port, lambda: health).stop()  # it is free again
+
+
 def test_an_ipv6_address_is_listened_on(health: Made) -> None:
     try:
         server = HealthServer("::1", 0, lambda: health)

@@ -85,6 +85,37 @@ def test_an_idle_executor_that_its_session_needs_stays() -> None:
     assert decision == Decision()
 
 
+def test_tasks_that_run_keep_their_executors() -> None:
+    busy = demand(pending=1, running=2, executors=2)
+    assert decide([busy], [], alive=2, limit=4).start == ("s",)
+
+
+def test_a_higher_priority_without_pending_tasks_holds_nobody_up() -> None:
+    high = demand("high", running=1, executors=1, priority=5)
+    low = demand("low", pending=1, order=1)
+    assert decide([high, low], [], alive=1, limit=4).start == ("low",)
+
+
+def test_executors_that_are_ending_still_count() -> None:
+    one, other = demand("one", pending=1), demand("other", pending=1, order=1)
+    assert decide([one, other], [], alive=3, limit=4).start == ("one",)
+    assert decide([one, other], [], alive=5, limit=4).start == ()
+
+
+def test_no_more_make_room_than_are_missing() -> None:
+    idle = [Idle(f"e{number}", "done") for number in range(5)]
+    assert decide([demand(pending=2)], idle, alive=5, limit=5).release == ("e0", "e1")
+    decision = decide([demand(pending=3)], idle, alive=5, limit=6)
+    assert decision == Decision(("s",), ("e0", "e1"))
+
+
+def test_a_session_makes_room_with_what_it_has_too_many_of_and_no_more() -> None:
+    keeping = demand("keeping", min_instances=1, executors=3)
+    idle = [Idle(f"e{number}", "keeping") for number in range(3)]
+    young = demand("young", pending=3, order=1)
+    assert decide([keeping, young], idle, alive=3, limit=3).release == ("e0", "e1")
+
+
 NUMBERS = st.integers(0, 5)
 DEMANDS = st.lists(
     st.builds(

@@ -8,6 +8,7 @@ from support.made import made_session, made_task
 
 from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.events import EventSource, Window
+from flamepy.watching.history import EPOCHS
 from flamepy.watching.retired import Retired
 from flamepy.watching.store import Store, Verdict
 
@@ -181,3 +182,35 @@ class TestRetirement:
         store.observe_task(made_task(6, RUNNING), Window(1, 1), EventSource.LIST)
         store.delete_task("s1", 6, Window(2, 2))
         assert kept() == []
+        store.history.needed = lambda: store.sequence
+        store.delete_task("s1", 6, Window(9, 9))
+        store.trim()
+        assert kept() == [], "everybody has it"
+
+    def test_the_oldest_that_is_there_goes_when_an_older_one_has_left(self) -> None:
+        store = finished(3, retain=3)
+        store.delete_task("s1", 1, Window(5, 5))
+        store.history.retain = 1
+        store.trim()
+        assert sorted(store.session("s1").tasks) == [3]
+        assert store.session("s1").counts == TaskCounts(succeed=2)
+
+    def test_what_was_there_before_nobody_listened_does_not_count(self) -> None:
+        store = finished(5, retain=5)
+        store.clear()
+        store.observe_session(made_session(counts=TaskCounts(succeed=5)), Window(10, 10))
+        for number in range(1, 6):
+            see(store, number, SUCCEED, at=11.0)
+        store.observe_session(made_session(counts=TaskCounts(succeed=5)), Window(12, 12))
+        store.trim()
+        assert sorted(store.session("s1").tasks) == [1, 2, 3, 4, 5]
+
+    def test_the_epochs_that_were_used_last_are_remembered(self) -> None:
+        history = Store().history
+        history.remember("first", 1, 0.0)
+        for number in range(EPOCHS - 1):
+            history.remember(str(number), 1, 0.0)
+        history.remember("first", 2, 5.0)
+        history.remember("one more", 1, 0.0)
+        assert history.recall("first") == (2, 5.0)
+        assert history.recall("0") == (0, float("-inf"))

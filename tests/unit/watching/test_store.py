@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.made import made_session, made_task
@@ -175,7 +176,171 @@ class TestTasks:
         assert (gone.kind, gone.final_state_known) == (EventKind.DELETED, True)
 
 
+class TestLateAndRepeatedAnswers:
+    """An answer is true for the time from its request to its arrival, and for no other."""
+
+    def test_a_state_that_was_confirmed_later_is_not_taken_back_by_an_answer_from_between(
+        self,
+    ) -> None:
+        store = seen()
+        see(store, RUNNING, 1)
+        assert see(store, RUNNING, 5, 6).verdict is Verdict.UNCHANGED
+        assert see(store, PENDING, 3, 7).verdict is Verdict.STALE
+        assert see(store, RUNNING, 2, 8).verdict is Verdict.UNCHANGED, "it agrees"
+        assert see(store, PENDING, 6, 9).verdict is Verdict.APPLIED
+
+    def test_an_answer_from_before_the_end_changes_nothing_and_is_not_counted(self) -> None:
+        store = seen()
+        see(store, SUCCEED, 5, 6)
+        assert see(store, RUNNING, 4, 7).verdict is Verdict.UNCHANGED
+        record = store.session("s1")
+        assert record.counts == TaskCounts(succeed=1)
+        assert see(store, FAILED, 4, 8, text="boom").verdict is Verdict.DRIFT, "an end is one"
+        assert record.counts == TaskCounts(succeed=1)
+        assert see(store, SUCCEED, 9).verdict is Verdict.UNCHANGED
+
+    def test_another_task_of_the_number_that_an_older_answer_shows_is_looked_at_again(self) -> None:
+        store = seen()
+        see(store, RUNNING, 5, 6)
+        assert see(store, RUNNING, 4, 7, born=9).verdict is Verdict.STALE
+
+    def test_a_failure_waits_for_its_text_however_often_it_is_shown_without(self) -> None:
+        store = seen()
+        for at in (1, 2):
+            task = made_task(state=FAILED)
+            verdict = store.observe_task(task, Window(at, at), EventSource.LIST).verdict
+            assert verdict is Verdict.NEEDS_TEXT
+
+    def test_what_is_not_known_is_neither_deleted_nor_forgotten(self) -> None:
+        store = seen()
+        for session, number in (("s1", 7), ("other", 1)):
+            assert store.delete_task(session, number, Window(9, 9)) == ()
+            store.forget_task(session, number)
+        assert "other" not in store.sessions
+
+    def test_a_newcomer_is_told_in_the_order_of_the_numbers(self) -> None:
+        store = seen()
+        for number in (3, 1, 2):
+            store.observe_task(made_task(number), Window(1, 1), EventSource.LIST)
+        record = store.session("s1")
+        assert [one.task.id for one in store.replay(record, 2.0)] == ["1", "2", "3"]
+
+    def test_what_changed_since_a_number_is_of_the_scope_and_after_it(self) -> None:
+        store = seen()
+        store.observe_session(made_session("s2", application="other"), Window(0, 0))
+        for session in ("s1", "s2"):
+            for number in (1, 2):
+                task = made_task(number, session=session)
+                store.observe_task(task, Window(1, 1), EventSource.LIST)
+        held = made_task(3, FAILED)
+        store.observe_task(held, Window(1, 1), EventSource.LIST)  # not told: it has no text
+        since = store.session("s1").tasks[1].sequence
+
+        def changed(covered: str) -> list[tuple[str, int]]:
+            found = store.changed_since(since, lambda session, application: session == covered)
+            return [(record.id, known.number) for record, known in found]
+
+        assert changed("s1") == [("s1", 2)]
+        assert changed("s2") == [("s2", 1), ("s2", 2)]
+
+    def test_the_highest_that_ended_is_noted_and_a_stall_shows_the_task_as_it_is(self) -> None:
+        store = seen()
+        for number in (3, 1):
+            store.observe_task(made_task(number, SUCCEED), Window(1, 1), EventSource.LIST)
+        record = store.session("s1")
+        assert record.finished == 3
+        store.observe_task(made_task(2), Window(1, 1), EventSource.LIST)
+        stalled = store.stalled(record, record.tasks[2], 9.0)
+        assert (stalled.task.id, stalled.task.state, stalled.observed_at) == ("2", PENDING, 9.0)
+
+
 class TestSessions:
+    @pytest.mark.parametrize(
+        ("state", "lost", "reset"),
+        [
+            (SessionState.OPEN, False, 1),
+            (SessionState.OPEN, True, 1),
+            (SessionState.CLOSED, True, 1),
+            (SessionState.CLOSED, False, None),
+        ],
+    )
+    def test_one_that_was_closed_and_is_gone_is_no_loss(
+        self, state: SessionState, lost: bool, reset: int | None
+    ) -> None:
+        store = Store()
+        store.observe_session(made_session(state=state), Window(0, 0))
+        assert store.drop_session("s1", Window(1, 1), lost=lost).reset == reset
+        assert store.drop_session("s1", Window(2, 2), lost=lost).sessions == [], "gone once"
+
+    def test_one_whose_closing_is_the_default_reason_is_no_loss(self) -> None:
+        store = Store()
+        store.observe_session(made_session(state=SessionState.CLOSED), Window(0, 0))
+        assert store.drop_session("s1", Window(1, 1)).reset is None
+
+    def test_tasks_that_nobody_was_told_of_are_not_deleted(self) -> None:
+        store = Store()
+        assert see(store, RUNNING, 1).events == (), "its session was not seen"
+        gone = store.drop_session("s1", Window(2, 2))
+        assert (gone.tasks, gone.sessions) == ([], [])
+
+    def test_tasks_of_a_session_made_again_that_were_seen_before_it_stay(self) -> None:
+        store = seen()
+        see(store, RUNNING, 1)
+        task = made_task(2, born=9)
+        store.observe_task(task, Window(5, 5), EventSource.WATCH)
+        outcome = store.observe_session(made_session(born=9, counts=TaskCounts(1)), Window(6, 6))
+        assert [event.task.id for event in outcome.tasks] == ["1"]
+        record = store.session("s1")
+        assert sorted(record.tasks) == [2]
+        assert record.counts == TaskCounts(pending=1)
+        again = store.observe_task(task, Window(7, 7), EventSource.LIST)
+        assert again.verdict is Verdict.UNCHANGED
+
+    def test_tasks_that_an_older_poll_had_confirmed_are_of_the_older_session(self) -> None:
+        """Whatever the engine's clock said when it made them."""
+        store = seen()
+        store.observe_task(made_task(2, born=9), Window(0.5, 0.5), EventSource.LIST)
+        store.observe_session(made_session(), Window(1, 1))
+        outcome = store.observe_session(made_session(born=5), Window(6, 6))
+        assert [event.task.id for event in outcome.tasks] == ["2"]
+        assert store.session("s1").tasks == {}
+
+    def test_drained_means_that_every_end_was_told(self) -> None:
+        store = Store()
+        record = store.session("s1")
+        record.synced = True
+        assert store.drained(record, 0.0) is None, "it was not seen"
+        ended = made_session(counts=TaskCounts(0, 0, 1, 1))
+        store.observe_session(ended, Window(0, 0))
+        assert store.drained(record, 1.0) is None, "none of the two is known"
+        store.observe_task(made_task(1, RUNNING), Window(1, 1), EventSource.LIST)
+        store.observe_task(made_task(2, FAILED), Window(1, 1), EventSource.LIST)
+        assert store.drained(record, 1.0) is None, "the first one's end is not known"
+        store.observe_task(made_task(1, SUCCEED), Window(2, 2), EventSource.LIST)
+        assert store.drained(record, 2.0) is None, "the second one waits for its text"
+        told = made_task(2, FAILED, text="boom")
+        store.observe_task(told, Window(3, 3), EventSource.PROBE, text_known=True)
+        assert store.drained(record, 3.0) is not None
+        closed = replace(ended, state=SessionState.CLOSED)
+        store.observe_session(closed, Window(4, 4))
+        assert store.drained(record, 4.0) is None, "closing it is no reason to say it again"
+        store.observe_session(replace(closed, counts=TaskCounts(0, 0, 2, 1)), Window(5, 5))
+        store.observe_task(made_task(3, SUCCEED), Window(5, 5), EventSource.LIST)
+        assert store.drained(record, 5.0) is not None, "one more has ended"
+
+    def test_who_listens_again_begins_with_an_empty_store_and_the_same_epochs(self) -> None:
+        store = seen()
+        store.history.needed = lambda: 0
+        see(store, RUNNING, 1)
+        store.observe_session(made_session(born=5), Window(2, 3))
+        store.clear()
+        assert (store.sessions, store.deleted_since(0, lambda *_: True)) == ({}, [])
+        assert store.session("s1").epoch == 1
+        store.observe_session(made_session(born=5), Window(4, 4))
+        assert see(store, RUNNING, 1).events == (), "an answer from before the reset"
+        (event,) = see(store, RUNNING, 5).events
+        assert event.epoch == 1
+
     def test_a_session_is_opened_moves_and_is_closed(self) -> None:
         store = Store()
         kinds = []
@@ -263,6 +428,15 @@ class TestPayloads:
         done = replace(made_task(state=SUCCEED, output=b"out"), input=b"in")
         (event,) = store.observe_task(done, Window(4, 4), EventSource.PROBE).events
         assert (event.task.input, event.task.output) == (b"in", b"out")
+
+    def test_those_of_tasks_that_have_ended_are_filled_in_when_they_are_asked_for(self) -> None:
+        store = seen()
+        done = made_task(state=SUCCEED, output=b"out")
+        store.observe_task(done, Window(1, 1), EventSource.PROBE)
+        store.payloads = True
+        assert store.observe_task(done, Window(2, 2), EventSource.LIST).events == ()
+        (present,) = store.replay(store.session("s1"), 3.0)
+        assert (present.task.output, present.task.payloads_loaded) == (b"out", True)
 
 
 @dataclass
