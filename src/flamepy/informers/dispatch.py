@@ -193,7 +193,7 @@ class Worker:
 
     def _stays(self) -> bool:
         if self.mailbox.closed:
-            return False
+            return len(self.mailbox) > 0  # it came after the last look, and before the close
         if self._lingers:
             return True
         self._safely(self._ended)

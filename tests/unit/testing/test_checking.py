@@ -393,3 +393,20 @@ def test_one_that_cannot_be_used_at_all_is_said_once() -> None:
 def test_careless_arguments_are_refused(arguments: dict[str, object], text: str) -> None:
     with pytest.raises(InvalidArgumentError, match=text):
         check_informer(**{"make": RecordingInformer, **arguments})  # type: ignore[arg-type]
+
+
+def test_the_thread_that_handles_log_records_is_nobody_s_leak() -> None:
+    """It is the process's own: an informer under check did not start it."""
+    running = threading.Event()
+    log = threading.Thread(target=running.wait, name="flamepy-log", daemon=True)
+
+    class Starts(TaskInformer):
+        def on_update(self, task: Task) -> None:
+            if log.ident is None:
+                log.start()
+
+    try:
+        check_informer(Starts)
+    finally:
+        running.set()
+        log.join()
