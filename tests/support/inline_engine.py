@@ -182,7 +182,9 @@ class InlineEngine(EngineScript):
     async def unary(self, name: str, request: Message, timeout: float) -> Message:
         """Answer a call."""
         try:
-            return await asyncio.wait_for(self._exchange(name, request), timeout)
+            return await asyncio.wait_for(
+                self._exchange(name, request), float(timeout)
+            )  # fake seconds
         except asyncio.TimeoutError:
             raise failure(LATE) from None
 
@@ -274,7 +276,7 @@ class _Stream:
         self._closing: asyncio.Future[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         if timeout is not None:
-            self._timer = asyncio.get_running_loop().call_later(timeout, self.end, LATE)
+            self._timer = asyncio.get_running_loop().call_later(float(timeout), self.end, LATE)
         engine.streams[self] = None
 
     def __aiter__(self) -> _Stream:
