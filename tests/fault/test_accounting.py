@@ -1,6 +1,6 @@
 """Exact accounting: each informer that stayed is told each end exactly once, whatever others do.
 
-Twenty sessions, twenty thousand tasks of which a tenth fails, while informers come and go, raise,
+Twenty sessions, ten thousand tasks (``make soak``: twenty thousand) of which a tenth fails, while informers come and go, raise,
 sleep and overflow; on a cluster in this process, and on ``flamepy up`` in a process of its own.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from support.cluster_process import ClusterProcess
 from support.loops import run
+from support.soak import scaled
 from support.waiting import eventually
 
 from flamepy import FlameService, aio
@@ -26,7 +27,7 @@ from flamepy.informers import Reactor, Registration, TaskEvent, TaskInformer
 from flamepy.local import LocalCluster
 from flamepy.types import TaskContext
 
-SESSIONS, TASKS, AT_ONCE = 20, 20_000, 64
+SESSIONS, TASKS, AT_ONCE = 20, scaled(10_000, 20_000), 64
 SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
 
 Ends = Counter[tuple[str, str, str]]
@@ -109,7 +110,7 @@ async def submit(endpoint: str, names: list[str]) -> dict[tuple[str, str], str]:
     return expected
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 def test_each_end_exactly_once(endpoint: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, logger="flamepy")  # thousands fail as asked
     names = [f"n{number}" for number in range(SESSIONS)]
@@ -122,13 +123,13 @@ def test_each_end_exactly_once(endpoint: str, caplog: pytest.LogCaptureFixture) 
             stayed[mood] = informer, reactor.register(informer, queue_size=size)
         coming = Coming(reactor)
         coming.start()
-        expected = run(submit(endpoint, names), limit=200.0)
+        expected = run(submit(endpoint, names), limit=600.0)
         late = Counting("late", 9)
         stayed["late"] = late, reactor.register(late)
         eventually(
             lambda: all(sum(one.ends.values()) >= TASKS for one, _ in stayed.values()),
             "every end",
-            limit=240.0,
+            limit=600.0,
         )
         coming.over.set()
         coming.join(30)
