@@ -40,12 +40,15 @@ class _Loops:
     Attributes:
         idle: those that may be used again, the last used one last.
         retired: those that are closed after a few others.
+        made: those that ``new_loop`` made. A loop of another kind, with a clock that a test moves
+            for example, is never used again by somebody who asked for an ordinary one.
         ended: those that ``run_forever`` left in order and nobody has handed in yet.
     """
 
     def __init__(self) -> None:
         self.idle: deque[asyncio.AbstractEventLoop] = deque()
         self.retired: deque[asyncio.AbstractEventLoop] = deque()
+        self.made: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self.ended: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
 
     def take(self) -> asyncio.AbstractEventLoop | None:
@@ -60,8 +63,9 @@ class _Loops:
     def add(self, loop: asyncio.AbstractEventLoop) -> None:
         if loop.is_closed() or loop.is_running():
             return  # a thread that did not end in time has it
-        if loop in self.ended:
-            self.ended.discard(loop)
+        ended = loop in self.ended
+        self.ended.discard(loop)
+        if ended and loop in self.made:
             self.idle.append(loop)
         else:
             self.retired.append(loop)
@@ -127,6 +131,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
         return idle
     loop = _new_uvloop() or _Loop()
     loop.set_exception_handler(_handle)
+    _loops.made.add(loop)
     return loop
 
 

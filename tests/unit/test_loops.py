@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from flamepy.loops import KEPT, SPARE, close_retired, new_loop, retire, run_forever
+from flamepy.testing import FakeClock
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +59,13 @@ def lived(coroutine: Any = None) -> asyncio.AbstractEventLoop:
 
 
 @pytest.mark.usefixtures("kind")
+def run_to_end(loop: asyncio.AbstractEventLoop) -> None:
+    loop.call_soon(loop.stop)
+    thread = threading.Thread(target=run_forever, args=(loop,))
+    thread.start()
+    thread.join()
+
+
 class TestReuse:
     def test_a_loop_that_ended_in_order_is_used_again(self) -> None:
         first = lived()
@@ -133,6 +141,14 @@ class TestReuse:
         other = new_loop()
         assert other is not loop
         other.close()
+
+    def test_a_loop_of_another_kind_is_not_used_again(self) -> None:
+        fake = FakeClock().new_loop()
+        run_to_end(fake)
+        retire(fake)
+        following = new_loop()
+        assert following is not fake
+        following.close()
 
     def test_a_loop_whose_thread_did_not_end_is_nobodys(self) -> None:
         loop = new_loop()
