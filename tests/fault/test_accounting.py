@@ -1,8 +1,8 @@
 """Exact accounting: each informer that stayed is told each end exactly once, whatever others do.
 
 Twenty sessions, ten thousand tasks (``make soak``: twenty thousand) of which a tenth fails, while
-informers come and go, raise, sleep and overflow; on a cluster in this process, and on ``flamepy up``
-in a process of its own.
+informers come and go, raise, sleep and overflow; on a cluster in this process, and on
+``flamepy up`` in a process of its own.
 """
 
 from __future__ import annotations
