@@ -137,6 +137,8 @@ class Reader:
     def read(self, most: int = 1) -> None:
         """Take up to so many items; what was reached behind is asked for, not yet done."""
         for item in self.mailbox.take(0.0, most):
+            self.mailbox.begin()
+            self.mailbox.finish()
             self.taken.append(item)
             self.asked += isinstance(item, Behind)
 

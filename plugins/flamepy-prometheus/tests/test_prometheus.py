@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flamepy.core import Connection, FlameService, TaskContext, connect
 from flamepy.errors import TaskFailedError
-from flamepy.informers import Reactor, signals
+from flamepy.informers import Reactor, TaskEvent, TaskInformer, signals
 from flamepy.informers.plugins import Plugin, discover
 from flamepy.local import LocalCluster
 
@@ -97,10 +97,38 @@ def test_a_scrape_tells_what_happened(connection: Connection) -> None:
     assert value(found, "flame_synced") == 1
     assert (value(found, "flame_event_lag_seconds_count") or 0) >= 4
     assert value(found, "flame_call_retries_total") == 0
-    for name in ("queue_depth", "coalesced_total", "failures_total"):
+    assert value(found, "flame_events_missed_total") == 0
+    for name in ("missed_total", "coalesced_total", "failures_total"):
         assert value(found, f"flame_informer_{name}", informer="prometheus") == 0, name
     assert (value(found, "flame_informer_events_total", informer="prometheus") or 0) > 4
     assert (value(found, "flame_informer_handler_seconds_total", informer="prometheus") or 0) > 0
+
+
+def test_depth_and_age_of_a_queue(connection: Connection) -> None:
+    """What its thread has taken counts as well, and so does the one in the callback."""
+    gate, entered = Event(), Event()
+
+    class Slow(TaskInformer):
+        def on_terminal(self, event: TaskEvent) -> None:
+            entered.set()
+            gate.wait(60)
+
+    plugin = Prometheus(port=0)
+    with Reactor(connection=connection, plugins=[Plugin("prometheus", plugin)]) as reactor:
+        registration = reactor.register(Slow(), name="slow")
+        reactor.wait_synced(timeout=10)
+        work(connection)
+        assert entered.wait(30)
+        depth = lambda: value(scrape(plugin), "flame_informer_queue_depth", informer="slow")  # noqa: E731
+        eventually(lambda: (depth() or 0) >= 3)
+        assert (
+            value(scrape(plugin), "flame_informer_oldest_age_seconds", informer="slow") or 0
+        ) > 0
+        gate.set()
+        eventually(lambda: registration.stats.queued == 0)
+        eventually(
+            lambda: value(scrape(plugin), "flame_informer_oldest_age_seconds", informer="slow") == 0
+        )
 
 
 def test_what_was_there_is_in_the_gauges_only(connection: Connection) -> None:

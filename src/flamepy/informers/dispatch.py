@@ -17,6 +17,7 @@ from flamepy.flags import Claims, Flag
 from flamepy.informers import late
 from flamepy.informers.joining import waiting_for, waits_for_us
 from flamepy.informers.mailbox import QUEUE_SIZE, Mailbox
+from flamepy.texts import repr_of
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class Worker:
         self._ensure_thread()  # for what was queued a moment ago, by a thread that has not come far
         if self.join(timeout):
             return True
-        dropped = len(self.mailbox)
+        dropped = self.mailbox.waiting
         self._drop()
         if dropped:
             why = "could not be started" if self._thread is None else "still runs a callback"
@@ -180,16 +181,22 @@ class Worker:
         for item in items:
             if self.stopping.is_set():
                 return False
-            try:
-                self._handle(item)
-            except BaseException:  # nothing may end the thread while somebody counts on it
-                logger.exception("%s: an error in the handling of %r", self._name, item)
+            self._do(item)
         due = self._due()
         if due is not None and not self.stopping.is_set():
             if due <= monotonic() or (self.mailbox.closed and not len(self.mailbox)):
                 self._safely(self._idle)
             return True
         return bool(items) or self._stays()
+
+    def _do(self, item: object) -> None:
+        self.mailbox.begin()
+        try:
+            self._handle(item)
+        except BaseException:  # nothing may end the thread while somebody counts on it
+            logger.exception("%s: an error in the handling of %s", self._name, repr_of(item))
+        finally:
+            self.mailbox.finish()
 
     def _stays(self) -> bool:
         if self.mailbox.closed:

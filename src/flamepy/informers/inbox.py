@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 
+from flamepy.clocks import monotonic
 from flamepy.errors import FlameError
 from flamepy.informers.checkpoint import Number, Presence, SessionKey, micros
 from flamepy.types import ConnectionState, TaskState
@@ -130,6 +131,9 @@ class Inbox:
         self._initial: set[int] = set()  # of what was there, as far as it was told while behind
         self._newcomer = False
         self._synced_at: int | None = None  # the marker waits for what is behind
+        self._owed: set[tuple[str, str]] = set()  # tasks that changed since the walk began
+        self._owed_at: float | None = None  # when the first of them did, and ...
+        self._walk_at: float | None = None  # ... the first of those that the walk tells
         self._skipped = 0  # events since the last one told, for its ``coalesced``
         self._overflow_at: float | None = None  # the end of the last overflow
         self.coalesced = 0
@@ -161,6 +165,19 @@ class Inbox:
         """True while events wait that found no place."""
         return self._behind is not None and not self._closed()
 
+    @property
+    def owed(self) -> int:
+        """How many events found no place and are not queued yet; from any thread.
+
+        Of a task that changed several times it is the present state that is owed, once.
+        """
+        return len(self._late) + len(self._next) + len(self._walk) + len(self._owed)
+
+    @property
+    def owed_since(self) -> float | None:
+        """When the first of them came, monotonic seconds; from any thread."""
+        return self._owed_at if self._walk_at is None else self._walk_at
+
     # ------------------------------------------------------------------ what the hub tells
 
     def task_event(self, event: TaskEvent) -> None:
@@ -173,7 +190,7 @@ class Inbox:
             return
         if self._behind is not None:
             if event.sequence > self._decided:
-                self._skip()
+                self._skip(event)
             else:
                 self._late.append(event)
         elif not self._put(event) and not self._closed():
@@ -246,7 +263,10 @@ class Inbox:
             return False
         return self._replay == "none" or event.task.state.is_terminal
 
-    def _skip(self) -> None:
+    def _skip(self, event: TaskEvent) -> None:
+        self._owed.add((event.task.session_id, event.task.id))
+        if self._owed_at is None:
+            self._owed_at = monotonic()
         self._skipped += 1
         self.coalesced += 1
 
@@ -256,6 +276,7 @@ class Inbox:
         # One answer of the engine may decide many events, the deletes of a whole session, and
         # those after this one are still to come: no difference to the store would show them.
         self._late.append(event)
+        self._owed_at = monotonic()
         self._behind = self._decided = self._hub.store.sequence
         self._need(self._behind)
         self._put(Behind())
@@ -302,8 +323,9 @@ class Inbox:
     def _go_live(self) -> None:
         self._behind = None
         self._walking = False
-        for left in (self._walk, self._late, self._next, self._ahead, self._initial):
+        for left in (self._walk, self._late, self._next, self._ahead, self._initial, self._owed):
             left.clear()
+        self._owed_at = self._walk_at = None
         self._need(None)
         self._skipped = 0
 
@@ -330,6 +352,8 @@ class Inbox:
             missed += [_Missed(one.event.sequence, grave=one) for one in graves]
             missed.sort(key=lambda one: one.sequence)
         self._walk = deque(missed)
+        self._owed.clear()
+        self._walk_at, self._owed_at = self._owed_at or monotonic(), None
         self._walking = True
         self._walk_top = store.sequence
 
@@ -337,6 +361,7 @@ class Inbox:
         assert self._behind is not None
         if missed.task is not None and missed.session is not None:
             known = missed.task
+            self._owed.discard((missed.session.id, str(known.number)))  # its present state is told
             if known.sequence > self._walk_top:
                 self._ahead[missed.session.id, known.number, known.born] = known.sequence
             yield self._present(missed.session, known)

@@ -4,6 +4,9 @@ The loop puts, one thread takes, many items at a time. At its limit a new event 
 of the same object that still waits; where that would hide a terminal state or a delete it is
 refused, and the loop's side (``inbox``) makes it good later (contract G8).
 
+The limit holds for what was taken as well, but for what is being handled: a thread that takes many
+items at a time says when it begins and when it has finished each.
+
 There is no lock, for the loop must never wait: the taking thread may be held up anywhere by a
 signal handler or a finalizer, which makes a call and needs the loop. Each change is one operation
 of a deque, a list or a dictionary. Events are put by the loop alone, other items by any thread.
@@ -28,13 +31,15 @@ BUSY, GATHER = 0.002, 0.0005  # seconds since the last take, and to wait for com
 class _Cell:
     """What waits: ``items`` has one item, or none while it is folded or when it was taken.
 
-    Taking it out is one operation, so that the two never both have it.
+    Taking it out is one operation, so that the two never both have it. ``since`` is when it was
+    put, monotonic seconds; what is folded into it keeps that.
     """
 
-    __slots__ = ("items",)
+    __slots__ = ("items", "since")
 
     def __init__(self, item: object) -> None:
         self.items = [item]
+        self.since = monotonic()
 
 
 class _Moves(tuple[SessionEvent, ...]):
@@ -45,7 +50,8 @@ class Mailbox:
     """A queue from the loop to one thread.
 
     Args:
-        limit: events of tasks that wait at most; other items are few and always taken.
+        limit: events of tasks that wait at most, taken ones included, but for those that are being
+            handled; other items are few and always taken.
         ready: called, from any thread, when something can be taken; for a taker that does not wait
             in ``take``.
     """
@@ -57,11 +63,38 @@ class Mailbox:
         self._last: dict[tuple[str, str], _Cell] = {}  # where folding may happen; filled near full
         self._waiting: deque[SimpleQueue[None]] = deque()
         self._took = float("-inf")
-        self._closed = False
+        self._hands: deque[float] = deque()  # of each item that was taken: when it was put
+        self._moving = 0  # items that are in ``_cells`` and in ``_hands`` for a moment
+        # Of those in ``_hands``, in this order: kept ones that are handled together now, kept ones
+        # that wait for others, and the one that is being handled.
+        self._together = self._kept = self._running = 0
+        self._closed = self._discarded = False
         self.coalesced = 0
 
     def __len__(self) -> int:
+        """Return how many items can be taken."""
         return len(self._cells)
+
+    @property
+    def waiting(self) -> int:
+        """How many items were put and are not being handled yet, taken ones included."""
+        return self.unfinished - self._together - self._running - self._moving
+
+    @property
+    def unfinished(self) -> int:
+        """How many items were put and have not been handled to their end; from any thread."""
+        if self._discarded:
+            return self._together + self._running
+        return len(self._cells) + len(self._hands)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest unfinished item was put, monotonic seconds; None without one."""
+        with suppress(IndexError):  # it has just been finished
+            return self._hands[0]
+        with suppress(IndexError):  # it has just been taken
+            return self._cells[0].since
+        return None
 
     @property
     def closed(self) -> bool:
@@ -71,14 +104,14 @@ class Mailbox:
     @property
     def room(self) -> int:
         """How many more events of tasks are taken without folding."""
-        return max(0, self.limit - len(self._cells))
+        return max(0, self.limit - self.waiting)
 
     def put(self, item: object) -> bool:
         """Queue an item; False if it is an event that found no place, or after ``close``."""
         if self._closed:
             return False
         is_event = isinstance(item, (TaskEvent, SessionEvent))
-        if is_event and len(self._cells) >= self.limit:
+        if is_event and self.waiting >= self.limit:
             folded = self._fold(item)  # type: ignore[arg-type]  # is_event says so
             if folded or isinstance(item, TaskEvent):
                 return folded
@@ -119,6 +152,8 @@ class Mailbox:
     def take(self, timeout: float | None = None, most: int = BATCH) -> list[object]:
         """Return what waits, in order, ``most`` items at most.
 
+        The taker says of each, in their order, when it begins and when it has ended.
+
         Waits up to ``timeout`` seconds (None: for ever) for the first one; an empty list says
         that the time is up or the mailbox closed and empty.
         """
@@ -131,12 +166,52 @@ class Mailbox:
         self._took = monotonic()
         taken: list[object] = []
         for _ in range(min(most, len(self._cells))):
-            try:
-                cell = self._cells.popleft()
-            except IndexError:  # closed meanwhile
+            if not self._take_one(taken):
                 break
-            self._unpack(cell, taken)
         return taken
+
+    def _take_one(self, taken: list[object]) -> bool:
+        self._moving = 1  # it is counted twice for a moment rather than not at all
+        try:
+            self._hands.append(self._cells[0].since)
+            cell = self._cells.popleft()
+        except IndexError:  # closed meanwhile
+            return False
+        finally:
+            self._moving = 0
+        before = len(taken)
+        self._unpack(cell, taken)
+        for _ in range(len(taken) - before - 1):
+            self._hands.append(cell.since)
+        return True
+
+    # ------------------------------------------------------------------ what was taken
+
+    def begin(self) -> None:
+        """Record that the next one of the items that were taken is being handled."""
+        self._running = 1
+
+    def finish(self) -> None:
+        """Record that it was handled; nothing changes if it was kept."""
+        if self._running:
+            with suppress(IndexError):  # another taker, a signal handler's, was faster
+                del self._hands[self._together + self._kept]
+            self._running = 0
+
+    def keep(self) -> None:
+        """Record that it waits again, to be handled together with others."""
+        self._kept += 1
+        self._running = 0
+
+    def begin_kept(self) -> None:
+        """Record that those that were kept are being handled."""
+        self._together, self._kept = self._kept, 0
+
+    def finish_kept(self) -> None:
+        """Record that they were handled."""
+        for _ in range(self._together):
+            self._hands.popleft()
+        self._together = 0
 
     def _wait(self, timeout: float | None) -> None:
         """Wait for something to take, or for the end."""
@@ -180,6 +255,7 @@ class Mailbox:
         """Take nothing more; with ``discard`` drop what is queued, too."""
         self._closed = True
         if discard:
+            self._discarded = True
             self._cells.clear()
             self._last.clear()
         self._wake()

@@ -63,7 +63,13 @@ class RegistrationStats:
 
     Attributes:
         delivered: events that reached the callbacks.
-        queued: events and markers that wait.
+        queued: events, and a few markers between them, that were accepted and have not been
+            handled to their end: in the queue, taken from it, collected for a batch, in a callback
+            or a pause before it is called again, and those that found no place in the queue and
+            are made good from the store.
+        oldest_age: seconds since the oldest of them was accepted; 0 if there is none.
+        missed: ends in the informer's scope that could not be read before their session was gone
+            (signal ``events_missed``); they are not among the others.
         coalesced: changes that were folded into later ones, or left out while the queue was full.
         failures: callbacks that failed for good.
         retries: callbacks called again after an error.
@@ -80,3 +86,5 @@ class RegistrationStats:
     slow: int = 0
     handler_seconds: float = 0.0
     running_for: float | None = None
+    oldest_age: float = 0.0
+    missed: int = 0

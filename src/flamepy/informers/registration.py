@@ -22,7 +22,7 @@ from flamepy.informers.checkpoint import Presence, Step
 from flamepy.informers.checkpoint_memory import Memory
 from flamepy.informers.dispatch import Worker
 from flamepy.informers.handling import Failure, Handling, Running
-from flamepy.informers.inbox import Behind, Gone, Synced
+from flamepy.informers.inbox import Behind, Gone, Inbox, Synced
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options, RegistrationStats
 from flamepy.seconds import seconds, seconds_or_none
@@ -90,6 +90,9 @@ class Registration:
         self.prepared = True  # False until ``memory`` is there, where there is to be one
         self.memory: Memory | None = None
         self._batch: list[TaskEvent] = []
+        # What is collected counts as queued: a larger batch would never be full.
+        self._batch_size = min(options.batch_size, options.queue_size)
+        self._collected = False  # the event that is being handled is in the batch
         self._due: float | None = None
         self._settled = Flag()  # synced, or never will be
         self._synced = False
@@ -98,7 +101,7 @@ class Registration:
         self._error: BaseException | None = None  # why it was never synced
         self._delivered = 0
         self.slow = 0
-        self.inbox_coalesced: Callable[[], int] = lambda: 0
+        self.inbox: Inbox | None = None  # once the loop has made it
 
     @property
     def resumes(self) -> bool:
@@ -128,11 +131,16 @@ class Registration:
     @property
     def stats(self) -> RegistrationStats:
         """Counters, as of now."""
-        running = self._handling.running
+        running, mailbox, inbox = self._handling.running, self.worker.mailbox, self.inbox
+        owed = 0 if inbox is None else inbox.owed
+        since = [mailbox.oldest, inbox.owed_since if inbox is not None and owed else None]
+        oldest = min((one for one in since if one is not None), default=None)
         return RegistrationStats(
             delivered=self._delivered,
-            queued=len(self.worker.mailbox) + len(self._batch),
-            coalesced=self.worker.mailbox.coalesced + self.inbox_coalesced(),
+            queued=mailbox.unfinished + owed,
+            oldest_age=0.0 if oldest is None else max(0.0, monotonic() - oldest),
+            coalesced=mailbox.coalesced + (0 if inbox is None else inbox.coalesced),
+            missed=0 if inbox is None else inbox.missed_ends,
             failures=self._handling.failures,
             retries=self._handling.retries,
             slow=self.slow,
@@ -240,7 +248,10 @@ class Registration:
 
     def _handle(self, item: object) -> None:
         if isinstance(item, TaskEvent):
+            self._collected = False
             self._task(item)
+            if self._collected:
+                self.worker.mailbox.keep()
             return
         if self._batch:
             self._flush()
@@ -331,7 +342,8 @@ class Registration:
 
     def _collect(self, event: TaskEvent) -> None:
         self._batch.append(event)
-        if len(self._batch) >= self.options.batch_size:
+        self._collected = True
+        if len(self._batch) >= self._batch_size:
             self._flush()
         elif self._due is None:
             self._due = monotonic() + self.options.batch_delay
@@ -349,15 +361,20 @@ class Registration:
         return None
 
     def _flush(self) -> None:
-        events, self._batch, self._due = self._batch, [], None
-        call = self.callbacks.get("on_batch")
-        if events and call is not None:
-            self._delivered += len(events)
+        events, self._batch, self._due, self._collected = self._batch, [], None, False
+        call, mailbox = self.callbacks.get("on_batch"), self.worker.mailbox
+        if not events or call is None:
+            return
+        self._delivered += len(events)
+        mailbox.begin_kept()
+        try:
             succeeded = self._handling.call(call, events)
-            if self.memory is not None:
-                if not succeeded and self.worker.stopping.is_set():
-                    self.memory.seal()
-                self.memory.commit()
+        finally:
+            mailbox.finish_kept()
+        if self.memory is not None:
+            if not succeeded and self.worker.stopping.is_set():
+                self.memory.seal()
+            self.memory.commit()
 
     def _next_due(self) -> float | None:
         if self.memory is None or self._due is not None or self.worker.mailbox.closed:

@@ -122,7 +122,7 @@ class Roster:
         if place is None or place.inbox is not None:
             return  # removed meanwhile, or attached by ``open``
         place.inbox = inbox
-        registration.inbox_coalesced = lambda: inbox.coalesced
+        registration.inbox = inbox
         registration.begin()
         scope = registration.scope
         inbox.subscribe(

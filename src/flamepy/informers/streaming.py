@@ -110,6 +110,8 @@ class EventStream:
     def _queued(self) -> AnyEvent | None:
         while self._taken and not self._closed:
             item = self._taken.popleft()
+            self.mailbox.begin()
+            self.mailbox.finish()  # what is done with it is the taker's
             if isinstance(item, Behind):
                 self.behind()
             elif isinstance(item, (TaskEvent, SessionEvent)) and self._passes(item):

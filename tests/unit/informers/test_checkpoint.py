@@ -80,6 +80,8 @@ class Life:
 
     def read(self, most: int) -> None:
         for item in self.mailbox.take(0.0, most):
+            self.mailbox.begin()
+            self.mailbox.finish()
             self.handle(item)
 
     def handle(self, item: object) -> None:

@@ -248,6 +248,30 @@ def test_synced_comes_although_the_reader_is_always_behind() -> None:
     assert len(reader.syncs) == 1
 
 
+def test_what_found_no_place_is_owed_until_it_is_queued() -> None:
+    hub = hub_with()
+    reader = Reader(hub, 2)
+    hub.polled()
+    reader.read_all()
+    assert (reader.inbox.owed, reader.inbox.owed_since) == (0, None)
+    for number in range(1, 8):
+        hub.show(number)
+    hub.show(7, R)
+    assert reader.inbox.owed == 5
+    since = reader.inbox.owed_since
+    assert since is not None
+    while reader.inbox.owed:
+        reader.read()
+        reader.answer()
+        hub.show(7, S)
+        waiting = sum(isinstance(cell.items[0], TaskEvent) for cell in reader.mailbox._cells)
+        assert len({one.task.id for one in reader.events}) + waiting + reader.inbox.owed >= 7
+        assert reader.inbox.owed <= 5
+    reader.read_all()
+    assert {one.task.id for one in reader.events} == set("1234567")
+    assert reader.inbox.owed_since is None
+
+
 def test_a_closed_queue_is_no_overflow() -> None:
     hub = hub_with()
     reader = Reader(hub, 5)

@@ -20,6 +20,15 @@ def event(number: int, state: TaskState, old: TaskState | None = None, **more: o
     return replace(TaskEvent(kind=kind, task=made_task(number, state), old=before), **more)
 
 
+def handled(mailbox: Mailbox, most: int = 64) -> list[object]:
+    """Take items and say of each that it was handled."""
+    taken = mailbox.take(0, most)
+    for _ in taken:
+        mailbox.begin()
+        mailbox.finish()
+    return taken
+
+
 class TestFold:
     def test_two_changes_become_one_that_says_so(self) -> None:
         first = event(1, TaskState.PENDING, initial=True)
@@ -55,9 +64,9 @@ def test_a_slow_reader_gets_every_task_and_its_end_in_order(limit, puts, data) -
         if mailbox.put(event(number, states[step[number]], old)):
             step[number] += 1
         if data.draw(st.booleans()) and len(mailbox):
-            got += mailbox.take(0, 1)
+            got += handled(mailbox, 1)
     while len(mailbox):
-        got += mailbox.take(0, 1)
+        got += handled(mailbox, 1)
     for number, done in step.items():
         told = [one for one in got if one.task.id == str(number)]
         if done:
@@ -78,6 +87,71 @@ def test_at_its_limit_changes_are_folded_and_what_cannot_be_is_refused() -> None
     assert mailbox.coalesced == 198
     assert not mailbox.room
     assert mailbox.put("a marker"), "what is no event is few and always taken"
+
+
+class TestDepth:
+    """What was taken counts until it was handled, towards the limit until that begins."""
+
+    def test_what_was_taken_is_counted_until_it_is_finished(self) -> None:
+        mailbox = Mailbox(10)
+        for number in range(5):
+            mailbox.put(event(number, TaskState.RUNNING))
+        oldest = mailbox.oldest
+        assert len(mailbox.take(0)) == 5
+        assert (len(mailbox), mailbox.unfinished, mailbox.waiting, mailbox.room) == (0, 5, 5, 5)
+        assert mailbox.oldest == oldest
+        mailbox.begin()
+        assert (mailbox.unfinished, mailbox.waiting) == (5, 4)
+        mailbox.finish()
+        assert (mailbox.unfinished, mailbox.waiting) == (4, 4)
+        assert mailbox.oldest is not None
+        assert oldest is not None
+        assert mailbox.oldest > oldest
+
+    def test_the_limit_holds_for_what_was_taken_too(self) -> None:
+        mailbox = Mailbox(2)
+        for number in (1, 2):
+            assert mailbox.put(event(number, TaskState.RUNNING))
+        mailbox.take(0)
+        assert not mailbox.put(event(3, TaskState.RUNNING))
+        mailbox.begin()
+        assert mailbox.put(event(3, TaskState.RUNNING)), "the one that is handled takes no place"
+        assert not mailbox.put(event(4, TaskState.RUNNING))
+
+    def test_what_is_kept_waits_until_it_is_handled_with_the_others(self) -> None:
+        mailbox = Mailbox(4)
+        for number in range(4):
+            mailbox.put(event(number, TaskState.RUNNING))
+        mailbox.take(0)
+        for _ in range(2):
+            mailbox.begin()
+            mailbox.keep()
+            mailbox.finish()
+        assert (mailbox.unfinished, mailbox.waiting) == (4, 4)
+        mailbox.begin()  # the third, which is handled alone
+        mailbox.finish()
+        assert (mailbox.unfinished, mailbox.waiting) == (3, 3)
+        mailbox.begin_kept()
+        assert (mailbox.unfinished, mailbox.waiting) == (3, 1)
+        mailbox.finish_kept()
+        assert (mailbox.unfinished, mailbox.waiting) == (1, 1)
+
+    def test_two_moves_of_a_session_in_one_place_are_two_events(self) -> None:
+        mailbox = Mailbox(1)
+        mailbox.put(moved(SessionEventKind.PROGRESS, 1))
+        mailbox.put(moved(SessionEventKind.DRAINED, 1))
+        assert len(mailbox.take(0)) == mailbox.unfinished == 2
+
+    def test_nothing_waits_after_a_close_that_drops_all(self) -> None:
+        mailbox = Mailbox()
+        for number in range(3):
+            mailbox.put(number)
+        mailbox.take(0, 2)
+        mailbox.begin()
+        mailbox.close(discard=True)
+        assert (mailbox.unfinished, mailbox.waiting) == (1, 0), "one is being handled"
+        mailbox.finish()
+        assert mailbox.unfinished == 0
 
 
 def moved(kind: SessionEventKind, done: int = 0, old: int = 0, *, born: int = 0) -> SessionEvent:

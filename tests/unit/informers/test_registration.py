@@ -24,7 +24,7 @@ from flamepy.errors import InvalidStateError as Refused
 from flamepy.informers import predicates
 from flamepy.informers.handling import Failure, Running
 from flamepy.informers.inbox import Behind, Synced
-from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
+from flamepy.informers.informer import Informer, SessionInformer, TaskInformer, TemporaryError
 from flamepy.informers.options import Options
 from flamepy.informers.registration import Hooks, Registration
 from flamepy.informers.watchdog import Watchdog
@@ -485,6 +485,84 @@ class TestWatchdog:
         gate.set()
 
 
+class TestDepth:
+    """``stats.queued`` counts what was accepted and not finished, wherever it is."""
+
+    def test_what_the_thread_has_taken_counts_and_has_an_age(self, register) -> None:
+        turns, entered = threading.Semaphore(0), threading.Semaphore(0)
+
+        class Slow(TaskInformer):
+            def on_transition(self, event: TaskEvent) -> None:
+                entered.release()
+                turns.acquire(timeout=30)
+
+        registration = register(Slow(), queue_size=100)
+        assert registration.stats.oldest_age == 0.0
+        for number in range(40):
+            registration.put(event(number))
+        ages = []
+        for left in range(40, 0, -1):
+            assert entered.acquire(timeout=30)
+            stats = registration.stats
+            assert stats.queued == left
+            ages.append(stats.oldest_age)
+            turns.release()
+        assert min(ages) > 0
+        registration.close(30)
+        assert (registration.stats.queued, registration.stats.oldest_age) == (0, 0.0)
+
+    def test_a_batch_that_is_collected_counts_and_so_does_one_that_is_told(self, register) -> None:
+        entered, gate = threading.Event(), threading.Event()
+
+        class Batches(TaskInformer):
+            def on_batch(self, events: list[TaskEvent]) -> None:
+                entered.set()
+                gate.wait(30)
+
+        registration = register(
+            Batches(), batch_size=5, batch_delay=1e6, where=lambda event: event.task.id != "3"
+        )
+        for number in range(1, 5):
+            registration.put(event(number))
+        eventually(lambda: registration.stats.queued == 3, "all but the one that is left out")
+        for number in range(5, 9):
+            registration.put(event(number))
+        assert entered.wait(30)
+        eventually(lambda: registration.stats.queued == 7, "five are told, two wait")
+        gate.set()
+        registration.close(30)
+        assert registration.stats.queued == 0
+
+    def test_a_batch_larger_than_the_queue_is_told_when_the_queue_is_full(self, register) -> None:
+        told: list[int] = []
+
+        class Batches(TaskInformer):
+            def on_batch(self, events: list[TaskEvent]) -> None:
+                told.append(len(events))
+
+        registration = register(Batches(), batch_size=100, batch_delay=1e6, queue_size=4)
+        for number in range(8):
+            eventually(lambda: registration.worker.mailbox.room, "a place")
+            assert registration.put(event(number))
+        eventually(lambda: told == [4, 4], "two batches")
+
+    def test_one_that_waits_to_be_tried_again_counts(self, register) -> None:
+        tried = threading.Event()
+
+        class Raising(TaskInformer):
+            def on_transition(self, event: TaskEvent) -> None:
+                tried.set()
+                raise TemporaryError(delay=1e6)
+
+        registration = register(Raising())
+        registration.put(event(1))
+        assert tried.wait(30)
+        eventually(lambda: registration.running is None, "the pause")
+        assert registration.stats.queued == 1
+        registration.close(0.0)
+        eventually(lambda: registration.stats.queued == 0, "nothing waits after a stop")
+
+
 def test_the_counters(register) -> None:
     entered, gate = threading.Event(), threading.Event()
 
@@ -502,7 +580,7 @@ def test_the_counters(register) -> None:
         registration.put(changed)
         registration.put(replace(event(3, state), kind=EventKind.UPDATED))
     stats = registration.stats
-    assert (stats.delivered, stats.queued, stats.coalesced) == (1, 2, 4)
+    assert (stats.delivered, stats.queued, stats.coalesced) == (1, 3, 4)
     assert stats.running_for is not None
     gate.set()
     registration.close(30)

@@ -19,6 +19,7 @@ STATES = ("pending", "running", "succeed", "failed", "cancelled")
 COUNTERS = (
     ("delivered", "flame_informer_events", "Events given to an informer."),
     ("coalesced", "flame_informer_coalesced", "Events folded together by a full queue."),
+    ("missed", "flame_informer_missed", "Ends in an informer's scope that it could not be given."),
     ("failures", "flame_informer_failures", "Exceptions of an informer's callbacks."),
     ("handler_seconds", "flame_informer_handler_seconds", "Time spent in an informer."),
 )
@@ -77,11 +78,26 @@ class ReactorCollector(Collector):
         yield state
         yield GaugeMetricFamily("flame_synced", "1 if every informer is synced.", health.synced)
         depth = GaugeMetricFamily(
-            "flame_informer_queue_depth", "Events that wait for an informer.", labels=["informer"]
+            "flame_informer_queue_depth",
+            "Events accepted for an informer and not handled.",
+            labels=["informer"],
         )
         for one in health.informers:
             depth.add_metric([one.name], one.stats.queued)
         yield depth
+        age = GaugeMetricFamily(
+            "flame_informer_oldest_age_seconds",
+            "Age of the oldest event that waits for an informer; 0 if none waits.",
+            labels=["informer"],
+        )
+        for one in health.informers:
+            age.add_metric([one.name], one.stats.oldest_age)
+        yield age
+        yield CounterMetricFamily(
+            "flame_events_missed",
+            "Ends of tasks that could not be read before their session was gone.",
+            health.missed,
+        )
         for attribute, name, about in COUNTERS:
             counter = CounterMetricFamily(name, about, labels=["informer"])
             for one in health.informers:
