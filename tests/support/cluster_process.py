@@ -17,8 +17,9 @@ class ClusterProcess(ServerProcess):
 
     Args:
         folder: for its temporary files and its standard error.
-        options: of ``LocalCluster``; ``apps`` as (name, attributes as a mapping); and
-            ``restart_pause``, the seconds that an interrupted session waits after a restart.
+        options: of ``LocalCluster``; ``apps`` as (name, attributes as a mapping);
+            ``restart_pause``, the seconds that an interrupted session waits after a restart; and
+            ``signals``, to end by a signal as ``flamepy up`` does, not by the end of stdin.
     """
 
     def __init__(self, folder: Path, **options: Any) -> None:
@@ -32,15 +33,20 @@ class ClusterProcess(ServerProcess):
 
 
 def main() -> None:
+    from flamepy.cli.stopping import StopSignals
     from flamepy.local import LocalCluster, engine
     from flamepy.types import ApplicationAttributes
 
     options = json.loads(sys.argv[1])
     engine.RESTART_PAUSE = options.pop("restart_pause", engine.RESTART_PAUSE)
+    stop = StopSignals() if options.pop("signals", False) else None
     apps = [(name, ApplicationAttributes(**spec)) for name, spec in options.pop("apps", ())]
     with LocalCluster(apps=apps, **options) as cluster:
         print(cluster.endpoint, flush=True)
-        sys.stdin.read()
+        if stop is None:
+            sys.stdin.read()
+        else:
+            stop.wait(120.0)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ class Engine:
         self._scheduled = False
         self._interrupts = 0
         self._closed = False
+        self._stopping = asyncio.Event()
 
     # ------------------------------------------------------------------ applications
 
@@ -318,6 +319,7 @@ class Engine:
             changed=self._task_changed,
             idle=self._set_idle,
             keep=self._needed,
+            stopping=self._stopping,
             task_timeout=self._task_timeout,
         )
         self._runs[row.id] = run
@@ -384,8 +386,12 @@ class Engine:
             self._want(session_id)
 
     async def aclose(self, timeout: float) -> None:
-        """End every executor and watch, within about ``timeout`` seconds."""
+        """End every executor and watch, within about ``timeout`` seconds.
+
+        From now on no failure is recorded: a task that fails runs again in the next process.
+        """
         self._closed = True
+        self._stopping.set()
         for run in list(self._runs.values()):
             run.release()
         self._wake_watchers()

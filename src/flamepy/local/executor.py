@@ -3,6 +3,10 @@
 A shell around an ``Instance``: what happens is written to ``state``, who waits is woken through
 ``engine``. A service that dies fails its task and takes its executor with it; the next task gets
 a new process. Nothing here repeats without something having changed.
+
+Who stops a cluster often stops its services at the same moment (``systemctl stop`` signals every
+process of a unit). So a service's death is a failure only if the cluster is not being stopped
+within ``STOP_NOTICE``; from its stop on no failure is recorded, and the task runs again later.
 """
 
 from __future__ import annotations
@@ -38,7 +42,14 @@ logger = logging.getLogger(__name__)
 repeated = RepeatedLog(logger)  # one for all: each try of an application may be another executor's
 
 T = TypeVar("T")
+
+
+class _Stopping(Exception):
+    """The cluster is being stopped: what failed is not recorded, and nothing more is begun."""
+
+
 LEAVINGS = 3  # services that may leave before they begin a task; then it fails
+STOP_NOTICE = 0.5  # seconds in which a cluster that is stopped with its services learns of it
 RECORD_DELAY = 0.1
 RECORD_DELAY_LIMIT = 2.0
 
@@ -53,6 +64,7 @@ class ExecutorRun:
         changed: is told (session id, task number) when a task changed its state.
         idle: is told that this executor waits for a task, or stopped waiting.
         keep: tells whether an idle executor must stay (``min_instances``).
+        stopping: set once the cluster is being stopped.
         task_timeout: seconds after which a task is failed and its service ended; None for never.
     """
 
@@ -65,6 +77,7 @@ class ExecutorRun:
         changed: Callable[[str, int], None],
         idle: Callable[[ExecutorRun, bool], None],
         keep: Callable[[str], bool],
+        stopping: asyncio.Event,
         task_timeout: float | None = None,
     ) -> None:
         self.row = row
@@ -73,6 +86,7 @@ class ExecutorRun:
         self._changed = changed
         self._idle = idle
         self._keep = keep
+        self._stopping = stopping
         self._task_timeout = task_timeout
         self._hangs = False
         self._leavings = 0  # services that left in a row without having begun the task at hand
@@ -102,8 +116,11 @@ class ExecutorRun:
         try:
             left = await self._serve(application, None)
             while left is not None:  # its service left before it began this task: by another one
+                self._unless_stopping()
                 self.row.state = ExecutorState.BINDING
                 left = await self._serve(application, left)
+        except _Stopping:
+            logger.debug("executor %s ends with its cluster", self.row.id)
         finally:
             self._note("executor released")
 
@@ -133,6 +150,7 @@ class ExecutorRun:
                 return False
         except BindFailure as failure:
             await _never_if_cut_short(failure)
+            await self._is_failure(died=failure.died)
             await self._end_unbegun(task, failure.detail)
             repeated.log(
                 *(logging.WARNING, (session.application, failure.return_code), "session %s: %s"),
@@ -200,6 +218,8 @@ class ExecutorRun:
         Raises TaskNotBegun.
         """
         outcome = await self._invoke(instance, task)
+        if outcome.return_code:
+            await self._is_failure(died=not instance.alive)
         self._leavings = 0
         code, output, message = outcome.return_code, outcome.output, outcome.message
         record = self._state.turn if self._goes_on(instance) else self._state.complete
@@ -213,6 +233,22 @@ class ExecutorRun:
             soon = asyncio.get_running_loop().call_soon
             soon(soon, self._tell)
         return following
+
+    async def _is_failure(self, *, died: bool) -> None:
+        """Return if what failed is to be recorded. Raises _Stopping.
+
+        Args:
+            died: its service is gone; the cluster may be about to be stopped as well.
+        """
+        if died:
+            stop = asyncio.ensure_future(self._stopping.wait())
+            await asyncio.wait({stop}, timeout=STOP_NOTICE)
+            stop.cancel()
+        self._unless_stopping()
+
+    def _unless_stopping(self) -> None:
+        if self._stopping.is_set():
+            raise _Stopping
 
     def _tell(self) -> None:
         """Log the changes since the last time, in their order, and wake who watches."""

@@ -22,12 +22,14 @@ class BindFailure(Exception):
     Attributes:
         return_code: 10 installation, 11 start, 12 ``on_session_enter``.
         detail: the engine's text of it, for event 1001.
+        died: True if the service's process ended by itself.
     """
 
-    def __init__(self, return_code: int, detail: str) -> None:
+    def __init__(self, return_code: int, detail: str, *, died: bool = False) -> None:
         super().__init__(return_code, detail)
         self.return_code = return_code
         self.detail = detail
+        self.died = died
 
 
 class TaskNotBegun(Exception):

@@ -191,7 +191,8 @@ class ProcessInstance:
         assert self._child is not None
         while not self._plan.socket.exists():
             if self._child.over:
-                raise _failed(f"service {self._how_it_ended(' before it opened its socket')}")
+                why = self._how_it_ended(" before it opened its socket")
+                raise _failed(f"service {why}", died=True)
             if asyncio.get_running_loop().time() > limit:
                 raise _failed(
                     f"service <{self._plan.command}> did not open its socket within "
@@ -213,7 +214,8 @@ class ProcessInstance:
             if not ready.done():
                 ended = self._exit.done()
                 why = self._how_it_ended() if ended else f"nobody answers{self._tail()}"
-                raise _failed(f"failed to connect to service at <{self._plan.socket}>: {why}")
+                text = f"failed to connect to service at <{self._plan.socket}>: {why}"
+                raise _failed(text, died=ended)
         finally:
             ready.cancel()
 
@@ -224,9 +226,9 @@ class ProcessInstance:
         request = encode_session_context(session.id, application, session.common_data)
         answer = await self._call("OnSessionEnter", request)
         if isinstance(answer, str):
-            code = ENTER_FAILED if self.alive else SHIM_FAILED
-            prefix = "on_session_enter failed: " if code == ENTER_FAILED else ""
-            raise BindFailure(code, f"{prefix}{answer}") if prefix else _failed(answer)
+            if not self.alive:
+                raise _failed(answer, died=True)
+            raise BindFailure(ENTER_FAILED, f"on_session_enter failed: {answer}")
         if answer.return_code != 0:
             raise BindFailure(ENTER_FAILED, f"on_session_enter failed: {answer.message}")
 
@@ -409,8 +411,8 @@ def _is_cancelled() -> bool:
     return cancelling is not None and cancelling() > 0
 
 
-def _failed(text: str) -> BindFailure:
-    return BindFailure(SHIM_FAILED, f"shim creation failed: {text}")
+def _failed(text: str, *, died: bool = False) -> BindFailure:
+    return BindFailure(SHIM_FAILED, f"shim creation failed: {text}", died=died)
 
 
 def _os_text(error: Exception) -> str:

@@ -158,3 +158,71 @@ def test_a_task_that_was_not_begun_fails_where_no_other_service_can_be_started()
     assert "left before it began, and another could not be started: no more of it" in str(
         tasks[1].error
     )
+
+
+class Dying(Echo):
+    """Its process dies in its task, or at its start."""
+
+    def __init__(self, *, at_start: bool = False) -> None:
+        super().__init__()
+        self._at_start = at_start
+
+    async def start(self) -> None:
+        if self._at_start:
+            raise BindFailure(11, "it was killed", died=True)
+
+    async def invoke(self, task: TaskContext) -> TaskOutcome:
+        self.alive = False
+        return TaskOutcome(-1, message="it was killed")
+
+
+class Failing(Echo):
+    """Its task fails once the cluster is being stopped."""
+
+    def __init__(self, stops: asyncio.Event) -> None:
+        super().__init__()
+        self._stops = stops
+
+    async def invoke(self, task: TaskContext) -> TaskOutcome:
+        await self._stops.wait()
+        return TaskOutcome(-1, message="no")
+
+
+async def stop_behind(*instances: Instance, stops: asyncio.Event) -> tuple[SessionInfo, int]:
+    """Stop a cluster whose services end at that moment; return the session and how many it made."""
+    state, made = ClusterState(NODE, now=lambda: 0), list[Instance]()
+    make = made_of(list(instances), made)
+    engine = Engine(state, instances=lambda application, executor: make(), executors=2)
+    engine.register_application("app", ApplicationAttributes(command="x", delay_release=0))
+    engine.create_session("s", SessionAttributes("app"))
+    engine.create_task("s", b"x")
+    engine.create_task("s", b"x")
+    while len(made) < 2:
+        await asyncio.sleep(0)
+    for _ in range(20):  # they have died, and it is not known yet why
+        await asyncio.sleep(0)
+    stops.set()
+    await engine.aclose(1.0)
+    return state.get_session("s"), len(made)
+
+
+@pytest.mark.parametrize("case", ["running", "binding", "failing", "unbegun"])
+def test_what_fails_as_the_cluster_stops_is_not_recorded(case: str) -> None:
+    async def go() -> tuple[SessionInfo, int]:
+        stops = asyncio.Event()
+        instances: dict[str, list[Instance]] = {
+            "running": [Dying(), Dying()],
+            "binding": [Dying(at_start=True), Dying(at_start=True)],
+            "failing": [Failing(stops), Failing(stops)],
+            "unbegun": [Leaving(0), Dying(at_start=True)],
+        }
+        return await stop_behind(*instances[case], stops=stops)
+
+    session, _ = asyncio.run(go())
+    assert (session.counts.failed, session.events) == (0, ()), "both tasks run again later"
+
+
+def test_a_service_that_dies_while_the_cluster_lives_fails_its_task() -> None:
+    tasks = asyncio.run(work(made_of([Dying(), Echo()], [])))
+    assert [task.output for task in tasks] == [None, b"x", b"x"]
+    assert tasks[0].error == "it was killed"
