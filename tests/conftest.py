@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.toolchains import left_out
 from support.waiting import eventually
 
 from flamepy.log_relay import flush
@@ -47,11 +48,15 @@ def golden_folder() -> Path | None:
     return Path(named) if named and Path(named).is_dir() else None
 
 
-def pytest_report_header(config: pytest.Config) -> str:
+def pytest_report_header(config: pytest.Config) -> list[str]:
     folder = golden_folder()
-    if folder is None:
-        return "golden: FLAME_GOLDEN names no folder of recordings; the replay tests are left out"
-    return f"golden: recordings of {folder.name}"
+    golden = (
+        "golden: FLAME_GOLDEN names no folder of recordings; the replay tests are left out"
+        if folder is None
+        else f"golden: recordings of {folder.name}"
+    )
+    missing = left_out()
+    return [golden] if missing is None else [golden, missing]
 
 
 def threads() -> set[threading.Thread]:
