@@ -32,15 +32,17 @@
     └── InternalError                   anything else the engine says
 
 Translation from gRPC happens in one place, ``rpc.status``. This module imports ``enums``
-and nothing else of flamepy.
+and ``shared_pickles``, and nothing else of flamepy.
 """
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import CancelledError
 from typing import ClassVar
 
 from flamepy.enums import NumberEnum
+from flamepy.shared_pickles import shared_enum
 
 __all__ = [
     "AlreadyExistsError",
@@ -77,6 +79,11 @@ __all__ = [
 ]
 
 
+_TYPES = "flamepy.core.types"  # where the official SDK has them, and what pickles name
+_SHOWN = re.compile(r"(.*) \(code: (\d+)\)", re.DOTALL)  # the text of an error
+
+
+@shared_enum(_TYPES, range(6))
 class FlameErrorCode(NumberEnum):
     """What kind of error it is. 0-5 are the official SDK's; the rest are appended by us."""
 
@@ -116,13 +123,15 @@ class FlameError(Exception):
     def __init__(
         self,
         code: FlameErrorCode,
-        message: str,
+        message: str | None = None,
         *,
         grpc_code: str | None = None,
         attempts: int = 1,
         elapsed: float = 0.0,
         retryable: bool = False,
     ) -> None:
+        if message is None:  # a pickle of the official SDK, whose state follows
+            code, message = _from_shown(code)
         super().__init__(code, message)
         self.code = code
         self.message = message
@@ -137,7 +146,31 @@ class FlameError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions cross process borders (multiprocessing, concurrent.futures) by pickle.
+        if type(self) is FlameError:  # the one that the official SDK has
+            return FlameError, (self.code, self.message), dict(self.__dict__)
         return _rebuild, (type(self), self.code, self.message, dict(self.__dict__))
+
+    def __setstate__(self, state: dict[str, object] | None) -> None:
+        self.__dict__.update(state or {})
+        self.code = _known(self.code)
+
+
+FlameError.__module__ = _TYPES
+
+
+def _from_shown(shown: object) -> tuple[FlameErrorCode, str]:
+    found = _SHOWN.fullmatch(shown) if isinstance(shown, str) else None
+    if found is None:
+        raise TypeError(f"FlameError needs a code and a message, got {shown!r} alone")
+    return _known(int(found[2])), found[1]
+
+
+def _known(code: int) -> FlameErrorCode:
+    """Return a code, INTERNAL for a number that this release has no name for."""
+    try:
+        return FlameErrorCode(code)
+    except ValueError:
+        return FlameErrorCode.INTERNAL
 
 
 def _rebuild(

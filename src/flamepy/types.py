@@ -19,6 +19,10 @@ from flamepy.connections import RetryDetails as RetryDetails
 from flamepy.connections import RetryPolicy as RetryPolicy
 from flamepy.enums import OpenEnum
 from flamepy.resources import parse_resources
+from flamepy.shared_pickles import shared_class, shared_enum
+
+# Where the official SDK has them, and what pickles of both libraries name.
+_TYPES, _SERVICE = "flamepy.core.types", "flamepy.core.service"
 
 # Names that the official SDK exports for annotations.
 ApplicationID = str
@@ -35,6 +39,7 @@ DEFAULT_FLAME_CONF = "flame.yaml"
 FLAME_INSTANCE_ENDPOINT = "FLAME_INSTANCE_ENDPOINT"
 
 
+@shared_enum(_TYPES, range(2))
 class SessionState(OpenEnum):
     """Open takes tasks; Closed is for ever (docs/protocol.md#sessions)."""
 
@@ -42,6 +47,7 @@ class SessionState(OpenEnum):
     CLOSED = 1
 
 
+@shared_enum(_TYPES, range(4))
 class TaskState(OpenEnum):
     """PENDING -> RUNNING -> SUCCEED | FAILED, or PENDING -> CANCELLED when the session closes.
 
@@ -63,6 +69,7 @@ class TaskState(OpenEnum):
 _TERMINAL = frozenset({TaskState.SUCCEED, TaskState.FAILED, TaskState.CANCELLED})
 
 
+@shared_enum(_TYPES, range(2))
 class ApplicationState(OpenEnum):
     """Whether sessions of the application can be made. Engine 0.6 never disables one."""
 
@@ -70,6 +77,7 @@ class ApplicationState(OpenEnum):
     DISABLED = 1
 
 
+@shared_enum(_TYPES, range(2))
 class Shim(OpenEnum):
     """How a service is run: a host process, or a WebAssembly component."""
 
@@ -98,6 +106,7 @@ class NodeState(OpenEnum):
     NOT_READY = 2
 
 
+@shared_class(_TYPES)
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened to a task (codes 0-3 = TaskState) or a session (1001, 1002).
@@ -111,6 +120,7 @@ class Event:
     creation_time: datetime | None = None
 
 
+@shared_class(_TYPES)
 @dataclass(frozen=True, slots=True)
 class ResourceRequirement:
     """What one executor of a session needs: CPUs, bytes of memory, GPUs."""
@@ -129,6 +139,7 @@ class ResourceRequirement:
         return cls(**parse_resources(text))
 
 
+@shared_class(_TYPES, state=TaskState)
 @dataclass(frozen=True, slots=True)
 class Task:
     """A task as the engine last showed it.
@@ -213,6 +224,7 @@ class SessionInfo:
     events: Sequence[Event] = ()
 
 
+@shared_class(_TYPES)
 @dataclass(slots=True)
 class SessionAttributes:
     """What a new session should be. ``id=None`` lets ``create_session`` choose one.
@@ -234,6 +246,7 @@ class SessionAttributes:
     priority: int = 0
 
 
+@shared_class(_TYPES)
 @dataclass(frozen=True, slots=True)
 class ApplicationSchema:
     """JSON Schemas, as text, of what tasks take and give. The engine only checks their form."""
@@ -243,6 +256,7 @@ class ApplicationSchema:
     common_data: str | None = None
 
 
+@shared_class(_TYPES, shim=Shim)
 @dataclass(slots=True)
 class ApplicationAttributes:
     """What an application is: the command that serves it and how it is run.
@@ -268,6 +282,7 @@ class ApplicationAttributes:
     installer: str | None = None
 
 
+@shared_class(_TYPES, state=ApplicationState, shim=Shim)
 @dataclass(frozen=True, slots=True)
 class Application:
     """A registered application as the engine shows it."""
@@ -316,6 +331,7 @@ class Node:
     addresses: Sequence[str] = ()
 
 
+@shared_class(_SERVICE)
 @dataclass(frozen=True, slots=True)
 class ApplicationContext:
     """What a service is told about its application."""
@@ -327,6 +343,7 @@ class ApplicationContext:
     url: str | None = None
 
 
+@shared_class(_SERVICE)
 @dataclass(frozen=True, slots=True)
 class SessionContext:
     """What ``on_session_enter`` gets."""
@@ -340,6 +357,7 @@ class SessionContext:
         return self._common_data
 
 
+@shared_class(_SERVICE)
 @dataclass(frozen=True, slots=True)
 class TaskContext:
     """What ``on_task_invoke`` gets."""

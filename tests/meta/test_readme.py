@@ -94,6 +94,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "update_application": more("update_application", "delete_session", "get_node"),
     "flamepy.informers": packages,
     "put_object": same_object_calls,
+    "pickles": lambda: core.Task.__module__ == "flamepy.core.types",  # tests/peer/test_pickles.py
     "flamepy.runner": no_runner,
 }
 

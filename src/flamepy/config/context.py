@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from flamepy.config.endpoint import Endpoint, without_password
 from flamepy.config.file import ConfigFile
+from flamepy.config.pickles import context_state, restore_context
 from flamepy.config.values import (
     FlameClientCache,
     FlameClientTls,
@@ -155,6 +156,12 @@ class FlameContext:
         sources = ", ".join(f"{name}: {source}" for name, source in self._sources.items())
         return f"<FlameContext {self._endpoint} ({sources})>"
 
+    def __getstate__(self) -> dict[str, object]:
+        return context_state(self)
+
+    def __setstate__(self, state: Mapping[str, object]) -> None:
+        restore_context(self, state)
+
     def _choose(self, name: str, *candidates: tuple[str, str | None]) -> str:
         value = self._pick(name, *candidates)
         assert value is not None  # the last candidate is the default
@@ -278,6 +285,9 @@ class FlameContext:
         known = {one.name: one for one in self._configured_informers}
         names = dict.fromkeys(name.strip() for name in named.split(","))
         return tuple(known.get(name, FlameInformer(name)) for name in names if name)
+
+
+FlameContext.__module__ = "flamepy.core.types"  # where the official SDK has it: pickles name it
 
 
 def _complete(tls: FlameClientTls, where: str) -> FlameClientTls:

@@ -6,9 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from flamepy.shared_pickles import shared_class
+
+_TYPES = "flamepy.core.types"  # where the official SDK has them
 DEFAULT_EXCLUDES = (".venv", "__pycache__", ".gitignore", "*.pyc")
 
 
+@shared_class(_TYPES)
 @dataclass(frozen=True, slots=True)
 class FlameClientTls:
     """Files for TLS: the authority to trust, and a client certificate with its key.
@@ -35,6 +39,7 @@ class FlameKeepalive(NamedTuple):
     timeout: float = 20.0
 
 
+@shared_class(_TYPES)
 @dataclass(frozen=True, slots=True)
 class FlameClientCache:
     """The object cache: its endpoint, its TLS files, a folder shared with it.
@@ -49,6 +54,7 @@ class FlameClientCache:
     allow_pickle: bool = True
 
 
+@shared_class(_TYPES)
 @dataclass(frozen=True, slots=True)
 class FlamePackage:
     """Where packages are stored, and which files stay out of them."""
@@ -57,6 +63,7 @@ class FlamePackage:
     excludes: Sequence[str] = DEFAULT_EXCLUDES
 
 
+@shared_class(_TYPES)
 @dataclass(frozen=True, slots=True)
 class FlameContextRunner:
     """The template application of runners."""

@@ -1,6 +1,15 @@
-"""The types under the official SDK's import path, ``flamepy.core.types``; a re-export."""
+"""The types under the official SDK's import path, ``flamepy.core.types``; a re-export.
 
-from flamepy.aio.connection import short_name
+Pickles of both libraries name this module, so it stays light: what needs gRPC is imported at
+its first use.
+"""
+
+# These three are not exported: annotations of the classes are resolved here, where their
+# ``__module__`` says that they live.
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
 from flamepy.config import (
     FlameClientCache,
     FlameClientTls,
@@ -9,7 +18,7 @@ from flamepy.config import (
     FlamePackage,
 )
 from flamepy.errors import FlameError, FlameErrorCode
-from flamepy.informers.informer import TaskInformer
+from flamepy.lazy import lazy_names
 from flamepy.types import (
     DEFAULT_FLAME_CACHE_ENDPOINT,
     DEFAULT_FLAME_CONF,
@@ -44,3 +53,62 @@ from flamepy.types import (
     TaskOutput,
     TaskState,
 )
+
+if TYPE_CHECKING:
+    from flamepy.aio.connection import short_name
+    from flamepy.informers.informer import TaskInformer
+
+__all__ = [
+    "DEFAULT_FLAME_CACHE_ENDPOINT",
+    "DEFAULT_FLAME_CONF",
+    "DEFAULT_FLAME_ENDPOINT",
+    "FLAME_INSTANCE_ENDPOINT",
+    "Application",
+    "ApplicationAttributes",
+    "ApplicationContext",
+    "ApplicationID",
+    "ApplicationSchema",
+    "ApplicationState",
+    "CommonData",
+    "ConnectionState",
+    "Event",
+    "Executor",
+    "ExecutorState",
+    "FlameClientCache",
+    "FlameClientTls",
+    "FlameContext",
+    "FlameContextRunner",
+    "FlameError",
+    "FlameErrorCode",
+    "FlamePackage",
+    "Message",
+    "Node",
+    "NodeState",
+    "ResourceRequirement",
+    "SessionAttributes",
+    "SessionContext",
+    "SessionID",
+    "SessionInfo",
+    "SessionState",
+    "Shim",
+    "Task",
+    "TaskContext",
+    "TaskCounts",
+    "TaskID",
+    "TaskInformer",
+    "TaskInput",
+    "TaskOutput",
+    "TaskState",
+    "short_name",
+]
+
+_HOMES = {
+    "flamepy.aio.connection": "short_name",
+    "flamepy.informers.informer": "TaskInformer",
+}
+
+__getattr__, _ = lazy_names(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -416,7 +416,7 @@ class LocalCluster:
             kind: type[FlameError] = InvalidArgumentError
             if "already exists" in refusal.message:
                 kind = AlreadyExistsError
-            raise kind(f"application {name!r}: {refusal.message}") from refusal  # type: ignore[call-arg,arg-type]  # subclasses fix the code
+            raise kind(f"application {name!r}: {refusal.message}") from refusal  # type: ignore[arg-type]  # subclasses fix the code
 
     def _instance(self, application: Application, executor_id: str) -> Instance:
         service = self._services.get(application.name)

@@ -196,7 +196,7 @@ def _match(text: str, call: Call) -> _Rule | None:
 
 
 def _make(kind: type[FlameError], text: str, code: grpc.StatusCode | None) -> FlameError:
-    return kind(text, grpc_code=code.name if code else None)  # type: ignore[call-arg,arg-type]  # subclasses fix the code
+    return kind(text, grpc_code=code.name if code else None)  # type: ignore[arg-type]  # subclasses fix the code
 
 
 def _not_found(text: str, call: Call) -> type[NotFoundError]:

@@ -6,22 +6,19 @@ session leaves it; ``observing`` counts and reports.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 
+from flamepy.enums import TextEnum
 from flamepy.types import SessionInfo, SessionState, TaskCounts
 from flamepy.watching.records import SessionRecord
 
 
-class Reason(str, enum.Enum):
+class Reason(TextEnum):
     """Why a session was gone before its tasks were read."""
 
     EVICTED = "evicted"  # the engine keeps a limited number of closed sessions
     DELETED = "deleted"
     LOST = "storage lost"  # the engine came back without it, or with another one of its id
-
-    def __str__(self) -> str:
-        return self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

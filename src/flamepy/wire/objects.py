@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from flamepy.errors import InvalidArgumentError, MissingExtraError
+from flamepy.shared_pickles import shared_class
 
 SHARED = "shared"  # the session part of what belongs to no session
 WILDCARD = "*"
@@ -34,6 +35,7 @@ SIZE = METADATA + b"size"
 PORT = 9090
 INSTALL = 'pip install "flamepy-informers[cache]"'
 
+_CACHE = "flamepy.core.cache"  # where the official SDK has the classes
 _PATH_FORM = "'<app>/<ssn>' or '<app>/<ssn>/<uuid>'"
 _KEY_FORM = "'<app>/<ssn>/<uuid>'"
 _U64 = 2**64 - 1
@@ -58,6 +60,7 @@ class Ticket(NamedTuple):
         return f"{self.key}:{self.version}".encode()
 
 
+@shared_class(_CACHE)
 @dataclass(frozen=True)
 class ObjectKey:
     """``application/session/object``; without an object it names all of a session.
@@ -129,6 +132,7 @@ class ObjectKey:
         return key.startswith(start)
 
 
+@shared_class(_CACHE)
 @dataclass(slots=True)
 class ObjectRef:
     """Where an object is: the cache's URL, the full key, and the version that was seen last.
