@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from flamepy.errors import FlameError
 from flamepy.seconds import seconds_or_none
@@ -125,8 +126,13 @@ class SessionInformer(Informer):
     def on_closed(self, event: SessionEvent) -> Awaitable[None] | None:
         """Take a session that was closed."""
 
-    def on_deleted(self, event: SessionEvent) -> Awaitable[None] | None:
-        """Take a session that the engine no longer knows (deleted, evicted, or lost)."""
+    # Any: a SessionEvent; a class of both informers gets a TaskEvent here as well, and type
+    # checkers refuse two bases that disagree.
+    def on_deleted(self, event: Any) -> Awaitable[None] | None:
+        """Take a session that the engine no longer knows (deleted, evicted, or lost).
+
+        ``event`` is a ``SessionEvent``.
+        """
 
     def on_event(self, event: SessionEvent) -> Awaitable[None] | None:
         """Take ``event.event``: code 1001, a service could not be started; 1002, given up."""
