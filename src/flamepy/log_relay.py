@@ -4,7 +4,7 @@ A handler is code of the program's: it may block, wait for a lock that the progr
 call that needs the very thread that logs. So from the first loop on, ``Logger.handle`` puts a
 record of such a thread - of flamepy, asyncio, gRPC or others - into a bounded queue, from which one
 thread takes them in order. Records of other threads go as ever. What finds no room is counted, and
-said once there is room again.
+said once there is room again, in one line a minute at most.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from flamepy.clocks import monotonic
 from flamepy.errors import ResourceExhaustedError
 from flamepy.flags import Claims, Flag
 from flamepy.queues import Empty, SimpleQueue
+from flamepy.repeats import EVERY
 from flamepy.serving import served_by
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Relay:
         self._numbers = itertools.count(1)
         self.dropped = 0
         self._told = 0
+        self._told_at = float("-inf")
 
     def handle(self, of: logging.Logger, record: logging.LogRecord) -> None:
         """Handle a record, here or on the thread."""
@@ -92,16 +94,22 @@ class Relay:
             except Empty:
                 return
             if isinstance(item, Flag):
+                self._tell()
                 item.set()
             else:
                 self._safely(*item)
             del item
-            if self.dropped > self._told and self._items.empty():
-                left_out, self._told = self.dropped - self._told, self.dropped
-                logger.warning(
-                    "%d log records were left out: handlers are slower than what is logged",
-                    left_out,
-                )
+            if self._items.empty() and monotonic() - self._told_at >= EVERY:
+                self._tell()
+
+    def _tell(self) -> None:
+        """Say how many records were left out since that was said last."""
+        if self.dropped > self._told:
+            left_out, self._told = self.dropped - self._told, self.dropped
+            self._told_at = monotonic()
+            logger.warning(
+                "%d log records were left out: handlers are slower than what is logged", left_out
+            )
 
     def _safely(self, of: logging.Logger, record: logging.LogRecord) -> None:
         try:
@@ -115,6 +123,7 @@ class Relay:
         if served_by() is not None or threading.current_thread() is self._thread:
             return False  # it would wait for itself
         if self._items.empty() and not self._claims.is_taken("thread"):
+            self._tell()
             return True
         reached = Flag()
         self._items.put(reached)

@@ -90,6 +90,11 @@ class RepeatedLog:
             if known.since and (everything or now - known.logged_at >= self._every):
                 self._tell(known, now)
 
+    @property
+    def counts(self) -> bool:
+        """True while anything was counted that no line has told."""
+        return any(known.since for known in list(self._kinds.values()))
+
     def _forget_oldest(self) -> None:
         oldest = next(iter(self._kinds), None)
         known = self._kinds.pop(oldest, None) if oldest is not None else None

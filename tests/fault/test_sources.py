@@ -341,6 +341,25 @@ class TestStalled:
 
         run(act, WatchSettings(stall_after=30.0))
 
+    def test_a_thousand_of_them_are_a_line_a_minute(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def act(world: World) -> None:
+            source = world.source
+            source.add_session("s")
+            source.add_tasks("s", 1001)
+            heard, _ = world.subscribe()
+            await world.until(lambda: heard.syncs)
+            for number in range(1, 1001):
+                source.take("s", str(number))
+            source.start("s", "1001")
+            source.succeed("s", "1001")
+            await asyncio.sleep(200)
+            assert len(heard.stalls) == 1000
+
+        run(act, WatchSettings(stall_after=30.0))
+        lines = [one for one in caplog.messages if "stays pending" in one]
+        assert len(lines) == 2
+        assert "(999 times" in lines[1]
+
 
 @pytest.mark.timeout(120)
 def test_a_day_of_watching_in_seconds_leaves_nothing_behind(

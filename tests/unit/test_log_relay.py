@@ -157,11 +157,23 @@ def test_what_finds_no_room_is_counted_and_said_once(caplog: pytest.LogCaptureFi
         assert relay.dropped == 6
         go_on.set()
         assert relay.flush(LIMIT)
+        assert got == ["0", "1", "2", "3"]
+        eventually(lambda: "6 log records were left out" in caplog.text, "that it is said")
+        for _ in range(10):  # within the minute: counted, and said at the end
+            go_on.clear()
+            entered.clear()
+            on_serving_thread(lambda: relay.handle(logger, made[0]))
+            assert entered.wait(LIMIT)
+            on_serving_thread(lambda: [relay.handle(logger, one) for one in made[1:5]])
+            count = len(got)
+            go_on.set()
+            eventually(lambda count=count: len(got) == count + 4, "what found room")
+        assert caplog.text.count("left out") == 1
+        assert relay.flush(LIMIT)
+        eventually(lambda: "10 log records were left out" in caplog.text, "the rest")
+        assert caplog.text.count("left out") == 2
     finally:
         logger.propagate = True
-    assert got == ["0", "1", "2", "3"]
-    eventually(lambda: "6 log records were left out" in caplog.text, "that it is said")
-    assert caplog.text.count("left out") == 1
 
 
 def test_a_thread_that_cannot_start_is_tried_again_and_a_flush_needs_none(

@@ -18,6 +18,7 @@ from flamepy.aio.closing import explained
 from flamepy.aio.session import Session
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.errors import ApplicationNotFoundError, InvalidArgumentError, SessionBusyError
+from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.rpc.link import PATIENCE, Link
 from flamepy.rpc.terms import VERIFY
 from flamepy.types import (
@@ -92,6 +93,7 @@ class Connection:
 
     def __init__(self, link: Link) -> None:
         self.link = link
+        self._log = RepeatedLog(logger)
 
     def __repr__(self) -> str:
         state = "closed" if self.link.closed else self.link.state
@@ -117,8 +119,9 @@ class Connection:
         def tell(details: RetryDetails) -> None:
             try:
                 observer(details)
-            except Exception:
-                logger.exception("a function of on_retry raised")
+            except Exception as error:
+                text = "a function of on_retry raised"
+                self._log.log(logging.ERROR, kind_of(error), text, error=error)
 
         return self.link.on_retry(tell)
 
@@ -349,6 +352,7 @@ class Connection:
     async def close(self) -> None:
         """Close the connection; waits of others end with an error. Idempotent."""
         await self.link.aclose()
+        self._log.flush(everything=True)
 
     async def __aenter__(self) -> Connection:
         return self

@@ -18,9 +18,11 @@ from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 
+from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.serving import serving
 
 logger = logging.getLogger(__name__)
+_repeated = RepeatedLog(logger)
 
 THREAD = "flamepy-http"
 EXCHANGE_LIMIT = 5.0  # seconds
@@ -185,7 +187,8 @@ class _Connection(asyncio.Protocol):
         try:
             status, body = self._answer(path)
         except Exception as error:
-            logger.exception("a request for %r could not be answered", path)
+            text = "a request for %r could not be answered"
+            _repeated.log(logging.ERROR, kind_of(error), text, path, error=error)
             status, body = 500, _error(type(error).__name__)
         self._respond(status, body, method)
 

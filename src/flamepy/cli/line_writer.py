@@ -1,9 +1,9 @@
 """Log lines to a descriptor that somebody may not read, as the pipe of a parent process.
 
 Whoever logs only puts a line into a bounded queue; the thread ``flamepy-lines`` writes. What finds
-no room is counted, and said once somebody reads again. No lock is held during a write, and none of
-Python's own streams is used, so that neither ``logging.shutdown`` nor the interpreter's end waits
-for a reader.
+no room is counted, and said once somebody reads again, in one line a minute at most. No lock is
+held during a write, and none of Python's own streams is used, so that neither ``logging.shutdown``
+nor the interpreter's end waits for a reader.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from flamepy.clocks import monotonic
 from flamepy.errors import ResourceExhaustedError
 from flamepy.flags import Claims, Flag
 from flamepy.queues import Empty, SimpleQueue
+from flamepy.repeats import EVERY
 
 NAME = "flamepy-lines"
 LIMIT = 10_000  # lines
@@ -53,6 +54,7 @@ class LineHandler(logging.Handler):
         self._numbers = itertools.count(1)
         self.dropped = 0
         self._told = 0
+        self._told_at = float("-inf")
         self._until = float("inf")  # when the end waits no longer
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -116,14 +118,16 @@ class LineHandler(logging.Handler):
             if item is None or size >= CHUNK or flags:
                 self._write(b"".join(lines))
                 lines, size = [], 0
-                self._tell()
+                if flags or (self._items.empty() and monotonic() - self._told_at >= EVERY):
+                    self._tell()
                 for one in flags:
                     one.set()
                 flags = []
 
     def _tell(self) -> None:
-        if self.dropped > self._told and self._items.empty():
+        if self.dropped > self._told:
             left_out, self._told = self.dropped - self._told, self.dropped
+            self._told_at = monotonic()
             text = "%d log lines were left out: nobody read them"
             record = logging.LogRecord(
                 __name__, logging.WARNING, __file__, 0, text, (left_out,), None

@@ -181,7 +181,8 @@ class _Instance:
         try:
             self._service.on_session_enter(decode_session_context(request))
         except BaseException as error:  # SystemExit must not end the server without an answer
-            logger.exception("on_session_enter raised")
+            text = "on_session_enter raised"
+            self._log.log(logging.ERROR, kind_of(error), text, error=error)
             return encode_result(error_text(error))
         context.set_trailing_metadata((TASK_STREAM_OFFER,))
         return encode_result()
@@ -207,7 +208,8 @@ class _Instance:
         try:
             self._service.on_session_leave()
         except BaseException as error:  # as above
-            logger.exception("on_session_leave raised")
+            text = "on_session_leave raised"
+            self._log.log(logging.ERROR, kind_of(error), text, error=error)
             return encode_result(error_text(error))
         return encode_result()
 

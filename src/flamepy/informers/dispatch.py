@@ -17,6 +17,7 @@ from flamepy.flags import Claims, Flag
 from flamepy.informers import late
 from flamepy.informers.joining import waiting_for, waits_for_us
 from flamepy.informers.mailbox import QUEUE_SIZE, Mailbox
+from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.texts import repr_of
 
 logger = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._over = Flag()  # nobody needs to wait for the end any longer
         self._abandoned = False
+        self._log = RepeatedLog(logger)
 
     def put(self, item: object) -> bool:
         """Queue an item and see that a thread takes it; False if it found no place.
@@ -170,6 +172,7 @@ class Worker:
         finally:
             if self.mailbox.closed or self.stopping.is_set():  # set a moment before the close
                 self._safely(self._ended)
+                self._log.flush(everything=True)
                 self._over.set()
 
     def _next(self) -> bool:
@@ -193,8 +196,10 @@ class Worker:
         self.mailbox.begin()
         try:
             self._handle(item)
-        except BaseException:  # nothing may end the thread while somebody counts on it
-            logger.exception("%s: an error in the handling of %s", self._name, repr_of(item))
+        except BaseException as error:  # nothing may end the thread while somebody counts on it
+            text = "%s: an error in the handling of %s"
+            kind = kind_of(error)
+            self._log.log(logging.ERROR, kind, text, self._name, repr_of(item), error=error)
         finally:
             self.mailbox.finish()
 
@@ -216,5 +221,6 @@ class Worker:
     def _safely(self, function: Callable[[], None]) -> None:
         try:
             function()
-        except BaseException:
-            logger.exception("%s: an error at its end, or in a pause", self._name)
+        except BaseException as error:
+            text = "%s: an error at its end, or in a pause"
+            self._log.log(logging.ERROR, kind_of(error), text, self._name, error=error)

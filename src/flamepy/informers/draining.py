@@ -7,6 +7,7 @@ import threading
 
 from flamepy.clocks import monotonic
 from flamepy.informers.receivers import Receiver
+from flamepy.repeats import RepeatedLog
 
 logger = logging.getLogger(__name__)
 
@@ -20,12 +21,14 @@ class Drain:
 
     Attributes:
         receivers: all that there were.
+        log: writes what receivers fail with; flushed at the end.
         sent: changes with each signal that is sent meanwhile: what fails in a receiver is
             reported to others.
     """
 
-    def __init__(self, receivers: list[Receiver]) -> None:
+    def __init__(self, receivers: list[Receiver], log: RepeatedLog | None = None) -> None:
         self.receivers = receivers
+        self.log = log
         self.sent = 0
         self._abandoned = threading.Event()
 
@@ -44,11 +47,13 @@ class Drain:
                 _end(receiver, max(0.0, limit - monotonic()))
         for receiver in self.receivers:
             if receiver.running is not None and not receiver.worker.waits_for_us:
-                left = len(receiver.worker.mailbox)
+                left = receiver.worker.mailbox.waiting
                 _end(receiver, max(0.0, limit - monotonic()))
                 logger.warning(
                     "the receiver %s still runs; %d signals were dropped", receiver.name, left
                 )
+        if self.log is not None:
+            self.log.flush(everything=True)
 
     def abandon(self) -> None:
         """Drop what is queued, and wait no longer for what runs."""

@@ -8,6 +8,7 @@ more. ``core`` calls ``follow_task``.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,12 +19,16 @@ from flamepy.informers.callbacks import Callbacks
 from flamepy.informers.dispatch import Worker
 from flamepy.informers.handling import Failure, Handling
 from flamepy.informers.informer import TaskInformer
+from flamepy.repeats import EVERY, RepeatedLog
+from flamepy.texts import repr_of
 from flamepy.types import Task
 from flamepy.watching.events import EventKind, EventSource, TaskEvent
 from flamepy.watching.hub import Hub
 
 if TYPE_CHECKING:
     from flamepy.rpc.link import Link
+
+logger = logging.getLogger(__name__)
 
 
 def follow_task(link: Link, informer: TaskInformer, task: Task) -> None:
@@ -54,16 +59,27 @@ class Following:
         self._endpoint = link.endpoint
         self._followers: dict[int, _Follower] = {}
         self._jobs: set[asyncio.Task[None]] = set()
+        self._log = RepeatedLog(logger)
+        self._timer: asyncio.TimerHandle | None = None
 
     def follow(self, informer: TaskInformer, task: Task) -> None:
         """Start following one task for an informer."""
         follower = self._followers.get(id(informer))
         if follower is None:
-            follower = self._followers[id(informer)] = _Follower(informer)
+            follower = self._followers[id(informer)] = _Follower(informer, self._log)
+        self._tick()
         follower.tasks += 1
         job = asyncio.get_running_loop().create_task(self._run(follower, task))
         self._jobs.add(job)
         job.add_done_callback(lambda done: self._ended(done, follower))
+
+    def _tick(self) -> None:
+        """Write what failures were counted, now and then while anything is followed."""
+        self._log.flush()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._followers:
+            self._timer = asyncio.get_running_loop().call_later(EVERY, self._tick)
 
     async def _run(self, follower: _Follower, task: Task) -> None:
         old: Task | None = None
@@ -84,7 +100,7 @@ class Following:
         except FlameError as error:
             follower.worker.put(error)
         except Exception as error:  # a mistake of ours: whoever follows is told all the same
-            failed = InternalError(f"following task {task.id} failed: {error!r}")
+            failed = InternalError(f"following task {task.id} failed: {repr_of(error)}")
             failed.__cause__ = error
             follower.worker.put(failed)
 
@@ -114,12 +130,15 @@ class Following:
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._log.flush(everything=True)
 
 
 class _Follower:
     """One informer and the thread that its followed runs share."""
 
-    def __init__(self, informer: TaskInformer) -> None:
+    def __init__(self, informer: TaskInformer, log: RepeatedLog) -> None:
         self.informer = informer
         self.tasks = 0
         name = f"flamepy-handler-{type(informer).__name__}"
@@ -136,6 +155,7 @@ class _Follower:
             stopping=self.worker.stopping,
             failed=_logged,
             on_error=self._callbacks.get("on_error"),
+            log=log,
         )
 
     def _handle(self, item: object) -> None:

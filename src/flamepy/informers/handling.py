@@ -1,7 +1,8 @@
 """How one callback is called: timed, awaited, tried again, and what becomes of its error.
 
 An exception is repeated as the registration's ``retry`` says (tenacity runs it; waits end at once
-when the registration stops), then logged once, counted, given to ``on_error`` and reported, and
+when the registration stops), then logged - once with its traceback where it comes again and again,
+then with how often it came - counted, given to ``on_error`` and reported, and
 delivery goes on with the next event. Runs on the informer's thread.
 """
 
@@ -33,6 +34,8 @@ from flamepy.flags import Flag
 from flamepy.informers.async_handlers import AsyncCalls
 from flamepy.informers.callbacks import Call
 from flamepy.informers.informer import PermanentError, TemporaryError
+from flamepy.informers.mistakes import attributes
+from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.texts import described, repr_of
 from flamepy.types import RetryPolicy
 from flamepy.watching.events import SessionEvent, TaskEvent
@@ -70,6 +73,7 @@ class Handling:
         stopping: set when the registration ends at once.
         failed: told each failure, before ``on_error``.
         on_error: the informer's own ``on_error``, if it is overridden.
+        log: writes the lines about failures; its owner flushes it.
     """
 
     def __init__(
@@ -80,12 +84,14 @@ class Handling:
         stopping: Flag,
         failed: Callable[[Failure], None],
         on_error: Call | None,
+        log: RepeatedLog | None = None,
     ) -> None:
         self._name = name
         self._retry = retry
         self._stopping = stopping
         self._failed = failed
         self._on_error = on_error
+        self._log = log or RepeatedLog(logger)
         self.asynchronous = AsyncCalls(name)
         self.running: Running | None = None
         self.failures = 0
@@ -191,10 +197,13 @@ class Handling:
         self.failures += 1
         tries = f" {attempts} times" if attempts > 1 else ""
         where = describe(item)
-        logger.error(
-            "%s.%s raised%s%s: %s",
+        self._log.log(
+            logging.ERROR,
+            ("failed", self._name, name, *kind_of(error)),
+            "%s.%s raised%s%s: %s%s",
             *(self._name, name, tries, f" at {where}" if where else "", repr_of(error)),
-            exc_info=error,
+            attributes(error, item),
+            error=error,
         )
         self._failed(Failure(self._name, name, item, error, attempts))
         # After a stop no callback starts, on_error neither.

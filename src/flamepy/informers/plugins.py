@@ -22,10 +22,13 @@ from flamepy.errors import InvalidArgumentError, PluginError
 from flamepy.informers.callbacks import Callbacks
 from flamepy.informers.discovery import GROUP, PluginInfo, discover
 from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
+from flamepy.repeats import RepeatedLog
+from flamepy.texts import described, repr_of
 
 __all__ = ["Plugin", "PluginInfo", "check_plugins", "discover", "load_informer", "load_plugins"]
 
 logger = logging.getLogger(__name__)
+_repeated = RepeatedLog(logger)
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -77,8 +80,13 @@ def load_plugins(
         except PluginError as error:
             if strict:
                 raise
-            logger.error("%s; it is left out", error.message, exc_info=error.__cause__)
+            left_out(error.message, error.__cause__)
     return loaded
+
+
+def left_out(message: str, error: BaseException | None) -> None:
+    """Log that a plugin cannot be used, once a minute at most however often reactors start."""
+    _repeated.log(logging.ERROR, message, "%s; it is left out", message, error=error)
 
 
 def load_informer(value: str, options: Options | None = None) -> Plugin:
@@ -187,8 +195,8 @@ def _import(info: PluginInfo) -> Callable[..., object]:
         )
     if not callable(found):
         raise _Broken(
-            f"{info.value} is {found!r}; it must be an informer class, or a function that takes "
-            f"the options and returns an informer"
+            f"{info.value} is {repr_of(found)}; it must be an informer class, or a function that "
+            "takes the options and returns an informer"
         )
     made: Callable[..., object] = found
     return made
@@ -205,7 +213,7 @@ def _make(factory: Callable[..., object], options: Options) -> Informer:
         with_options = f" with the options {', '.join(options)}" if options else ""
         raise _Broken(f"making it{with_options} raised {_said(error)}") from error
     if not isinstance(made, (TaskInformer, SessionInformer)):
-        raise _Broken(f"it returned {made!r}, which is not an informer")
+        raise _Broken(f"it returned {repr_of(made)}, which is not an informer")
     try:
         Callbacks(made)
     except InvalidArgumentError as error:
@@ -234,4 +242,4 @@ def _refused(factory: Callable[..., object], options: Options) -> str | None:
 
 
 def _said(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return described(error)

@@ -36,7 +36,7 @@ from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import STOP_THREAD, live, run_apart, run_until_signalled
 from flamepy.informers.mailbox import QUEUE_SIZE
 from flamepy.informers.options import TIMEOUT, Options, Transform, Where
-from flamepy.informers.plugins import Plugin, load_plugins
+from flamepy.informers.plugins import Plugin, left_out, load_plugins
 from flamepy.informers.registration import Hooks, Registration
 from flamepy.informers.reporting import Reports
 from flamepy.informers.resuming import Resuming
@@ -49,6 +49,7 @@ from flamepy.rpc.implicit import close_link, implicit_link
 from flamepy.rpc.link import ConnectionChange, Link
 from flamepy.rpc.loop import ReactorLoop
 from flamepy.seconds import seconds, seconds_or_none
+from flamepy.texts import text_of
 from flamepy.types import ConnectionState, RetryPolicy
 from flamepy.watching.hub import Hub
 from flamepy.watching.settings import WatchSettings
@@ -173,9 +174,10 @@ class Reactor(Asking):
         self._state = ReactorState.NEW
         self._reports = Reports()
         self._roster = Roster(self._reports.overflowed)
-        self._watchdog = Watchdog(lambda: self._roster.registrations, self._reports.slow)
+        reports = self._reports
+        self._watchdog = Watchdog(lambda: self._roster.registrations, reports.slow, log=reports.log)
         self._hooks = Hooks(
-            self._roster.remove, self._reports.failed, self._reports.synced, self._roster.catch_up
+            self._roster.remove, reports.failed, reports.synced, self._roster.catch_up, reports.log
         )
         self._link: Link | None = None
         self._hub: Hub | None = None
@@ -280,10 +282,11 @@ class Reactor(Asking):
                 self.register(plugin.informer, uid=plugin.name)
             except Exception as error:
                 self._check_running()
-                message = f"informer plugin {plugin.name!r} could not be registered: {error}"
+                said = text_of(error)
+                message = f"informer plugin {plugin.name!r} could not be registered: {said}"
                 if self._strict:
                     raise PluginError(message) from error
-                logger.error("%s; it is left out", message, exc_info=error)
+                left_out(message, error)
 
     async def _start(self, link: Link) -> None:
         self._check_running()  # on the loop, where ``_detach`` runs as well: one comes first
@@ -502,6 +505,7 @@ class Reactor(Asking):
         self._resuming.close()
         self._reports.detach()
         self._signals_left.stop(left())
+        self._reports.log.flush(everything=True)
         if link is not None and self._own is not None:
             close_link(link)
 

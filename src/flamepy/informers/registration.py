@@ -10,7 +10,7 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from flamepy.clocks import monotonic
@@ -25,6 +25,7 @@ from flamepy.informers.handling import Failure, Handling, Running
 from flamepy.informers.inbox import Behind, Gone, Inbox, Synced
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options, RegistrationStats
+from flamepy.repeats import RepeatedLog
 from flamepy.seconds import seconds, seconds_or_none
 from flamepy.texts import repr_of
 from flamepy.types import ConnectionState
@@ -36,12 +37,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What a registration tells its reactor, from the informer's thread unless noted."""
+    """What a registration tells its reactor, from the informer's thread unless noted.
+
+    Attributes:
+        log: writes what informers of one reactor fail with; the reactor flushes it.
+    """
 
     removed: Callable[[Registration], None]  # any thread
     failed: Callable[[Failure], None]
     synced: Callable[[Registration], None]
     behind: Callable[[Registration], None]
+    log: RepeatedLog = field(default_factory=lambda: RepeatedLog(logger))
 
 
 class _Start:
@@ -82,6 +88,7 @@ class Registration:
             stopping=self.worker.stopping,
             failed=hooks.failed,
             on_error=self.callbacks.get("on_error"),
+            log=hooks.log,
         )
         self._where = None if options.where is None else Call("where", options.where)
         self._transform = (

@@ -14,6 +14,7 @@ from flamepy.informers.handling import Failure, Running
 from flamepy.informers.registration import Registration
 from flamepy.informers.sending import SignalSender
 from flamepy.informers.signals import FlameSignal
+from flamepy.repeats import RepeatedLog
 from flamepy.watching.events import SessionEvent, TaskEvent
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ class Reports:
     def __init__(self) -> None:
         self._sender: SignalSender | None = None
         self._endpoint = ""
+        self.log = RepeatedLog(logger)  # of all that can go wrong again and again
 
     def attach(self, sender: SignalSender, endpoint: str) -> None:
         """Send signals from now on."""
@@ -66,7 +68,9 @@ class Reports:
     def overflowed(self, registration: Registration) -> None:
         """Say that an informer's queue is full."""
         size = registration.options.queue_size
-        logger.warning(
+        self.log.log(
+            logging.WARNING,
+            ("full", registration.name),
             "the queue of %s is full (%d events): its changes are folded together; ends are late, "
             "not lost",
             *(registration.name, size),

@@ -19,10 +19,12 @@ from flamepy.errors import FlameError
 from flamepy.informers import signals
 from flamepy.informers.draining import Drain
 from flamepy.informers.handling import Running
+from flamepy.informers.mistakes import attributes
 from flamepy.informers.receivers import Hooks, Receiver
 from flamepy.informers.routing import DROPPABLE, Sending, plain
 from flamepy.informers.signals import FlameSignal
 from flamepy.informers.watchdog import Watchdog
+from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.watching.hub import Hub
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ class SignalSender:
         self._changed = self._matched = 0  # the last change of receivers, and that of ``refresh``
         self._unsent: deque[Sending] = deque()  # wait for a ``refresh``; in order
         self._hooks = Hooks(self._failed, self._overflowed, self._behind, self._ended)
-        self._watchdog: Watchdog[Receiver] = Watchdog(self._all, self._slow)
+        self._log = RepeatedLog(logger)
+        self._watchdog: Watchdog[Receiver] = Watchdog(self._all, self._slow, log=self._log)
 
     @classmethod
     def of(cls, link: Link) -> SignalSender:
@@ -97,7 +100,7 @@ class SignalSender:
         self._send_waiting()
         for receiver in self._all():
             receiver.unsubscribe()
-        self._drain = Drain(self._all())
+        self._drain = Drain(self._all(), self._log)
         self._receivers, self._leaving = {}, set()
         return self._drain
 
@@ -227,7 +230,9 @@ class SignalSender:
 
     def _overflowed(self, receiver: Receiver) -> None:
         size = receiver.options.queue_size
-        logger.warning(
+        self._log.log(
+            logging.WARNING,
+            ("full", receiver.name),
             "the queue of the receiver %s is full (%d events): changes of one task are folded; "
             "ends are late, not lost",
             *(receiver.name, size),
@@ -238,12 +243,14 @@ class SignalSender:
 
     def _failed(self, receiver: Receiver, sending: Sending, error: BaseException) -> None:
         name = sending.signal.name
-        logger.error(
-            "the receiver %s of the signal %s raised %s",
-            *(receiver.name, name, type(error).__name__),
-            exc_info=error,
-        )
         event = sending.values.get("event")
+        self._log.log(
+            logging.ERROR,
+            ("failed", receiver.name, name, *kind_of(error)),
+            "the receiver %s of the signal %s raised %s%s",
+            *(receiver.name, name, type(error).__name__, attributes(error, event)),
+            error=error,
+        )
         values = {"event": event, "error": error, "attempts": 1}
         self._report(signals.handler_failed, receiver, sending, values)
 

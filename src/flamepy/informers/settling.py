@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from flamepy import threads
 from flamepy.errors import ResourceExhaustedError
 from flamepy.queues import Empty, SimpleQueue
+from flamepy.repeats import RepeatedLog
 
 if TYPE_CHECKING:
     from flamepy.rpc.link import Link
@@ -70,6 +71,7 @@ class Settling:
         self._progress = 0
         self._watched: asyncio.TimerHandle | None = None
         self._closed = False
+        self._log = RepeatedLog(logger)
 
     @classmethod
     def of(cls, link: Link) -> Settling:
@@ -99,6 +101,7 @@ class Settling:
         self._closed = True
         for future in list(self._again):
             self._try_again(future)
+        self._log.flush(everything=True)
 
     def _help(self, *, when: bool) -> None:
         """Start a thread, ``when`` there is to be one; look again as long as something waits."""
@@ -109,7 +112,7 @@ class Settling:
                 threads.start(self._work, token, name=NAME)
             except ResourceExhaustedError as error:
                 self._threads.discard(token)
-                logger.warning("futures are late: %s", error.message)
+                self._log.log(logging.WARNING, "late", "futures are late: %s", error.message)
                 if self._closed:
                     self._settle_all(0.0)
         if self._watched is None and not self._closed:

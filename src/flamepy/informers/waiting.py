@@ -18,8 +18,10 @@ from typing import Any, Generic, TypeVar
 from flamepy.errors import ConnectionClosedError, FlameError, InvalidArgumentError
 from flamepy.informers.dispatch import Worker
 from flamepy.informers.settling import Settled, Settling
+from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.rpc.link import Link
 from flamepy.seconds import seconds_or_none
+from flamepy.texts import repr_of
 from flamepy.types import Task
 from flamepy.watching.hub import Hub
 from flamepy.wire.validation import task_id
@@ -118,21 +120,30 @@ def _block(link: Link, session_id: str, number: int) -> None:
         Hub.of(link).hasten(session_id, number)
 
 
-def _complete(item: object) -> None:
-    assert isinstance(item, tuple)
-    callback, future = item
-    try:
-        callback(future)
-    except BaseException:  # one callback must not end the thread for the others
-        logger.exception("a done-callback of %r raised", future)
+class _Completions(Worker):
+    """Calls done-callbacks of futures, one after another."""
+
+    def __init__(self, link: Link) -> None:
+        super().__init__("flamepy-completions", self._complete, lingers=False)
+        self._raised = RepeatedLog(logger)
+
+    def _complete(self, item: object) -> None:
+        assert isinstance(item, tuple)
+        callback, future = item
+        try:
+            callback(future)
+        except BaseException as error:  # one callback must not end the thread for the others
+            text, kind = "a done-callback of %s raised", kind_of(error)
+            self._raised.log(logging.ERROR, kind, text, repr_of(future), error=error)
+
+    async def aclose(self) -> None:
+        """Write what was counted."""
+        self._raised.flush(everything=True)
 
 
 def completions(link: Link) -> Worker:
     """Return the worker for done-callbacks of a link, made at the first call; on the loop."""
-    return link.attachment(
-        "informers.completions",
-        lambda _: Worker("flamepy-completions", _complete, lingers=False),
-    )
+    return link.attachment("informers.completions", _Completions)
 
 
 def task_key(task: Task | TaskKey | WatchedFuture[Any]) -> TaskKey:

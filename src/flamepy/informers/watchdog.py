@@ -1,5 +1,7 @@
 """Reports callbacks that run longer than their registration's ``timeout``, once each.
 
+What comes again and again is logged once a minute at most; the counter and the signal tell each.
+
 It cannot end them - a thread cannot be ended - but it says where they are: the stack of the
 thread, or of the coroutine. Ticks on the loop; ``reactor`` owns one.
 """
@@ -14,6 +16,7 @@ from typing import Generic, Protocol, TypeVar
 from flamepy.clocks import monotonic
 from flamepy.informers.handling import Running, describe
 from flamepy.informers.options import Options
+from flamepy.repeats import RepeatedLog
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class Watchdog(Generic[W]):
         registrations: returns those to look at.
         report: told the registration, what runs, for how many seconds, and the stack.
         clock: monotonic seconds, as ``handling`` notes them.
+        log: writes the lines about slow callbacks; what it has counted is flushed here.
     """
 
     def __init__(
@@ -53,10 +57,12 @@ class Watchdog(Generic[W]):
         report: Callable[[W, Running, float, str], None],
         *,
         clock: Callable[[], float] = monotonic,
+        log: RepeatedLog | None = None,
     ) -> None:
         self._registrations = registrations
         self._report = report
         self._clock = clock
+        self._log = log or RepeatedLog(logger)
         self._seen: dict[W, Running] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -87,11 +93,14 @@ class Watchdog(Generic[W]):
                 self._tell(one, running, age)
         for gone in set(self._seen) - set(registrations):
             del self._seen[gone]
+        self._log.flush()
 
     def _tell(self, one: W, running: Running, age: float) -> None:
         stack = one.stack()
         about = describe(running.item)
-        logger.warning(
+        self._log.log(
+            logging.WARNING,
+            ("slow", one.name, running.callback),
             "%s.%s has been running for %.1f s%s; its stack:\n%s",
             *(one.name, running.callback, age, f" at {about}" if about else "", stack),
         )

@@ -19,6 +19,7 @@ from flamepy.local.refusal import Refusal, StorageRefusal
 from flamepy.local.rows import SessionRow, TaskRow
 from flamepy.local.scheduler import Demand, Idle, decide
 from flamepy.local.state import ClusterState, task_number
+from flamepy.repeats import kind_of
 from flamepy.types import (
     ApplicationAttributes,
     SessionAttributes,
@@ -138,7 +139,8 @@ class Engine:
         try:
             evicted = self.state.evict()
         except StorageRefusal as refusal:
-            logger.warning("sessions over the limit stay for now: %s", refusal.message)
+            text = "sessions over the limit stay for now: %s"
+            repeated.log(logging.WARNING, "evict", text, refusal.message)
             return
         for session_id in evicted:
             note(logger, "session evicted", session=session_id)
@@ -332,8 +334,9 @@ class Engine:
         failures = session.failures if session is not None else 0
         try:
             await run.run()
-        except Exception:
-            logger.exception("executor %s of session %s failed", row.id, row.session_id)
+        except Exception as error:
+            text, kind = "executor %s of session %s failed", kind_of(error)
+            repeated.log(logging.ERROR, kind, text, row.id, row.session_id, error=error)
         finally:
             self.state.remove_executor(row)
             self._runs.pop(row.id, None)

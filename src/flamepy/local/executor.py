@@ -29,7 +29,7 @@ from flamepy.local.instance import (
 from flamepy.local.refusal import StorageRefusal
 from flamepy.local.rows import ExecutorRow, TaskRow
 from flamepy.local.state import ClusterState
-from flamepy.repeats import RepeatedLog
+from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.types import (
     Application,
     ExecutorState,
@@ -273,7 +273,8 @@ class ExecutorRun:
             return self._broken(task, error)
 
     def _broken(self, task: TaskRow, error: Exception) -> TaskOutcome:
-        logger.exception("task %s of session %s", task.id, shorten(task.session_id))
+        text, kind = "task %s of session %s", kind_of(error)
+        repeated.log(logging.ERROR, kind, text, task.id, shorten(task.session_id), error=error)
         self._hangs = True
         text = f"the call of the service failed: {error!r}; its service was ended"
         return TaskOutcome(-1, message=text)
@@ -302,7 +303,8 @@ class ExecutorRun:
             try:
                 return change()
             except StorageRefusal as refusal:
-                logger.error("executor %s waits to record: %s", self.row.id, refusal.message)
+                text = "executor %s waits to record: %s"
+                repeated.log(logging.ERROR, "record", text, self.row.id, refusal.message)
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, RECORD_DELAY_LIMIT)
 
@@ -336,5 +338,6 @@ async def _start(instance: Instance, session: SessionInfo, application: Applicat
     except BindFailure:
         raise
     except Exception as error:  # counted like any other failure, or it would be tried for ever
-        logger.exception("session %s: its service could not be started", shorten(session.id))
+        text, kind = "session %s: its service could not be started", kind_of(error)
+        repeated.log(logging.ERROR, kind, text, shorten(session.id), error=error)
         raise BindFailure(SHIM_FAILED, f"shim creation failed: {error!r}") from error

@@ -26,6 +26,7 @@ from flamepy.clocks import Timeout
 from flamepy.local.background import in_thread
 from flamepy.local.child import Child, Command
 from flamepy.local.environment import Launch
+from flamepy.local.executor import repeated
 from flamepy.local.frontend import MESSAGE_LIMIT, too_large
 from flamepy.local.instance import (
     ENTER_FAILED,
@@ -256,7 +257,8 @@ class ProcessInstance:
         answer = await self._call("OnSessionLeave", request, timeout=LEAVE_TIMEOUT)
         text = answer if isinstance(answer, str) else answer.message
         if isinstance(answer, str) or answer.return_code != 0:
-            logger.warning("on_session_leave of %s: %s", self._plan.command, text)
+            said, command = "on_session_leave of %s: %s", self._plan.command
+            repeated.log(logging.WARNING, ("leave", command), said, command, text)
 
     async def _call(self, name: str, request: Message, *, timeout: float | None = None) -> Any:
         """Return the answer, or the text of why there is none."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from flamepy.local.ending import is_cut_short
+from flamepy.local.executor import repeated
 from flamepy.local.frontend import MESSAGE_LIMIT, too_large
 from flamepy.local.instance import ENTER_FAILED, BindFailure, TaskOutcome
 from flamepy.pools import DaemonPool
@@ -118,7 +119,8 @@ class ThreadInstance:
         if self._service is not None:
             _, error = await self._run(self._service.on_session_leave)
             if error is not None:
-                logger.warning("on_session_leave of %s: %s", self._name, error)
+                said, name = "on_session_leave of %s: %s", self._name
+                repeated.log(logging.WARNING, ("leave", name), said, name, error)
 
     async def stop(self) -> None:
         """Let the thread end; a call that still runs keeps it, for nothing can end it."""

@@ -26,6 +26,7 @@ from flamepy.errors import (
     InvalidStateError,
     UnavailableError,
 )
+from flamepy.repeats import EVERY, RepeatedLog
 from flamepy.rpc.calls import Calls
 from flamepy.rpc.channel import open_channel
 from flamepy.rpc.frontend import Frontend
@@ -94,6 +95,8 @@ class Link:
         self._outages = 0
         self._last_stats = ConnectionStats(self.state)
         self._lost_at: float | None = None
+        self._changes = RepeatedLog(logger, clock=lambda: asyncio.get_running_loop().time())
+        self._flushing: asyncio.TimerHandle | None = None  # while changes are counted
         self._reaching = False  # somebody waits to be told why there is no connection
         self._attachments: dict[str, Any] = {}  # Any: each is of the type its factory makes
         self._observers: list[Callable[[ConnectionChange], None]] = []
@@ -249,19 +252,36 @@ class Link:
             observer(change)
 
     def _log(self, change: ConnectionChange, why: FlameError | None) -> None:
-        """Warn once at each change, whatever calls go through it."""
+        """Warn once at each change, whatever calls go through it; of each kind once a minute."""
         if self._reaching:
             return
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
         if change.state is ConnectionState.DISCONNECTED:
             self._outages += 1
-            self._lost_at = now
-            logger.warning("lost the engine at %s: %s", self.endpoint, _text(why))
+            self._lost_at = loop.time()
+            self._warn(change, "lost the engine at %s: %s", self.endpoint, _text(why))
         elif change.state is ConnectionState.DEGRADED:
-            logger.warning("the engine at %s is slow: %s", self.endpoint, _text(why))
+            self._warn(change, "the engine at %s is slow: %s", self.endpoint, _text(why))
         elif self._lost_at is not None:
-            away, self._lost_at = now - self._lost_at, None
-            logger.warning("the engine at %s answers again, after %.1f s", self.endpoint, away)
+            away, self._lost_at = loop.time() - self._lost_at, None
+            text = "the engine at %s answers again, after %.1f s"
+            self._warn(change, text, self.endpoint, away)
+
+    def _warn(self, change: ConnectionChange, text: str, *arguments: object) -> None:
+        self._changes.log(logging.WARNING, change.state, text, *arguments)
+        if self._flushing is None:
+            self._flush_later()
+
+    def _flush_later(self) -> None:
+        loop = asyncio.get_running_loop()
+
+        def flush() -> None:
+            self._flushing = None
+            self._changes.flush()
+            if self._changes.counts:
+                self._flush_later()
+
+        self._flushing = loop.call_later(EVERY, flush)
 
     async def aclose(self) -> None:
         """Close attachments, last made first, then the channel. Idempotent."""
@@ -281,6 +301,9 @@ class Link:
                 except Exception:
                     logger.exception("closing %s of %s failed", key, self.endpoint)
         self._attachments.clear()
+        if self._flushing is not None:
+            self._flushing.cancel()
+        self._changes.flush(everything=True)
         await self._calls.aclose()
         self.state = ConnectionState.DISCONNECTED
         self._frontend = self._hasty = None

@@ -480,3 +480,4 @@ class Hub:
             for job in jobs:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
+        self._observer.tick(everything=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from flamepy.errors import FlameError
+from flamepy.repeats import RepeatedLog
 from flamepy.types import Task
 from flamepy.watching.events import EventSource, SessionEvent, TaskEvent, Window
 from flamepy.watching.interests import Interest, Interests
@@ -38,6 +39,7 @@ class Activity:
     missed: int = 0  # ends that were not read before their session was gone
     warned: int = 0  # of them, those that a log line has counted
     warned_at: float = float("-inf")
+    last: MissedEnds | None = None
 
 
 class Observer:
@@ -68,6 +70,7 @@ class Observer:
         self._hurry = hurry
         self._spawn = spawn
         self._texts: set[tuple[str, int]] = set()
+        self._log = RepeatedLog(logger, every=WARN_EVERY, clock=clock)
         self.activity = Activity()
 
     @property
@@ -82,7 +85,8 @@ class Observer:
     ) -> Observation:
         """Take in a task as an answer showed it."""
         if not task.id.isdecimal():
-            logger.warning("ignored a task with the id %r: ids are decimal numbers", task.id)
+            text = "ignored a task with the id %r: ids are decimal numbers"
+            self._log.log(logging.WARNING, "id", text, task.id)
             return _NOTHING
         number = int(task.id)
         record = self._store.session(task.session_id)
@@ -204,8 +208,15 @@ class Observer:
             return
         activity = self.activity
         activity.missed += missed.total
-        now = self._now()
-        if now - activity.warned_at < WARN_EVERY:
+        activity.last = missed
+        self.tick()
+
+    def tick(self, *, everything: bool = False) -> None:
+        """Log what was counted and is due; ``everything`` at the end. At each poll."""
+        self._log.flush(everything=everything)
+        activity, now = self.activity, self._now()
+        missed = activity.last if activity.missed > activity.warned else None
+        if missed is None or (now - activity.warned_at < WARN_EVERY and not everything):
             return
         logger.warning(
             "%d ends of tasks were missed since the last such message, %d in all; the last ones: "
@@ -225,9 +236,6 @@ class Observer:
         """Tell which tasks of a session do not start."""
         now = self._now()
         for known in stalled_tasks(record, now, after):
-            logger.warning(
-                "task %s of session %s stays pending while later ones finish",
-                known.number,
-                record.id,
-            )
+            text = "task %s of session %s stays pending while later ones finish"
+            self._log.log(logging.WARNING, "stalled", text, known.number, record.id)
             self._subscribers.stalled(self._store.stalled(record, known, now))

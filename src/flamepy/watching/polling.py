@@ -176,6 +176,7 @@ class Poller:
             started = self._now()
             self._wake.clear()  # from here on a hurry asks for the poll after this one
             self._observer.activity.moved = False
+            self._observer.tick()
             try:
                 await self._once(after_outage=failures > 0)
             except FlameError as error:

@@ -58,7 +58,9 @@ class TestWorker:
             worker.put(number)
         assert worker.stop(10)
         assert seen == [0, 1, 2]
-        assert len(caplog.records) == 3
+        once, again = caplog.messages
+        assert once == "w: an error in the handling of 0"
+        assert again.startswith("w: an error in the handling of 2 (2 times")
 
     def test_one_that_does_not_linger_ends_and_comes_back(self) -> None:
         seen: list[object] = []

@@ -65,6 +65,25 @@ def test_coroutines_are_awaited_and_their_thread_ends(
     eventually(lambda: not following(engine_connection)._followers, "the informer to be let go")
 
 
+def test_a_failure_of_each_run_is_said_once_whoever_is_told(
+    engine: FakeEngine, engine_connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(TaskInformer):
+        def on_succeeded(self, task: Task) -> None:
+            raise ValueError("a bug")
+
+    session = engine_connection.get_session("s")
+    for number in range(1, 21):
+        session.run(b"1", informer=Broken())
+        engine.succeed("s", str(number))
+    known = following(engine_connection)
+    eventually(lambda: not known._jobs and not known._followers, "all runs to end")
+    engine_connection.close()
+    first, last = [one for one in caplog.messages if "a bug" in one]
+    assert "times" not in first
+    assert "(19 times" in last
+
+
 def test_a_mistake_of_ours_is_told(
     engine: FakeEngine, engine_connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

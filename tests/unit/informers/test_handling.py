@@ -16,6 +16,7 @@ from flamepy.errors import FlameError, InformerError, InvalidArgumentError
 from flamepy.informers.callbacks import Call
 from flamepy.informers.handling import Failure, Handling
 from flamepy.informers.informer import PermanentError, TemporaryError
+from flamepy.repeats import RepeatedLog
 from flamepy.types import RetryPolicy, TaskState
 from flamepy.watching.events import EventKind, TaskEvent
 
@@ -26,7 +27,13 @@ EVENT = TaskEvent(kind=EventKind.ADDED, task=made_task(7, TaskState.FAILED))
 class Told:
     """A handling with its failures and what on_error got."""
 
-    def __init__(self, retry: RetryPolicy | None = None, *, on_error: Any = None) -> None:
+    def __init__(
+        self,
+        retry: RetryPolicy | None = None,
+        *,
+        on_error: Any = None,
+        log: RepeatedLog | None = None,
+    ) -> None:
         self.stopping = threading.Event()
         self.failures: list[Failure] = []
         self.errors: list[FlameError] = []
@@ -36,6 +43,7 @@ class Told:
             stopping=self.stopping,
             failed=self.failures.append,
             on_error=Call("on_error", on_error or self.errors.append),
+            log=log,
         )
 
     def call(self, method: Callable[..., object]) -> bool:
@@ -136,6 +144,63 @@ def test_an_on_error_that_raises_ends_there(caplog: pytest.LogCaptureFixture) ->
     told.call(Raising(ValueError()))
     assert [one.callback for one in told.failures] == ["on_failed", "on_error"]
     assert len(caplog.records) == 2
+
+
+class TestRepeated:
+    """What fails the same way is said once whole, then counted; it is counted and told as ever."""
+
+    @pytest.mark.parametrize("how", ["call", "ask", "coroutine", "on_error"])
+    def test_three_thousand_failures_are_two_lines(
+        self, how: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        log = RepeatedLog(logging.getLogger("flamepy.tests.handling"))
+
+        def fail(*_: object) -> None:
+            raise ValueError("a bug")
+
+        async def fail_later(event: TaskEvent) -> None:
+            raise ValueError("a bug")
+
+        told = Told(on_error=fail if how == "on_error" else None, log=log)
+        for _ in range(3000):
+            if how == "ask":
+                told.handling.ask(Call("where", fail), EVENT, bool)
+            else:
+                told.call(fail_later if how == "coroutine" else fail)
+        told.handling.asynchronous.close()
+        kinds = 2 if how == "on_error" else 1
+        assert len(told.failures) == told.handling.failures == 3000 * kinds
+        assert len(caplog.records) == kinds
+        log.flush(everything=True)
+        assert len(caplog.records) == 2 * kinds
+        assert all(one.exc_info for one in caplog.records)
+        assert all("(2999 times" in one for one in caplog.messages[kinds:])
+
+    def test_another_line_or_another_callback_is_another_failure(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        told = Told()
+
+        def one(event: TaskEvent) -> None:
+            raise ValueError("here")
+
+        def other(event: TaskEvent) -> None:
+            raise ValueError("there")
+
+        for _ in range(10):
+            told.call(one)
+            told.call(other)
+            told.handling.call(Call("on_added", one), EVENT)
+        assert len(caplog.records) == 3
+
+    def test_the_line_names_the_attributes_that_there_are(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def misspelt(event: Any) -> None:
+            event.aplication  # noqa: B018
+
+        Told().call(misspelt)
+        assert "a TaskEvent has application, " in caplog.text
 
 
 class TestCoroutines:

@@ -290,3 +290,11 @@ def test_importing_the_library_imports_no_plugin(install: Install, tmp_path: Pat
         "assert not {'exits', 'click'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_broken_one_is_said_once_a_minute_however_often_reactors_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for _ in range(20):
+        assert load_plugins(["nobody-has-this-one"]) == []
+    assert len([one for one in caplog.messages if "nobody-has-this-one" in one]) == 1

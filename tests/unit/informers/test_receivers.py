@@ -156,6 +156,34 @@ class TestIsolation:
         assert last < len(seen) - 1 - seen[::-1].index(("s", "DRAINED")), "the drain is the last"
 
 
+class TestRepeated:
+    def test_one_that_always_fails_is_said_once_then_counted(
+        self, engine: FakeEngine, engine_connection: Connection, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Each is counted by ``handler_failed`` as ever; the rest is said at the stop."""
+        failed: list[object] = []
+
+        def broken(application: str, *, event: Any, **_: object) -> None:
+            event.no_such  # noqa: B018
+
+        def note(sender: str, *, error: BaseException, **_: object) -> None:
+            failed.append(error)
+
+        with (
+            signals.task_succeeded.connected_to(broken),
+            signals.handler_failed.connected_to(note),
+            Reactor(connection=engine_connection, plugins=()) as reactor,
+        ):
+            looked(reactor)
+            ended(engine, 50)
+            eventually(lambda: len(failed) == 50, "each")
+            (record,) = [one for one in caplog.records if "broken" in one.getMessage()]
+            assert record.exc_info
+            assert "a TaskEvent has application, " in record.getMessage()
+        last = [one.getMessage() for one in caplog.records if "broken" in one.getMessage()][-1]
+        assert "(49 times" in last
+
+
 class TestThreads:
     def test_one_for_each_receiver_from_its_first_event_to_its_disconnect(
         self, engine: FakeEngine, engine_connection: Connection

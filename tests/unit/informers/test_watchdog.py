@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from flamepy.informers.handling import Running
 from flamepy.informers.watchdog import Watchdog
+from flamepy.repeats import RepeatedLog
 from flamepy.testing import FakeClock
 
 
@@ -27,6 +31,25 @@ class Registered:
 
     def stack(self) -> str:
         return "where it is"
+
+
+def test_what_is_slow_again_and_again_is_said_once_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, told = FakeClock(), list[str]()
+    log = RepeatedLog(logging.getLogger("flamepy.tests.watchdog"), clock=clock)
+    one: Any = Registered(1.0)
+    watchdog = Watchdog(lambda: [one], lambda *seen: told.append(seen[3]), clock=clock, log=log)
+    for _ in range(100):
+        one.running = Running("on_added", clock.now, None)
+        clock.advance(2)
+        watchdog.look()
+    assert (len(told), one.slow) == (100, 100)
+    assert len(caplog.records) == 4, "the first, and one a minute in 200 s"
+    one.running = None
+    clock.advance(60)
+    watchdog.look()
+    assert sum("times in" in message for message in caplog.messages) == 4, "the rest, at a look"
 
 
 def test_a_newcomer_with_a_short_timeout_is_not_kept_waiting() -> None:

@@ -26,7 +26,7 @@ from flamepy.local.cluster import LocalCluster
 from flamepy.rpc.implicit import close_link, implicit_link, reset_implicit_link
 from flamepy.rpc.link import ConnectionChange, Link
 from flamepy.rpc.loop import ReactorLoop
-from flamepy.testing import FakeEngine
+from flamepy.testing import FakeClock, FakeEngine
 from flamepy.types import ConnectionState
 
 
@@ -116,6 +116,36 @@ class TestTls:
     def test_a_missing_file_is_named(self) -> None:
         with pytest.raises(ConfigError, match=r"/no/such/ca\.pem"):
             connect("https://127.0.0.1:1", FlameClientTls(ca_file="/no/such/ca.pem"))
+
+
+def test_an_engine_that_comes_and_goes_is_said_once_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each change is told to observers; the last ones are said although nothing happens then."""
+    changes: list[ConnectionChange] = []
+
+    async def act() -> None:
+        link = Link(FlameContext("http://127.0.0.1:1"))
+        assert link.frontend
+        link.add_observer(changes.append)
+        for _ in range(500):
+            link._set_state(ConnectionState.DISCONNECTED, UnavailableError("gone"))
+            await asyncio.sleep(0.01)
+            link._set_state(ConnectionState.CONNECTED)
+            await asyncio.sleep(0.01)
+        assert len(caplog.records) == 2
+        await asyncio.sleep(120)
+        assert len(caplog.records) == 4
+        assert all("(499 times" in message for message in caplog.messages[2:])
+        assert "answers again" in caplog.messages[3], "in the order of the last ones"
+        link._set_state(ConnectionState.DISCONNECTED, UnavailableError("gone"))
+        link._set_state(ConnectionState.CONNECTED)
+        link._set_state(ConnectionState.DISCONNECTED, UnavailableError("for good"))
+        await link.aclose()
+        assert "for good (1 times" in caplog.text, "what was counted is said at the close"
+
+    FakeClock().run(act())
+    assert len(changes) == 1003
 
 
 class TestState:
