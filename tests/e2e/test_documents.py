@@ -159,7 +159,7 @@ def test_the_check_of_commands_finds_what_does_not_exist() -> None:
 def test_the_table_of_extras_names_every_command() -> None:
     row = re.search(r"^\| `cli` \|.*$", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert row is not None
-    assert set(re.findall(r"`(\w+)`", row.group())) == {"cli", "flamepy", *commands_of()}
+    assert set(re.findall(r"`([\w-]+)`", row.group())) == {"cli", "flamepy", *commands_of()}
 
 
 @pytest.mark.parametrize("drawing", blocks("mermaid"))

@@ -119,3 +119,8 @@ def test_a_session_without_common_data_gets_none_of_another(
         assert session.invoke(b"x", timeout=60) == b"minex"
     with connection.create_session(registered, max_instances=1) as session:
         assert session.invoke(b"x", timeout=60) == b"x"
+
+
+def test_the_check_of_services_finds_nothing(service: tuple[str, list[str]]) -> None:
+    done = flamepy("check-service", *service[1])
+    assert [line for line in done.splitlines() if not line.startswith("ok ")] == []

@@ -23,7 +23,7 @@ from flamepy.wire.services import (
 )
 
 mode = sys.argv[1]
-tasks = streams = 0
+enters = tasks = streams = 0
 SLEEP = [sys.executable, "-c", "import threading; threading.Event().wait()"]
 
 
@@ -32,6 +32,12 @@ def say(text: str) -> None:
 
 
 def enter(request, context):
+    global enters
+    enters += 1
+    if mode == "second-enter-exit" and enters == 2:
+        os._exit(6)
+    if mode == "needs-data" and not request.HasField("common_data"):
+        return INSTANCE["OnSessionEnter"].response(return_code=-1, message="which table?")
     if mode == "enter-hang":
         threading.Event().wait()
     if mode == "enter-slow":
@@ -49,6 +55,10 @@ def enter(request, context):
 def invoke(request, context):
     global tasks
     tasks += 1
+    if mode == "early-task-exit" and not enters:
+        os._exit(6)
+    if mode == "task-hang":
+        threading.Event().wait()
     answer = INSTANCE["OnTaskInvoke"].response
     if mode == "exit-at-3" and tasks == 3:
         say("enough")
@@ -70,8 +80,8 @@ def invoke(request, context):
         return answer(return_code=7, output=b"half", message="half done")
     if mode == "abort":
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no memory")
-    if mode == "child":
-        child = subprocess.Popen(SLEEP)
+    if mode in ("child", "escaped-child"):
+        child = subprocess.Popen(SLEEP, start_new_session=mode == "escaped-child")
         return answer(return_code=0, output=str(child.pid).encode())
     return answer(return_code=0, output=str(os.getpid()).encode())
 
@@ -106,6 +116,10 @@ def leave(request, context):
         context.abort(grpc.StatusCode.INTERNAL, "cannot leave")
     if mode == "leave-hang":
         threading.Event().wait()
+    if mode == "leave-exit":
+        os._exit(0)
+    if mode == "ends-after-leave":
+        threading.Timer(0.05, os._exit, (0,)).start()
     return INSTANCE["OnSessionLeave"].response(return_code=0)
 
 
@@ -113,7 +127,8 @@ def garbage(raw, context):
     return b"\xff\xff\xff"
 
 
-server = grpc.server(ThreadPoolExecutor(2))
+LIMIT = 1 << 20 if mode == "small-inputs" else 4 << 20
+server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.max_receive_message_length", LIMIT)])
 
 
 def serve() -> None:
@@ -126,6 +141,8 @@ def serve() -> None:
             request_deserializer=method.request.FromString,
             response_serializer=method.response.SerializeToString,
         )
+    if mode == "no-leave":
+        del handlers["OnSessionLeave"]
     if mode == "garbage":
         handlers["OnTaskInvoke"] = grpc.unary_unary_rpc_method_handler(garbage)
     server.add_generic_rpc_handlers(
@@ -150,6 +167,9 @@ if mode == "signal-at-once":
 if mode == "never-binds":
     say("still thinking")
     threading.Event().wait()
+if mode == "keeps-old-socket" and os.path.exists(os.environ["FLAME_INSTANCE_ENDPOINT"]):
+    say("address in use")
+    sys.exit(7)
 if mode == "binds-late":
     threading.Event().wait(1.0)
 if mode == "socket-is-a-file":

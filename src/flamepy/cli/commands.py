@@ -15,6 +15,7 @@ from flamepy._version import __version__
 COMMANDS = {
     "apps": "flamepy.cli.apps",
     "cache": "flamepy.cli.cache",
+    "check-service": "flamepy.cli.check_service",
     "completion": "flamepy.cli.completion",
     "doctor": "flamepy.cli.doctor",
     "nodes": "flamepy.cli.nodes",
@@ -38,7 +39,9 @@ class LazyGroup(click.Group):
         """Return the command, or None when there is none of that name."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        command: click.Command = getattr(
+            import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_")
+        )
         return command
 
 

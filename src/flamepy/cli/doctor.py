@@ -14,13 +14,12 @@ import click
 
 from flamepy.cli import installation
 from flamepy.cli.engine import endpoint_option, silence_grpc
-from flamepy.cli.findings import Finding, Verdict, failed, passed, skipped
+from flamepy.cli.findings import COLOURS, Finding, Verdict, failed, passed, skipped
 from flamepy.cli.output import printable
 from flamepy.cli.values import SECONDS
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError
 
-COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
 NETWORK = ("dns", "port", "tls", "frontend", "port + 1", "clock", "keepalive")
 
 

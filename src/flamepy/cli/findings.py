@@ -1,4 +1,4 @@
-"""What a check of ``flamepy doctor`` found: one line, and what to do about it."""
+"""What a check of ``flamepy doctor`` or ``check-service`` found: one line, and what to do."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ class Verdict(enum.Enum):
     WARNING = "warn"
     FAILED = "FAIL"
     SKIPPED = "-"
+
+
+COLOURS = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILED: "red"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ class Child:
 
         Killing comes before the exit status is collected: until then nobody else has the number.
         """
-        await self._until_end()
+        await self.until_end()
         self.signal_group(signal.SIGKILL)
         self._collect()
         self.over = True
@@ -126,7 +126,8 @@ class Child:
                 return False  # a sandbox
         return self._collected and _exists(self.pid)
 
-    async def _until_end(self) -> None:
+    async def until_end(self) -> None:
+        """Return when the process itself has ended; nothing is killed or collected yet."""
         if self._pidfd is None:
             while not self._has_ended():
                 await asyncio.sleep(LOOK)
@@ -138,6 +139,16 @@ class Child:
             await ended.wait()
         finally:
             loop.remove_reader(self._pidfd)
+
+    def peek(self) -> int | None:
+        """Return the exit status of an ended process that is not collected yet, if it is known."""
+        if self.returncode is None and not self._collected and hasattr(os, "waitid"):
+            with contextlib.suppress(ChildProcessError):
+                found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if found is not None:
+                    exited = found.si_code == os.CLD_EXITED
+                    return found.si_status if exited else -found.si_status
+        return self.returncode
 
     def _has_ended(self) -> bool:
         try:
