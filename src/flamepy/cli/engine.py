@@ -16,6 +16,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 CONNECT_TIMEOUT = 5.0
 CALL_TIMEOUT = 60.0
 COMPLETION_TIMEOUT = 1.0
+DOCTOR = "`flamepy doctor`"
 
 
 def endpoint_option(command: F) -> F:
@@ -41,7 +42,8 @@ def engine(endpoint: str | None, timeout: float = CONNECT_TIMEOUT) -> Iterator[A
         with connect(endpoint, timeout=timeout) as connection:
             yield connection
     except UnavailableError as error:
-        raise failure(f"{error.message}; `flamepy doctor` shows where it fails") from None
+        more = "" if DOCTOR in error.message else f"; {DOCTOR} shows where it fails"
+        raise failure(f"{error.message}{more}") from None
     except FlameError as error:
         raise failure(error.message) from None
 

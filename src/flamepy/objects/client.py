@@ -35,6 +35,7 @@ from flamepy.objects.store import CacheInfo, Entry, ObjectMemory, Part
 from flamepy.objects.transfer import Progress
 from flamepy.rpc.loop import NAME as REACTOR
 from flamepy.rpc.terms import RAISE, RETRY, Terms, check_policy
+from flamepy.rpc.ways_out import CACHE, start_one
 from flamepy.types import RetryPolicy
 from flamepy.wire.objects import (
     VERSION,
@@ -77,7 +78,9 @@ class ObjectClient:
         self.routes = Routes(context.cache_endpoint or "")
         self.memory = memory or ObjectMemory()
         self.allow_pickle = context.cache.allow_pickle
-        self.retrier = BlockingRetrier(policy)
+        self.retrier = BlockingRetrier(
+            policy, way_out=start_one(context.cache_endpoint or "", CACHE)
+        )
         self.pool = Pool(context.cache_tls)
         self._tls = context.cache_tls
         self._policy = policy

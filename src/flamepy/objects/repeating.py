@@ -54,9 +54,11 @@ class BlockingRetrier:
 
     Args:
         policy: of the connection; its budget's size, too.
+        way_out: what is said after the first failure to reach the cache.
     """
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, *, way_out: str = "") -> None:
+        self.way_out = way_out
         self.budget: Budget = _LockedBudget(
             CAPACITY if isinstance(policy.budget, bool) else float(policy.budget)
         )

@@ -19,6 +19,7 @@ from flamepy.rpc.status import Call, from_result, from_rpc
 from flamepy.rpc.streams import Outcome, ignore
 from flamepy.rpc.terms import Terms, check_policy
 from flamepy.rpc.verdicts import Failure, is_retryable
+from flamepy.rpc.ways_out import start_one
 from flamepy.types import RetryDetails, RetryPolicy, SessionInfo
 from flamepy.wire.services import FRONTEND
 from flamepy.wire.sessions import decode_session
@@ -52,7 +53,7 @@ class Asking:
         scheduled: Callable[[RetryDetails], None] = lambda _: None,
     ) -> None:
         self.calls = calls
-        self.retrier = Retrier(policy, scheduled=scheduled)
+        self.retrier = Retrier(policy, way_out=start_one(endpoint), scheduled=scheduled)
         self.claims = Claims()
         self.endpoint = endpoint
         self._policy = policy
@@ -65,8 +66,14 @@ class Asking:
         other._policy, other._patience = policy, 0.0
         return other
 
-    def _call(self, name: str, session_id: str | None = None, task_id: str | None = None) -> Call:
-        return Call(name, self.endpoint, session_id, task_id)
+    def _call(
+        self,
+        name: str,
+        session_id: str | None = None,
+        task_id: str | None = None,
+        application: str | None = None,
+    ) -> Call:
+        return Call(name, self.endpoint, session_id, task_id, application=application)
 
     def _terms(self, timeout: float | None, retry: RetryPolicy | None) -> Terms:
         policy = self._policy if retry is None else check_policy(retry)
@@ -81,7 +88,9 @@ class Asking:
         /,
         **fields: object,
     ) -> SessionInfo:
-        call = self._call(name, session_id)
+        spec = fields.get("session")
+        application = spec.application if isinstance(spec, types_pb2.SessionSpec) else None
+        call = self._call(name, session_id, application=application)
         request = FRONTEND[name].request(session_id=session_id, **fields)
 
         async def attempt(left: float) -> SessionInfo:
@@ -95,7 +104,8 @@ class Asking:
     async def _result(
         self, rpc: str, terms: Terms, resolve: Resolve[bool], /, **fields: object
     ) -> None:
-        call = self._call(rpc)
+        name = fields.get("name")
+        call = self._call(rpc, application=name if isinstance(name, str) else None)
         request = FRONTEND[rpc].request(**fields)
 
         async def attempt(left: float) -> bool:

@@ -15,9 +15,12 @@ from flamepy.config import FlameContext
 from flamepy.errors import DeadlineExceededError, FlameError, TlsError, UnavailableError
 from flamepy.rpc.handshake import shake, speaks_tls
 from flamepy.rpc.status import CLOSED
+from flamepy.rpc.verdicts import Failure, is_retryable
+from flamepy.rpc.ways_out import start_one
 from flamepy.types import RetryDetails
 
 PAUSE = 0.1
+ASKED = "ListNodes"  # the call by which ``Link.connect`` asks
 
 
 class Reachable(Protocol):
@@ -42,7 +45,7 @@ async def reach(link: Reachable, ask: Ask, timeout: float) -> None:
     """
     failures: asyncio.Queue[FlameError] = asyncio.Queue()
     undo = link.on_retry(lambda details: failures.put_nowait(details.error))
-    asking = asyncio.ensure_future(_ask(ask, timeout, failures))
+    asking = asyncio.ensure_future(_ask(ask, timeout, failures, link.context.address.url))
     looking = asyncio.ensure_future(_look(link.context, failures))
     try:
         await asyncio.wait({asking, looking}, return_when=asyncio.FIRST_COMPLETED)
@@ -56,7 +59,9 @@ async def reach(link: Reachable, ask: Ask, timeout: float) -> None:
         await asyncio.gather(asking, looking, return_exceptions=True)
 
 
-async def _ask(ask: Ask, timeout: float, failures: asyncio.Queue[FlameError]) -> None:
+async def _ask(
+    ask: Ask, timeout: float, failures: asyncio.Queue[FlameError], endpoint: str
+) -> None:
     # A call says why it fails, which waiting for the channel to be ready does not.
     now = asyncio.get_running_loop().time
     limit = now() + timeout
@@ -74,7 +79,13 @@ async def _ask(ask: Ask, timeout: float, failures: asyncio.Queue[FlameError]) ->
             last = error
             await asyncio.sleep(min(PAUSE, max(left, 0.0)))
     reason = last.message if last else "no time was given"
-    failed = UnavailableError(f"no connection within {timeout:g} s: {reason}", retryable=True)
+    failure = Failure(last.failure) if last and last.failure else Failure.NOT_SENT
+    hint = start_one(endpoint) if last and failure is Failure.NOT_SENT else ""
+    failed = UnavailableError(
+        f"no connection within {timeout:g} s: {reason}{hint}",
+        retryable=is_retryable(ASKED, failure),
+    )
+    failed.failure = failure.value
     raise failed from last
 
 

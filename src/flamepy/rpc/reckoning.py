@@ -47,6 +47,8 @@ class Account(Protocol):
 
     budget: Budget
     counters: Counters
+    ever: bool  # whether it has answered
+    way_out: str  # what its user does if it never has
     back_at: float
     scheduled: Callable[[RetryDetails], None]
 
@@ -204,3 +206,7 @@ class Reckoning:
         """Write into the error that is raised in the end what it took."""
         error.attempts = max(self._tries, 1)
         error.elapsed = self.elapsed()
+        # A call without patience is a poll of ours: whoever logs its error has said so before.
+        first = not self.account.ever and self.terms.patience > 0.0
+        if first and error.failure == Failure.NOT_SENT.value:
+            error.message += self.account.way_out

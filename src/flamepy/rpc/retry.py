@@ -60,11 +60,13 @@ class Retrier:
         self,
         policy: RetryPolicy,
         *,
+        way_out: str = "",
         scheduled: Callable[[RetryDetails], None] = lambda _: None,
     ) -> None:
         size = CAPACITY if isinstance(policy.budget, bool) else float(policy.budget)
         self.budget = Budget(size)
         self.counters = Counters()
+        self.way_out = way_out
         self.scheduled = scheduled
         self.away_since: float | None = None
         self.back_at = float("-inf")

@@ -35,6 +35,7 @@ from flamepy.errors import (
 )
 from flamepy.rpc import http_status
 from flamepy.rpc.verdicts import Failure, classify, is_retryable
+from flamepy.rpc.ways_out import register
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Call:
     session_id: str | None = None
     task_id: str | None = None
     peer: str = "the engine"
+    application: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ _BY_CODE: dict[grpc.StatusCode, type[FlameError]] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
 }
 
+_NEEDS_APPLICATION = frozenset({"CreateSession", "OpenSession", "UpdateApplication"})
 _NOT_FOUND_CALLS: dict[str, type[NotFoundError]] = {
     "GetApplication": ApplicationNotFoundError,
     "GetSession": SessionNotFoundError,
@@ -129,7 +132,7 @@ def from_status(
     stranger = http_status.meaning(text, size=size)
     if stranger is not None:
         return _stranger(stranger, code, call)
-    error = _translate(code, text, call)
+    error = _with_way_out(_translate(code, text, call), call)
     if isinstance(error, TlsError):
         return _judged(error, Failure.TLS, call)
     return _judged(error, classify(code, text, known=_match(text, call) is not None), call)
@@ -177,7 +180,7 @@ def from_result(text: str, call: Call) -> FlameError:
     if rule is None:
         error: FlameError = InternalError(text)
     else:
-        error = _make(rule.error, text, None)
+        error = _with_way_out(_make(rule.error, text, None), call)
     return _judged(error, classify(None, text), call)
 
 
@@ -185,6 +188,15 @@ def _judged(error: FlameError, failure: Failure, call: Call) -> FlameError:
     """Note the column of the table, and what the table says of it."""
     error.failure = failure.value
     error.retryable = is_retryable(call.name, failure)
+    return error
+
+
+def _with_way_out(error: FlameError, call: Call) -> FlameError:
+    """Add how an unknown application becomes known, and its name where the text lacks it."""
+    if isinstance(error, ApplicationNotFoundError) and call.name in _NEEDS_APPLICATION:
+        if call.application is not None and call.application not in error.message:
+            error.message = f"application {call.application!r} not found ({error.message})"
+        error.message += register(call.application)
     return error
 
 

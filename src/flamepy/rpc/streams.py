@@ -10,7 +10,7 @@ import grpc.aio
 from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
 from flamepy.rpc.calls import CutOff, Stream
 from flamepy.rpc.status import Call, from_rpc
-from flamepy.rpc.verdicts import Failure
+from flamepy.rpc.verdicts import Failure, is_retryable
 from flamepy.types import Task
 from flamepy.wire.tasks import decode_task
 
@@ -51,7 +51,7 @@ class TaskStream:
             cut = UnavailableError(
                 f"{self._call.name} at {self._call.endpoint} was ended by a fork of this process, "
                 "or by the connection's close; ask again",
-                retryable=True,
+                retryable=is_retryable(self._call.name, Failure.LOST),
             )
             cut.failure = Failure.LOST.value
             raise cut from None

@@ -30,6 +30,7 @@ from flamepy.errors import (
     SessionNotFoundError,
     TaskNotFoundError,
 )
+from flamepy.rpc.verdicts import Failure, is_retryable
 from flamepy.types import Event, Node, SessionInfo, SessionState, Task, TaskCounts, TaskState
 
 T = TypeVar("T")
@@ -322,7 +323,7 @@ class ScriptedSource:
 
     async def list_nodes(self, *, timeout: float | None = None) -> list[Node]:
         """Return no node: it is only asked whether the engine answers."""
-        return await _within(timeout, self._nodes_now())
+        return await _within("ListNodes", timeout, self._nodes_now())
 
     async def _nodes_now(self) -> list[Node]:
         await self._before("list_nodes")
@@ -331,7 +332,7 @@ class ScriptedSource:
 
     async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
         """Return all sessions with their counters and events."""
-        return await _within(timeout, self._sessions_now())
+        return await _within("ListSession", timeout, self._sessions_now())
 
     async def _sessions_now(self) -> list[SessionInfo]:
         await self._before("list_sessions")
@@ -341,7 +342,7 @@ class ScriptedSource:
 
     async def get_session(self, session_id: str, *, timeout: float | None = None) -> SessionInfo:
         """Return one session. Raises SessionNotFoundError."""
-        return await _within(timeout, self._session_now(session_id))
+        return await _within("GetSession", timeout, self._session_now(session_id))
 
     async def _session_now(self, session_id: str) -> SessionInfo:
         await self._before("get_session")
@@ -454,11 +455,15 @@ class ScriptedStream:
         """End the stream: an iteration that waits is cancelled with its own task."""
 
 
-async def _within(timeout: float | None, call: Coroutine[Any, Any, T]) -> T:
+async def _within(name: str, timeout: float | None, call: Coroutine[Any, Any, T]) -> T:
     try:
         return await asyncio.wait_for(call, timeout)
     except asyncio.TimeoutError:
-        raise DeadlineExceededError("no answer in time", retryable=True) from None
+        late = DeadlineExceededError(
+            f"{name} did not answer in time", retryable=is_retryable(name, Failure.DEADLINE)
+        )
+        late.failure = Failure.DEADLINE.value
+        raise late from None
 
 
 def _row(task: Task, events: tuple[Event, ...]) -> _Row:

@@ -49,6 +49,8 @@ class Connection:
     patient: float = 60.0
     budget: Any = field(default_factory=Tokens)
     counters: Counters = field(default_factory=Counters)
+    ever: bool = False
+    way_out: str = "; start one"
     back_at: float = float("-inf")
     told: list[RetryDetails] = field(default_factory=list)
 
@@ -297,6 +299,15 @@ class TestDoubts:
         call = Call("GetSession")
         call.connection.back_at = START - since
         assert call.fail(TaskNotFoundError("x")).failure != Failure.LATE.value
+
+
+@pytest.mark.parametrize("ever", [False, True])
+def test_only_an_engine_that_never_answered_is_one_to_start(ever: bool) -> None:
+    call = Call()
+    call.connection.ever = ever
+    error = call.fail(Failure.NOT_SENT)
+    call.reckoning.sum_up(error)
+    assert error.message.endswith(call.connection.way_out) is not ever
 
 
 def test_the_error_says_how_often_and_how_long_it_was_tried() -> None:
