@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import resource
+import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 import grpc
@@ -74,3 +76,46 @@ def test_a_service_of_a_killed_cluster_is_ended_and_the_folder_removed(tmp_path:
         cluster.kill()
         eventually(lambda: not Path(f"/proc/{pid}").exists(), "the service to end")
         eventually(lambda: not list(tmp_path.glob("flame-*")), "the folder to go")
+
+
+@pytest.mark.timeout(120)
+def test_while_another_program_has_the_lock_who_reads_is_answered(tmp_path: Path) -> None:
+    """Whoever changes something waits; all of it goes on when the lock is gone."""
+    data = tmp_path / "data"
+    cluster = ClusterProcess(tmp_path, executors=1, data=str(data), apps=[("app", SPEC)])
+    with cluster.start(), Stubs(cluster.endpoint, timeout=20.0) as stubs:
+        stubs.OpenSession(session_id="s", session={"application": "app"})
+        stubs.CreateTask(task={"session_id": "s", "input": b"echo a"})
+        eventually(lambda: succeeded(stubs, "1"), "the first task")
+        other = sqlite3.connect(data / "flame.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        changes = {
+            "create": lambda: stubs.CreateTask(task={"session_id": "s", "input": b"echo b"}),
+            "open": lambda: stubs.OpenSession(session_id="t", session={"application": "app"}),
+            "register": lambda: stubs.RegisterApplication(name="b", application={"command": "x"}),
+        }
+        answered: list[str] = []
+
+        def change(name: str) -> None:
+            changes[name]()
+            answered.append(name)
+
+        writers = [threading.Thread(target=change, args=(name,)) for name in changes]
+        try:
+            for one in writers:
+                one.start()
+            for _ in range(100):
+                assert len(stubs.ListSession().sessions) == 1
+                assert stubs.GetTask(session_id="s", task_id="1").spec.output == b"a"
+                assert stubs.OpenSession(session_id="s").metadata.id == "s"
+            assert not answered
+        finally:
+            other.close()
+            for one in writers:
+                one.join(30.0)
+        assert sorted(answered) == sorted(changes)
+        assert eventually(lambda: succeeded(stubs, "2"), "the other task").spec.output == b"b"
+        cluster.kill()
+    with cluster.start(), Stubs(cluster.endpoint) as stubs:
+        assert [one.metadata.id for one in stubs.ListSession().sessions] == ["s", "t"]
+        assert stubs.GetTask(session_id="s", task_id="2").spec.output == b"b"

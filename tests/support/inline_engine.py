@@ -7,6 +7,7 @@ coroutines in place of sockets. So a run of minutes takes milliseconds and is th
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -27,7 +28,7 @@ from flamepy.local.refusal import Refusal, ResultRefusal
 from flamepy.local.state import ClusterState
 from flamepy.rpc.link import Link
 from flamepy.testing import FakeClock
-from flamepy.testing.engine_script import EngineScript
+from flamepy.testing.engine_script import EngineScript, at_once
 from flamepy.types import RetryPolicy, Task, TaskState
 from flamepy.watching.hub import Hub
 from flamepy.watching.settings import WatchSettings
@@ -206,6 +207,8 @@ class InlineEngine(EngineScript):
         self.calls[name] += 1
         try:
             reply = getattr(self._frontend, _snake(name))(request)
+            if inspect.iscoroutine(reply):
+                reply = at_once(reply)
         except ResultRefusal as refusal:
             return types_pb2.Result(return_code=-1, message=refusal.message)
         except Refusal as refusal:

@@ -28,6 +28,9 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.forks import bury, on_child
+from flamepy.local.applications import default_set
+from flamepy.local.background import in_thread
+from flamepy.local.commits import Commits
 from flamepy.local.engine import Engine
 from flamepy.local.environment import launch
 from flamepy.local.folder import DataFolder
@@ -42,7 +45,7 @@ from flamepy.local.process import ProcessInstance
 from flamepy.local.refusal import Refusal
 from flamepy.local.serving import Server, Traffic
 from flamepy.local.state import ClusterState
-from flamepy.local.storage import Storage
+from flamepy.local.storage_thread import StorageThread
 from flamepy.local.threads import ServiceSource, ThreadInstance
 from flamepy.local.tls import ClusterTls
 from flamepy.posting import call
@@ -137,7 +140,7 @@ class LocalCluster:
         self._no_cache = NOT_WANTED
         if cache_port is not None:
             self._make_cache(cache_port, cache_memory)
-        self._storage: Storage | None = None
+        self._storage: StorageThread | None = None
         self._services: dict[str, ServiceSource] = {}
         self._life: Life | None = None
         self._engine: Engine | None = None
@@ -221,23 +224,23 @@ class LocalCluster:
         return self
 
     async def _start(self) -> None:
-        stored = self._open_storage()
-        self._start_cache()
+        stored = await self._open_storage()
+        await in_thread("flamepy-cache-start", self._start_cache)
         state = ClusterState(
             this_node(),
-            now=lambda: int(wall() * 1000),
-            journal=self._storage,
+            now=_now,
             stored=stored,
             max_sessions=self._max_sessions,
         )
         self._engine = Engine(
             state,
+            commits=Commits(self._storage),
             instances=self._instance,
             executors=self._executors,
             task_timeout=self._task_timeout,
         )
         for name, attributes in self._apps:
-            self._provide(name, attributes)
+            await self._provide(name, attributes)
         scheme = "http" if self._tls is None else "https"
         wanted = Endpoint(scheme, self._host, self._port).target
         self._server = Server(
@@ -272,12 +275,11 @@ class LocalCluster:
         except OSError as error:
             raise ConfigError(f"the object cache's folder cannot be used: {error}") from error
 
-    def _open_storage(self) -> Stored | None:
+    async def _open_storage(self) -> Stored | None:
         if self._folder is None:
             return None
-        self._folder.acquire()
-        self._storage = Storage(self._folder.path)
-        return None if self._storage.fresh else self._storage.load()
+        self._storage = StorageThread(self._folder)
+        return await self._storage.open(default_set(_now()))
 
     def stop(self) -> None:
         """End services, server and thread, within 5 s; remove the folders. Idempotent.
@@ -304,7 +306,9 @@ class LocalCluster:
             await self._stop_serving()
         finally:
             self._engine = self._server = self._endpoint = None
-            self._close_storage()
+            storage, self._storage = self._storage, None
+            if storage is not None:
+                await storage.aclose()
 
     def _stop_cache(self) -> None:
         if self._cache is not None:
@@ -319,15 +323,6 @@ class LocalCluster:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
-
-    def _close_storage(self) -> None:
-        storage, self._storage = self._storage, None
-        try:
-            if storage is not None:
-                storage.close()
-        finally:
-            if self._folder is not None:
-                self._folder.release()
 
     def _forsake(self) -> None:
         """In a forked child: the cluster lives on in the parent, and nothing here may touch it."""
@@ -389,16 +384,16 @@ class LocalCluster:
         self._services[name] = service
 
     async def _aregister(self, name: str, attributes: ApplicationAttributes) -> None:
-        self._register(name, attributes)
+        await self._register(name, attributes)
 
-    def _provide(self, name: str, attributes: ApplicationAttributes) -> None:
+    async def _provide(self, name: str, attributes: ApplicationAttributes) -> None:
         """Register an application, or bring the one that an earlier start left up to date."""
         assert self._engine is not None
         if not self._engine.state.applications.find(name):
-            self._register(name, attributes)
+            await self._register(name, attributes)
         elif not self._engine.state.applications.is_same(name, attributes):
             try:
-                self._engine.update_application(name, attributes)
+                await self._engine.update_application(name, attributes)
             except Refusal as refusal:
                 raise InvalidStateError(
                     f"application {name!r} differs from the one in {self._folder_name()} and "
@@ -408,10 +403,10 @@ class LocalCluster:
     def _folder_name(self) -> str:
         return str(self._folder.path) if self._folder is not None else "this cluster"
 
-    def _register(self, name: str, attributes: ApplicationAttributes) -> None:
+    async def _register(self, name: str, attributes: ApplicationAttributes) -> None:
         assert self._engine is not None
         try:
-            self._engine.register_application(name, attributes)
+            await self._engine.register_application(name, attributes)
         except Refusal as refusal:
             kind: type[FlameError] = InvalidArgumentError
             if "already exists" in refusal.message:
@@ -472,6 +467,11 @@ def _checked(name: str, attributes: ApplicationAttributes) -> tuple[str, Applica
     except ValueError as error:
         raise InvalidArgumentError(f"application {name!r}: {error}") from error
     return name, checked
+
+
+def _now() -> int:
+    """Return ms since the epoch."""
+    return int(wall() * 1000)
 
 
 def this_node() -> Node:

@@ -16,6 +16,7 @@ from flamepy.errors import ConfigError
 NAME = "flame.db"
 FORMAT = 1  # PRAGMA user_version
 APPLICATION_ID = 0x464C4D49  # "FLMI": tells our databases from others
+LOCK_SLICE_MS = 50  # what one statement waits for a lock; then the caller looks if it still may
 WAL_LIMIT = 64 * 1024 * 1024  # bytes the log keeps after it was larger
 
 _HEADER = 100
@@ -128,6 +129,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+        database.execute(f"PRAGMA busy_timeout = {LOCK_SLICE_MS}")
     except BaseException:
         database.close()
         raise

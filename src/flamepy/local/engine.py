@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any, TypeVar
 
 from flamepy.local.changes import note
+from flamepy.local.commits import Commits, application_key, session_key
 from flamepy.local.executor import ExecutorRun, repeated
 from flamepy.local.instance import InstanceFactory
+from flamepy.local.journal import make_now
 from flamepy.local.refusal import Refusal, StorageRefusal
 from flamepy.local.rows import SessionRow, TaskRow
 from flamepy.local.scheduler import Demand, Idle, decide
@@ -30,9 +32,11 @@ from flamepy.types import (
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+_Creation = tuple[str, bytes | None, "asyncio.Future[TaskRow]"]
 BIND_BACKOFF = 0.1
 BIND_BACKOFF_LIMIT = 2.0
 RESTART_PAUSE = 2.0
+EVICTION = "eviction", ""  # a key: sessions over the limit are counted once
 
 
 class Engine:
@@ -40,6 +44,7 @@ class Engine:
 
     Args:
         state: the cluster's state.
+        commits: makes its changes; by default without writing them down.
         instances: makes services.
         executors: how many executors may live at once.
         task_timeout: seconds a task may run; None for ever.
@@ -50,12 +55,14 @@ class Engine:
         self,
         state: ClusterState,
         *,
+        commits: Commits | None = None,
         instances: InstanceFactory,
         executors: int,
         task_timeout: float | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self.state = state
+        self._commits = commits or Commits()
         self._instances = instances
         self._limit = executors
         self._task_timeout = task_timeout
@@ -68,76 +75,122 @@ class Engine:
         self._held: set[str] = set()  # sessions that get no executor for a moment
         self._wanting: dict[str, None] = {}  # sessions that may want executors
         self._watchers: dict[tuple[str, int], set[asyncio.Event]] = {}
-        self._creations: list[tuple[str, bytes | None, asyncio.Future[TaskRow]]] = []
+        self._creations: list[_Creation] = []
+        self._creating: asyncio.Task[None] | None = None
         self._scheduled = False
         self._interrupts = 0
         self._closed = False
         self._stopping = asyncio.Event()
 
+    @property
+    def is_written(self) -> bool:
+        """True if changes are written down, so that it pays to make several together."""
+        return self._commits.is_written
+
+    async def _apart(self, change: Coroutine[Any, Any, T]) -> T:
+        """Make a change to its end, with all that follows from it, also if the caller goes."""
+        if not self.is_written:
+            return await change  # nothing in it waits
+        return await asyncio.shield(self._loop.create_task(change))
+
     # ------------------------------------------------------------------ applications
 
-    def unregister_application(self, name: str) -> None:
+    async def unregister_application(self, name: str) -> None:
         """Remove an application and its sessions. Raises Refusal."""
-        for session_id in self.state.unregister_application(name):
+        await self._apart(self._unregister(name))
+
+    async def _unregister(self, name: str) -> None:
+        steps = self.state.unregister_application(name)
+        for session_id in await self._commits.make(steps, alone=(application_key(name),)):
             self._session_ended(session_id)
         note(logger, "application unregistered", application=name)
 
-    def register_application(self, name: str, spec: ApplicationAttributes | None) -> None:
+    async def register_application(self, name: str, spec: ApplicationAttributes | None) -> None:
         """Add an application. Raises Refusal."""
-        self.state.register_application(name, spec)
+        await self._apart(self._register(name, spec))
+
+    async def _register(self, name: str, spec: ApplicationAttributes | None) -> None:
+        steps = self.state.register_application(name, spec)
+        await self._commits.make(steps, alone=(application_key(name),))
         note(logger, "application registered", application=name)
 
-    def update_application(self, name: str, spec: ApplicationAttributes | None) -> None:
+    async def update_application(self, name: str, spec: ApplicationAttributes | None) -> None:
         """Replace an application. Raises Refusal."""
-        self.state.update_application(name, spec)
+        await self._apart(self._update(name, spec))
+
+    async def _update(self, name: str, spec: ApplicationAttributes | None) -> None:
+        steps = self.state.update_application(name, spec)
+        await self._commits.make(steps, alone=(application_key(name),))
         note(logger, "application updated", application=name)
 
     # ------------------------------------------------------------------ sessions
 
-    def create_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
+    async def create_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
         """Create a session. Raises Refusal."""
-        info = self.state.create_session(session_id, spec)
-        note(logger, "session open", session=session_id, application=info.application)
-        self._want(session_id)
-        self._evict()
-        return info
+        return await self._apart(self._create_session(session_id, spec))
 
-    def open_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
-        """Open or create a session. Raises Refusal."""
+    async def _create_session(
+        self, session_id: str, spec: SessionAttributes | None, *, may_exist: bool = False
+    ) -> SessionInfo:
+        change = self.state.open_session if may_exist else self.state.create_session
+        shared = (application_key(spec.application),) if spec is not None else ()
         before = session_id in self.state.sessions
-        info = self.state.open_session(session_id, spec)
+        info = await self._commits.make(
+            change(session_id, spec), alone=(session_key(session_id),), shared=shared
+        )
         if not before:
             note(logger, "session open", session=session_id, application=info.application)
         self._want(session_id)
-        self._evict()
+        await self._evict()
         return info
 
-    def close_session(self, session_id: str) -> SessionInfo:
+    async def open_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
+        """Open or create a session. Raises Refusal."""
+        known = session_id in self.state.sessions
+        if not known or self._commits.is_changing(session_key(session_id)):
+            return await self._apart(self._create_session(session_id, spec, may_exist=True))
+        info = make_now(self.state.open_session(session_id, spec))  # nothing of it is written
+        self._want(session_id)
+        if self.state.is_over_limit:
+            await self._apart(self._evict())
+        return info
+
+    async def close_session(self, session_id: str) -> SessionInfo:
         """Close a session: its pending tasks are cancelled, its executors released.
 
         Raises Refusal.
         """
+        return await self._apart(self._close(session_id))
+
+    async def _close(self, session_id: str) -> SessionInfo:
         before = self.state.sessions.get(session_id)
         changes = before is not None and before.state == SessionState.OPEN
-        info, cancelled = self.state.close_session(session_id)
+        steps = self.state.close_session(session_id)
+        info, cancelled = await self._commits.make(steps, alone=(session_key(session_id),))
         if changes:
             note(logger, "session closed", session=session_id, cancelled=len(cancelled) or None)
         for number in cancelled:
             self._task_changed(session_id, number)
         self._release(session_id)
-        self._evict()
+        await self._evict()
         return info
 
-    def delete_session(self, session_id: str) -> SessionInfo:
+    async def delete_session(self, session_id: str) -> SessionInfo:
         """Delete a closed session. Raises Refusal."""
-        info = self.state.delete_session(session_id)
+        return await self._apart(self._delete(session_id))
+
+    async def _delete(self, session_id: str) -> SessionInfo:
+        steps = self.state.delete_session(session_id)
+        info = await self._commits.make(steps, alone=(session_key(session_id),))
         note(logger, "session deleted", session=session_id)
         self._session_ended(session_id)
         return info
 
-    def _evict(self) -> None:
+    async def _evict(self) -> None:
+        if not self.state.is_over_limit:
+            return
         try:
-            evicted = self.state.evict()
+            evicted = await self._commits.make(self.state.evict(), alone=(EVICTION,))
         except StorageRefusal as refusal:
             text = "sessions over the limit stay for now: %s"
             repeated.log(logging.WARNING, "evict", text, refusal.message)
@@ -159,39 +212,63 @@ class Engine:
 
     # ------------------------------------------------------------------ tasks
 
+    def create_soon(self, session_id: str, payload: bytes | None) -> asyncio.Future[TaskRow]:
+        """Create a task and find somebody to run it; the future may raise Refusal.
+
+        All that are asked for in this turn of the loop, or while others are written down, are
+        created together.
+        """
+        answered: asyncio.Future[TaskRow] = self._loop.create_future()
+        self._creations.append((session_id, payload, answered))
+        if self._creating is None:
+            self._creating = self._loop.create_task(self._create_all())
+        return answered
+
     def create_task(self, session_id: str, payload: bytes | None) -> TaskRow:
-        """Create a task and find somebody to run it. Raises Refusal."""
-        task = self.state.create_task(session_id, payload)
+        """Create a task at once, where nothing is written down. Raises Refusal."""
+        assert not self.is_written
+        task = make_now(self.state.create_task(session_id, payload))
         self._created(task)
         return task
 
-    def create_soon(self, session_id: str, payload: bytes | None) -> asyncio.Future[TaskRow]:
-        """Create a task with all that are asked for in this turn of the loop, in one commit."""
-        answered: asyncio.Future[TaskRow] = self._loop.create_future()
-        if not self._creations:
-            self._loop.call_soon(self._create_all)
-        self._creations.append((session_id, payload, answered))
-        return answered
-
-    def _create_all(self) -> None:
-        wanted, self._creations = self._creations, []
+    async def _create_all(self) -> None:
         try:
-            made = self.state.create_tasks([(one, payload) for one, payload, _ in wanted])
+            while self._creations:
+                wanted, self._creations = self._creations, []
+                await self._create_together(wanted)
+        finally:
+            self._creating = None
+
+    async def _create_together(self, wanted: list[_Creation]) -> None:
+        keys = [session_key(one) for one in sorted({session_id for session_id, _, _ in wanted})]
+        steps = self.state.create_tasks([(one, payload) for one, payload, _ in wanted])
+        try:
+            made = await self._commits.make(steps, shared=keys)
         except StorageRefusal:
-            made = [self._create_alone(one, payload) for one, payload, _ in wanted]
+            for one in wanted:
+                self._answer_creation(one[2], await self._create_alone(one[0], one[1]))
+            return
+        except Exception as error:
+            logger.exception("tasks could not be created")
+            refusal = Refusal("INTERNAL", f"the task could not be created: {error!r}")
+            made = [refusal] * len(wanted)
         for (_, _, answered), task in zip(wanted, made, strict=True):
-            if not isinstance(task, Refusal):
-                self._created(task)
-            if answered.done():
-                continue  # nobody waits any more; the task is there, as with an engine
-            if isinstance(task, Refusal):
-                answered.set_exception(task)
-            else:
-                answered.set_result(task)
+            self._answer_creation(answered, task)
 
-    def _create_alone(self, session_id: str, payload: bytes | None) -> TaskRow | Refusal:
+    def _answer_creation(self, answered: asyncio.Future[TaskRow], task: TaskRow | Refusal) -> None:
+        if not isinstance(task, Refusal):
+            self._created(task)
+        if answered.done():
+            return  # nobody waits any more; the task is there, as with an engine
+        if isinstance(task, Refusal):
+            answered.set_exception(task)
+        else:
+            answered.set_result(task)
+
+    async def _create_alone(self, session_id: str, payload: bytes | None) -> TaskRow | Refusal:
+        steps = self.state.create_task(session_id, payload)
         try:
-            return self.state.create_task(session_id, payload)
+            return await self._commits.make(steps, shared=(session_key(session_id),))
         except Refusal as refusal:
             return refusal
 
@@ -317,6 +394,7 @@ class Engine:
         run = ExecutorRun(
             row,
             self.state,
+            commits=self._commits,
             instances=self._instances,
             changed=self._task_changed,
             idle=self._set_idle,

@@ -17,6 +17,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from flamepy.local.changes import note, shorten
+from flamepy.local.commits import Commits, session_key
 from flamepy.local.ending import is_cut_short
 from flamepy.local.instance import (
     SHIM_FAILED,
@@ -26,6 +27,7 @@ from flamepy.local.instance import (
     TaskNotBegun,
     TaskOutcome,
 )
+from flamepy.local.journal import Steps
 from flamepy.local.refusal import StorageRefusal
 from flamepy.local.rows import ExecutorRow, TaskRow
 from flamepy.local.state import ClusterState
@@ -60,6 +62,7 @@ class ExecutorRun:
     Args:
         row: its record.
         state: of the cluster.
+        commits: makes its changes.
         instances: makes the service.
         changed: is told (session id, task number) when a task changed its state.
         idle: is told that this executor waits for a task, or stopped waiting.
@@ -73,6 +76,7 @@ class ExecutorRun:
         row: ExecutorRow,
         state: ClusterState,
         *,
+        commits: Commits,
         instances: InstanceFactory,
         changed: Callable[[str, int], None],
         idle: Callable[[ExecutorRun, bool], None],
@@ -82,6 +86,7 @@ class ExecutorRun:
     ) -> None:
         self.row = row
         self._state = state
+        self._commits = commits
         self._instances = instances
         self._changed = changed
         self._idle = idle
@@ -157,7 +162,7 @@ class ExecutorRun:
                 *(shorten(session.id), failure.detail),
             )
             code, detail = failure.return_code, failure.detail
-            await self._record(lambda: self._state.bind_failed(self.row, code, detail))
+            await self._record(lambda: self._state.bind_failed(self.row, code, detail), alone=True)
             self._note("executor failed to bind", return_code=code)
             if instance.alive:
                 await instance.leave()
@@ -296,12 +301,15 @@ class ExecutorRun:
     def _note(self, what: str, **ids: object) -> None:
         note(logger, what, session=self.row.session_id, **ids, executor=self.row.id)
 
-    async def _record(self, change: Callable[[], T]) -> T:
+    async def _record(self, change: Callable[[], Steps[T]], *, alone: bool = False) -> T:
         """Repeat a change until the storage takes it: no outcome is lost to a full disk."""
         delay = RECORD_DELAY
+        keys = (session_key(self.row.session_id),)
         while True:
             try:
-                return change()
+                if alone:
+                    return await self._commits.make(change(), alone=keys)
+                return await self._commits.make(change(), shared=keys)
             except StorageRefusal as refusal:
                 text = "executor %s waits to record: %s"
                 repeated.log(logging.ERROR, "record", text, self.row.id, refusal.message)

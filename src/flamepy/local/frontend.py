@@ -69,27 +69,27 @@ class Frontend:
 
     # ------------------------------------------------------------------ applications
 
-    def register_application(
+    async def register_application(
         self, request: frontend_pb2.RegisterApplicationRequest
     ) -> types_pb2.Result:
         """RegisterApplication."""
         spec = _application_spec(request)
-        self._engine.register_application(request.name, spec)
+        await self._engine.register_application(request.name, spec)
         return types_pb2.Result(return_code=0)
 
-    def update_application(
+    async def update_application(
         self, request: frontend_pb2.UpdateApplicationRequest
     ) -> types_pb2.Result:
         """UpdateApplication."""
         spec = _application_spec(request)
-        self._engine.update_application(request.name, spec)
+        await self._engine.update_application(request.name, spec)
         return types_pb2.Result(return_code=0)
 
-    def unregister_application(
+    async def unregister_application(
         self, request: frontend_pb2.UnregisterApplicationRequest
     ) -> types_pb2.Result:
         """UnregisterApplication."""
-        self._engine.unregister_application(request.name)
+        await self._engine.unregister_application(request.name)
         return types_pb2.Result(return_code=0)
 
     def get_application(self, request: frontend_pb2.GetApplicationRequest) -> types_pb2.Application:
@@ -120,23 +120,23 @@ class Frontend:
 
     # ------------------------------------------------------------------ sessions
 
-    def create_session(self, request: frontend_pb2.CreateSessionRequest) -> types_pb2.Session:
+    async def create_session(self, request: frontend_pb2.CreateSessionRequest) -> types_pb2.Session:
         """CreateSession."""
-        made = self._engine.create_session(request.session_id, _session_spec(request))
+        made = await self._engine.create_session(request.session_id, _session_spec(request))
         return encode_session(made)
 
-    def open_session(self, request: frontend_pb2.OpenSessionRequest) -> types_pb2.Session:
+    async def open_session(self, request: frontend_pb2.OpenSessionRequest) -> types_pb2.Session:
         """OpenSession."""
-        opened = self._engine.open_session(request.session_id, _session_spec(request))
+        opened = await self._engine.open_session(request.session_id, _session_spec(request))
         return encode_session(opened)
 
-    def close_session(self, request: frontend_pb2.CloseSessionRequest) -> types_pb2.Session:
+    async def close_session(self, request: frontend_pb2.CloseSessionRequest) -> types_pb2.Session:
         """CloseSession."""
-        return encode_session(self._engine.close_session(request.session_id))
+        return encode_session(await self._engine.close_session(request.session_id))
 
-    def delete_session(self, request: frontend_pb2.DeleteSessionRequest) -> types_pb2.Session:
+    async def delete_session(self, request: frontend_pb2.DeleteSessionRequest) -> types_pb2.Session:
         """DeleteSession."""
-        return encode_session(self._engine.delete_session(request.session_id))
+        return encode_session(await self._engine.delete_session(request.session_id))
 
     def get_session(self, request: frontend_pb2.GetSessionRequest) -> types_pb2.Session:
         """GetSession."""
@@ -157,7 +157,7 @@ class Frontend:
             raise Refusal("INVALID_ARGUMENT", "session spec")  # the engine says just this
         spec = request.task
         payload = spec.input if spec.HasField("input") else None
-        if self._state.is_written:
+        if self._engine.is_written:
             return _created(self._engine.create_soon(spec.session_id, payload))
         return _new(self._engine.create_task(spec.session_id, payload))
 

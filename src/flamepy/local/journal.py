@@ -1,17 +1,20 @@
-"""Where changes of the cluster's state are written down before they are made. Pure: a port.
+"""How changes of the cluster's state are written down before they are made. Pure: a port.
 
-``state`` calls a ``Journal`` after its checks and before it changes a row: what cannot be written
-is refused and has not happened. ``storage`` keeps them in SQLite; ``Unwritten`` keeps nothing.
+``state`` yields a ``Write`` after its checks and before it changes a row: what cannot be written
+is refused and has not happened. ``storage`` keeps changes in SQLite; a cluster without a data
+folder skips the writes (``make_now``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from flamepy.local.rows import EventRow, SessionRow, TaskRow
 from flamepy.types import Application, TaskState
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,10 @@ class Ending:
 
 
 class Journal(Protocol):
-    """One method per kind of change; each is all or nothing.
+    """One method per kind of change, called within a transaction, which makes it all or nothing.
 
-    Every method raises ``StorageRefusal`` when the change could not be written; the state is then
-    left as it was.
+    Called on another thread than the state's: what a method reads of a row stays as it is until
+    the change is made.
     """
 
     def application_put(self, application: Application) -> None:
@@ -80,45 +83,28 @@ class Journal(Protocol):
         """Note the end of a task and that another one of its session runs, with all its events."""
 
 
-class Unwritten:
-    """The journal of a cluster that lives in memory only."""
+Write = Callable[[Journal], None]
+"""Writes one change; may be called again after one that was undone."""
 
-    def application_put(self, application: Application) -> None:
-        """Write nothing."""
+Steps = Generator[Write, None, T]
+"""A change: checked up to its yield, made after it. Thrown there: why it could not be written."""
 
-    def application_gone(self, name: str, sessions: Sequence[SessionRow]) -> None:
-        """Write nothing."""
+Settled = Callable[[Exception | None], None]
+"""Is told on the loop that a change is durable, or why it could not be made so."""
 
-    def session_created(self, row: SessionRow) -> None:
-        """Write nothing."""
 
-    def session_closed(self, row: SessionRow, completed: int, cancelled: Sequence[TaskRow]) -> None:
-        """Write nothing."""
+class Committer(Protocol):
+    """Who makes changes durable, in the order in which they come."""
 
-    def sessions_gone(self, rows: Sequence[SessionRow]) -> None:
-        """Write nothing."""
+    def commit(self, write: Write, settled: Settled) -> None:
+        """Begin to; ``settled`` is told later."""
 
-    def session_events(self, row: SessionRow, events: Sequence[EventRow]) -> None:
-        """Write nothing."""
 
-    def task_created(self, row: SessionRow, task: TaskRow) -> None:
-        """Write nothing."""
-
-    def tasks_created(self, made: Sequence[tuple[SessionRow, TaskRow]]) -> None:
-        """Write nothing."""
-
-    def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[EventRow]) -> None:
-        """Write nothing."""
-
-    def task_ended(self, row: SessionRow, task: TaskRow, ending: Ending) -> None:
-        """Write nothing."""
-
-    def task_turned(
-        self,
-        row: SessionRow,
-        task: TaskRow,
-        ending: Ending,
-        following: TaskRow,
-        events: Sequence[EventRow],
-    ) -> None:
-        """Write nothing."""
+def make_now(steps: Steps[T]) -> T:
+    """Make a change without writing it down. Raises Refusal."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        value: T = end.value
+        return value

@@ -145,14 +145,17 @@ class SessionRow:
         self.tally[state] += 1
         task.state = state
 
-    def next(self) -> TaskRow | None:
-        """Return the lowest pending task, or None; numbers that wait no more are dropped."""
+    def take(self) -> TaskRow | None:
+        """Take the lowest pending task out of the queue, or return None."""
         while self.queue:
-            task = self.tasks[self.queue[0]]
+            task = self.tasks[heapq.heappop(self.queue)]
             if task.state == TaskState.PENDING:
                 return task
-            heapq.heappop(self.queue)
         return None
+
+    def put_back(self, task: TaskRow) -> None:
+        """Let a task that was taken wait again."""
+        heapq.heappush(self.queue, task.number)
 
     def pending(self) -> list[TaskRow]:
         """Return the pending tasks, lowest number first."""

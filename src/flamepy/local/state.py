@@ -2,9 +2,10 @@
 
 One method per RPC that changes or reads sessions and tasks, with the checks, codes and texts of an
 engine on ``fs`` storage (docs/protocol.md#sessions, docs/protocol.md#tasks), and one per step of an
-executor. Each change is given to the ``journal`` before it is made: what cannot be written down
-does not happen. ``engine`` calls it on one loop and wakes who waits; ``scheduler`` decides who
-runs where.
+executor. A method that changes something is a generator (``journal.Steps``): it yields how the
+change is written down before it makes it, and what cannot be written does not happen. Between the
+two others may be begun: what a change relies on is kept from them by the keys of ``commits``.
+``engine`` calls it on one loop and wakes who waits; ``scheduler`` decides who runs where.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from flamepy.local.applications import NO_FILE, Applications, default_set
 from flamepy.local.comparison import compare
 from flamepy.local.defaults import DEFAULT_RESOURCES, RETRY_LIMIT
-from flamepy.local.journal import Ending, Journal, Stored, Unwritten
+from flamepy.local.journal import Ending, Steps, Stored
 from flamepy.local.refusal import Refusal
 from flamepy.local.rows import (
     TASK_EVENTS,
@@ -51,7 +52,6 @@ class ClusterState:
     Args:
         node: this machine.
         now: returns ms since the epoch.
-        journal: is told each change before it is made.
         stored: what an earlier process left; None for a fresh cluster with its default
             applications. Running tasks are pending again (docs/protocol.md#restart).
         retry_limit: failed binds after which a session gets no more executors.
@@ -64,14 +64,12 @@ class ClusterState:
         node: Node,
         *,
         now: Callable[[], int],
-        journal: Journal | None = None,
         stored: Stored | None = None,
         retry_limit: int = RETRY_LIMIT,
         max_sessions: int | None = None,
     ) -> None:
         self.node = node
         self._now = now
-        self._journal = journal or Unwritten()
         self._retry_limit = retry_limit
         self._max_sessions = max_sessions
         self._order = 0
@@ -79,16 +77,7 @@ class ClusterState:
         self.sessions: dict[str, SessionRow] = {}
         self.executors: dict[str, ExecutorRow] = {}
         self.interrupted: set[str] = set()  # sessions that had a task running in the last process
-        if stored is None:
-            for application in default_set(now()):
-                self._put(application)
-        else:
-            self._restore(stored)
-
-    @property
-    def is_written(self) -> bool:
-        """True if changes are written down, so that it pays to make several together."""
-        return not isinstance(self._journal, Unwritten)
+        self._restore(Stored(default_set(now()), []) if stored is None else stored)
 
     def _restore(self, stored: Stored) -> None:
         for application in stored.applications:
@@ -101,28 +90,38 @@ class ClusterState:
 
     # ------------------------------------------------------------------ applications, cluster
 
-    def register_application(self, name: str, attributes: ApplicationAttributes | None) -> None:
+    def register_application(
+        self, name: str, attributes: ApplicationAttributes | None
+    ) -> Steps[None]:
         """Add an application. Raises Refusal."""
-        self._put(self.applications.registered(name, attributes, self._now()))
+        yield from self._put(self.applications.registered(name, attributes, self._now()))
 
-    def update_application(self, name: str, attributes: ApplicationAttributes | None) -> None:
+    def update_application(
+        self, name: str, attributes: ApplicationAttributes | None
+    ) -> Steps[None]:
         """Replace an application. Raises Refusal."""
         open_sessions = self._has_open(name)
-        self._put(self.applications.updated(name, attributes, open_sessions=open_sessions))
+        made = self.applications.updated(name, attributes, open_sessions=open_sessions)
+        yield from self._put(made)
 
-    def _put(self, application: Application) -> None:
-        self._journal.application_put(application)
+    def _put(self, application: Application) -> Steps[None]:
+        yield lambda journal: journal.application_put(application)
         self.applications.put(application)
 
-    def unregister_application(self, name: str) -> list[str]:
+    def unregister_application(self, name: str) -> Steps[list[str]]:
         """Remove an application and its sessions; return the ids of those. Raises Refusal."""
         self.applications.check_removable(name, open_sessions=self._has_open(name))
         gone = [row for row in self.sessions.values() if row.application == name]
-        self._journal.application_gone(name, gone)
+        yield lambda journal: journal.application_gone(name, gone)
         self.applications.remove(name)
-        for row in gone:
-            del self.sessions[row.id]
-        return [row.id for row in gone]
+        return self._drop(gone)
+
+    def _drop(self, rows: Sequence[SessionRow]) -> list[str]:
+        """Forget sessions, unless another change was faster; return the ids of the others."""
+        found = [row.id for row in rows if self.sessions.get(row.id) is row]
+        for session_id in found:
+            del self.sessions[session_id]
+        return found
 
     def _has_open(self, name: str) -> bool:
         return any(
@@ -142,7 +141,7 @@ class ClusterState:
 
     # ------------------------------------------------------------------ sessions
 
-    def create_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
+    def create_session(self, session_id: str, spec: SessionAttributes | None) -> Steps[SessionInfo]:
         """Create a session. Raises Refusal."""
         if spec is None:
             raise Refusal("INVALID_ARGUMENT", "session spec")
@@ -151,6 +150,7 @@ class ClusterState:
             raise Refusal("INVALID_ARGUMENT", f"Application {spec.application} is not enabled")
         if session_id in self.sessions:
             raise Refusal("ALREADY_EXISTS", f"Session '{session_id}' already exists")
+        self._order += 1
         row = SessionRow(
             id=session_id,
             application=spec.application,
@@ -160,20 +160,19 @@ class ClusterState:
             max_instances=spec.max_instances,
             priority=spec.priority,
             resreq=spec.resreq or DEFAULT_RESOURCES,
-            order=self._order + 1,
+            order=self._order,
         )
-        self._journal.session_created(row)
-        self._order = row.order
+        yield lambda journal: journal.session_created(row)
         self.sessions[session_id] = row
         return row.view()
 
-    def open_session(self, session_id: str, spec: SessionAttributes | None) -> SessionInfo:
+    def open_session(self, session_id: str, spec: SessionAttributes | None) -> Steps[SessionInfo]:
         """Return an open session, compared with ``spec``; create it if absent. Raises Refusal."""
         row = self.sessions.get(session_id)
         if row is None:
             if spec is None:
                 raise Refusal("NOT_FOUND", f"Session {session_id} not found")
-            return self.create_session(session_id, spec)
+            return (yield from self.create_session(session_id, spec))
         if row.state == SessionState.CLOSED:
             raise Refusal("INVALID_ARGUMENT", f"Session {session_id} is not open")
         if spec is not None:
@@ -188,7 +187,7 @@ class ClusterState:
         """Return all sessions with their events."""
         return [row.view(events=True) for row in self.sessions.values()]
 
-    def close_session(self, session_id: str) -> tuple[SessionInfo, list[int]]:
+    def close_session(self, session_id: str) -> Steps[tuple[SessionInfo, list[int]]]:
         """Close a session; return it and the numbers of the tasks it cancelled. Raises Refusal."""
         row = self.sessions.get(session_id)
         if row is None:
@@ -197,7 +196,7 @@ class ClusterState:
             raise Refusal("INTERNAL", "Cannot close session with running tasks")
         now = whole_seconds(self._now())
         cancelled = row.pending()
-        self._journal.session_closed(row, now, cancelled)
+        yield lambda journal: journal.session_closed(row, now, cancelled)
         for task in cancelled:
             row.move(task, TaskState.CANCELLED)
             task.completed = now
@@ -205,7 +204,7 @@ class ClusterState:
         row.state, row.completed = SessionState.CLOSED, now
         return row.view(), [task.number for task in cancelled]
 
-    def delete_session(self, session_id: str) -> SessionInfo:
+    def delete_session(self, session_id: str) -> Steps[SessionInfo]:
         """Remove a closed session; return it as it was. Raises Refusal."""
         row = self.sessions.get(session_id)
         if row is None:
@@ -214,27 +213,30 @@ class ClusterState:
             raise Refusal("INTERNAL", "Cannot delete open session")
         if row.tally[TaskState.PENDING] or row.tally[TaskState.RUNNING]:
             raise Refusal("INTERNAL", "Cannot delete session with non-terminal tasks")
-        self._journal.sessions_gone([row])
-        del self.sessions[session_id]
+        yield lambda journal: journal.sessions_gone([row])
+        self._drop([row])
         return row.view()
 
-    def evict(self) -> list[str]:
+    @property
+    def is_over_limit(self) -> bool:
+        """True if there are as many sessions as may be, so that ``evict`` may drop some."""
+        return self._max_sessions is not None and len(self.sessions) >= self._max_sessions
+
+    def evict(self) -> Steps[list[str]]:
         """Drop closed sessions over the limit for good, oldest end first; return their ids.
 
         As an engine does after each create and close: while there are ``max_sessions`` or more,
         so that one fewer than the limit stays; open sessions are never dropped.
         """
         limit = self._max_sessions
-        if limit is None or len(self.sessions) < limit:
+        if limit is None or not self.is_over_limit:
             return []
         closed = [row for row in self.sessions.values() if row.state == SessionState.CLOSED]
         closed.sort(key=lambda row: (row.completed or 0, row.order))
         gone = closed[: len(self.sessions) - limit + 1]
         if gone:
-            self._journal.sessions_gone(gone)
-        for row in gone:
-            del self.sessions[row.id]
-        return [row.id for row in gone]
+            yield lambda journal: journal.sessions_gone(gone)
+        return self._drop(gone)
 
     def _session(self, session_id: str) -> SessionRow:
         row = self.sessions.get(session_id)
@@ -244,15 +246,19 @@ class ClusterState:
 
     # ------------------------------------------------------------------ tasks
 
-    def create_task(self, session_id: str, payload: bytes | None) -> TaskRow:
-        """Create a pending task. Raises Refusal."""
+    def create_task(self, session_id: str, payload: bytes | None) -> Steps[TaskRow]:
+        """Create a pending task; no other may be under way. Raises Refusal."""
         row, task = self._new_task(session_id, payload)
-        self._journal.task_created(row, task)
+        yield lambda journal: journal.task_created(row, task)
         row.add(task)
         return task
 
-    def create_tasks(self, wanted: Sequence[tuple[str, bytes | None]]) -> list[TaskRow | Refusal]:
+    def create_tasks(
+        self, wanted: Sequence[tuple[str, bytes | None]]
+    ) -> Steps[list[TaskRow | Refusal]]:
         """Create tasks, written down together; one that is refused takes no other with it.
+
+        No other creation may be under way: ids follow one another without a gap.
 
         Raises:
             StorageRefusal: none was created.
@@ -265,7 +271,9 @@ class ClusterState:
                 ahead[session_id] += 1
             except Refusal as refusal:
                 made.append(refusal)
-        self._journal.tasks_created([one for one in made if not isinstance(one, Refusal)])
+        good = [one for one in made if not isinstance(one, Refusal)]
+        if good:
+            yield lambda journal: journal.tasks_created(good)
         return [one if isinstance(one, Refusal) else _added(*one) for one in made]
 
     def _new_task(
@@ -320,12 +328,13 @@ class ClusterState:
         """Take in that a service has entered its session."""
         executor.state = ExecutorState.BOUND
 
-    def bind_failed(self, executor: ExecutorRow, return_code: int, detail: str) -> None:
+    def bind_failed(self, executor: ExecutorRow, return_code: int, detail: str) -> Steps[None]:
         """Record a failed bind, and once that the retry limit is reached. Raises Refusal."""
         row = self.sessions.get(executor.session_id)
         if row is not None:
             events = self._bind_events(executor, row.failures + 1, return_code, detail)
-            self._journal.session_events(row, [*row.events, *events])
+            after = [*row.events, *events]
+            yield lambda journal: journal.session_events(row, after)
             row.failures += 1
             row.events += events
         executor.state = ExecutorState.UNBINDING
@@ -352,47 +361,58 @@ class ClusterState:
         """Return True if the session gets no more executors."""
         return row.failures >= self._retry_limit
 
-    def launch(self, executor: ExecutorRow) -> TaskRow | None:
+    def launch(self, executor: ExecutorRow) -> Steps[TaskRow | None]:
         """Give an executor the lowest pending task of its session, now running. Raises Refusal.
 
         A task that ran when the cluster died keeps its one event of running, as recorded of an
         engine's restart.
         """
         row = self.sessions.get(executor.session_id)
-        task = row.next() if row is not None else None
+        task = row.take() if row is not None else None
         if row is None or task is None:
             return None
         events = self._start_events(task)
-        self._journal.task_started(row, task, [*task.events, *events])
+        after = [*task.events, *events]
+        try:
+            yield lambda journal: journal.task_started(row, task, after)
+        except BaseException:
+            row.put_back(task)
+            raise
         return _start(executor, row, task, events)
 
     def complete(
         self, executor: ExecutorRow, return_code: int, output: bytes | None, message: str | None
-    ) -> None:
+    ) -> Steps[None]:
         """Record the end of an executor's task. Raises Refusal."""
         running = self._running(executor)
         if running is not None:
             ending = _ending(return_code, output, message, self._now())
-            self._journal.task_ended(*running, ending)
-            _end(*running, ending)
+            row, task = running
+            yield lambda journal: journal.task_ended(row, task, ending)
+            _end(row, task, ending)
         executor.task = None
 
     def turn(
         self, executor: ExecutorRow, return_code: int, output: bytes | None, message: str | None
-    ) -> TaskRow | None:
+    ) -> Steps[TaskRow | None]:
         """``complete`` and ``launch`` in one: both are written down, or neither. Raises Refusal."""
         running = self._running(executor)
         if running is None:
             executor.task = None
-            return self.launch(executor)
+            return (yield from self.launch(executor))
         row, task = running
         ending = _ending(return_code, output, message, self._now())
-        following = row.next()
+        following = row.take()
         if following is None:
-            self.complete(executor, return_code, output, message)
+            yield from self.complete(executor, return_code, output, message)
             return None
         events = self._start_events(following)
-        self._journal.task_turned(row, task, ending, following, [*following.events, *events])
+        after = [*following.events, *events]
+        try:
+            yield lambda journal: journal.task_turned(row, task, ending, following, after)
+        except BaseException:
+            row.put_back(following)
+            raise
         _end(row, task, ending)
         return _start(executor, row, following, events)
 

@@ -1,9 +1,9 @@
 """The cluster's state in SQLite: a ``Journal`` that writes, and ``load`` that reads it back.
 
-One change, or one group of them, is one transaction, done when the method returns. Inputs and
-outputs have tables of their own, so that a state is changed without writing a payload again.
-Everything runs on the cluster's thread, and a write takes some tens of microseconds; ``database``
-opens the file.
+Changes that are committed together are one transaction. Inputs and outputs have tables of their
+own, so that a state is changed without writing a payload again. Everything runs on the thread of
+``storage_thread``, which may wait for the disk and for another program's lock; ``database`` opens
+the file.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
 from flamepy._proto import types_pb2
+from flamepy.clocks import monotonic
 from flamepy.errors import ConfigError
 from flamepy.local.database import NAME, damaged, open_database
 from flamepy.local.defaults import DEFAULT_RESOURCES
-from flamepy.local.journal import Ending, Stored
+from flamepy.local.journal import Ending, Stored, Write
 from flamepy.local.refusal import StorageRefusal
 from flamepy.local.rows import TASK_EVENTS, EventRow, SessionRow, TaskRow
 from flamepy.types import Application, SessionAttributes, SessionState, TaskState
@@ -30,13 +30,14 @@ from flamepy.wire.sessions import decode_session_spec, encode_session_spec
 
 logger = logging.getLogger(__name__)
 
+LOCK_PATIENCE = 5.0  # seconds that a change waits for another program's lock
 _TASK_TABLES = ("tasks", "inputs", "outputs")
 
 
 class Storage:
     """See the module; implements ``journal.Journal``.
 
-    Made, used and closed on one thread.
+    Made, used and closed on one thread, all but ``hurry``.
 
     Args:
         folder: of the database, which is made if it is not there.
@@ -51,6 +52,11 @@ class Storage:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._database, self.fresh = open_database(folder)
+        self._hurries = False
+
+    def hurry(self) -> None:
+        """Wait for nobody's lock any more; called on any thread."""
+        self._hurries = True
 
     def close(self) -> None:
         """Put everything into the one file, and close it."""
@@ -109,16 +115,14 @@ class Storage:
     def application_put(self, application: Application) -> None:
         """Add or replace an application."""
         message = encode_application(application).SerializeToString()
-        with self._transaction() as database:
-            database.execute(
-                "INSERT OR REPLACE INTO applications VALUES (?, ?)", (application.name, message)
-            )
+        self._database.execute(
+            "INSERT OR REPLACE INTO applications VALUES (?, ?)", (application.name, message)
+        )
 
     def application_gone(self, name: str, sessions: Sequence[SessionRow]) -> None:
         """Remove an application and these sessions of it."""
-        with self._transaction() as database:
-            database.execute("DELETE FROM applications WHERE name = ?", (name,))
-            _delete_sessions(database, sessions)
+        self._database.execute("DELETE FROM applications WHERE name = ?", (name,))
+        _delete_sessions(self._database, sessions)
 
     def session_created(self, row: SessionRow) -> None:
         """Add a session."""
@@ -132,33 +136,26 @@ class Storage:
         )
         message = encode_session_spec(spec).SerializeToString()
         values = (row.order, row.id, message, int(row.state), row.created, row.completed, "[]")
-        with self._transaction() as database:
-            database.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+        self._database.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?)", values)
 
     def session_closed(self, row: SessionRow, completed: int, cancelled: Sequence[TaskRow]) -> None:
         """Close a session and cancel these tasks."""
         closed = (int(SessionState.CLOSED), completed, row.order)
-        with self._transaction() as database:
-            database.execute("UPDATE sessions SET state = ?, completed = ? WHERE key = ?", closed)
-            database.executemany(
-                "UPDATE tasks SET state = ?, completed = ? WHERE session = ? AND number = ?",
-                [
-                    (int(TaskState.CANCELLED), completed, row.order, task.number)
-                    for task in cancelled
-                ],
-            )
+        self._database.execute("UPDATE sessions SET state = ?, completed = ? WHERE key = ?", closed)
+        self._database.executemany(
+            "UPDATE tasks SET state = ?, completed = ? WHERE session = ? AND number = ?",
+            [(int(TaskState.CANCELLED), completed, row.order, task.number) for task in cancelled],
+        )
 
     def sessions_gone(self, rows: Sequence[SessionRow]) -> None:
         """Remove sessions with their tasks."""
-        with self._transaction() as database:
-            _delete_sessions(database, rows)
+        _delete_sessions(self._database, rows)
 
     def session_events(self, row: SessionRow, events: Sequence[EventRow]) -> None:
         """Replace the events of a session."""
-        with self._transaction() as database:
-            database.execute(
-                "UPDATE sessions SET events = ? WHERE key = ?", (_encode_events(events), row.order)
-            )
+        self._database.execute(
+            "UPDATE sessions SET events = ? WHERE key = ?", (_encode_events(events), row.order)
+        )
 
     # ------------------------------------------------------------------ tasks
 
@@ -175,20 +172,16 @@ class Storage:
             tasks.append((*key, int(task.state), task.created, None, events))
             if task.input is not None:
                 inputs.append((*key, task.input))
-        if tasks:
-            with self._transaction() as database:
-                database.executemany("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)", tasks)
-                database.executemany("INSERT INTO inputs VALUES (?, ?, ?)", inputs)
+        self._database.executemany("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)", tasks)
+        self._database.executemany("INSERT INTO inputs VALUES (?, ?, ?)", inputs)
 
     def task_started(self, row: SessionRow, task: TaskRow, events: Sequence[EventRow]) -> None:
         """Note that a task runs."""
-        with self._transaction() as database:
-            _write_start(database, row, task, events)
+        _write_start(self._database, row, task, events)
 
     def task_ended(self, row: SessionRow, task: TaskRow, ending: Ending) -> None:
         """Note the end of a task."""
-        with self._transaction() as database:
-            _write_end(database, row, task, ending)
+        _write_end(self._database, row, task, ending)
 
     def task_turned(
         self,
@@ -199,26 +192,60 @@ class Storage:
         events: Sequence[EventRow],
     ) -> None:
         """Note the end of a task and that another one runs."""
-        with self._transaction() as database:
-            _write_end(database, row, task, ending)
-            _write_start(database, row, following, events)
+        _write_end(self._database, row, task, ending)
+        _write_start(self._database, row, following, events)
 
     # ------------------------------------------------------------------ transactions
 
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def begin_with(self, applications: Iterable[Application]) -> None:
+        """Write the applications of a new database. Raises ConfigError."""
+        for error in self.commit([_putting(one) for one in applications]):
+            if error is not None:
+                raise ConfigError(str(error)) from error
+
+    def commit(self, writes: Sequence[Write]) -> list[Exception | None]:
+        """Make changes durable, all together; if that fails, each that can be by itself.
+
+        Returns:
+            For each None, or why it was not made: a StorageRefusal, or what the write raised.
+        """
         try:
-            self._database.execute("BEGIN IMMEDIATE")
-            yield self._database
+            self._begin()
+        except sqlite3.Error as error:
+            return [self._refusal(error) for _ in writes]
+        failure = self._write(writes)
+        if failure is None or len(writes) == 1:
+            return [failure] * len(writes)
+        return [self.commit([one])[0] for one in writes]
+
+    def _begin(self) -> None:
+        """Begin a transaction; wait for another program's lock, unless the cluster stops."""
+        until = monotonic() + LOCK_PATIENCE
+        while True:
+            try:
+                self._database.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                if not _is_locked(error) or self._hurries or monotonic() >= until:
+                    raise
+
+    def _write(self, writes: Sequence[Write]) -> Exception | None:
+        try:
+            for write in writes:
+                write(self)
             self._database.execute("COMMIT")
-        except BaseException as error:
+        except Exception as error:
             self._undo()
-            if isinstance(error, sqlite3.Error):
-                raise StorageRefusal(
-                    f"storage {self._folder}: {error}; nothing was changed: "
-                    "make room or mend the disk, then try again"
-                ) from error
-            raise
+            return self._refusal(error) if isinstance(error, sqlite3.Error) else error
+        return None
+
+    def _refusal(self, error: sqlite3.Error) -> StorageRefusal:
+        way_out = "make room or mend the disk, then try again"
+        if _is_locked(error):
+            way_out = "end the other program that holds its lock, or wait for it, then try again"
+        refusal = StorageRefusal(f"storage {self._folder}: {error}; nothing was changed: {way_out}")
+        refusal.__cause__ = error
+        return refusal
 
     def _undo(self) -> None:
         try:
@@ -226,6 +253,14 @@ class Storage:
                 self._database.execute("ROLLBACK")
         except sqlite3.Error:
             logger.exception("storage %s: a failed change could not be rolled back", self._folder)
+
+
+def _putting(application: Application) -> Write:
+    return lambda journal: journal.application_put(application)
+
+
+def _is_locked(error: sqlite3.Error) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and "locked" in str(error)
 
 
 def _session(

@@ -6,8 +6,8 @@ Nothing runs by itself. ``FakeEngine`` has these methods for an engine behind a 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from flamepy.clocks import wall
 from flamepy.local.engine import Engine
@@ -33,8 +33,9 @@ class EngineScript(ABC):
 
         def add(engine: Engine) -> None:
             if engine.state.applications.find(application) is None:
-                engine.register_application(application, ApplicationAttributes(command="none"))
-            engine.create_session(session_id, SessionAttributes(application))
+                spec = ApplicationAttributes(command="none")
+                at_once(engine.register_application(application, spec))
+            at_once(engine.create_session(session_id, SessionAttributes(application)))
 
         self._do(add)
 
@@ -106,6 +107,16 @@ class EngineScript(ABC):
             engine._task_changed(session_id, task.number)
 
         self._do(move)
+
+
+def at_once(call: Coroutine[Any, Any, T]) -> T:
+    """Return what a call of an engine without storage returns: it waits for nothing."""
+    try:
+        call.send(None)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+    raise AssertionError("an engine without storage waits for nothing")
 
 
 def _find(engine: Engine, session_id: str, task_id: str) -> tuple[SessionRow, TaskRow]:

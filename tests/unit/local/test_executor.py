@@ -81,8 +81,8 @@ async def work(make: Callable[[], Instance]) -> list[Task]:
     """Run some tasks of one session on one executor, until it is released; return them."""
     state = ClusterState(NODE, now=lambda: 0)
     engine = Engine(state, instances=lambda application, executor: make(), executors=1)
-    engine.register_application("app", ApplicationAttributes(command="x", delay_release=0))
-    engine.create_session("s", SessionAttributes("app"))
+    await engine.register_application("app", ApplicationAttributes(command="x", delay_release=0))
+    await engine.create_session("s", SessionAttributes("app"))
     for _ in range(TASKS):
         engine.create_task("s", b"x")
     while state.sessions["s"].counts.terminal < TASKS or state.executors:
@@ -193,8 +193,8 @@ async def stop_behind(*instances: Instance, stops: asyncio.Event) -> tuple[Sessi
     state, made = ClusterState(NODE, now=lambda: 0), list[Instance]()
     make = made_of(list(instances), made)
     engine = Engine(state, instances=lambda application, executor: make(), executors=2)
-    engine.register_application("app", ApplicationAttributes(command="x", delay_release=0))
-    engine.create_session("s", SessionAttributes("app"))
+    await engine.register_application("app", ApplicationAttributes(command="x", delay_release=0))
+    await engine.create_session("s", SessionAttributes("app"))
     engine.create_task("s", b"x")
     engine.create_task("s", b"x")
     while len(made) < 2:

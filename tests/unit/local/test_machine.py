@@ -25,7 +25,10 @@ from hypothesis.stateful import (
     rule,
 )
 from support.invariants import Ends, check_executors, check_order, check_session
+from support.written import PromptCommitter
 
+from flamepy.local.applications import default_set
+from flamepy.local.commits import Commits
 from flamepy.local.engine import Engine
 from flamepy.local.frontend import Frontend
 from flamepy.local.instance import BindFailure, TaskOutcome
@@ -135,12 +138,12 @@ class Cluster(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.storage = Storage(self.folder)
-        stored = None if self.storage.fresh else self.storage.load()
+        if self.storage.fresh:
+            self.storage.begin_with(default_set(0))
         state = ClusterState(
             NODE,
             now=lambda: int(self.clock * 1000),
-            journal=self.storage,
-            stored=stored,
+            stored=self.storage.load(),
             max_sessions=MAX_SESSIONS,
         )
 
@@ -150,7 +153,8 @@ class Cluster(RuleBasedStateMachine):
             return made
 
         async def build() -> Engine:
-            return Engine(state, instances=make, executors=LIMIT)
+            commits = Commits(PromptCommitter(self.storage, turns=2))
+            return Engine(state, commits=commits, instances=make, executors=LIMIT)
 
         self.engine = self.run(build())
         self.frontend = Frontend(self.engine)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.written import Written
 
 from flamepy.local.refusal import Refusal
 from flamepy.local.state import BIND_FAILED, RETRY_LIMIT_REACHED, ClusterState, task_number
@@ -22,14 +23,14 @@ NODE = Node("n", NodeState.READY, ResourceRequirement(2), ResourceRequirement(2)
 
 
 @pytest.fixture
-def state() -> ClusterState:
-    made = ClusterState(NODE, now=lambda: 1_700_000_000_123)
+def state() -> Written:
+    made = Written(ClusterState(NODE, now=lambda: 1_700_000_000_123))
     made.register_application("app", ApplicationAttributes(command="x"))
     made.create_session("s", SessionAttributes("app"))
     return made
 
 
-def run(state: ClusterState, code: int = 0, output: bytes | None = None, text: str | None = None):
+def run(state: Written, code: int = 0, output: bytes | None = None, text: str | None = None):
     executor = state.add_executor("e", "s")
     task = state.launch(executor)
     assert task is not None
@@ -37,7 +38,7 @@ def run(state: ClusterState, code: int = 0, output: bytes | None = None, text: s
     return state.get_task("s", task.id)
 
 
-def test_tasks_start_lowest_number_first(state: ClusterState) -> None:
+def test_tasks_start_lowest_number_first(state: Written) -> None:
     for _ in range(3):
         state.create_task("s", b"x")
     executor = state.add_executor("e", "s")
@@ -48,23 +49,23 @@ def test_tasks_start_lowest_number_first(state: ClusterState) -> None:
     assert started == ["1", "2", "3"]
 
 
-def test_a_task_that_fails_keeps_the_services_text(state: ClusterState) -> None:
+def test_a_task_that_fails_keeps_the_services_text(state: Written) -> None:
     state.create_task("s", b"x")
     task = run(state, -1, text="boom")
     assert (task.state, task.error) == (TaskState.FAILED, "boom")
     assert [event.code for event in task.events] == [0, 1, 3]
 
 
-def test_an_empty_output_is_an_unset_output(state: ClusterState) -> None:
+def test_an_empty_output_is_an_unset_output(state: Written) -> None:
     state.create_task("s", b"x")
     assert run(state, 0, b"").output is None
 
 
-def test_times_are_whole_seconds(state: ClusterState) -> None:
+def test_times_are_whole_seconds(state: Written) -> None:
     assert state.get_session("s").creation_time.microsecond == 0
 
 
-def test_a_session_gets_no_executors_after_five_failed_binds(state: ClusterState) -> None:
+def test_a_session_gets_no_executors_after_five_failed_binds(state: Written) -> None:
     for number in range(7):
         state.bind_failed(state.add_executor(f"e{number}", "s"), 11, "no such command")
     codes = [event.code for event in state.get_session("s").events]
@@ -74,7 +75,7 @@ def test_a_session_gets_no_executors_after_five_failed_binds(state: ClusterState
     assert state.exhausted(state.sessions["s"])
 
 
-def test_a_closed_session_with_a_task_on_its_way_cannot_be_deleted(state: ClusterState) -> None:
+def test_a_closed_session_with_a_task_on_its_way_cannot_be_deleted(state: Written) -> None:
     state.create_task("s", b"x")
     state.close_session("s")
     state.sessions["s"].move(state.sessions["s"].tasks[1], TaskState.PENDING)
@@ -82,7 +83,7 @@ def test_a_closed_session_with_a_task_on_its_way_cannot_be_deleted(state: Cluste
         state.delete_session("s")
 
 
-def test_sessions_go_with_their_application(state: ClusterState) -> None:
+def test_sessions_go_with_their_application(state: Written) -> None:
     state.close_session("s")
     assert state.unregister_application("app") == ["s"]
     assert state.list_sessions() == []
@@ -105,7 +106,7 @@ STEPS = st.lists(st.sampled_from(["create", "start", "succeed", "fail", "close"]
 @given(STEPS)
 def test_the_counters_are_the_tasks(steps: list[str]) -> None:
     """After any sequence of steps: counters equal a count, and an end is for ever."""
-    state = ClusterState(NODE, now=lambda: 0)
+    state = Written(ClusterState(NODE, now=lambda: 0))
     state.register_application("app", ApplicationAttributes())
     state.create_session("s", SessionAttributes("app"))
     executor = state.add_executor("e", "s")

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.written import PromptCommitter, Written
 
 from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.errors import ConfigError
+from flamepy.local.applications import default_set
+from flamepy.local.commits import Commits
 from flamepy.local.engine import Engine
 from flamepy.local.frontend import Frontend
 from flamepy.local.refusal import Refusal, StorageRefusal
@@ -48,20 +51,27 @@ FULL = ApplicationAttributes(
 )
 
 
+def engine(state: Written) -> Engine:
+    """Return an engine without executors, on the running loop."""
+    assert state.storage is not None
+    commits = Commits(PromptCommitter(state.storage))
+    return Engine(state.state, commits=commits, instances=None, executors=0)  # type: ignore[arg-type]  # unused
+
+
 @contextmanager
-def opened(folder: Path, **more: int) -> Iterator[ClusterState]:
+def opened(folder: Path, **more: int) -> Iterator[Written]:
     """Give the state that the folder holds, as a starting cluster does."""
     storage = Storage(folder)
     try:
-        stored = None if storage.fresh else storage.load()
-        yield ClusterState(
-            NODE, now=lambda: 1_700_000_000_123, journal=storage, stored=stored, **more
-        )
+        if storage.fresh:
+            storage.begin_with(default_set(0))
+        state = ClusterState(NODE, now=lambda: 1_700_000_000_123, stored=storage.load(), **more)
+        yield Written(state, storage)
     finally:
         storage.close()
 
 
-def seen(state: ClusterState) -> object:
+def seen(state: Written) -> object:
     """Return all that clients can see."""
     sessions = state.list_sessions()
     tasks = [
@@ -71,7 +81,7 @@ def seen(state: ClusterState) -> object:
     return applications, sessions, tasks
 
 
-def run(state: ClusterState, session_id: str, code: int = 0, output: bytes | None = None) -> None:
+def run(state: Written, session_id: str, code: int = 0, output: bytes | None = None) -> None:
     executor = state.add_executor("e", session_id)
     assert state.launch(executor) is not None
     state.complete(executor, code, output, "why" if code else None)
@@ -135,7 +145,7 @@ def test_tasks_that_come_together_are_one_commit(tmp_path: Path) -> None:
             state.create_session(name, SessionAttributes("app"))
         state.close_session("closed")
         said: list[str] = []
-        state._journal._database.set_trace_callback(said.append)  # type: ignore[attr-defined]
+        state.storage._database.set_trace_callback(said.append)
         wanted = ["a", "closed", "b", "a", "unknown", "a"]
         made = state.create_tasks([(name, name.encode()) for name in wanted])
         assert said.count("COMMIT") == 1
@@ -157,7 +167,7 @@ def test_an_end_and_the_next_start_are_one_commit(tmp_path: Path) -> None:
         executor = state.add_executor("e", "s")
         state.launch(executor)
         said: list[str] = []
-        state._journal._database.set_trace_callback(said.append)  # type: ignore[attr-defined]
+        state.storage._database.set_trace_callback(said.append)
         following = state.turn(executor, 0, b"out", None)
         assert following is not None
         assert (following.id, following.state) == ("2", TaskState.RUNNING)
@@ -205,11 +215,12 @@ def test_open_sessions_are_never_evicted(tmp_path: Path) -> None:
 
 
 def test_an_answer_shows_a_task_as_it_was_made_even_if_it_runs_by_then(tmp_path: Path) -> None:
-    async def create(state: ClusterState) -> types_pb2.Task:
-        frontend = Frontend(Engine(state, instances=None, executors=0))  # type: ignore[arg-type]  # unused
+    async def create(state: Written) -> types_pb2.Task:
+        frontend = Frontend(engine(state))
         spec = types_pb2.TaskSpec(session_id="s", input=b"x")
         answer = frontend.create_task(frontend_pb2.CreateTaskRequest(task=spec))
-        await asyncio.sleep(0)
+        while not state.list_tasks("s"):
+            await asyncio.sleep(0)
         assert state.launch(state.add_executor("e", "s")) is not None
         state.get_task("s", "1")
         return await answer  # type: ignore[misc]  # what is written is answered later
@@ -245,9 +256,9 @@ class TestWithoutRoom:
     """A full disk, by a limit on the database's pages."""
 
     @pytest.fixture
-    def state(self, tmp_path: Path) -> Iterator[ClusterState]:
+    def state(self, tmp_path: Path) -> Iterator[Written]:
         storage = Storage(tmp_path)
-        state = ClusterState(NODE, now=lambda: 0, journal=storage)
+        state = Written(ClusterState(NODE, now=lambda: 0), storage)
         state.register_application("app", FULL)
         state.create_session("s", SessionAttributes("app"))
         state.create_task("s", b"x")
@@ -257,7 +268,7 @@ class TestWithoutRoom:
         yield state
         storage.close()
 
-    def test_a_refused_change_has_not_happened_and_works_later(self, state: ClusterState) -> None:
+    def test_a_refused_change_has_not_happened_and_works_later(self, state: Written) -> None:
         before = seen(state)
         with pytest.raises(StorageRefusal, match=r"full; nothing was changed: make room") as caught:
             state.create_task("s", b"y" * 100_000)
@@ -266,7 +277,7 @@ class TestWithoutRoom:
         self.limit(1_000_000)
         assert state.create_task("s", b"y" * 100_000).id == "2"
 
-    def test_an_output_waits_with_its_task_running(self, state: ClusterState) -> None:
+    def test_an_output_waits_with_its_task_running(self, state: Written) -> None:
         executor = state.add_executor("e", "s")
         state.launch(executor)
         with pytest.raises(StorageRefusal):
@@ -277,11 +288,11 @@ class TestWithoutRoom:
         assert state.get_task("s", "1").state == TaskState.SUCCEED
 
     def test_of_those_that_come_together_only_what_has_no_room_is_refused(
-        self, state: ClusterState
+        self, state: Written
     ) -> None:
         async def act() -> list[object]:
-            engine = Engine(state, instances=None, executors=0)  # type: ignore[arg-type]  # unused
-            asked = [engine.create_soon("s", one) for one in (b"a", b"y" * 100_000, b"b")]
+            made = engine(state)
+            asked = [made.create_soon("s", one) for one in (b"a", b"y" * 100_000, b"b")]
             return list(await asyncio.gather(*asked, return_exceptions=True))
 
         small, large, last = asyncio.run(act())
@@ -321,7 +332,7 @@ def test_any_history_is_read_back_as_it_was(
         assert seen(state) == before
 
 
-def act(state: ClusterState, name: str, arguments: list[object]) -> None:
+def act(state: Written, name: str, arguments: list[object]) -> None:
     if name == "create":
         state.create_session(str(arguments[0]), SessionAttributes("app"))
     elif name == "task":
