@@ -12,6 +12,8 @@ import os
 import sys
 from urllib.parse import quote
 
+from flamepy.texts import repr_of
+
 DIRECT = ("grpc.enable_http_proxy", 0)  # an option of a channel
 SOCKET_PATH_LIMIT = 107 if sys.platform.startswith("linux") else 103  # bytes
 
@@ -28,7 +30,7 @@ def unix_target(path: str | os.PathLike[str]) -> str:
     if len(raw) > SOCKET_PATH_LIMIT:
         raise ValueError(
             f"the path of a Unix socket has at most {SOCKET_PATH_LIMIT} bytes, "
-            f"{os.fspath(path)!r} has {len(raw)}: use a folder with a shorter path"
+            f"{repr_of(os.fspath(path))} has {len(raw)}: use a folder with a shorter path"
         )
     return f"unix:{quote(raw, safe='/')}"
 

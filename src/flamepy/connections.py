@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flamepy.enums import TextEnum
 from flamepy.errors import FlameError, InvalidArgumentError
 from flamepy.seconds import seconds, seconds_or_none
+from flamepy.texts import repr_of
 
 
 class ConnectionState(TextEnum):
@@ -70,7 +71,7 @@ def _at_least(value: object, least: float) -> bool:
 
 
 def _bad(name: str, rule: str, value: object) -> InvalidArgumentError:
-    return InvalidArgumentError(f"retry: {name} must be {rule}, got {value!r}")
+    return InvalidArgumentError(f"retry: {name} must be {rule}, got {repr_of(value)}")
 
 
 @dataclass(frozen=True, slots=True)

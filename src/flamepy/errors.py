@@ -43,6 +43,7 @@ from typing import ClassVar
 
 from flamepy.enums import NumberEnum
 from flamepy.shared_pickles import shared_enum
+from flamepy.texts import repr_of
 
 __all__ = [
     "AlreadyExistsError",
@@ -161,7 +162,7 @@ FlameError.__module__ = _TYPES
 def _from_shown(shown: object) -> tuple[FlameErrorCode, str]:
     found = _SHOWN.fullmatch(shown) if isinstance(shown, str) else None
     if found is None:
-        raise TypeError(f"FlameError needs a code and a message, got {shown!r} alone")
+        raise TypeError(f"FlameError needs a code and a message, got {repr_of(shown)} alone")
     return _known(int(found[2])), found[1]
 
 

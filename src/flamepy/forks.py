@@ -31,6 +31,7 @@ from typing import Protocol, TypeVar
 
 from flamepy.clocks import monotonic
 from flamepy.errors import InvalidStateError
+from flamepy.texts import repr_of
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ class _Forks:
                 try:
                     callback()
                 except Exception:
-                    logger.exception("%r failed in a forked child", callback)
+                    logger.exception("%s failed in a forked child", repr_of(callback))
 
 
 _forks = _Forks()

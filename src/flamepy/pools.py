@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from flamepy.queues import Empty, SimpleQueue
+from flamepy.texts import repr_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,7 +51,7 @@ class DaemonPool(ThreadPoolExecutor):
         future: Future[T] = Future()
         with self._lock:
             if self._closed:
-                raise RuntimeError(f"the pool {self._name!r} was shut down")
+                raise RuntimeError(f"the pool {repr_of(self._name)} was shut down")
             if self._free > 0:
                 self._free -= 1
             elif len(self._started) < self._limit:

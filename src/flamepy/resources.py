@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from flamepy.errors import InvalidArgumentError
+from flamepy.texts import repr_of
 
 _NAMES = {"cpu": "cpu", "mem": "memory", "memory": "memory", "gpu": "gpu"}
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -29,18 +30,19 @@ def parse_resources(text: str) -> dict[str, int]:
             not a whole number or does not fit the wire.
     """
     if not isinstance(text, str):
-        raise InvalidArgumentError(f"resources must be text, got {text!r}; {_EXAMPLE}")
+        raise InvalidArgumentError(f"resources must be text, got {repr_of(text)}; {_EXAMPLE}")
     values: dict[str, int] = {}
     for part in text.split(","):
         label, equals, value = (piece.strip() for piece in part.partition("="))
         name = _NAMES.get(label.lower())
         if not equals or name is None:
             raise InvalidArgumentError(
-                f"resources {text!r}: {part.strip()!r} is not one of cpu=, mem=, memory=, gpu=; "
+                f"resources {repr_of(text)}: {repr_of(part.strip())} is not one of cpu=, mem=, "
+                "memory=, gpu=; "
                 f"{_EXAMPLE}"
             )
         if name in values:
-            raise InvalidArgumentError(f"resources {text!r}: {name} is given twice")
+            raise InvalidArgumentError(f"resources {repr_of(text)}: {name} is given twice")
         values[name] = _amount(text, name, value)
     return values
 
@@ -52,12 +54,14 @@ def _amount(text: str, name: str, value: str) -> int:
         if name == "memory":
             rule += " of bytes, with K, M, G or T after it if wanted"
         raise InvalidArgumentError(
-            f"resources {text!r}: {name}={value!r} must be {rule}, not negative; {_EXAMPLE}"
+            f"resources {repr_of(text)}: {name}={repr_of(value)} must be {rule}, not negative; "
+            f"{_EXAMPLE}"
         )
     unit = match.group(2).lower() if name == "memory" else ""
     amount = int(match.group(1)) * _UNITS[unit]
     if amount > _LIMITS[name]:
         raise InvalidArgumentError(
-            f"resources {text!r}: {name}={value} is more than {_LIMITS[name]}, the wire's limit"
+            f"resources {repr_of(text)}: {name}={value} is more than {_LIMITS[name]}, the wire's "
+            "limit"
         )
     return amount

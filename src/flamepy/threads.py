@@ -9,6 +9,7 @@ from collections.abc import Callable
 from flamepy.errors import InvalidStateError, ResourceExhaustedError
 from flamepy.queues import SimpleQueue
 from flamepy.serving import served_by
+from flamepy.texts import repr_of, text_of
 
 
 def check_may_block() -> None:
@@ -20,7 +21,7 @@ def check_may_block() -> None:
     name = served_by()
     if name is not None:
         raise InvalidStateError(
-            f"a blocking call on the thread {name!r} would wait for itself for ever; "
+            f"a blocking call on the thread {repr_of(name)} would wait for itself for ever; "
             "call it from another thread, or use flamepy.aio"
         )
 
@@ -50,7 +51,8 @@ def begin(thread: threading.Thread) -> None:
             thread.start()
     except RuntimeError as error:
         raise ResourceExhaustedError(
-            f"the thread {thread.name!r} cannot be started: {error}; this process, its user or its "
+            f"the thread {repr_of(thread.name)} cannot be started: {text_of(error)}; this "
+            "process, its user or its "
             "container has as many threads as it may have (ulimit -u, pids.max): try again when "
             "some have ended, or raise the limit"
         ) from error

@@ -341,3 +341,45 @@ def test_importing_any_module_changes_no_signal() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+UNGUARDED = {
+    "flamepy.texts",  # they are what guards
+    "flamepy.lazy",  # names of modules
+}
+
+
+def unguarded(tree: ast.AST) -> Iterator[str]:
+    """Yield what an f-string makes a text of that may raise: a user's object, an exception."""
+    for handler in ast.walk(tree):
+        if isinstance(handler, ast.ExceptHandler) and handler.name is not None:
+            for node in ast.walk(handler):
+                shown = isinstance(node, ast.FormattedValue) and ast.unparse(node.value)
+                if shown == handler.name:
+                    yield f"{{{shown}}}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FormattedValue) and node.conversion == ord("r"):
+            shown = ast.unparse(node.value)
+            if not shown.strip("_").isupper():  # a constant
+                yield f"{{{shown}!r}}"
+
+
+class TestTexts:
+    def test_the_text_of_a_users_object_is_taken_by_what_bears_that_it_raises(self) -> None:
+        """An error about a user's object is ours, whatever the object's ``__repr__`` does."""
+        for path in MODULES:
+            name = name_of(path)
+            if name in UNGUARDED or name.startswith("flamepy.informers."):
+                continue
+            found = list(unguarded(ast.parse(path.read_text())))
+            assert not found, f"{name}: use flamepy.texts for {', '.join(found)}"
+
+    @pytest.mark.parametrize(
+        "program",
+        [
+            "f'{value!r} is no number'",
+            "try:\n    call()\nexcept Exception as error:\n    print(f'failed: {error}')",
+        ],
+    )
+    def test_a_planted_one_is_found(self, program: str) -> None:
+        assert len(list(unguarded(ast.parse(program)))) == 1

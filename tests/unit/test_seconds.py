@@ -388,7 +388,10 @@ FLAGS = {
     ("informers.Registration.remove", "wait"),
 }
 # Made by others of ours, or standing for an engine: what reaches them was checked.
-WITHIN = ("core.TaskWatcher", "informers.Registration.close", "testing.Scripted")
+WITHIN = (
+    *("core.TaskWatcher", "informers.Registration.close", "informers.RegistrationStats"),
+    "testing.Scripted",
+)
 
 
 def test_every_public_argument_of_seconds_is_tried_here() -> None:

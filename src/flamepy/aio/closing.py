@@ -6,6 +6,7 @@ import logging
 
 from flamepy.errors import FlameError, SessionBusyError
 from flamepy.rpc.link import Link
+from flamepy.texts import text_of
 from flamepy.types import SessionInfo
 
 logger = logging.getLogger(__name__)
@@ -44,5 +45,5 @@ def warn_left_open(link: Link, session_id: str, why: BaseException) -> None:
     logger.warning(
         "session %s stays open at %s: %s. Close it when its tasks have ended: "
         "FLAME_ENDPOINT=%s python -c \"import flamepy; flamepy.close_session('%s')\"",
-        *(session_id, link.endpoint, str(why) or type(why).__name__, link.endpoint, session_id),
+        *(session_id, link.endpoint, text_of(why) or type(why).__name__, link.endpoint, session_id),
     )

@@ -21,6 +21,7 @@ from flamepy.errors import ApplicationNotFoundError, InvalidArgumentError, Sessi
 from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.rpc.link import PATIENCE, Link
 from flamepy.rpc.terms import VERIFY
+from flamepy.texts import repr_of, text_of
 from flamepy.types import (
     Application,
     ApplicationAttributes,
@@ -372,6 +373,7 @@ def _application(value: ApplicationAttributes | Mapping[str, Any]) -> Applicatio
             value = ApplicationAttributes(**value)
         except TypeError as error:
             raise InvalidArgumentError(
-                f"application attributes {value!r}: {error}; see ApplicationAttributes"
+                f"application attributes {repr_of(value)}: {text_of(error)}; see "
+                "ApplicationAttributes"
             ) from error
     return validation.application_attributes(value)

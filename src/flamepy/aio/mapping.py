@@ -16,6 +16,7 @@ from flamepy.aio.ordering import Result
 from flamepy.aio.pumping import Input, Launch, Pump
 from flamepy.errors import FlameError, InvalidArgumentError
 from flamepy.rpc.link import Link
+from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
 from flamepy.wire import validation
 
@@ -27,7 +28,7 @@ def check_window(window: object) -> int:
     """Return it. Raises InvalidArgumentError."""
     if not isinstance(window, int) or isinstance(window, bool) or window < 1:
         raise InvalidArgumentError(
-            f"window must be a whole number of tasks, 1 or more, got {window!r}"
+            f"window must be a whole number of tasks, 1 or more, got {repr_of(window)}"
         )
     return window
 

@@ -10,6 +10,7 @@ from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engin
 from flamepy.cli.output import Record, format_option, show
 from flamepy.errors import AlreadyExistsError, ApplicationNotFoundError, ConfigError
 from flamepy.local.manifest import read_manifest
+from flamepy.texts import repr_of
 from flamepy.types import Application
 
 COLUMNS = ("name", "state", "max_instances", "delay_release", "creation_time", "command_line")
@@ -51,7 +52,7 @@ def register(outer: str | None, file: str, update: bool, endpoint: str | None) -
         except AlreadyExistsError:
             if not update:
                 raise ConfigError(
-                    f"application {name!r} of {file} is registered already; "
+                    f"application {repr_of(name)} of {file} is registered already; "
                     "add --update to replace it"
                 ) from None
             connection.update_application(name, attributes, timeout=CALL_TIMEOUT)
@@ -69,6 +70,7 @@ def unregister(outer: str | None, name: str, endpoint: str | None) -> None:
             connection.unregister_application(name, timeout=CALL_TIMEOUT)
         except ApplicationNotFoundError:
             raise ApplicationNotFoundError(
-                f"application {name!r} is not registered; `flamepy apps` lists those that are"
+                f"application {repr_of(name)} is not registered; `flamepy apps` lists those that "
+                "are"
             ) from None
     click.echo(f"unregistered {name}")

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from flamepy.cli.http_port import HttpPort
 from flamepy.errors import ConfigError
+from flamepy.texts import repr_of
 
 LOOPBACK = "127.0.0.1"
 
@@ -42,9 +43,9 @@ def parse_address(text: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ConfigError(f"{text!r}: write an IPv6 address in brackets, like '[::1]:8081'")
+        raise ConfigError(f"{repr_of(text)}: write an IPv6 address in brackets, like '[::1]:8081'")
     if not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ConfigError(f"{text!r}: write HOST:PORT, like '127.0.0.1:8081'")
+        raise ConfigError(f"{repr_of(text)}: write HOST:PORT, like '127.0.0.1:8081'")
     return host or LOOPBACK, int(port)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from flamepy.descriptors import open_standard_streams
+from flamepy.texts import text_of
 
 
 def main() -> None:
@@ -23,5 +24,5 @@ def main() -> None:
     try:
         flamepy(prog_name="flamepy")
     except OSError as error:  # standard output or the folder for temporary files is full
-        print(f"flamepy: {error}", file=sys.stderr)
+        print(f"flamepy: {text_of(error)}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -27,6 +27,7 @@ from flamepy.local.logfiles import tail
 from flamepy.local.process import GRACE, OPTIONS
 from flamepy.local.reaper import Reaper
 from flamepy.local.task_stream import TaskStream, offers_stream
+from flamepy.texts import text_of
 from flamepy.types import FLAME_INSTANCE_ENDPOINT
 from flamepy.wire.services import INSTANCE, TASK_STREAM
 
@@ -276,7 +277,7 @@ def _decoded(raw: bytes, seconds: float, expected: type[Message]) -> Reply:
     try:
         answer: Any = expected.FromString(raw)
     except DecodeError as error:
-        text = f"the answer is no {expected.DESCRIPTOR.name}: {error}"
+        text = f"the answer is no {expected.DESCRIPTOR.name}: {text_of(error)}"
         return Reply(Kind.GARBAGE, seconds, text=text)
     has_output = "output" in expected.DESCRIPTOR.fields_by_name and answer.HasField("output")
     return Reply(

@@ -23,6 +23,7 @@ from flamepy.local.listening import check_free
 from flamepy.local.orphans import Orphans
 from flamepy.local.tls import ClusterTls
 from flamepy.resources import parse_resources
+from flamepy.texts import repr_of
 from flamepy.wire.objects import PORT
 
 FILE = click.Path(dir_okay=False)
@@ -36,7 +37,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
         return parse_resources(f"mem={value}")["memory"]
     except InvalidArgumentError:
         raise click.BadParameter(
-            f"{value!r} is no number of bytes; write it like 512M or 2G"
+            f"{repr_of(value)} is no number of bytes; write it like 512M or 2G"
         ) from None
 
 

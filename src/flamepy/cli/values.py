@@ -6,6 +6,7 @@ import click
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.seconds import seconds
+from flamepy.texts import repr_of
 
 
 class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases only
@@ -21,7 +22,9 @@ class Seconds(click.ParamType):  # type: ignore[type-arg]  # generic in newer re
             number = float(value) if isinstance(value, str) else value
             return seconds("it", number, zero=False)
         except (ValueError, InvalidArgumentError):
-            self.fail(f"{value!r} is no number of seconds above 0, such as 2.5 or inf", param, ctx)
+            self.fail(
+                f"{repr_of(value)} is no number of seconds above 0, such as 2.5 or inf", param, ctx
+            )
 
 
 SECONDS = Seconds()

@@ -19,6 +19,7 @@ from flamepy.config.values import (
 )
 from flamepy.errors import ConfigError
 from flamepy.seconds import seconds
+from flamepy.texts import repr_of
 from flamepy.types import DEFAULT_FLAME_CACHE_ENDPOINT, DEFAULT_FLAME_ENDPOINT, RetryPolicy
 
 DEFAULT_TEMPLATE = "flmrun"
@@ -250,7 +251,7 @@ class FlameContext:
         if text:
             where, value = "FLAME_CACHE_ALLOW_PICKLE", _FLAGS.get(text.lower())
             if value is None:
-                raise ConfigError(f"{where} must be true or false, got {text!r}")
+                raise ConfigError(f"{where} must be true or false, got {repr_of(text)}")
         if value is not None:
             self._sources["cache_allow_pickle"] = where
         return value is not False
@@ -306,7 +307,7 @@ def _checked_keepalive(where: str, given: Sequence[float]) -> FlameKeepalive:
         fits = False
     if not fits:
         raise ConfigError(
-            f"{where}: {given!r} must be two numbers of seconds, {LEAST_KEEPALIVE:g} or "
+            f"{where}: {repr_of(given)} must be two numbers of seconds, {LEAST_KEEPALIVE:g} or "
             "more: of silence before a ping, and for its answer"
         )
     return found
@@ -314,7 +315,7 @@ def _checked_keepalive(where: str, given: Sequence[float]) -> FlameKeepalive:
 
 def _check_cache(url: object, source: str) -> None:
     if not isinstance(url, str) or urlsplit(url).scheme not in CACHE_SCHEMES:
-        shown = repr(without_password(url)) if isinstance(url, str) else repr(url)
+        shown = repr_of(without_password(url) if isinstance(url, str) else url)
         raise ConfigError(
             f"{source}: cache endpoint {shown}: write it like {DEFAULT_FLAME_CACHE_ENDPOINT!r}; "
             f"the scheme is one of {', '.join(CACHE_SCHEMES)}"
@@ -327,6 +328,7 @@ def _refuse_user(url: str, what: str) -> None:
     scheme, found, rest = url.partition("://")
     if found and "@" in rest and scheme != "file":  # a path may have one
         raise ConfigError(
-            f"{what} {without_password(url)!r} has a user or password, which it does not take: "
+            f"{what} {repr_of(without_password(url))} has a user or password, which it does not "
+            "take: "
             "leave it out"
         )

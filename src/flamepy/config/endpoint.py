@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from flamepy.addresses import is_loopback
 from flamepy.errors import ConfigError
+from flamepy.texts import repr_of, text_of
 
 DEFAULT_PORT = 8080
 _EXAMPLE = "http://127.0.0.1:8080"
@@ -36,11 +37,12 @@ class Endpoint:
             ConfigError: names the text and the rule that it breaks.
         """
         if not isinstance(text, str) or not text.strip():
-            raise ConfigError(f"endpoint {text!r} is empty; write it like {_EXAMPLE!r}")
+            raise ConfigError(f"endpoint {repr_of(text)} is empty; write it like {_EXAMPLE!r}")
         text = text.strip()
         if "@" in text:
             raise ConfigError(
-                f"endpoint {without_password(text)!r} has a user or password, which an engine "
+                f"endpoint {repr_of(without_password(text))} has a user or password, which an "
+                "engine "
                 f"does not take; write it like {_EXAMPLE!r}"
             )
         try:
@@ -48,21 +50,23 @@ class Endpoint:
             host, port = parts.hostname, parts.port
         except ValueError as error:
             raise ConfigError(
-                f"endpoint {text!r} is not a URL: {error}; write it like {_EXAMPLE!r}"
+                f"endpoint {repr_of(text)} is not a URL: {text_of(error)}; write it like "
+                f"{_EXAMPLE!r}"
             ) from error
         if parts.scheme not in ("http", "https"):
             raise ConfigError(
-                f"endpoint {text!r}: the scheme must be http or https (with TLS), "
-                f"not {parts.scheme!r}; write it like {_EXAMPLE!r}"
+                f"endpoint {repr_of(text)}: the scheme must be http or https (with TLS), "
+                f"not {repr_of(parts.scheme)}; write it like {_EXAMPLE!r}"
             )
         extra = parts.path.strip("/") or parts.query or parts.fragment
         if not host or extra or not _HOST.fullmatch(host) or _BLANK.search(text):
             raise ConfigError(
-                f"endpoint {text!r} must be scheme, host and port only; write it like {_EXAMPLE!r}"
+                f"endpoint {repr_of(text)} must be scheme, host and port only; write it like "
+                f"{_EXAMPLE!r}"
             )
         if port == 0 or parts.netloc.endswith(":"):
             raise ConfigError(
-                f"endpoint {text!r}: the port must be 1 to 65535; without a colon it is "
+                f"endpoint {repr_of(text)}: the port must be 1 to 65535; without a colon it is "
                 f"{DEFAULT_PORT}"
             )
         return cls(parts.scheme, host, port or DEFAULT_PORT)

@@ -13,6 +13,7 @@ from flamepy.config.endpoint import without_passwords
 from flamepy.config.values import DEFAULT_EXCLUDES, FlameInformer, FlamePackage
 from flamepy.errors import ConfigError, InvalidArgumentError
 from flamepy.paths import expanded
+from flamepy.texts import repr_of, text_of
 from flamepy.types import DEFAULT_FLAME_CONF, RetryPolicy
 
 _NO_FILE = os.strerror(errno.ENOENT)
@@ -51,7 +52,8 @@ class ConfigFile:
             return cls._parse(str(path), _read(path, ""), context)
         if context is not None:
             raise ConfigError(
-                f"~/.flame/{DEFAULT_FLAME_CONF}: there is no such file, so no context {context!r} "
+                f"~/.flame/{DEFAULT_FLAME_CONF}: there is no such file, so no context "
+                f"{repr_of(context)} "
                 "either; name a file by FLAME_CONFIG"
             )
         return cls("no file", {}, "")
@@ -122,7 +124,9 @@ class ConfigFile:
             for key in set(section) - known if isinstance(section, Mapping) else ():
                 if (meant := _closest(str(key), known)) is not None:
                     place = ".".join((self._label, *path))
-                    raise ConfigError(f"{place}: unknown key {key!r}: {meant!r} was meant?")
+                    raise ConfigError(
+                        f"{place}: unknown key {repr_of(key)}: {repr_of(meant)} was meant?"
+                    )
 
     def number(self, *path: str) -> tuple[str, float | None]:
         """Return where a number is, and the number; None when it is not there."""
@@ -153,7 +157,9 @@ class ConfigFile:
         names = [one.name for one in fields(RetryPolicy)]
         unknown = sorted(str(key) for key in set(section) - set(names))
         if unknown:
-            raise ConfigError(f"{where}: unknown key {unknown[0]!r}: there are {', '.join(names)}")
+            raise ConfigError(
+                f"{where}: unknown key {repr_of(unknown[0])}: there are {', '.join(names)}"
+            )
         try:
             return where, RetryPolicy(**section)
         except InvalidArgumentError as error:
@@ -174,7 +180,9 @@ class ConfigFile:
         names = [one.name for one in found]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ConfigError(f"{where} names {twice!r} twice; a plugin runs once in a reactor")
+            raise ConfigError(
+                f"{where} names {repr_of(twice)} twice; a plugin runs once in a reactor"
+            )
         return where, found
 
 
@@ -185,7 +193,7 @@ def _read(path: str | os.PathLike[str], origin: str) -> str:
         why = "there is no such file" if error.strerror == _NO_FILE else error.strerror
         raise ConfigError(f"{os.fspath(path)}{origin}: {why}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{os.fspath(path)}{origin}: cannot be read: {error}") from error
+        raise ConfigError(f"{os.fspath(path)}{origin}: cannot be read: {text_of(error)}") from error
 
 
 def _default(environ: Mapping[str, str]) -> Path | None:
@@ -220,7 +228,8 @@ def _informer(where: str, item: Any) -> FlameInformer:
     unknown = sorted(str(key) for key in set(section) - {"name", "options"})
     if unknown:
         raise ConfigError(
-            f"{where}: unknown key {unknown[0]!r}: there are name and options; what is for the "
+            f"{where}: unknown key {repr_of(unknown[0])}: there are name and options; what is "
+            "for the "
             f"plugin goes below options"
         )
     options = _mapping("", f"{where}.options", section.get("options"))

@@ -27,6 +27,7 @@ from flamepy.flags import Flag
 from flamepy.pools import DaemonPool
 from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.surroundings import check_threads
+from flamepy.texts import repr_of, text_of
 from flamepy.types import (
     FLAME_INSTANCE_ENDPOINT,
     ApplicationContext,
@@ -94,7 +95,7 @@ def run(service: FlameService) -> None:
     if isinstance(given, type) or not callable(getattr(given, "on_task_invoke", None)):
         hint = "; make an instance of it" if isinstance(given, type) else ""
         raise InvalidArgumentError(
-            f"{given!r} is not a service: give an instance of a FlameService subclass{hint}"
+            f"{repr_of(given)} is not a service: give an instance of a FlameService subclass{hint}"
         )
     check_threads()
     path = _socket_path(os.environ.get(FLAME_INSTANCE_ENDPOINT))
@@ -137,7 +138,8 @@ def serve(service: FlameService, path: str, stop: Flag) -> None:
         server.stop(0).wait()
         pool.shutdown(wait=False)
         raise FlameError(
-            FlameErrorCode.INVALID_CONFIG, f"cannot bind the service's socket {path!r}: {error}"
+            FlameErrorCode.INVALID_CONFIG,
+            f"cannot bind the service's socket {repr_of(path)}: {text_of(error)}",
         ) from error
     server.start()
     logger.info("serving on %s", path)

@@ -51,6 +51,7 @@ from flamepy.local.tls import ClusterTls
 from flamepy.posting import call
 from flamepy.seconds import seconds, seconds_or_none
 from flamepy.surroundings import check_threads
+from flamepy.texts import repr_of, text_of
 from flamepy.threads import check_may_block
 from flamepy.types import (
     Application,
@@ -254,7 +255,7 @@ class LocalCluster:
         try:
             port = await self._server.start()
         except RuntimeError as error:
-            raise UnavailableError(f"cannot listen on {wanted}: {error}") from error
+            raise UnavailableError(f"cannot listen on {wanted}: {text_of(error)}") from error
         address = Endpoint(scheme, self._host, port)
         warn_of_others(address, self._tls)
         self._endpoint = address.url
@@ -273,7 +274,9 @@ class LocalCluster:
         except FlameError:
             raise  # some of them are OSErrors
         except OSError as error:
-            raise ConfigError(f"the object cache's folder cannot be used: {error}") from error
+            raise ConfigError(
+                f"the object cache's folder cannot be used: {text_of(error)}"
+            ) from error
 
     async def _open_storage(self) -> Stored | None:
         if self._folder is None:
@@ -372,7 +375,8 @@ class LocalCluster:
         """
         if not callable(getattr(service, "on_task_invoke", None)) and not callable(service):
             raise InvalidArgumentError(
-                f"{service!r} is not a service: give a FlameService subclass or an instance of one"
+                f"{repr_of(service)} is not a service: give a FlameService subclass or an "
+                "instance of one"
             )
         self._check_here()
         check_threads()
@@ -396,7 +400,8 @@ class LocalCluster:
                 await self._engine.update_application(name, attributes)
             except Refusal as refusal:
                 raise InvalidStateError(
-                    f"application {name!r} differs from the one in {self._folder_name()} and "
+                    f"application {repr_of(name)} differs from the one in {self._folder_name()} "
+                    "and "
                     f"cannot be changed: {refusal.message}"
                 ) from refusal
 
@@ -411,7 +416,7 @@ class LocalCluster:
             kind: type[FlameError] = InvalidArgumentError
             if "already exists" in refusal.message:
                 kind = AlreadyExistsError
-            raise kind(f"application {name!r}: {refusal.message}") from refusal  # type: ignore[arg-type]  # subclasses fix the code
+            raise kind(f"application {repr_of(name)}: {refusal.message}") from refusal  # type: ignore[arg-type]  # subclasses fix the code
 
     def _instance(self, application: Application, executor_id: str) -> Instance:
         service = self._services.get(application.name)
@@ -448,9 +453,11 @@ class LocalCluster:
         return call(self._life.loop, coroutine)
 
 
-def _check_range(name: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise InvalidArgumentError(f"{name} must be {least} or more, got {value}")
+def _check_range(name: str, value: object, least: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidArgumentError(f"{name} must be {least} or more, got {repr_of(value)}")
 
 
 def _named(app: App) -> tuple[str, ApplicationAttributes]:
@@ -463,9 +470,9 @@ def _checked(name: str, attributes: ApplicationAttributes) -> tuple[str, Applica
         checked = application_attributes(attributes)
         encode_application_spec(checked)
     except InvalidArgumentError as error:
-        raise InvalidArgumentError(f"application {name!r}: {error.message}") from error
+        raise InvalidArgumentError(f"application {repr_of(name)}: {error.message}") from error
     except ValueError as error:
-        raise InvalidArgumentError(f"application {name!r}: {error}") from error
+        raise InvalidArgumentError(f"application {repr_of(name)}: {text_of(error)}") from error
     return name, checked
 
 

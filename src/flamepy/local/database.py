@@ -12,6 +12,7 @@ import sqlite3
 from pathlib import Path
 
 from flamepy.errors import ConfigError
+from flamepy.texts import text_of
 
 NAME = "flame.db"
 FORMAT = 1  # PRAGMA user_version
@@ -72,7 +73,8 @@ def _make(path: Path) -> None:
         _create(path)
     except (sqlite3.Error, OSError) as error:
         raise ConfigError(
-            f"{path} cannot be made: {error}; make room, or give a folder that this user may "
+            f"{path} cannot be made: {text_of(error)}; make room, or give a folder that this "
+            "user may "
             "write to"
         ) from error
 

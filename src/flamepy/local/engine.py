@@ -22,6 +22,7 @@ from flamepy.local.rows import SessionRow, TaskRow
 from flamepy.local.scheduler import Demand, Idle, decide
 from flamepy.local.state import ClusterState, task_number
 from flamepy.repeats import kind_of
+from flamepy.texts import repr_of
 from flamepy.types import (
     ApplicationAttributes,
     SessionAttributes,
@@ -250,7 +251,7 @@ class Engine:
             return
         except Exception as error:
             logger.exception("tasks could not be created")
-            refusal = Refusal("INTERNAL", f"the task could not be created: {error!r}")
+            refusal = Refusal("INTERNAL", f"the task could not be created: {repr_of(error)}")
             made = [refusal] * len(wanted)
         for (_, _, answered), task in zip(wanted, made, strict=True):
             self._answer_creation(answered, task)

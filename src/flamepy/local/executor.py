@@ -32,6 +32,7 @@ from flamepy.local.refusal import StorageRefusal
 from flamepy.local.rows import ExecutorRow, TaskRow
 from flamepy.local.state import ClusterState
 from flamepy.repeats import RepeatedLog, kind_of
+from flamepy.texts import repr_of, text_of
 from flamepy.types import (
     Application,
     ExecutorState,
@@ -271,7 +272,7 @@ class ExecutorRun:
         except TaskNotBegun as error:
             self._leavings += 1
             if self._leavings > LEAVINGS:
-                return TaskOutcome(-1, message=str(error))
+                return TaskOutcome(-1, message=text_of(error))
             raise
         except Exception as error:  # whatever it is, the task must not run for ever
             await _never_if_cut_short(error)
@@ -281,7 +282,7 @@ class ExecutorRun:
         text, kind = "task %s of session %s", kind_of(error)
         repeated.log(logging.ERROR, kind, text, task.id, shorten(task.session_id), error=error)
         self._hangs = True
-        text = f"the call of the service failed: {error!r}; its service was ended"
+        text = f"the call of the service failed: {repr_of(error)}; its service was ended"
         return TaskOutcome(-1, message=text)
 
     async def _invoke_within(
@@ -348,4 +349,4 @@ async def _start(instance: Instance, session: SessionInfo, application: Applicat
     except Exception as error:  # counted like any other failure, or it would be tried for ever
         text, kind = "session %s: its service could not be started", kind_of(error)
         repeated.log(logging.ERROR, kind, text, shorten(session.id), error=error)
-        raise BindFailure(SHIM_FAILED, f"shim creation failed: {error!r}") from error
+        raise BindFailure(SHIM_FAILED, f"shim creation failed: {repr_of(error)}") from error

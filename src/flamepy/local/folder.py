@@ -15,6 +15,7 @@ from flamepy import platforms
 from flamepy.errors import ConfigError, InvalidArgumentError, InvalidStateError
 from flamepy.forks import bury
 from flamepy.paths import absolute
+from flamepy.texts import repr_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,9 @@ class DataFolder:
         try:
             self.path = absolute(path)
         except FileNotFoundError as error:
-            raise ConfigError(f"data folder {os.fspath(path)!r}: {error.strerror}") from error
+            raise ConfigError(
+                f"data folder {repr_of(os.fspath(path))}: {error.strerror}"
+            ) from error
         self._lock: TextIO | None = None
 
     def acquire(self) -> None:

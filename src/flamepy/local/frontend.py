@@ -19,6 +19,7 @@ from flamepy.local.changes import shorten
 from flamepy.local.engine import Engine
 from flamepy.local.refusal import Refusal, ResultRefusal, StorageRefusal
 from flamepy.local.rows import TaskRow
+from flamepy.texts import text_of
 from flamepy.types import SessionAttributes, TaskState
 from flamepy.wire.applications import decode_application_spec, encode_application
 from flamepy.wire.cluster import encode_executor, encode_node
@@ -244,7 +245,7 @@ def _decode(method: Method, raw: bytes) -> Message:
     try:
         return method.request.FromString(raw)
     except DecodeError as error:
-        raise Refusal("INTERNAL", f"failed to decode Protobuf message: {error}") from error
+        raise Refusal("INTERNAL", f"failed to decode Protobuf message: {text_of(error)}") from error
 
 
 def _snake(name: str) -> str:

@@ -22,6 +22,7 @@ from flamepy.local.folders import Folders, make_folders
 from flamepy.local.reaper import Reaper
 from flamepy.loops import new_loop, retire, run_forever
 from flamepy.queues import Empty, SimpleQueue
+from flamepy.texts import repr_of, text_of
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ class Life:
                 raise  # what a lock makes of an interrupt in its wait; there may be a thread
             self.over = True
             raise ResourceExhaustedError(
-                f"the thread {self._name!r} cannot be started: {error}; raise the limit of threads "
+                f"the thread {repr_of(self._name)} cannot be started: {text_of(error)}; raise "
+                "the limit of threads "
                 "(ulimit -u, pids.max), or try again when some have ended"
             ) from error
         failure = self._begun.get()
@@ -128,7 +130,8 @@ class Life:
             return
         if self._thread is threading.current_thread():
             raise InvalidStateError(
-                f"the thread {self._name!r} cannot wait for its own end: stop the cluster from "
+                f"the thread {repr_of(self._name)} cannot wait for its own end: stop the cluster "
+                "from "
                 "another thread"
             )
         self._wait(limit)

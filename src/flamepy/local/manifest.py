@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flamepy.errors import ConfigError
+from flamepy.texts import repr_of, text_of
 from flamepy.types import ApplicationAttributes, ApplicationSchema, Shim
 
 
@@ -34,17 +35,21 @@ def read_manifest(path: str | os.PathLike[str]) -> tuple[str, ApplicationAttribu
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: this is not YAML: {error}") from error
+        raise ConfigError(f"{path}: this is not YAML: {text_of(error)}") from error
     root = _mapping(path, "the file", document)
     name = _mapping(path, "metadata", root.get("metadata")).get("name")
     if not isinstance(name, str) or not name:
-        raise ConfigError(f"{path}: metadata.name must be the application's name, got {name!r}")
+        raise ConfigError(
+            f"{path}: metadata.name must be the application's name, got {repr_of(name)}"
+        )
     return name, _attributes(path, _mapping(path, "spec", root.get("spec")))
 
 
 def _mapping(path: object, key: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{path}: {key} must be a mapping of keys to values, got {value!r}")
+        raise ConfigError(
+            f"{path}: {key} must be a mapping of keys to values, got {repr_of(value)}"
+        )
     return value
 
 
@@ -61,26 +66,26 @@ def _attributes(path: object, spec: Mapping[str, Any]) -> ApplicationAttributes:
 
 def _text(path: object, key: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise ConfigError(f"{path}: {key} must be text, got {value!r}")
+        raise ConfigError(f"{path}: {key} must be text, got {repr_of(value)}")
     return value
 
 
 def _scalar(path: object, key: str, value: Any) -> str:
     """Take what YAML read as text, or as a number that was meant as text."""
     if isinstance(value, (bool, Mapping, list)) or value is None:
-        raise ConfigError(f"{path}: {key} must be text (write it in quotes), got {value!r}")
+        raise ConfigError(f"{path}: {key} must be text (write it in quotes), got {repr_of(value)}")
     return str(value)
 
 
 def _number(path: object, key: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigError(f"{path}: {key} must be a whole number, 0 or more, got {value!r}")
+        raise ConfigError(f"{path}: {key} must be a whole number, 0 or more, got {repr_of(value)}")
     return value
 
 
 def _texts(path: object, key: str, value: Any) -> list[str]:
     if not isinstance(value, list):
-        raise ConfigError(f"{path}: {key} must be a list, got {value!r}")
+        raise ConfigError(f"{path}: {key} must be a list, got {repr_of(value)}")
     return [_scalar(path, f"{key}[{number}]", one) for number, one in enumerate(value)]
 
 
@@ -111,7 +116,7 @@ def _shim(path: object, key: str, value: Any) -> Shim:
     try:
         return Shim[str(value).upper()]
     except KeyError:
-        raise ConfigError(f"{path}: {key} must be Host or Wasm, got {value!r}") from None
+        raise ConfigError(f"{path}: {key} must be Host or Wasm, got {repr_of(value)}") from None
 
 
 _Reader = Callable[[object, str, Any], Any]

@@ -22,6 +22,7 @@ from flamepy.local.listening import check_free
 from flamepy.local.tls import ClusterTls
 from flamepy.paths import expanded
 from flamepy.sockets import shut_down_clients_of
+from flamepy.texts import repr_of, text_of
 from flamepy.wire.objects import check_extra
 
 MEMORY = 1 << 30  # bytes, as an engine has it
@@ -56,7 +57,9 @@ class ObjectCache:
         if not 0 <= port <= 65535:
             raise InvalidArgumentError(f"cache_port must be 0 (a free one) to 65535, got {port}")
         if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
-            raise InvalidArgumentError(f"cache_memory must be 1 byte or more, got {memory!r}")
+            raise InvalidArgumentError(
+                f"cache_memory must be 1 byte or more, got {repr_of(memory)}"
+            )
         check_extra()
         self._host = host
         self._port = port
@@ -101,7 +104,9 @@ class ObjectCache:
             try:
                 self._server = made(self._store, self.endpoint, **self._options)
             except (OSError, ValueError) as error:
-                raise UnavailableError(f"cannot listen on {self.endpoint}: {error}") from error
+                raise UnavailableError(
+                    f"cannot listen on {self.endpoint}: {text_of(error)}"
+                ) from error
             self._port = self._server.port
             self._server.endpoint = self.endpoint
         return True

@@ -30,6 +30,7 @@ from flamepy.local.object_cache_store import (
     Upload,
 )
 from flamepy.serving import serving
+from flamepy.texts import text_of
 from flamepy.wire.objects import (
     DELETE,
     PATCH,
@@ -97,7 +98,7 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
             raise flight.FlightUnavailableError(str(error)) from None
         except OSError as error:
             raise _internal(
-                f"object <{key}> cannot be written: {error}; nothing was changed"
+                f"object <{key}> cannot be written: {text_of(error)}; nothing was changed"
             ) from None
         writer.write(pa.py_buffer(encode_reply(ObjectRef(self.endpoint, key, version))))
 
@@ -117,7 +118,7 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
         except ObjectMissing as error:
             raise pa.ArrowKeyError(str(error)) from None
         except OSError as error:
-            raise _internal(f"object <{key}> cannot be read: {error}") from None
+            raise _internal(f"object <{key}> cannot be read: {text_of(error)}") from None
         if isinstance(base, Native):
             return flight.RecordBatchStream(table(base))
         pieces = context.get_middleware(PIECES)
@@ -139,7 +140,7 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
         except InvalidArgumentError as error:
             raise pa.ArrowInvalid(error.message) from None
         except OSError as error:
-            raise _internal(f"<{target}> cannot be deleted: {error}") from None
+            raise _internal(f"<{target}> cannot be deleted: {text_of(error)}") from None
         return iter([b"OK"])
 
     @serving(NAME)

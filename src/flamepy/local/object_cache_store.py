@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from flamepy.local.object_cache_disk import ObjectDisk
 from flamepy.local.object_cache_payload import Base, Native, Opaque, at_version
+from flamepy.texts import text_of
 from flamepy.wire.objects import ObjectKey
 
 STRIPES = 64
@@ -282,7 +283,7 @@ class ObjectStore:
             except (FileNotFoundError, ValueError) as error:
                 with self._lock:
                     del self._entries[key]
-                raise ObjectMissing(f"object <{key}> not found: {error}") from error
+                raise ObjectMissing(f"object <{key}> not found: {text_of(error)}") from error
             with self._lock:
                 entry.base, entry.patches = base, patches
                 answer = _answer(entry, version)

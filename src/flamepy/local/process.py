@@ -39,6 +39,7 @@ from flamepy.local.logfiles import bound_logs, tail
 from flamepy.local.reaper import Reaper
 from flamepy.local.serving import Traffic
 from flamepy.local.task_stream import TaskStream, offers_stream
+from flamepy.texts import text_of
 from flamepy.types import Application, SessionInfo, TaskContext
 from flamepy.wire.services import INSTANCE, Method
 from flamepy.wire.shim import encode_session_context, encode_task_context
@@ -287,7 +288,7 @@ class ProcessInstance:
         try:
             return method.response.FromString(await raw)
         except DecodeError as error:
-            return f"the service's answer is no {method.response.DESCRIPTOR.name}: {error}"
+            return f"the service's answer is no {method.response.DESCRIPTOR.name}: {text_of(error)}"
         except grpc.aio.AioRpcError as error:
             return await self._why(error)
         except asyncio.CancelledError:

@@ -24,6 +24,7 @@ from flamepy.local.defaults import DEFAULT_RESOURCES
 from flamepy.local.journal import Ending, Stored, Write
 from flamepy.local.refusal import StorageRefusal
 from flamepy.local.rows import TASK_EVENTS, EventRow, SessionRow, TaskRow
+from flamepy.texts import repr_of
 from flamepy.types import Application, SessionAttributes, SessionState, TaskState
 from flamepy.wire.applications import decode_application, encode_application
 from flamepy.wire.sessions import decode_session_spec, encode_session_spec
@@ -90,7 +91,7 @@ class Storage:
         ):
             row = sessions[key]
             if number != len(row.tasks) + 1:
-                raise ValueError(f"session {row.id!r} has no task {len(row.tasks) + 1}")
+                raise ValueError(f"session {repr_of(row.id)} has no task {len(row.tasks) + 1}")
             _known(TaskState(state))
             row.tasks[number] = TaskRow(
                 number=number,

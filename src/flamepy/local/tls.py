@@ -10,6 +10,7 @@ import grpc
 from flamepy.config import FlameClientTls
 from flamepy.errors import ConfigError
 from flamepy.paths import absolute, expanded
+from flamepy.texts import repr_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def _read(path: str) -> bytes:
     try:
         return expanded(path).read_bytes()
     except OSError as error:
-        raise ConfigError(f"TLS file {path!r} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"TLS file {repr_of(path)} cannot be read: {error.strerror}") from error
 
 
 def _check_pair(cert_file: str, key_file: str) -> None:
@@ -72,7 +73,8 @@ def _check_pair(cert_file: str, key_file: str) -> None:
     except (ssl.SSLError, ValueError) as error:
         why = getattr(error, "reason", None) or str(error)
         raise ConfigError(
-            f"TLS files {cert_file!r} and {key_file!r} are no certificate with its key: {why}; "
+            f"TLS files {repr_of(cert_file)} and {repr_of(key_file)} are no certificate with its "
+            f"key: {why}; "
             "give two PEM files, the key not encrypted"
         ) from error
 
@@ -83,4 +85,6 @@ def _check_authority(path: str) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(str(expanded(path)))
     except ssl.SSLError as error:
         why = getattr(error, "reason", None) or str(error)
-        raise ConfigError(f"TLS file {path!r} has no certificate of an authority: {why}") from error
+        raise ConfigError(
+            f"TLS file {repr_of(path)} has no certificate of an authority: {why}"
+        ) from error

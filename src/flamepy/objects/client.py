@@ -36,6 +36,7 @@ from flamepy.objects.transfer import Progress
 from flamepy.rpc.loop import NAME as REACTOR
 from flamepy.rpc.terms import RAISE, RETRY, Terms, check_policy
 from flamepy.rpc.ways_out import CACHE, start_one
+from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
 from flamepy.wire.objects import (
     VERSION,
@@ -427,11 +428,12 @@ class ObjectClient:
         """Return a reference's key, checked, and the cache that is asked for it."""
         if not isinstance(ref, ObjectRef):
             raise InvalidArgumentError(
-                f"an object is named by the ObjectRef that put_object returned, got {ref!r}"
+                f"an object is named by the ObjectRef that put_object returned, got {repr_of(ref)}"
             )
         if isinstance(ref.version, bool) or not isinstance(ref.version, int) or ref.version < 0:
             raise InvalidArgumentError(
-                f"ref.version must be a whole number, 0 to read everything, got {ref.version!r}"
+                "ref.version must be a whole number, 0 to read everything, got "
+                f"{repr_of(ref.version)}"
             )
         return check_key(ref.key), self.routes.choose(ref.endpoint)
 

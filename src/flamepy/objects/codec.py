@@ -19,6 +19,7 @@ import cloudpickle  # type: ignore[import-untyped]  # it has no types
 import pyarrow as pa
 
 from flamepy.errors import FlameError, InvalidArgumentError, MissingExtraError, PickleRefusedError
+from flamepy.texts import repr_of, text_of
 from flamepy.wire.objects import (
     FORMAT,
     LOGICAL_TYPE,
@@ -213,7 +214,7 @@ def _pickled(value: object) -> list[pa.Buffer]:
     except Exception as error:
         raise InvalidArgumentError(
             f"{type(value).__name__} cannot be put into the object cache, because it cannot be "
-            f"pickled: {error}"
+            f"pickled: {text_of(error)}"
         ) from error
     return sink.pieces()
 
@@ -263,7 +264,8 @@ def decode(data: pa.Buffer, *, allow_pickle: bool) -> Any:
         return _loads(body) if allow_pickle else _plain(body)
     except (pa.ArrowInvalid, EOFError, pickle.UnpicklingError, OSError) as error:
         raise InvalidArgumentError(
-            f"the object of {data.size} bytes that begins with {prefix!r} cannot be read: {error}; "
+            f"the object of {data.size} bytes that begins with {repr_of(prefix)} cannot be read: "
+            f"{text_of(error)}; "
             "was it put by a client of another language, or uploaded as a file? download_object "
             "gives its bytes"
         ) from error
@@ -279,7 +281,7 @@ def _plain(body: pa.Buffer) -> Any:
     except FlameError:
         raise
     except Exception as error:  # pickle's own, of any kind: nobody else's code has run
-        raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from error
+        raise pickle.UnpicklingError(f"{type(error).__name__}: {text_of(error)}") from error
 
 
 class _Source:

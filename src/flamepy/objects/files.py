@@ -17,6 +17,7 @@ from flamepy.errors import InvalidArgumentError, InvalidStateError
 from flamepy.objects import transfer
 from flamepy.objects.transfer import Progress
 from flamepy.paths import expanded
+from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
 from flamepy.wire.objects import (
     OPAQUE_LIMIT,
@@ -88,7 +89,7 @@ def _new_key(key_or_prefix: str) -> str:
     named = ObjectKey.from_path(check_target(key_or_prefix))
     if named.session_id == WILDCARD:
         raise InvalidArgumentError(
-            f"object key {key_or_prefix!r}: a file goes to '<application>/<session>', or to "
+            f"object key {repr_of(key_or_prefix)}: a file goes to '<application>/<session>', or to "
             "'<application>/<session>/<object>'"
         )
     found = named if named.object_id is not None else named.with_generated_id()

@@ -23,6 +23,7 @@ from flamepy.forks import CLIENT, bury, check_flight, done, hold, release
 from flamepy.objects.channel_options import channel_options
 from flamepy.paths import expanded
 from flamepy.sockets import can_shut_down, shut_down_to
+from flamepy.texts import repr_of
 from flamepy.threads import check_may_block
 
 FORKED = (
@@ -169,7 +170,11 @@ def _read(key: str, path: str) -> bytes:
     try:
         found = expanded(path).read_bytes()
     except OSError as error:
-        raise ConfigError(f"cache tls {key} {path!r} cannot be read: {error.strerror}") from error
+        raise ConfigError(
+            f"cache tls {key} {repr_of(path)} cannot be read: {error.strerror}"
+        ) from error
     if b"-----BEGIN " not in found:  # Flight would only say that it has no address
-        raise TlsError(f"cache tls {key} {path!r} is not PEM: it has no line that begins a block")
+        raise TlsError(
+            f"cache tls {key} {repr_of(path)} is not PEM: it has no line that begins a block"
+        )
     return found

@@ -29,6 +29,7 @@ from flamepy.rpc.retry import is_disabled
 from flamepy.rpc.status import Call
 from flamepy.rpc.terms import RAISE, RETRY, check_mode
 from flamepy.rpc.verdicts import Failure
+from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy, Task
 from flamepy.wire.services import FRONTEND
 from flamepy.wire.tasks import decode_task, encode_task_spec
@@ -136,7 +137,7 @@ class Creation:
             return None
         if self._mode == RAISE:
             raise AmbiguousResultError(
-                f"a task for session {self._session_id!r} may or may not have been made: "
+                f"a task for session {repr_of(self._session_id)} may or may not have been made: "
                 f"{error.message}",
                 grpc_code=error.grpc_code,
             ) from error
@@ -165,7 +166,7 @@ class Creation:
             found = await asyncio.wait_for(finding, max(0.001, left))
         except asyncio.TimeoutError:  # another submission with more time reads for both
             raise DeadlineExceededError(
-                f"the tasks of session {session_id!r} could not be read in time"
+                f"the tasks of session {repr_of(session_id)} could not be read in time"
             ) from None
         if found is None:
             return None
@@ -184,7 +185,7 @@ class Creation:
             self._session_id, timeout=timeout, retry=self._retry
         )
         return SessionClosedError(
-            f"session {self._session_id!r} is {found.state.name}: {refused.message}",
+            f"session {repr_of(self._session_id)} is {found.state.name}: {refused.message}",
             grpc_code=refused.grpc_code,
         )
 

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 
 from flamepy.config import Endpoint, FlameClientTls
 from flamepy.paths import expanded
+from flamepy.texts import text_of
 
 TIMEOUT = 3.0
 ANSWER = 1.0  # seconds in which an engine that takes us begins to speak HTTP/2
@@ -61,7 +62,9 @@ async def shake(
     try:
         settings = _settings(files)
     except OSError as error:
-        return Handshake(f"a file cannot be used: {error}", "correct tls in the configuration")
+        return Handshake(
+            f"a file cannot be used: {text_of(error)}", "correct tls in the configuration"
+        )
     try:
         return await asyncio.wait_for(_shake(address, settings, files), timeout)
     except ssl.SSLError as error:

@@ -36,6 +36,7 @@ from flamepy.errors import (
 from flamepy.rpc import http_status
 from flamepy.rpc.verdicts import Failure, classify, is_retryable
 from flamepy.rpc.ways_out import register
+from flamepy.texts import repr_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +196,7 @@ def _with_way_out(error: FlameError, call: Call) -> FlameError:
     """Add how an unknown application becomes known, and its name where the text lacks it."""
     if isinstance(error, ApplicationNotFoundError) and call.name in _NEEDS_APPLICATION:
         if call.application is not None and call.application not in error.message:
-            error.message = f"application {call.application!r} not found ({error.message})"
+            error.message = f"application {repr_of(call.application)} not found ({error.message})"
         error.message += register(call.application)
     return error
 
@@ -220,9 +221,9 @@ def _not_found(text: str, call: Call) -> type[NotFoundError]:
 def _name_it(text: str, call: Call) -> str:
     """Say what was not found where the engine's text is only an id."""
     if text == call.task_id:
-        return f"session {call.session_id!r} has no task {text}"
+        return f"session {repr_of(call.session_id)} has no task {text}"
     if text == call.session_id:
-        return f"session {text!r} not found"
+        return f"session {repr_of(text)} not found"
     return text
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.seconds import seconds
+from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
 
 DEFAULT_TIMEOUT = 30.0
@@ -17,7 +18,7 @@ def check_policy(value: object) -> RetryPolicy:
     if not isinstance(value, RetryPolicy):
         raise InvalidArgumentError(
             "retry must be a flamepy.types.RetryPolicy, such as RetryPolicy(attempts=3), "
-            f"got {value!r}"
+            f"got {repr_of(value)}"
         )
     return value
 
@@ -53,7 +54,7 @@ def check_mode(on_ambiguous: str) -> None:
     """Raise InvalidArgumentError unless it is one of the three."""
     if on_ambiguous not in (VERIFY, RAISE, RETRY):
         raise InvalidArgumentError(
-            f"on_ambiguous must be 'verify', 'raise' or 'retry', got {on_ambiguous!r}"
+            f"on_ambiguous must be 'verify', 'raise' or 'retry', got {repr_of(on_ambiguous)}"
         )
 
 

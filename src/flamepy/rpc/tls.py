@@ -7,6 +7,7 @@ import grpc
 from flamepy.config import FlameClientTls
 from flamepy.errors import ConfigError
 from flamepy.paths import expanded
+from flamepy.texts import repr_of
 
 
 def credentials(tls: FlameClientTls | None) -> grpc.ChannelCredentials:
@@ -30,4 +31,4 @@ def _read(key: str, path: str | None) -> bytes | None:
     try:
         return expanded(path).read_bytes()
     except OSError as error:
-        raise ConfigError(f"tls {key} {path!r} cannot be read: {error.strerror}") from error
+        raise ConfigError(f"tls {key} {repr_of(path)} cannot be read: {error.strerror}") from error

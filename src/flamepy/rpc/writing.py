@@ -15,6 +15,7 @@ from flamepy.errors import (
     ApplicationNotFoundError,
     SessionNotFoundError,
 )
+from flamepy.texts import repr_of
 from flamepy.types import (
     Application,
     ApplicationAttributes,
@@ -51,7 +52,8 @@ class Resolver:
             return None
         if not matches(found, attributes):
             raise AlreadyExistsError(
-                f"application {name!r} exists, with other attributes than were to be registered"
+                f"application {repr_of(name)} exists, with other attributes than were to be "
+                "registered"
             )
         return DONE
 
@@ -101,7 +103,8 @@ class Resolver:
         )
         if not ours:
             raise AlreadyExistsError(
-                f"session {session_id!r} exists, and it is not the one that was to be created"
+                f"session {repr_of(session_id)} exists, and it is not the one that was to be "
+                "created"
             )
         return found
 
@@ -111,7 +114,8 @@ class Resolver:
             found = await self._frontend.get_session(session_id, timeout=left, retry=self._retry)
         except SessionNotFoundError as error:
             raise SessionNotFoundError(
-                f"session {session_id!r} is gone after a close whose answer was lost: it was "
+                f"session {repr_of(session_id)} is gone after a close whose answer was lost: it "
+                "was "
                 "closed and then evicted or deleted, or the engine lost it",
                 grpc_code=error.grpc_code,
             ) from error

@@ -22,6 +22,7 @@ from flamepy.posting import call
 from flamepy.seconds import seconds as checked_seconds
 from flamepy.surroundings import check_threads
 from flamepy.testing.relaying import CLIENT, SERVER, THROUGH, Address, Fault, Relay, Towards
+from flamepy.texts import repr_of
 from flamepy.threads import check_may_block
 
 T = TypeVar("T")
@@ -107,7 +108,7 @@ class ChaosProxy:
     ) -> None:
         """End a connection when so many bytes, counted from now, went to that side."""
         if count < 0:
-            raise InvalidArgumentError(f"count must be 0 or more bytes, got {count!r}")
+            raise InvalidArgumentError(f"count must be 0 or more bytes, got {repr_of(count)}")
         self._apply(Fault(cut=(_side(towards), count)), connections)
 
     def reset(self, *, connections: Which = "all") -> None:
@@ -223,7 +224,7 @@ class ChaosProxy:
     def _apply(self, fault: Fault, connections: Which) -> None:
         if connections not in ("all", "new", "existing"):
             raise InvalidArgumentError(
-                f"connections must be 'all', 'new' or 'existing', got {connections!r}"
+                f"connections must be 'all', 'new' or 'existing', got {repr_of(connections)}"
             )
         self._call(self._change(fault, connections))
 
@@ -249,11 +250,11 @@ def _bound(port: int) -> socket.socket:
 
 def _side(towards: Towards) -> Towards:
     if towards not in (CLIENT, SERVER):
-        raise InvalidArgumentError(f"towards must be 'client' or 'server', got {towards!r}")
+        raise InvalidArgumentError(f"towards must be 'client' or 'server', got {repr_of(towards)}")
     return towards
 
 
 def _above(name: str, value: float) -> float:
     if not 0 < value < float("inf"):
-        raise InvalidArgumentError(f"{name} must be a number above 0, got {value!r}")
+        raise InvalidArgumentError(f"{name} must be a number above 0, got {repr_of(value)}")
     return value

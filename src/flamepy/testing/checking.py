@@ -25,6 +25,7 @@ from flamepy.seconds import seconds
 from flamepy.testing.observed import Observed
 from flamepy.testing.situations import SITUATIONS, Play
 from flamepy.testing.stage import LOOK, NotRegistered, Stage
+from flamepy.texts import repr_of
 
 HANGS = 2
 
@@ -171,14 +172,14 @@ def _check_arguments(make: object, options: dict[str, Any]) -> None:
     if isinstance(make, Informer) or not callable(make):
         raise InvalidArgumentError(
             "check_informer needs a fresh informer for each situation: give the class, or a "
-            f"function that returns a new one, not {make!r}"
+            f"function that returns a new one, not {repr_of(make)}"
         )
     own = {"replay", "queue_size", "uid", "application", "session"}
     known = sorted(set(Options.__dataclass_fields__) - own)
     for name in options:
         if name not in known:
             raise InvalidArgumentError(
-                f"check_informer has no option {name!r}; beside its own it takes those of "
+                f"check_informer has no option {repr_of(name)}; beside its own it takes those of "
                 f"Reactor.register that situations do not choose: {', '.join(known)}"
             )
     Options(**options)
@@ -191,7 +192,7 @@ def _chosen(names: Iterable[str] | None) -> dict[str, Play]:
     for name in wanted:
         if name not in SITUATIONS:
             raise InvalidArgumentError(
-                f"there is no situation {name!r}; there are: {', '.join(SITUATIONS)}"
+                f"there is no situation {repr_of(name)}; there are: {', '.join(SITUATIONS)}"
             )
     return {name: SITUATIONS[name] for name in wanted}
 
@@ -248,7 +249,7 @@ class _Check:
         while (left := self._left(before)) and monotonic() < end:
             threading.Event().wait(LOOK)
         for thread in left:
-            self._add("", f"the thread {thread.name!r} was left behind; end it in close()")
+            self._add("", f"the thread {repr_of(thread.name)} was left behind; end it in close()")
 
     def _left(self, before: set[threading.Thread]) -> list[threading.Thread]:
         # The log's thread is the process's; those of ours hang with a callback that hangs.

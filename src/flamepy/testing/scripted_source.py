@@ -31,6 +31,7 @@ from flamepy.errors import (
     TaskNotFoundError,
 )
 from flamepy.rpc.verdicts import Failure, is_retryable
+from flamepy.texts import repr_of
 from flamepy.types import Event, Node, SessionInfo, SessionState, Task, TaskCounts, TaskState
 
 T = TypeVar("T")
@@ -350,7 +351,7 @@ class ScriptedSource:
         shown = None if session is None else session.shown()
         await self._after("get_session")
         if shown is None:
-            raise SessionNotFoundError(f"session {session_id!r} not found")
+            raise SessionNotFoundError(f"session {repr_of(session_id)} not found")
         return shown
 
     async def get_task(self, session_id: str, task_id: str) -> Task:
@@ -360,9 +361,9 @@ class ScriptedSource:
         row = None if session is None else session.rows.get(int(task_id))
         await self._after("get_task")
         if session is None:
-            raise SessionNotFoundError(f"session {session_id!r} not found")
+            raise SessionNotFoundError(f"session {repr_of(session_id)} not found")
         if row is None:
-            raise TaskNotFoundError(f"task {task_id} of session {session_id!r} not found")
+            raise TaskNotFoundError(f"task {task_id} of session {repr_of(session_id)} not found")
         self.payload_bytes += _size(row.full)
         return row.full
 
@@ -389,7 +390,7 @@ class ScriptedSource:
         rows = [] if session is None else list(session.rows.values())
         await self._after("list_tasks")
         if session is None:
-            raise SessionNotFoundError(f"session {session_id!r} not found")
+            raise SessionNotFoundError(f"session {repr_of(session_id)} not found")
         for row in reversed(rows):
             error = self.errors.get("list_tasks") or self.errors.get("*")
             if error is not None:

@@ -20,6 +20,7 @@ from flamepy.informers.registration import Registration
 from flamepy.testing.observed import Observed
 from flamepy.testing.scripted_connection import ScriptedConnection
 from flamepy.testing.scripted_source import ScriptedSource
+from flamepy.texts import repr_of, text_of
 from flamepy.types import ConnectionState
 from flamepy.watching.events import EventKind, SessionEvent, TaskEvent
 
@@ -127,7 +128,9 @@ class Stage:
         try:
             informer = self._make()
         except Exception as error:
-            raise NotRegistered(f"cannot be made: {type(error).__name__}: {error}") from error
+            raise NotRegistered(
+                f"cannot be made: {type(error).__name__}: {text_of(error)}"
+            ) from error
         try:
             observed = Observed(informer, self._limit, retried=given.get("retry") is not None)
             self.observed.append(observed)
@@ -136,7 +139,7 @@ class Stage:
                     given[name] = observed.watched(name, given[name])
             registration = self.reactor.register(informer, **given)
         except Exception as error:
-            message = error.message if isinstance(error, FlameError) else repr(error)
+            message = error.message if isinstance(error, FlameError) else repr_of(error)
             raise NotRegistered(f"cannot be registered: {message}") from error
         observed.registered, observed.cut_off = True, cut_off
         self.registrations.append(registration)

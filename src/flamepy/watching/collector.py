@@ -19,6 +19,7 @@ from datetime import datetime
 from itertools import islice
 
 from flamepy.errors import FlameError, SessionNotFoundError, TaskLostError
+from flamepy.texts import repr_of
 from flamepy.watching.crowding import FEW, shared
 from flamepy.watching.cursor import retry_delay
 from flamepy.watching.events import EventSource, Window
@@ -250,5 +251,5 @@ class Collector:
         except FlameError:
             return  # the engine is away; the next stream or poll tells
         if task is None:
-            text = f"task {interest.number} of session {interest.session_id!r} is gone"
+            text = f"task {interest.number} of session {repr_of(interest.session_id)} is gone"
             self._interests.lose(interest, TaskLostError(f"{text}; nobody can tell how it ended"))

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flamepy.errors import ConnectionClosedError, FlameError, InternalError
+from flamepy.texts import repr_of
 from flamepy.types import Task
 from flamepy.watching.awaiting import FutureListener, QueueListener, WatchedKey
 from flamepy.watching.collector import Collector
@@ -447,8 +448,8 @@ class Hub:
 
     def _fail(self, error: BaseException) -> None:
         """Watch no more; whoever waits is told why (contract G17)."""
-        logger.error("the hub of %s failed: %r", self._endpoint, error, exc_info=error)
-        failed = InternalError(f"watching the engine at {self._endpoint} failed: {error!r}")
+        logger.error("the hub of %s failed: %s", self._endpoint, repr_of(error), exc_info=error)
+        failed = InternalError(f"watching the engine at {self._endpoint} failed: {repr_of(error)}")
         failed.__cause__ = error
         self._subscribers.clear()
         for job in self._jobs:
@@ -472,7 +473,7 @@ class Hub:
         for interest in self._interests.all():
             closed = ConnectionClosedError(
                 f"the connection to {self._endpoint} was closed while task {interest.number} of "
-                f"session {interest.session_id!r} had not ended"
+                f"session {repr_of(interest.session_id)} had not ended"
             )
             self._interests.lose(interest, closed)
         while self._jobs:  # the end of one may have begun another

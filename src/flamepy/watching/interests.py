@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Protocol
 
 from flamepy.errors import FlameError, SessionLostError
+from flamepy.texts import repr_of
 from flamepy.types import Task
 from flamepy.watching.crowding import Moves
 from flamepy.wire.times import SAME, is_same_moment
@@ -316,7 +317,8 @@ class Interests:
 def lost_session(session_id: str, cause: FlameError | None = None) -> SessionLostError:
     """Return the error of those who wait in a session that the engine does not know."""
     error = SessionLostError(
-        f"session {session_id!r} is gone (deleted, evicted, its application unregistered, or "
+        f"session {repr_of(session_id)} is gone (deleted, evicted, its application unregistered, "
+        "or "
         "lost when the engine restarted); nobody can tell how its tasks ended"
     )
     error.__cause__ = cause

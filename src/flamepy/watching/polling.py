@@ -23,6 +23,7 @@ from flamepy.errors import (
     TlsError,
     UnavailableError,
 )
+from flamepy.texts import repr_of
 from flamepy.types import SessionInfo, SessionState
 from flamepy.watching.collector import Collector
 from flamepy.watching.cursor import retry_delay
@@ -292,7 +293,7 @@ class Poller:
         self._absent = closed - gone
         absent -= closed
         for session_id in gone:
-            error = SessionNotFoundError(f"session {session_id!r} not found")
+            error = SessionNotFoundError(f"session {repr_of(session_id)} not found")
             self._gone(session_id, window, error, lost=False)
         return len(gone)
 
@@ -390,7 +391,7 @@ class Poller:
         for interest in self._interests.all():
             lost = UnavailableError(
                 f"the engine at {self._endpoint} has not answered for {away:.0f} s, so the fate "
-                f"of task {interest.number} of session {interest.session_id!r} is unknown: "
+                f"of task {interest.number} of session {repr_of(interest.session_id)} is unknown: "
                 f"{error.message}"
             )
             lost.__cause__ = error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.seconds import seconds, seconds_or_none
+from flamepy.texts import repr_of
 
 MIB = 1024 * 1024
 
@@ -48,7 +49,7 @@ class WatchSettings:
         if not fast <= slow:
             raise InvalidArgumentError(
                 "poll_interval must be seconds above 0, or a pair (fast, slow) of them with fast "
-                f"<= slow, got {self.poll_interval!r}"
+                f"<= slow, got {repr_of(self.poll_interval)}"
             )
         timeout = seconds_or_none("poll_timeout", self.poll_timeout, zero=False)
         object.__setattr__(self, "poll_timeout", timeout)
@@ -59,9 +60,13 @@ class WatchSettings:
         for name, least in (("watch_budget", 0), ("retain_terminal", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise InvalidArgumentError(f"{name} must be a whole number >= 0, got {value!r}")
+                raise InvalidArgumentError(
+                    f"{name} must be a whole number >= 0, got {repr_of(value)}"
+                )
         if not isinstance(self.payloads, bool):
-            raise InvalidArgumentError(f"payloads must be True or False, got {self.payloads!r}")
+            raise InvalidArgumentError(
+                f"payloads must be True or False, got {repr_of(self.payloads)}"
+            )
 
     @property
     def poll_limits(self) -> tuple[float, float]:
@@ -70,7 +75,7 @@ class WatchSettings:
         pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
         if len(pair) != 2:
             raise InvalidArgumentError(
-                f"poll_interval must be one number or a pair (fast, slow), got {value!r}"
+                f"poll_interval must be one number or a pair (fast, slow), got {repr_of(value)}"
             )
         fast, slow = (seconds("poll_interval", one, zero=False) for one in pair)
         return fast, slow
@@ -79,4 +84,4 @@ class WatchSettings:
 def _check_number(name: str, value: object, *, above: float) -> None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not above < value < float("inf"):  # type: ignore[operator]  # a number
-        raise InvalidArgumentError(f"{name} must be a number above {above:g}, got {value!r}")
+        raise InvalidArgumentError(f"{name} must be a number above {above:g}, got {repr_of(value)}")

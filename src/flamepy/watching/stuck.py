@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 from flamepy.errors import FlameError, SessionClosedError, SessionRetryLimitError
+from flamepy.texts import repr_of
 from flamepy.types import SessionInfo, SessionState, TaskState
 from flamepy.watching.records import SessionRecord, TaskRecord
 
@@ -33,12 +34,15 @@ def stuck_session(info: SessionInfo, quiet: float) -> FlameError | None:
         return None
     if info.state == SessionState.CLOSED and quiet >= CLOSED_QUIET:
         return SessionClosedError(
-            f"session {info.id!r} is closed and its engine does not run the tasks left pending"
+            f"session {repr_of(info.id)} is closed and its engine does not run the tasks left "
+            "pending"
         )
     exhausted = any(event.code == RETRY_LIMIT_EVENT for event in info.events)
     if exhausted and quiet >= LIMIT_QUIET:
         texts = "; ".join(_different(event.message or "" for event in info.events))
-        return SessionRetryLimitError(f"session {info.id!r} gets no executors any more: {texts}")
+        return SessionRetryLimitError(
+            f"session {repr_of(info.id)} gets no executors any more: {texts}"
+        )
     return None
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from flamepy.errors import InvalidArgumentError, MissingExtraError
 from flamepy.shared_pickles import shared_class
+from flamepy.texts import repr_of, text_of
 
 SHARED = "shared"  # the session part of what belongs to no session
 WILDCARD = "*"
@@ -78,7 +79,9 @@ class ObjectKey:
         parts += [] if self.object_id is None else [self.object_id]
         for part in parts:
             if not isinstance(part, str):
-                raise InvalidArgumentError(f"Invalid key component: {part!r}: it must be text")
+                raise InvalidArgumentError(
+                    f"Invalid key component: {repr_of(part)}: it must be text"
+                )
             if "/" in part:
                 raise InvalidArgumentError(f"Invalid key component: '{part}'")
         parse_path("/".join(parts))
@@ -168,7 +171,7 @@ class ObjectRef:
         try:
             found: Mapping[str, Any] = bson.decode(bytes(data))
         except (bson.errors.BSONError, TypeError, ValueError) as error:
-            raise InvalidArgumentError(f"this is no encoded ObjectRef: {error}") from error
+            raise InvalidArgumentError(f"this is no encoded ObjectRef: {text_of(error)}") from error
         endpoint, key, version = (found.get(name) for name in ("endpoint", "key", "version"))
         if not isinstance(endpoint, str) or not isinstance(key, str):
             raise InvalidArgumentError(
@@ -178,7 +181,8 @@ class ObjectRef:
         whole = isinstance(version, int) and not isinstance(version, bool) and version >= 0
         if version is not None and not whole:
             raise InvalidArgumentError(
-                f"this is no encoded ObjectRef: version must be a whole number, got {version!r}"
+                "this is no encoded ObjectRef: version must be a whole number, got "
+                f"{repr_of(version)}"
             )
         return cls(endpoint, key, int(version or 0))
 
@@ -297,7 +301,7 @@ def check_prefix(prefix: object) -> tuple[str, str]:
     app, session, name = parse_path(_text("key prefix", prefix))
     if name is not None or session == WILDCARD:
         raise InvalidArgumentError(
-            f"object key prefix {prefix!r}: write it '<application>/<session>', two parts"
+            f"object key prefix {repr_of(prefix)}: write it '<application>/<session>', two parts"
         )
     return app, session
 
@@ -319,15 +323,18 @@ def check_target(target: object) -> str:
 def _text(what: str, value: object) -> str:
     if not isinstance(value, str):
         raise InvalidArgumentError(
-            f"object {what} must be text such as 'training/shared', got {value!r}"
+            f"object {what} must be text such as 'training/shared', got {repr_of(value)}"
         )
     if ":" in value:
         raise InvalidArgumentError(
-            f"object {what} {value!r} has a ':': it could be stored and never be read, because a "
+            f"object {what} {repr_of(value)} has a ':': it could be stored and never be read, "
+            "because a "
             "read writes the version behind a colon; leave it out"
         )
     if not value.isprintable():
-        raise InvalidArgumentError(f"object {what} {value!r} has characters that do not print")
+        raise InvalidArgumentError(
+            f"object {what} {repr_of(value)} has characters that do not print"
+        )
     return value
 
 
@@ -344,7 +351,8 @@ def location(endpoint: str) -> str:
         scheme = host = port = None
     if scheme is None or not host:
         raise InvalidArgumentError(
-            f"object cache endpoint {endpoint!r}: write it like 'grpc://127.0.0.1:{PORT}', or "
+            f"object cache endpoint {repr_of(endpoint)}: write it like "
+            f"'grpc://127.0.0.1:{PORT}', or "
             "grpcs:// for TLS"
         )
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or PORT}"

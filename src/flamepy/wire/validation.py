@@ -15,6 +15,7 @@ from dataclasses import fields, replace
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.seconds import seconds_or_none
+from flamepy.texts import repr_of
 from flamepy.types import (
     ApplicationAttributes,
     ApplicationSchema,
@@ -37,15 +38,16 @@ _I64 = (1 << 63) - 1
 def session_id(value: object) -> str:
     """Return a session id that is safe as a file name: ``[A-Za-z0-9._-]``, no leading dot."""
     if not isinstance(value, str):
-        raise InvalidArgumentError(f"session id must be text, got {value!r}")
+        raise InvalidArgumentError(f"session id must be text, got {repr_of(value)}")
     if len(value) > SESSION_ID_LIMIT:
         raise InvalidArgumentError(
-            f"session id {value[:40]!r}... has {len(value)} characters; at most "
+            f"session id {repr_of(value[:40])}... has {len(value)} characters; at most "
             f"{SESSION_ID_LIMIT} are allowed"
         )
     if not _SESSION_ID.fullmatch(value) or ".." in value:
         raise InvalidArgumentError(
-            f"session id {value!r}: use letters, digits, '.', '_' and '-' only, at least one, "
+            f"session id {repr_of(value)}: use letters, digits, '.', '_' and '-' only, at least "
+            "one, "
             "no leading '.', no '..'"
         )
     return value
@@ -54,15 +56,16 @@ def session_id(value: object) -> str:
 def application_name(value: object) -> str:
     """Return an application name that every engine accepts."""
     if not isinstance(value, str):
-        raise InvalidArgumentError(f"application name must be text, got {value!r}")
+        raise InvalidArgumentError(f"application name must be text, got {repr_of(value)}")
     if len(value) > APPLICATION_NAME_LIMIT:
         raise InvalidArgumentError(
-            f"application name {value[:40]!r}... has {len(value)} characters; at most "
+            f"application name {repr_of(value[:40])}... has {len(value)} characters; at most "
             f"{APPLICATION_NAME_LIMIT} are allowed"
         )
     if not _APPLICATION_NAME.fullmatch(value) or ".." in value:
         raise InvalidArgumentError(
-            f"application name {value!r}: use letters, digits, '.', '_' and '-' only, at least "
+            f"application name {repr_of(value)}: use letters, digits, '.', '_' and '-' only, at "
+            "least "
             "one, no leading '.' or '-', no '..'"
         )
     return value
@@ -105,7 +108,7 @@ def session_attributes(value: SessionAttributes) -> SessionAttributes:
     given: object = value
     if not isinstance(given, SessionAttributes):
         raise InvalidArgumentError(
-            f"a session's spec must be SessionAttributes(application=...), got {given!r}"
+            f"a session's spec must be SessionAttributes(application=...), got {repr_of(given)}"
         )
     application_name(value.application)
     data = value.common_data
@@ -127,7 +130,7 @@ def resources(value: ResourceRequirement) -> None:
     """Check that CPUs, memory and GPUs are whole numbers that fit the wire."""
     if not isinstance(value, ResourceRequirement):
         raise InvalidArgumentError(
-            f"resreq must be a ResourceRequirement, got {value!r}; "
+            f"resreq must be a ResourceRequirement, got {repr_of(value)}; "
             'ResourceRequirement.from_string("cpu=1,mem=2g") makes one'
         )
     _number("resreq.cpu", value.cpu, _U64)
@@ -140,11 +143,11 @@ def application_attributes(value: ApplicationAttributes) -> ApplicationAttribute
     given: dict[str, object] = {one.name: getattr(value, one.name) for one in fields(value)}
     for name in ("image", "description", "command", "url", "installer"):
         if given[name] is not None and not isinstance(given[name], str):
-            raise InvalidArgumentError(f"{name} must be text, got {given[name]!r}")
+            raise InvalidArgumentError(f"{name} must be text, got {repr_of(given[name])}")
     for name in ("labels", "arguments"):
         texts = given[name]
         if texts is not None and not _is_texts(texts):
-            raise InvalidArgumentError(f"{name} must be a list of texts, got {texts!r}")
+            raise InvalidArgumentError(f"{name} must be a list of texts, got {repr_of(texts)}")
     for name, limit in (("max_instances", _U32), ("delay_release", _I32)):
         if given[name] is not None:
             _number(name, given[name], limit)
@@ -152,7 +155,7 @@ def application_attributes(value: ApplicationAttributes) -> ApplicationAttribute
     shim = given["shim"]
     if shim is not None and (isinstance(shim, bool) or not isinstance(shim, int)):
         known = ", ".join(f"Shim.{one.name}" for one in Shim)
-        raise InvalidArgumentError(f"shim must be one of {known}, got {shim!r}")
+        raise InvalidArgumentError(f"shim must be one of {known}, got {repr_of(shim)}")
     return replace(
         value,
         working_directory=_folder(given["working_directory"]),
@@ -168,10 +171,14 @@ def _check_environments(value: object) -> None:
     if value is None:
         return
     if not isinstance(value, Mapping):
-        raise InvalidArgumentError(f"environments must be a dict of text to text, got {value!r}")
+        raise InvalidArgumentError(
+            f"environments must be a dict of text to text, got {repr_of(value)}"
+        )
     for key, text in value.items():
         if not isinstance(key, str) or not isinstance(text, str) or not key or "=" in key:
-            raise InvalidArgumentError(f"environments: {key!r}={text!r} must be text to text")
+            raise InvalidArgumentError(
+                f"environments: {repr_of(key)}={repr_of(text)} must be text to text"
+            )
 
 
 def _folder(value: object) -> str | None:
@@ -179,7 +186,7 @@ def _folder(value: object) -> str | None:
         return None
     if not isinstance(value, (str, os.PathLike)) or (value and not str(value).startswith("/")):
         raise InvalidArgumentError(
-            f"working_directory {value!r} must be an absolute path on the machine that runs "
+            f"working_directory {repr_of(value)} must be an absolute path on the machine that runs "
             "the service"
         )
     return str(value)
@@ -192,17 +199,20 @@ def _schema(value: object) -> ApplicationSchema | None:
     names = [one.name for one in fields(ApplicationSchema)]
     if not isinstance(value, Mapping) or not set(value) <= set(names):
         raise InvalidArgumentError(
-            f"schema must be an ApplicationSchema, or a dict with {', '.join(names)}, got {value!r}"
+            f"schema must be an ApplicationSchema, or a dict with {', '.join(names)}, got "
+            f"{repr_of(value)}"
         )
     return ApplicationSchema(**value)
 
 
 def _number(name: str, value: object, limit: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= limit:
-        raise InvalidArgumentError(f"{name} must be a whole number, 0 to {limit}, got {value!r}")
+        raise InvalidArgumentError(
+            f"{name} must be a whole number, 0 to {limit}, got {repr_of(value)}"
+        )
     return value
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = repr_of(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
