@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -48,10 +50,18 @@ def engine(endpoint: str | None, timeout: float = CONNECT_TIMEOUT) -> Iterator[A
         raise failure(error.message) from None
 
 
-def failure(message: str) -> SystemExit:
-    """Return the end of the program: the command and the message in one line, status 1."""
+def failure(message: str, status: int = 1) -> SystemExit:
+    """Write the command and the message as the last line; return the end of the program.
+
+    Log lines, which another thread writes, come before it. Text and line end are one write: with
+    an unbuffered stream ``print`` makes two, and a line of another writer gets between them.
+    """
+    for handler in logging.getLogger().handlers:
+        handler.flush()
     path = click.get_current_context().command_path
-    return SystemExit(f"{path}: {printable(' '.join(message.split()))}")
+    sys.stderr.write(f"{path}: {printable(' '.join(message.split()))}\n")
+    sys.stderr.flush()
+    return SystemExit(status)
 
 
 def silence_grpc() -> None:

@@ -157,5 +157,4 @@ def _served(reactor: Reactor, address: tuple[str, int] | None) -> Iterator[None]
 
 
 def _end(status: int, error: FlameError) -> NoReturn:
-    print(failure(error.message), file=sys.stderr)
-    raise SystemExit(status)
+    raise failure(error.message, status)

@@ -117,7 +117,8 @@ def _reactor(endpoint: str | None) -> Iterator[Any]:  # Any: informers is import
 
 
 def _say(text: str) -> None:
-    print(f"flamepy watch: {text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"flamepy watch: {text}\n")  # one write, see ``engine.failure``
+    sys.stderr.flush()
 
 
 def wanted(event: TaskEvent, states: tuple[str, ...]) -> bool:

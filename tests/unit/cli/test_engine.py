@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import logging
+
 import click
 import pytest
 
@@ -10,9 +13,26 @@ from flamepy.cli.tasks import tasks
 from flamepy.errors import DeadlineExceededError
 
 
-def test_an_error_is_one_line_without_escape_codes() -> None:
+def test_an_error_is_one_line_without_escape_codes(capsys: pytest.CaptureFixture[str]) -> None:
     with click.Context(click.Command("tasks"), info_name="flamepy tasks"):
-        assert str(failure("gone:\n  \x1b[2Jall")) == "flamepy tasks: gone: \\x1b[2Jall"
+        assert failure("gone:\n  \x1b[2Jall").code == 1
+    assert capsys.readouterr().err == "flamepy tasks: gone: \\x1b[2Jall\n"
+
+
+def test_an_error_is_the_last_line_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    class Log(logging.Handler):
+        def flush(self) -> None:
+            written.append("the log lines")
+
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "write", written.append)
+    monkeypatch.setattr("sys.stderr", stream)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [Log()])
+    with click.Context(click.Command("tasks"), info_name="flamepy tasks"):
+        failure("gone", 2)
+    assert written == ["the log lines", "flamepy tasks: gone\n"]
 
 
 class Slow:
