@@ -21,7 +21,7 @@ async def _calls(channel: grpc.aio.Channel, count: int) -> Counter[str]:
 
     async def one() -> str:
         try:
-            await call(b"", timeout=50)  # the message has no fields
+            await call(b"", timeout=150)  # the message has no fields
         except grpc.aio.AioRpcError as error:
             return f"{error.code().name}: {error.details()}"
         return "answered"
