@@ -65,9 +65,14 @@ class LineHandler(logging.Handler):
         try:
             self._items.put(self._line(record))
         except Exception as error:  # the text of it might be what raises
-            kind = type(error).__name__
-            self._items.put(f"a log line could not be made: {kind}\n".encode())
+            self._items.put(self._instead(record, error))
         self._ensure_thread()
+
+    def _instead(self, record: logging.LogRecord, error: Exception) -> bytes:
+        text = "a log line of %s could not be made: %s"
+        values = (record.name, type(error).__name__)
+        line = logging.LogRecord(__name__, logging.ERROR, __file__, 0, text, values, None)
+        return self._line(line)
 
     def _line(self, record: logging.LogRecord) -> bytes:
         return f"{self.format(record)}\n".encode(self._encoding, "backslashreplace")

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 
+from flamepy.cli.captured_stderr import capture
 from flamepy.cli.line_writer import LineHandler
+from flamepy.texts import text_of
 
 FORMATS = ("text", "json")
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -45,7 +48,7 @@ class JsonFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__()
         self._second = (-1, "")
-        self._encode = json.JSONEncoder(default=str).encode
+        self._encode = json.JSONEncoder(default=text_of, allow_nan=False).encode
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -58,7 +61,10 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return self._encode(line)
+        try:
+            return self._encode(line)
+        except (TypeError, ValueError):  # a number or a key that JSON lacks, or a circle
+            return self._encode({name: text_of(value) for name, value in line.items()})
 
     def _time(self, record: logging.LogRecord) -> str:
         second = int(record.created)
@@ -73,16 +79,30 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 def set_up_logging(style: str, level: int) -> None:
-    """Log to standard error from now on, what is of ``level`` or above."""
-    handler = _handler()
-    handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
+    """Log to standard error from now on, what is of ``level`` or above.
+
+    As JSON it takes standard error over: what anything else writes there becomes a record, too.
+    """
+    as_json = style == "json"
+    handler = _handler(apart=as_json)
+    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
     logging.basicConfig(level=level, handlers=[handler])
+    if as_json and isinstance(handler, LineHandler):
+        capture(handler)
 
 
-def _handler() -> logging.Handler:
-    """Return a handler for standard error that never waits for whoever reads it."""
+def _handler(*, apart: bool) -> logging.Handler:
+    """Return a handler for standard error that never waits for whoever reads it.
+
+    Args:
+        apart: it has a descriptor of its own.
+    """
     try:
-        return LineHandler(sys.stderr.fileno(), sys.stderr.encoding)
+        descriptor = sys.stderr.fileno()
+        sys.stderr.flush()
+        if apart and descriptor == 2:
+            descriptor = os.dup(2)
+        return LineHandler(descriptor, sys.stderr.encoding)
     except (AttributeError, OSError, ValueError):  # it is not a file of the system, or closed
         return logging.StreamHandler(sys.stderr)
 
