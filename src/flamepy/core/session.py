@@ -184,7 +184,7 @@ class Session:
             input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
         )
         future = TaskFuture(self._link, self.id, task.id)
-        Hub.of(self._link).tell_end(task, future)
+        future.listener.interest = Hub.of(self._link).tell_end(task, future.listener)
         return task, future
 
     def run_many(
@@ -221,7 +221,8 @@ class Session:
 
     def _launch(self, hub: Hub, session_id: str, made: Made) -> TaskFuture:
         future = TaskFuture(self._link, session_id, str(made.number))
-        hub.expect(session_id, made.number, future, born=made.born)
+        listener = future.listener
+        listener.interest = hub.expect(session_id, made.number, listener, born=made.born)
         return future
 
     @overload

@@ -172,13 +172,13 @@ class Reactor(Asking):
         self._resuming.forget()
         self._claims = Claims()  # who starts it, who ends it
         self._state = ReactorState.NEW
-        self._reports = Reports()
-        self._roster = Roster(self._reports.overflowed)
-        reports = self._reports
-        self._watchdog = Watchdog(lambda: self._roster.registrations, reports.slow, log=reports.log)
-        self._hooks = Hooks(
-            self._roster.remove, reports.failed, reports.synced, self._roster.catch_up, reports.log
+        reports = self._reports = Reports()
+        roster = self._roster = Roster(reports.overflowed)
+        self._watchdog = Watchdog(
+            lambda: roster.registrations, reports.slow, beside=roster.sweep, log=reports.log
         )
+        told = reports.failed, reports.synced
+        self._hooks = Hooks(roster.remove, *told, roster.catch_up, reports.log)
         self._link: Link | None = None
         self._hub: Hub | None = None
         self._sender: SignalSender | None = None

@@ -7,7 +7,9 @@ dictionary, and who changes something looks afterwards at what others may have c
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Container
+from weakref import ReferenceType, ref
 
 from flamepy.errors import ConnectionClosedError, InvalidArgumentError, InvalidStateError
 from flamepy.informers.inbox import Inbox
@@ -29,6 +31,9 @@ class _Place:
 class Roster:
     """See the module.
 
+    Streams are held weakly: one that its taker drops is noted by the finalizer, on any thread, and
+    unsubscribed by ``sweep`` on the loop.
+
     Args:
         overflowed: told a registration whose queue is full.
     """
@@ -36,7 +41,8 @@ class Roster:
     def __init__(self, overflowed: Callable[[Registration], None]) -> None:
         self._overflowed = overflowed
         self._registrations: dict[Registration, _Place] = {}
-        self._streams: dict[EventStream, _Place] = {}
+        self._streams: dict[ReferenceType[EventStream], _Place] = {}
+        self._dropped: deque[ReferenceType[EventStream]] = deque()
         self._taken: dict[object, Registration] = {}  # by uid, and by the informer's identity
         self._link: Link | None = None
         self._closed = False
@@ -84,11 +90,12 @@ class Roster:
     def add_stream(self, stream: EventStream) -> None:
         """Take in a stream. Raises InvalidStateError when the reactor has been stopped."""
         self._check_open()
-        self._streams[stream] = _Place()
+        seat = ref(stream, self._dropped.append)
+        self._streams[seat] = _Place()
         if self._closed:
-            self._streams.pop(stream, None)
+            self._streams.pop(seat, None)
             self._check_open()
-        stream.on_close(lambda: self.remove_stream(stream))
+        stream.on_close(lambda: self._unsubscribe(self._streams.pop(seat, None)))
 
     def _check_open(self) -> None:
         if self._closed:
@@ -99,7 +106,7 @@ class Roster:
         self._link = link
         for registration in self.registrations:
             self.attach(registration)
-        for stream in list(self._streams):
+        for stream in self._held():
             self.attach_stream(stream)
 
     def attach(self, registration: Registration) -> None:
@@ -144,14 +151,20 @@ class Roster:
             sessions=stream.sessions,
             replay=stream.replay,
         )
-        place = self._streams.get(stream)
+        seat = ref(stream)  # equal to the one that was put there, while the stream lives
+        place = self._streams.get(seat)
         if place is None or place.inbox is not None:
             return
         place.inbox = inbox
         stream.behind = lambda: _post(link, inbox.catch_up)
         inbox.subscribe(stream.scope)
-        if stream not in self._streams:
+        if seat not in self._streams:
             inbox.unsubscribe()
+
+    def _held(self) -> list[EventStream]:
+        """Return the streams that somebody holds."""
+        held = [seat() for seat in list(self._streams)]
+        return [stream for stream in held if stream is not None]
 
     # ------------------------------------------------------------------ going
 
@@ -159,10 +172,6 @@ class Roster:
         """Tell a registration nothing more; from any thread."""
         self._forget(registration)
         self._unsubscribe(self._registrations.pop(registration, None))
-
-    def remove_stream(self, stream: EventStream) -> None:
-        """Tell a stream nothing more; from any thread."""
-        self._unsubscribe(self._streams.pop(stream, None))
 
     def _unsubscribe(self, place: _Place | None) -> None:
         if place is not None and place.inbox is not None and self._link is not None:
@@ -209,8 +218,15 @@ class Roster:
 
     def end_streams(self) -> None:
         """Let every stream end after what is queued in it."""
-        for stream in list(self._streams):
+        for stream in self._held():
             stream.end()
+
+    def sweep(self) -> None:
+        """Tell streams that nobody holds any more nothing; on the loop, now and then."""
+        while self._dropped:
+            place = self._streams.pop(self._dropped.popleft(), None)
+            if place is not None and place.inbox is not None:
+                place.inbox.unsubscribe()
 
 
 def _post(link: Link, function: Callable[[], None]) -> None:

@@ -1,7 +1,8 @@
 """``EventStream``: the events of a scope as an iterator, plain or asynchronous.
 
 It is an informer turned inside out: a bounded queue that you take from, on a thread or in an
-event loop of your own. ``Reactor.stream`` makes it; it ends with ``close`` or with the reactor.
+event loop of your own. ``Reactor.stream`` makes it; it ends with ``close`` or with the reactor, or
+when nobody holds it any more.
 """
 
 from __future__ import annotations
@@ -24,8 +25,24 @@ from flamepy.watching.subscriptions import Scope
 AnyEvent = TaskEvent | SessionEvent
 
 
+class _Waker:
+    """Wakes a taker on a loop; holds no stream, so that one that nobody holds is let go."""
+
+    def __init__(self) -> None:
+        self.waits: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+
+    def wake(self) -> None:
+        waits = self.waits
+        if waits is not None:
+            loop, news = waits
+            try:
+                loop.call_soon_threadsafe(news.set)
+            except RuntimeError:
+                return  # the taker's loop is closed: nobody waits there
+
+
 class EventStream:
-    """See the module. One taker at a time.
+    """See the module. One taker at a time; one that nobody holds any more ends by itself.
 
     Args:
         scope: which sessions.
@@ -38,10 +55,10 @@ class EventStream:
         self.scope = scope
         self.replay = options.replay
         self.sessions = sessions
-        self.mailbox = Mailbox(options.queue_size, self._ready)
+        self._waker = _Waker()
+        self.mailbox = Mailbox(options.queue_size, self._waker.wake)
         self._where = options.where
         self._taken: deque[object] = deque()
-        self._waker: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._closers: list[Callable[[], None]] = []
         self._closed = False  # by its taker, who wants nothing more
         self.behind: Callable[[], None] = lambda: None
@@ -88,7 +105,7 @@ class EventStream:
 
     async def __anext__(self) -> AnyEvent:
         news = asyncio.Event()
-        self._waker = (asyncio.get_running_loop(), news)
+        self._waker.waits = (asyncio.get_running_loop(), news)
         try:
             while True:
                 event = self._queued()
@@ -105,7 +122,7 @@ class EventStream:
                 else:
                     await asyncio.sleep(0)  # a full queue must not hold up the taker's loop
         finally:
-            self._waker = None
+            self._waker.waits = None
 
     def _queued(self) -> AnyEvent | None:
         while self._taken and not self._closed:
@@ -120,15 +137,6 @@ class EventStream:
 
     def _passes(self, event: AnyEvent) -> bool:
         return self._where is None or bool(self._where(event))
-
-    def _ready(self) -> None:
-        waker = self._waker
-        if waker is not None:
-            loop, news = waker
-            try:
-                loop.call_soon_threadsafe(news.set)
-            except RuntimeError:
-                return  # the taker's loop is closed: nobody waits there
 
     # ------------------------------------------------------------------ the end
 

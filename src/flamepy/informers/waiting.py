@@ -11,9 +11,11 @@ import asyncio
 import concurrent.futures
 import logging
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
+from weakref import ReferenceType
 
 from flamepy.errors import ConnectionClosedError, FlameError, InvalidArgumentError
 from flamepy.informers.dispatch import Worker
@@ -24,12 +26,55 @@ from flamepy.seconds import seconds_or_none
 from flamepy.texts import repr_of
 from flamepy.types import Task
 from flamepy.watching.hub import Hub
+from flamepy.watching.interests import Interest, Listener
 from flamepy.wire.validation import task_id
 
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
 TaskKey = tuple[str, str]
+
+
+class FutureListener(ReferenceType["WatchedFuture[Any]"]):
+    """What waits for a task in place of a future, which it holds weakly; an ``interests.Listener``.
+
+    A future that nobody holds any more, and without callbacks, waits no longer: its finalizer, on
+    any thread, notes that in ``dropped``, and the hub sweeps it.
+
+    Attributes:
+        kept: the future, while its end is to be told to callbacks.
+        interest: what it waits for, once it does.
+        dropped: the hub's.
+    """
+
+    __slots__ = ("dropped", "interest", "kept")
+
+    kept: WatchedFuture[Any] | None
+    interest: Interest | None
+    dropped: deque[tuple[Interest, Listener]]
+
+    def __init__(self, future: WatchedFuture[Any], gone: Callable[[FutureListener], None]) -> None:
+        super().__init__(future, gone)  # type: ignore[call-arg]  # ``ref`` takes both
+        self.kept = self.interest = None
+
+    def changed(self, task: Task) -> None:
+        """Tell the future a state."""
+        future = self()
+        if task.state.is_terminal:
+            self.kept = None
+        if future is not None:
+            future.changed(task)
+
+    def lost(self, error: FlameError) -> None:
+        """Tell the future that nothing more will be known."""
+        future, self.kept = self(), None
+        if future is not None:
+            future.lost(error)
+
+
+def _dropped(listener: FutureListener) -> None:
+    if listener.interest is not None:
+        listener.dropped.append((listener.interest, listener))
 
 
 class WatchedFuture(Settled[R], Generic[R]):
@@ -48,6 +93,8 @@ class WatchedFuture(Settled[R], Generic[R]):
         self._completions = completions(link)
         self._settling = Settling.of(link)
         self._told = False  # read and written on the loop
+        self.listener = FutureListener(self, _dropped)
+        self.listener.dropped = Hub.of(link).dropped
         self.set_running_or_notify_cancel()
 
     def result(self, timeout: float | None = None) -> R:
@@ -75,6 +122,8 @@ class WatchedFuture(Settled[R], Generic[R]):
 
     def add_done_callback(self, fn: Callable[[concurrent.futures.Future[Any]], object]) -> None:
         """Call ``fn(future)`` on the thread ``flamepy-completions`` once the task has ended."""
+        if not self.done():
+            self.listener.kept = self  # it is called though nobody holds the future
         super().add_done_callback(lambda _: self._completions.put((fn, self)))
 
     def __repr__(self) -> str:
@@ -82,7 +131,7 @@ class WatchedFuture(Settled[R], Generic[R]):
         return f"<{type(self).__name__} {self.session_id}/{self.task_id} {state}>"
 
     def changed(self, task: Task) -> None:
-        """Complete it if the task has ended; on the loop, as ``interests.Listener``."""
+        """Complete it if the task has ended; on the loop."""
         if not task.state.is_terminal or self._told:
             return
         self._told = True
@@ -176,7 +225,7 @@ async def end_of(link: Link, task: Task | TaskKey | WatchedFuture[Any]) -> EndFu
     session_id, task_id = task_key(task)
     future = EndFuture(link, session_id, task_id)
     known = task if isinstance(task, Task) else await link.frontend.get_task(session_id, task_id)
-    Hub.of(link).tell_end(known, future)
+    future.listener.interest = Hub.of(link).tell_end(known, future.listener)
     return future
 
 

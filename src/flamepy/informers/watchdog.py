@@ -48,6 +48,7 @@ class Watchdog(Generic[W]):
         registrations: returns those to look at.
         report: told the registration, what runs, for how many seconds, and the stack.
         clock: monotonic seconds, as ``handling`` notes them.
+        beside: called at each look as well.
         log: writes the lines about slow callbacks; what it has counted is flushed here.
     """
 
@@ -57,11 +58,13 @@ class Watchdog(Generic[W]):
         report: Callable[[W, Running, float, str], None],
         *,
         clock: Callable[[], float] = monotonic,
+        beside: Callable[[], None] = lambda: None,
         log: RepeatedLog | None = None,
     ) -> None:
         self._registrations = registrations
         self._report = report
         self._clock = clock
+        self._beside = beside
         self._log = log or RepeatedLog(logger)
         self._seen: dict[W, Running] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -93,6 +96,7 @@ class Watchdog(Generic[W]):
                 self._tell(one, running, age)
         for gone in set(self._seen) - set(registrations):
             del self._seen[gone]
+        self._beside()
         self._log.flush()
 
     def _tell(self, one: W, running: Running, age: float) -> None:

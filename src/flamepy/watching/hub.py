@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from datetime import datetime
@@ -143,6 +144,11 @@ class Hub:
     def drifts(self) -> int:
         """How often a task was seen to end a second time."""
         return self._observer.activity.drifts
+
+    @property
+    def dropped(self) -> deque[tuple[Interest, Listener]]:
+        """Where a finalizer notes, on any thread, who waits no longer; swept at each poll."""
+        return self._interests.dropped
 
     @property
     def missed(self) -> int:

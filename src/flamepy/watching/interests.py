@@ -8,6 +8,7 @@ known.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from typing import Protocol
@@ -101,11 +102,13 @@ class Interests:
     Attributes:
         released: is called with an interest that is over, ended or left.
         total: how many tasks are awaited.
+        dropped: who waits no longer, as finalizers on any thread note it; for ``sweep``.
     """
 
     def __init__(self) -> None:
         self.released: Callable[[Interest], None] = lambda _: None
         self.total = 0
+        self.dropped: deque[tuple[Interest, Listener]] = deque()
         self._watched = 0  # of them, with a stream
         self._sessions: dict[str, _Session] = {}
 
@@ -157,6 +160,15 @@ class Interests:
             interest.listeners.remove(listener)
         if not interest.listeners:
             self._release(interest)
+
+    def sweep(self) -> list[Interest]:
+        """Drop the listeners that were noted in ``dropped``; return what they waited for."""
+        left = []
+        while self.dropped:
+            interest, listener = self.dropped.popleft()
+            self.remove(interest, listener)
+            left.append(interest)
+        return left
 
     def get(self, session_id: str, number: int) -> Interest | None:
         """Return the interest in a task, or None when nobody waits for it."""

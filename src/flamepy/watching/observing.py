@@ -209,11 +209,16 @@ class Observer:
         activity = self.activity
         activity.missed += missed.total
         activity.last = missed
-        self.tick()
+        self._say_missed()
 
     def tick(self, *, everything: bool = False) -> None:
-        """Log what was counted and is due; ``everything`` at the end. At each poll."""
+        """Log what was counted and is due, ``everything`` at the end; let go of who is gone."""
+        for interest in self.interests.sweep():
+            self.let_go(interest.session_id, interest.number)
         self._log.flush(everything=everything)
+        self._say_missed(everything=everything)
+
+    def _say_missed(self, *, everything: bool = False) -> None:
         activity, now = self.activity, self._now()
         missed = activity.last if activity.missed > activity.warned else None
         if missed is None or (now - activity.warned_at < WARN_EVERY and not everything):

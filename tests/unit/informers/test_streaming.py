@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -128,7 +130,7 @@ class TestEnds:
             reactor.register(informer).wait_synced(30)
             added(engine, 10)
             informer.wait_for(lambda seen: len(seen.terminal()) == 10, 30)
-            assert reactor._roster._streams[unread].inbox.is_behind  # type: ignore[union-attr]  # attached
+            assert reactor._roster._streams[weakref.ref(unread)].inbox.is_behind  # type: ignore[union-attr]  # attached
             slept: list[float] = []
             original = asyncio.sleep
 
@@ -155,6 +157,56 @@ def test_a_slow_taker_gets_every_end_once(engine: FakeEngine, running: Reactor, 
         assert isinstance(event, TaskEvent)
         ends += [event.task.id] if event.task.state.is_terminal else []
     assert len(set(ends)) == 50
+
+
+class TestDropped:
+    """A stream that nobody holds any more gets nothing, and nothing is kept of it."""
+
+    @pytest.mark.parametrize("how", ["plain", "asynchronous", "full", "unread"])
+    def test_it_is_let_go_without_a_close(
+        self, engine: FakeEngine, running: Reactor, how: str
+    ) -> None:
+        for _ in range(5):
+            engine.succeed("s", engine.add_task("s"))
+
+        async def first() -> None:
+            async for _ in running.stream():
+                break
+
+        for _ in range(30):
+            if how == "asynchronous":
+                asyncio.run(first())
+            elif how == "unread":
+                running.stream()
+            else:
+                for _ in running.stream(queue_size=1 if how == "full" else 100):
+                    break
+        gc.collect()
+        eventually(lambda: not running._roster._streams, "all to be swept")
+        assert not running._roster.inboxes
+        assert running._hub is not None
+        assert not running._hub._subscribers
+
+    def test_one_that_is_held_goes_on_beside_them(
+        self, engine: FakeEngine, running: Reactor
+    ) -> None:
+        with running.stream() as held:
+            running.stream()
+            eventually(lambda: len(running._roster._streams) == 1, "the other to be swept")
+            engine.add_task("s")
+            event = held.next(30)
+            assert isinstance(event, TaskEvent)
+            assert event.task.id == "1"
+        assert not running._roster._streams
+
+    def test_before_the_start(self, engine: FakeEngine, engine_connection) -> None:
+        reactor = Reactor(connection=engine_connection, plugins=())
+        reactor.stream()
+        held = reactor.stream()
+        with reactor:
+            engine.add_task("s")
+            assert held.next(30) is not None
+            eventually(lambda: len(reactor._roster._streams) == 1, "the other to be swept")
 
 
 class TestAsynchronous:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
+import gc
 import threading
 
 import pytest
@@ -157,6 +159,59 @@ class TestDoneCallbacks:
         )
         engine.succeed("s", "1")
         eventually(lambda: counts == [1], "the call inside the callback")
+
+
+class TestDropped:
+    """A future that nobody holds is let go, and callbacks are called all the same."""
+
+    def test_one_that_was_waited_for_in_vain_leaves_nothing(
+        self, engine: FakeEngine, running: Reactor, engine_connection
+    ) -> None:
+        engine.add_task("s")
+        assert running._hub is not None
+        interests = running._hub._interests
+        for _ in range(30):
+            with pytest.raises(TimeoutError):
+                running.future(("s", "1")).result(timeout=0.001)
+            running.wait([("s", "1")], timeout=0)
+        eventually(lambda: not interests, "nobody to wait any more")
+        held = running.future(("s", "1"))
+        engine.succeed("s", "1")
+        assert held.result(30).id == "1"
+
+    @pytest.mark.parametrize("how", ["callback", "asyncio", "run"])
+    def test_one_with_a_callback_is_kept_until_it_was_told(
+        self, engine: FakeEngine, running: Reactor, engine_connection, how: str
+    ) -> None:
+        told: list[str] = []
+        assert running._hub is not None
+        interests = running._hub._interests
+
+        async def wrapped() -> None:
+            task = await asyncio.wrap_future(running.future(("s", "1")))
+            told.append(task.id)
+
+        if how == "run":
+            future = engine_connection.get_session("s").run(b"x")
+            future.add_done_callback(lambda one: told.append(one.task_id))
+            del future
+        else:
+            engine.add_task("s")
+        if how == "callback":
+            running.future(("s", "1")).add_done_callback(lambda one: told.append(one.task_id))
+        if how == "asyncio":
+            ending = threading.Timer(0.2, engine.succeed, ("s", "1"))
+            ending.start()
+            asyncio.run(asyncio.wait_for(wrapped(), 30))
+            ending.join()
+        else:
+            gc.collect()
+            polls = running._hub.health.polls
+            eventually(lambda: running._hub.health.polls > polls + 2, "some polls")
+            assert interests.total == 1
+            engine.succeed("s", "1")
+        eventually(lambda: told == ["1"], "the callback")
+        eventually(lambda: not interests, "nobody to wait any more")
 
 
 class TestMany:
