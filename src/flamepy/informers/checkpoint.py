@@ -8,6 +8,7 @@ sight of each task and session, and against what is there once everything was se
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -21,6 +22,7 @@ from flamepy.watching.events import (
     SessionEventKind,
     TaskEvent,
 )
+from flamepy.watching.missed import MissedEnds, Reason
 from flamepy.watching.subscriptions import Scope
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -58,6 +60,10 @@ class Ranges:
     def __str__(self) -> str:
         pairs = zip(self._starts, self._ends, strict=True)
         return ",".join(str(one) if one == last else f"{one}-{last}" for one, last in pairs)
+
+    def __len__(self) -> int:
+        pairs = zip(self._starts, self._ends, strict=True)
+        return sum(last - first + 1 for first, last in pairs)
 
     def add(self, number: int) -> None:
         """Take a number in."""
@@ -111,6 +117,13 @@ class ToldSession:
         return replace(self, counts=counts)
 
 
+class Shown(NamedTuple):
+    """The counters that a session showed last, and whether it was closed then."""
+
+    counts: TaskCounts
+    closed: bool
+
+
 def _recorded(event: SessionEvent) -> tuple[int, int]:
     return (event.event.code, micros(event.event.creation_time)) if event.event else (0, 0)
 
@@ -123,12 +136,40 @@ class PastSession:
         tasks: what was told of each, without those in ``retired``.
         retired: numbers of tasks that had ended and are no longer kept one by one.
         told: what was told of the session itself; None if nothing was.
+        shown: its counters when it was last looked at; None once what was missed is counted.
     """
 
     application: str = ""
     tasks: dict[int, Told] = field(default_factory=dict)
     retired: Ranges = field(default_factory=Ranges)
     told: ToldSession | None = None
+    shown: Shown | None = None
+
+    def missed(self, key: SessionKey) -> MissedEnds | None:
+        """Return the ends that were not told, of a session that is gone; None if all were.
+
+        How the tasks ended is known only as far as each told one is remembered with its state.
+        """
+        if self.shown is None:
+            return None
+        counts, closed = self.shown
+        states = Counter(one.state for one in self.tasks.values())
+        left = TaskCounts(
+            succeed=max(0, counts.succeed - states[TaskState.SUCCEED]),
+            failed=max(0, counts.failed - states[TaskState.FAILED]),
+            cancelled=max(0, counts.cancelled - states[TaskState.CANCELLED]),
+        )
+        ended = sum(states[one] for one in states if one.is_terminal) + len(self.retired)
+        total = max(0, (counts.total if closed else counts.terminal) - ended)
+        if not total:
+            return None
+        if self.retired or left.terminal > total:
+            left = TaskCounts()
+        state = SessionState.CLOSED if closed else SessionState.OPEN
+        created = _EPOCH + timedelta(microseconds=key[1])
+        session = SessionInfo(key[0], self.application, state, created, counts)
+        unknown = total - left.terminal
+        return MissedEnds(session=session, counts=left, unknown=unknown, reason=Reason.AWAY)
 
     def info(self, key: SessionKey) -> SessionInfo:
         """Return the session as far as it is remembered."""
@@ -144,10 +185,12 @@ class Past:
 
     Attributes:
         complete: True once it was told all of its scope: what it does not know is new then.
+        missed: ends that it could not be told, of all its processes.
     """
 
     complete: bool = False
     sessions: dict[SessionKey, PastSession] = field(default_factory=dict)
+    missed: int = 0
 
     def unfinished(self) -> frozenset[Number]:
         """Return the tasks that had not ended."""
@@ -326,6 +369,17 @@ class Resumption:
         )
 
     # ------------------------------------------------------------------ once all was seen
+
+    def missed(self, present: Presence) -> list[tuple[SessionKey, MissedEnds]]:
+        """Return the ends that were shown before and cannot be told any more; once."""
+        found = []
+        for key, session in self._sessions.items():
+            covered = self._scope.covers(key[0], session.application)
+            if covered and present.sessions.get(key[0]) != key[1]:
+                missed, session.shown = session.missed(key), None
+                if missed is not None:
+                    found.append((key, missed))
+        return found
 
     def missing(self, present: Presence) -> Iterator[TaskEvent | SessionEvent]:
         """Yield what happened to that which was not seen again."""

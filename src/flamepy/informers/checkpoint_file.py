@@ -22,7 +22,7 @@ from flamepy.informers.checkpoint_rows import SCHEMA
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # PRAGMA user_version
+FORMAT = 2  # PRAGMA user_version
 APPLICATION_ID = 0x464C4D43  # "FLMC"
 WAL_LIMIT = 4 * 1024 * 1024  # bytes the log keeps after it was larger
 

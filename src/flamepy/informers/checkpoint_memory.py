@@ -17,6 +17,7 @@ from flamepy.informers.checkpoint import (
     Presence,
     Resumption,
     SessionKey,
+    Shown,
     Step,
     Told,
     ToldSession,
@@ -24,6 +25,7 @@ from flamepy.informers.checkpoint import (
     session_key,
 )
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
+from flamepy.watching.missed import MissedEnds
 from flamepy.watching.subscriptions import Scope
 
 LAZY = 1.0
@@ -46,6 +48,13 @@ class SessionRow(NamedTuple):
     told: ToldSession | None
 
 
+class ShownRow(NamedTuple):
+    """The counters that a session shows; ``shown`` None where they mean nothing any more."""
+
+    application: str
+    shown: Shown | None
+
+
 @dataclass(slots=True)
 class Changes:
     """What is to be kept, the last word on each.
@@ -53,6 +62,8 @@ class Changes:
     Attributes:
         tasks: by task, oldest first.
         sessions: by session.
+        shown: by session.
+        missed: ends that could not be told, to be added to those that are counted.
         gone: sessions that the engine no longer has; what is not yet told of their tasks stays.
         forgotten: sessions of which nothing needs to be remembered.
         complete: the informer was told everything in its scope.
@@ -60,13 +71,15 @@ class Changes:
 
     tasks: dict[TaskKey, TaskRow] = field(default_factory=dict)
     sessions: dict[SessionKey, SessionRow] = field(default_factory=dict)
+    shown: dict[SessionKey, ShownRow] = field(default_factory=dict)
+    missed: int = 0
     gone: set[SessionKey] = field(default_factory=set)
     forgotten: set[SessionKey] = field(default_factory=set)
     complete: bool = False
 
     def __bool__(self) -> bool:
-        parts = self.tasks, self.sessions, self.gone, self.forgotten, self.complete
-        return any(parts)
+        told = self.tasks, self.sessions, self.gone, self.forgotten, self.complete
+        return any(told) or bool(self.shown or self.missed)
 
 
 class Keeper(Protocol):
@@ -94,6 +107,7 @@ class Memory:
         self, past: Past, keeper: Keeper, *, replay: str, scope: Scope, retain: int = 100_000
     ) -> None:
         self.unfinished = past.unfinished()
+        self.missed = past.missed  # ends that could not be told, of all processes
         self._told = {key: one.told for key, one in past.sessions.items() if one.told is not None}
         self._resumption = Resumption(past, replay, scope)
         self._keeper = keeper
@@ -111,6 +125,18 @@ class Memory:
     def session(self, event: SessionEvent) -> list[Step]:
         """Return the same of a session's event."""
         return self._resumption.session(event)
+
+    def lost(self, presence: Presence) -> list[MissedEnds]:
+        """Count the ends that were shown before and cannot be told any more; return them, once.
+
+        They are kept as counted before what is left of their sessions is told as deleted.
+        """
+        lost = self._resumption.missed(presence)
+        for key, missed in lost:
+            self._changes.shown[key] = ShownRow(missed.session.application, None)
+            self._miss(missed.total)
+        self.commit()
+        return [missed for _, missed in lost]
 
     def missing(self, presence: Presence) -> Iterator[TaskEvent | SessionEvent]:
         """Yield what is told of that which was not seen again by the time it is synced."""
@@ -142,8 +168,22 @@ class Memory:
             told = self._told[key] = self._told.get(key, ToldSession()).after(event)
         self._changes.sessions[key] = SessionRow(event.application, told)
 
-    def gone(self, session: SessionKey) -> None:
-        """Take in that a session is gone; deletes of its tasks may still be on their way."""
+    def shown(self, rows: dict[SessionKey, ShownRow]) -> None:
+        """Keep the counters that sessions show: what is not told by the next process is missed."""
+        self._changes.shown.update(rows)
+        self.commit()
+
+    def _miss(self, count: int) -> None:
+        self.missed += count
+        self._changes.missed += count
+
+    def gone(self, session: SessionKey, missed: int = 0) -> None:
+        """Take in that a session is gone, and how many ends could not be read.
+
+        Deletes of its tasks may still be on their way.
+        """
+        self._changes.shown.pop(session, None)
+        self._miss(missed)
         self._changes.gone.add(session)
         self._since = self._since or monotonic()
 

@@ -17,6 +17,7 @@ from flamepy.informers.checkpoint import (
     PastSession,
     Ranges,
     SessionKey,
+    Shown,
     Told,
     ToldSession,
 )
@@ -26,10 +27,10 @@ from flamepy.types import TaskCounts, TaskState
 SCHEMA = """
 CREATE TABLE informers (
     id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, scope TEXT NOT NULL,
-    complete INTEGER NOT NULL);
+    complete INTEGER NOT NULL, missed INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE sessions (
     key INTEGER PRIMARY KEY, informer INTEGER NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL,
-    application TEXT NOT NULL, told TEXT, retired TEXT NOT NULL DEFAULT '',
+    application TEXT NOT NULL, told TEXT, retired TEXT NOT NULL DEFAULT '', shown TEXT,
     UNIQUE (informer, id, created));
 CREATE TABLE tasks (
     session INTEGER NOT NULL, number INTEGER NOT NULL, created INTEGER NOT NULL,
@@ -66,7 +67,7 @@ def find(database: sqlite3.Connection, uid: str, scope: str) -> tuple[Rows, bool
         "SELECT id, scope, complete FROM informers WHERE uid = ?", (uid,)
     ).fetchone()
     if found is None:
-        made = database.execute("INSERT INTO informers VALUES (NULL, ?, ?, 0)", (uid, scope))
+        made = database.execute("INSERT INTO informers VALUES (NULL, ?, ?, 0, 0)", (uid, scope))
         return Rows(int(made.lastrowid or 0)), False
     rows = Rows(int(found[0]))
     rows.sessions = {
@@ -86,11 +87,17 @@ def find(database: sqlite3.Connection, uid: str, scope: str) -> tuple[Rows, bool
 def load(database: sqlite3.Connection, rows: Rows, *, complete: bool) -> Past:
     """Return what is remembered of an informer."""
     past, by_key = Past(complete), {}
-    for key, name, created, application, told, retired in database.execute(
-        "SELECT key, id, created, application, told, retired FROM sessions WHERE informer = ?",
+    (past.missed,) = database.execute(
+        "SELECT missed FROM informers WHERE id = ?", (rows.informer,)
+    ).fetchone()
+    for key, name, created, application, told, retired, shown in database.execute(
+        "SELECT key, id, created, application, told, retired, shown FROM sessions "
+        "WHERE informer = ?",
         (rows.informer,),
     ):
-        session = PastSession(application, retired=Ranges(retired), told=_told(told))
+        session = PastSession(
+            application, retired=Ranges(retired), told=_told(told), shown=_shown(shown)
+        )
         by_key[key] = past.sessions[name, created] = session
     for key, number, created, state in database.execute(
         "SELECT session, number, tasks.created, state FROM tasks JOIN sessions "
@@ -129,6 +136,17 @@ def write(database: sqlite3.Connection, rows: Rows, changes: Changes, retain: in
         session = rows.sessions.get(key) or _add(database, rows, key, one.application)
         text = None if one.told is None else _text(one.told)
         database.execute("UPDATE sessions SET told = ? WHERE key = ?", (text, session))
+    for key, last in changes.shown.items():
+        if last.shown is None and key not in rows.sessions:
+            continue
+        session = rows.sessions.get(key) or _add(database, rows, key, last.application)
+        shown = last.shown
+        text = None if shown is None else json.dumps([_numbers(shown.counts), shown.closed])
+        database.execute("UPDATE sessions SET shown = ? WHERE key = ?", (text, session))
+    if changes.missed:
+        database.execute(
+            "UPDATE informers SET missed = missed + ? WHERE id = ?", (changes.missed, rows.informer)
+        )
     _let_go(database, rows, changes)
     if changes.complete:
         database.execute("UPDATE informers SET complete = 1 WHERE id = ?", (rows.informer,))
@@ -150,7 +168,7 @@ def _let_go(database: sqlite3.Connection, rows: Rows, changes: Changes) -> None:
         if key in rows.sessions:
             rows.leaving.add(key)
             database.execute(
-                "UPDATE sessions SET retired = '', told = NULL WHERE key = ?",
+                "UPDATE sessions SET retired = '', told = NULL, shown = NULL WHERE key = ?",
                 (rows.sessions[key],),
             )
     empty = [
@@ -222,6 +240,13 @@ def _told(text: str | None) -> ToldSession | None:
         None if drained is None else TaskCounts(*drained),
         tuple((code, moment) for code, moment in events),
     )
+
+
+def _shown(text: str | None) -> Shown | None:
+    if text is None:
+        return None
+    counts, closed = json.loads(text)
+    return Shown(TaskCounts(*counts), closed)
 
 
 def _numbers(counts: TaskCounts) -> list[int]:

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from flamepy.clocks import monotonic
 from flamepy.errors import FlameError
-from flamepy.informers.checkpoint import Number, Presence, SessionKey, micros
-from flamepy.types import ConnectionState, TaskState
+from flamepy.informers.checkpoint import Number, Presence, SessionKey, Shown, micros
+from flamepy.informers.checkpoint_memory import ShownRow
+from flamepy.types import ConnectionState, SessionState, TaskState
 from flamepy.watching.events import (
     EventKind,
     EventSource,
@@ -50,9 +52,20 @@ class Synced:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The marker behind the last event of a session that the engine no longer has."""
+    """The marker behind the last event of a session that the engine no longer has.
+
+    Attributes:
+        session: which one.
+        missed: ends of its tasks that could not be read.
+    """
 
     session: SessionKey
+    missed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCounters:
+    """The marker for a subscriber that compares: ``take_shown`` has counters of sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +151,20 @@ class Inbox:
         self._overflow_at: float | None = None  # the end of the last overflow
         self.coalesced = 0
         self.missed_ends = 0
+        self._shown: dict[SessionKey, ShownRow] = {}  # by session, for ``take_shown``
+        self._marked = False  # a marker is queued, behind which they are taken
+        self._missed_of: dict[SessionKey, int] = {}  # until the session's delete, which follows
 
     def subscribe(self, scope: Scope) -> Subscription:
         """Start: the present state first, then every change. Call on the loop."""
         subscription = self._subscription = self._hub.subscribe(
             scope, self, replay=False, live=self._replay == "none"
         )
-        if self._sessions:
-            for event in self._hub.present_sessions(scope):
+        for event in self._hub.present_sessions(scope):
+            if self._sessions:
                 self.session_event(event)
+            elif self._compares is not None:
+                self._show(event)
         if self._tasks and self._replay != "none":
             self._newcomer = True
             self._begin_walk(0)
@@ -200,8 +218,32 @@ class Inbox:
         """Queue a session's event; there are few, and moves of counters are folded."""
         if self._sessions and not (event.initial and self._replay == "none"):
             self._put(event)
-        if self._compares is not None and event.kind is SessionEventKind.DELETED:
-            self._put(Gone((event.session.id, micros(event.session.creation_time))))
+        if self._compares is not None:
+            self._show(event)
+
+    def _show(self, event: SessionEvent) -> None:
+        """Note the counters of a session for a subscriber that compares after a restart."""
+        session = event.session
+        key = session.id, micros(session.creation_time)
+        if event.kind is SessionEventKind.DELETED:
+            self._shown.pop(key, None)
+            self._put(Gone(key, self._missed_of.pop(key, 0)))
+            return
+        closed = session.state == SessionState.CLOSED
+        self._shown[key] = ShownRow(session.application, Shown(session.counts, closed))
+        if not self._marked:
+            self._marked = True
+            self._put(ShownCounters())
+
+    def take_shown(self) -> dict[SessionKey, ShownRow]:
+        """Return the counters that sessions showed since the last time; from any thread."""
+        self._marked = False  # first: what comes from now on gets a marker, or is taken below
+        taken = {}
+        with suppress(KeyError):
+            while self._shown:
+                key, row = self._shown.popitem()
+                taken[key] = row
+        return taken
 
     def synced(self) -> None:
         """Queue the marker behind what was there before."""
@@ -248,6 +290,9 @@ class Inbox:
     def missed(self, missed: MissedEnds) -> None:
         """Count ends that could not be read, and queue that there were some."""
         self.missed_ends += missed.total
+        if self._compares is not None:
+            key = missed.session.id, micros(missed.session.creation_time)
+            self._missed_of[key] = missed.total
         self._notice("missed", {"missed": missed})
 
     def _notice(self, name: str, values: dict[str, object]) -> None:

@@ -69,7 +69,7 @@ class RegistrationStats:
             are made good from the store.
         oldest_age: seconds since the oldest of them was accepted; 0 if there is none.
         missed: ends in the informer's scope that could not be read before their session was gone
-            (signal ``events_missed``); they are not among the others.
+            (signal ``events_missed``); with a checkpoint those of earlier processes as well.
         coalesced: changes that were folded into later ones, or left out while the queue was full.
         failures: callbacks that failed for good.
         retries: callbacks called again after an error.

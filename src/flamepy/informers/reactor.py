@@ -178,7 +178,7 @@ class Reactor(Asking):
             lambda: roster.registrations, reports.slow, beside=roster.sweep, log=reports.log
         )
         told = reports.failed, reports.synced
-        self._hooks = Hooks(roster.remove, *told, roster.catch_up, reports.log)
+        self._hooks = Hooks(roster.remove, *told, roster.catch_up, reports.missed, reports.log)
         self._link: Link | None = None
         self._hub: Hub | None = None
         self._sender: SignalSender | None = None
@@ -218,7 +218,7 @@ class Reactor(Asking):
             freshness=self._hub.freshness() if self._hub is not None else float("inf"),
             error=self._error,
             checkpoint=self._resuming.works,
-            missed=self._hub.missed if self._hub is not None else 0,
+            missed=self._reports.missed_ends + (self._hub.missed if self._hub is not None else 0),
             within=readiness(self._ready_within, self._hub.health.every if self._hub else 0.0),
             age=self._hub.heartbeat_age() if self._hub is not None else None,
         )

@@ -22,7 +22,7 @@ from flamepy.informers.checkpoint import Presence, Step
 from flamepy.informers.checkpoint_memory import Memory
 from flamepy.informers.dispatch import Worker
 from flamepy.informers.handling import Failure, Handling, Running
-from flamepy.informers.inbox import Behind, Gone, Inbox, Synced
+from flamepy.informers.inbox import Behind, Gone, Inbox, ShownCounters, Synced
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options, RegistrationStats
 from flamepy.repeats import RepeatedLog
@@ -30,6 +30,7 @@ from flamepy.seconds import seconds, seconds_or_none
 from flamepy.texts import repr_of
 from flamepy.types import ConnectionState
 from flamepy.watching.events import SessionEvent, TaskEvent
+from flamepy.watching.missed import MissedEnds
 from flamepy.watching.subscriptions import Scope
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Hooks:
     failed: Callable[[Failure], None]
     synced: Callable[[Registration], None]
     behind: Callable[[Registration], None]
+    missed: Callable[[MissedEnds], None] = lambda _: None
     log: RepeatedLog = field(default_factory=lambda: RepeatedLog(logger))
 
 
@@ -147,13 +149,19 @@ class Registration:
             queued=mailbox.unfinished + owed,
             oldest_age=0.0 if oldest is None else max(0.0, monotonic() - oldest),
             coalesced=mailbox.coalesced + (0 if inbox is None else inbox.coalesced),
-            missed=0 if inbox is None else inbox.missed_ends,
+            missed=self._missed,
             failures=self._handling.failures,
             retries=self._handling.retries,
             slow=self.slow,
             handler_seconds=self._handling.seconds,
             running_for=None if running is None else max(0.0, monotonic() - running.since),
         )
+
+    @property
+    def _missed(self) -> int:
+        if self.memory is not None:
+            return self.memory.missed
+        return 0 if self.inbox is None else self.inbox.missed_ends
 
     def wait_synced(self, timeout: float | None = None) -> None:
         """Wait until the informer was told everything that was there at its registration.
@@ -268,7 +276,10 @@ class Registration:
             self._hooks.behind(self)
         elif isinstance(item, Gone):
             if self.memory is not None:
-                self.memory.gone(item.session)
+                self.memory.gone(item.session, item.missed)
+        elif isinstance(item, ShownCounters):
+            if self.memory is not None and self.inbox is not None:
+                self.memory.shown(self.inbox.take_shown())
         elif isinstance(item, Synced):
             if self.memory is not None and not self._tell_missing(self.memory, item):
                 return
@@ -302,6 +313,8 @@ class Registration:
     def _tell_missing(self, memory: Memory, marker: Synced) -> bool:
         """Tell what became of that which was not seen again; False if the stop cut it."""
         presence = marker.presence or Presence()
+        for missed in memory.lost(presence):
+            self._hooks.missed(missed)
         for event in memory.missing(presence):
             if not self._remember(memory, Step(event, True)):
                 return False

@@ -7,15 +7,18 @@ it. Methods may be called from any thread.
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Any
 
 from flamepy.informers import signals
 from flamepy.informers.handling import Failure, Running
 from flamepy.informers.registration import Registration
+from flamepy.informers.routing import of_missed
 from flamepy.informers.sending import SignalSender
 from flamepy.informers.signals import FlameSignal
 from flamepy.repeats import RepeatedLog
 from flamepy.watching.events import SessionEvent, TaskEvent
+from flamepy.watching.missed import MissedEnds
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,8 @@ class Reports:
     def __init__(self) -> None:
         self._sender: SignalSender | None = None
         self._endpoint = ""
+        self.missed_ends = 0  # of sessions that an earlier process saw
+        self._missed: dict[tuple[str, datetime], MissedEnds] = {}
         self.log = RepeatedLog(logger)  # of all that can go wrong again and again
 
     def attach(self, sender: SignalSender, endpoint: str) -> None:
@@ -60,6 +65,22 @@ class Reports:
         """Say that a callback runs too long; ``watchdog`` has logged it."""
         values = {"informer": one.name, "callback": running.callback, "event": running.item}
         self.send(signals.handler_slow, seconds=age, stack=stack, **values)
+
+    def missed(self, missed: MissedEnds) -> None:
+        """Say that ends were shown to an earlier process, and cannot be told by this one."""
+        session = missed.session
+        key = session.id, session.creation_time
+        if self._missed.setdefault(key, missed) is not missed:
+            return  # another informer has said so
+        self.missed_ends += missed.total
+        self.log.log(
+            logging.WARNING,
+            "missed",
+            "%d ends of tasks of session %s were missed (%s), which was gone before they were read",
+            *(missed.total, session.id, missed.reason),
+        )
+        if self._sender is not None:
+            self._sender.queue(of_missed(missed, self._endpoint))
 
     def synced(self, registration: Registration) -> None:
         """Say that an informer was told all that was there."""

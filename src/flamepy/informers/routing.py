@@ -118,13 +118,14 @@ def _of_notice(notice: Notice, endpoint: str) -> Sending:
         values["endpoint"] = endpoint
         return Sending(signals.engine_reset, sender, values, (sender, values["session_id"]))
     if notice.name == "missed":
-        return _of_missed(values["missed"], endpoint)
+        return of_missed(values["missed"], endpoint)
     event = values["event"]
     signal = signals.task_drift if notice.name == "drift" else signals.task_stalled
     return Sending(signal, event.application, values, (event.application, _session_of(event)))
 
 
-def _of_missed(missed: MissedEnds, endpoint: str) -> Sending:
+def of_missed(missed: MissedEnds, endpoint: str) -> Sending:
+    """Return the sending about ends that could not be read."""
     values: dict[str, Any] = {
         "session": missed.session,
         "counts": missed.counts,

@@ -186,6 +186,11 @@ class SignalSender:
         if signal.receivers:
             self._send(plain(signal, sender, values))
 
+    def queue(self, sending: Sending) -> None:
+        """Queue one sending as ``send`` does; from any thread."""
+        if sending.signal.receivers:
+            self._send(sending)
+
     def _send(self, sending: Sending) -> None:
         if self._unsent or self._changed != self._matched:
             # Somebody was connected a moment ago and has no ``Receiver`` yet.

@@ -18,6 +18,7 @@ class Reason(TextEnum):
 
     EVICTED = "evicted"  # the engine keeps a limited number of closed sessions
     DELETED = "deleted"
+    AWAY = "gone while nothing watched"  # found by an informer that goes on where it was
     LOST = "storage lost"  # the engine came back without it, or with another one of its id
 
 

@@ -31,6 +31,7 @@ from flamepy.informers import (
     checkpoint_file,
     checkpoint_rows,
     checkpoint_store,
+    signals,
 )
 from flamepy.informers.checkpoint import (
     Past,
@@ -45,14 +46,15 @@ from flamepy.informers.checkpoint import (
 )
 from flamepy.informers.checkpoint_memory import Memory
 from flamepy.informers.checkpoint_store import CheckpointStore
-from flamepy.informers.inbox import Behind, Gone, Inbox, Synced
+from flamepy.informers.inbox import Behind, Gone, Inbox, ShownCounters, Synced
 from flamepy.informers.informer import TemporaryError
 from flamepy.informers.mailbox import Mailbox
 from flamepy.informers.options import Options
 from flamepy.informers.registration import Hooks, Registration
 from flamepy.testing import FakeEngine, RecordingInformer
-from flamepy.types import TaskState
+from flamepy.types import SessionState, TaskCounts, TaskState
 from flamepy.watching.events import EventKind
+from flamepy.watching.missed import MissedEnds, Reason
 from flamepy.watching.subscriptions import Scope
 
 P, R, S, F = TaskState.PENDING, TaskState.RUNNING, TaskState.SUCCEED, TaskState.FAILED
@@ -71,6 +73,7 @@ class Life:
     def __init__(self, hub: ModelHub, path: Path, limit: int, retain: int, replay: str) -> None:
         self.next = lambda hub: Life(hub, path, limit, retain, replay)
         self.told: list[TaskEvent] = []
+        self.lost: list[MissedEnds] = []
         self.store = CheckpointStore(path, retain=retain)
         self.store.open()
         self.memory: Memory = self.store.memory("me", replay=replay, scope=Scope())
@@ -91,8 +94,11 @@ class Life:
         elif isinstance(item, Behind):
             self.inbox.catch_up()
         elif isinstance(item, Gone):
-            self.memory.gone(item.session)
+            self.memory.gone(item.session, item.missed)
+        elif isinstance(item, ShownCounters):
+            self.memory.shown(self.inbox.take_shown())
         elif isinstance(item, Synced):
+            self.lost += self.memory.lost(item.presence or Presence())
             for missing in self.memory.missing(item.presence or Presence()):
                 self.tell(missing, True)
             self.memory.synced(item.presence or Presence())
@@ -315,6 +321,104 @@ def resumed(
 # ---------------------------------------------------------------------- with a reactor
 
 
+class TestMissed:
+    """An end that was shown is told, or counted as missed once, whatever dies in between."""
+
+    def life(
+        self, path: Path, limit: int = 100, retain: int = 1000, *, closed: bool = True
+    ) -> tuple[Life, ModelHub]:
+        """Return a life and its hub; a session shows 3 successes and 1 failure, 2 tasks run."""
+        hub = ModelHub()
+        life = Life(hub, path, limit, retain, "all")
+        hub.polled()
+        life.read_all()
+        self.show(hub, closed=closed)
+        return life, hub
+
+    def show(self, hub: ModelHub, *, closed: bool = True) -> None:
+        info = replace(
+            made_session("s", TaskCounts(succeed=3, failed=1, running=2), application="s"),
+            state=SessionState.CLOSED if closed else SessionState.OPEN,
+        )
+        hub._emit(hub.store.observe_session(info, hub._window()))
+        for number in range(1, 5):
+            hub.show(number, F if number == 4 else S)
+
+    @pytest.mark.parametrize("closed", [True, False])
+    @pytest.mark.parametrize("retain", [0, 1000])
+    @pytest.mark.parametrize("limit", [2, 100])
+    @pytest.mark.parametrize("read", range(1, 7))
+    def test_what_the_next_process_cannot_tell_is_counted_once(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        read: int,
+        limit: int,
+        retain: int,
+        closed: bool,
+    ) -> None:
+        monkeypatch.setattr(checkpoint_rows, "SLACK", 0)
+        life, _ = self.life(tmp_path / "state.db", limit, retain, closed=closed)
+        for _ in range(read):
+            life.read(1)
+        told = sum(one.task.state.is_terminal for one in life.told)
+        life.kill()
+        expected = 4 - told + (2 if closed else 0)
+        empty = ModelHub()
+        lives = [life.next(empty)]
+        empty.polled()
+        if read % 2:  # killed between the count and the deletes
+            assert sum(one.total for one in lives[0].memory.lost(Presence())) == expected
+            lives[0].kill()
+            empty = ModelHub()
+            lives.append(life.next(empty))
+            empty.polled()
+        lives[-1].read_all()
+        assert lives[-1].memory.missed == expected
+        if not read % 2 and expected:
+            (missed,) = lives[-1].lost
+            assert (missed.total, missed.reason) == (expected, Reason.AWAY)
+            assert missed.session.id == "s"
+            known = told == 0 or retain > 0
+            assert missed.counts.terminal == (4 - told if known else 0)
+        lives[-1].kill()
+        last = life.next(ModelHub())
+        assert last.memory.missed == expected, "and never again"
+        last.kill()
+
+    def test_what_is_still_there_is_told_and_not_missed(self, tmp_path: Path) -> None:
+        life, _ = self.life(tmp_path / "state.db")
+        life.read(3)
+        life.kill()
+        again = ModelHub()
+        following = life.next(again)
+        self.show(again)
+        again.polled()
+        following.read_all()
+        ends = [one.task.id for one in (*life.told, *following.told)]
+        assert sorted(ends) == ["1", "2", "3", "4"]
+        assert following.memory.missed == 0
+        following.kill()
+
+    def test_what_this_process_has_counted_the_next_one_does_not(self, tmp_path: Path) -> None:
+        life, hub = self.life(tmp_path / "state.db")
+        life.read_all()
+        outcome = hub.store.drop_session("s", hub._window())
+        assert outcome.missed is not None
+        assert hub.subscribers.missed(outcome.missed)
+        hub._emit(outcome)
+        life.read_all()
+        assert life.memory.missed == 2
+        life.memory.commit()
+        life.kill()
+        empty = ModelHub()
+        following = life.next(empty)
+        empty.polled()
+        following.read_all()
+        assert following.memory.missed == 2
+        following.kill()
+
+
 class Watching:
     """One life after another on one file."""
 
@@ -463,6 +567,50 @@ class Sessions(SessionInformer):
     def on_progress(self, counts: Any) -> None:
         now = counts.counts
         self.seen.append(f"progress {now.pending}/{now.running}/{now.succeed}")
+
+
+def test_a_restart_says_what_was_missed_in_figures_and_by_the_signal(
+    watching: Watching, engine: FakeEngine
+) -> None:
+    """The process stops while most of what it was shown waits; the engine forgets it meanwhile."""
+    gate, entered = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    class Slow(TaskInformer):
+        def on_transition(self, event: TaskEvent) -> None:
+            told.append(event.task.id)
+            entered.set()
+            gate.wait(30)
+
+    for number in ("2", "3", "4"):
+        engine.succeed("s", number)
+    reactor = Reactor(endpoint=engine.endpoint, checkpoint=watching.path).start()
+    reactor.register(Slow(), uid="me")
+    assert entered.wait(30)
+    stopping = threading.Timer(0.0, reactor.stop, (0.2,))
+    stopping.start()
+    stopping.join(30)
+    gate.set()
+    engine.drop_session("s")
+    seen: list[dict[str, Any]] = []
+
+    def note(sender: str, **values: Any) -> None:
+        seen.append(values)
+
+    figures: list[tuple[int, int]] = []
+
+    def look(reactor: Reactor) -> None:
+        eventually(lambda: seen, "the signal")
+        (registration,) = [one for one in reactor.registrations if one.uid == "me"]
+        figures.append((registration.stats.missed, reactor.health().missed))
+
+    with signals.events_missed.connected_to(note):
+        watching.live(act=look)
+    (missed,) = seen
+    assert missed["total"] == missed["counts"].succeed
+    assert missed["total"] in (3, 4), "the one that the stop cut may count as told"
+    assert figures == [(missed["total"], missed["total"])]
+    assert str(missed["reason"]) == "gone while nothing watched"
 
 
 class TestWhatCounts:
