@@ -94,6 +94,10 @@ def test_a_wheel_has_what_a_wheel_should(python: str, plugin: Path) -> None:
         names = opened.namelist()
         metadata = opened.read(next(one for one in names if one.endswith("METADATA"))).decode()
     assert f"{package}/py.typed" in names
+    if plugin.name == "flamepy-prometheus":
+        assert {f"{package}/operations/{one}" for one in ("alerts.yml", "dashboard.json")} <= set(
+            names
+        )
     assert {one.partition("/")[0].partition("-")[0] for one in names} == {package}
     for line in ("Requires-Dist: flamepy-informers>=", "License-Expression: Apache-2.0"):
         assert line in metadata

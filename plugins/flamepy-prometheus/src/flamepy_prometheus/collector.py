@@ -21,6 +21,7 @@ COUNTERS = (
     ("coalesced", "flame_informer_coalesced", "Events folded together by a full queue."),
     ("missed", "flame_informer_missed", "Ends in an informer's scope that it could not be given."),
     ("failures", "flame_informer_failures", "Exceptions of an informer's callbacks."),
+    ("slow", "flame_informer_slow", "Callbacks of an informer that ran over their time limit."),
     ("handler_seconds", "flame_informer_handler_seconds", "Time spent in an informer."),
 )
 
@@ -77,6 +78,16 @@ class ReactorCollector(Collector):
             state.add_metric([known.value], float(known is health.connection))
         yield state
         yield GaugeMetricFamily("flame_synced", "1 if every informer is synced.", health.synced)
+        yield GaugeMetricFamily(
+            "flame_ready",
+            "1 if the engine answers and every informer has what is recent of it.",
+            health.ready,
+        )
+        yield GaugeMetricFamily(
+            "flame_freshness_seconds",
+            "Age of the last answer that showed every session; +Inf before the first.",
+            health.freshness,
+        )
         depth = GaugeMetricFamily(
             "flame_informer_queue_depth",
             "Events accepted for an informer and not handled.",
@@ -93,6 +104,14 @@ class ReactorCollector(Collector):
         for one in health.informers:
             age.add_metric([one.name], one.stats.oldest_age)
         yield age
+        running = GaugeMetricFamily(
+            "flame_informer_running_seconds",
+            "How long an informer's present callback has been running; 0 if none runs.",
+            labels=["informer"],
+        )
+        for one in health.informers:
+            running.add_metric([one.name], one.stats.running_for or 0.0)
+        yield running
         yield CounterMetricFamily(
             "flame_events_missed",
             "Ends of tasks that could not be read before their session was gone.",

@@ -19,7 +19,7 @@ from flamepy.informers import (
     TaskInformer,
     signals,
 )
-from flamepy_prometheus.collector import ReactorCollector, SessionCollector
+from flamepy_prometheus.collector import STATES, ReactorCollector, SessionCollector
 from flamepy_prometheus.server import MetricsServer
 
 logger = logging.getLogger(__name__)
@@ -136,6 +136,8 @@ class Prometheus(TaskInformer, SessionInformer):
 
     def _session(self, event: SessionEvent) -> None:
         self._sessions.note(event)
+        for state in STATES:  # from zero on: Prometheus sees no increase in a first sample
+            self._transitions.labels(event.session.application, state)
 
     on_opened = on_drained = on_closed = _session
 
