@@ -1,7 +1,8 @@
 """The file of a checkpoint: held by one reactor, made whole or not at all.
 
-What cannot be read as a checkpoint of this release - damaged, another program's, of a newer
-release - is renamed with everything beside it, and reported. Changes are transactions of a
+What cannot be read as a checkpoint - damaged, another program's - is renamed with everything beside
+it, and reported. One of a newer release is refused and left as it is; one of an older release is
+brought to ``FORMAT`` (``formats``). Changes are transactions of a
 write-ahead log that the operating system has when they return: they survive the death of the
 process at any moment (of the machine: up to the last checkpoint; what follows is told again).
 """
@@ -16,13 +17,14 @@ from pathlib import Path
 from typing import TextIO
 
 from flamepy import platforms
-from flamepy.errors import InvalidStateError
+from flamepy.errors import ConfigError, InvalidStateError
 from flamepy.forks import bury
-from flamepy.informers.checkpoint_rows import SCHEMA
+from flamepy.formats import UPGRADE, NewerFormat, database_format, migrate_database
+from flamepy.informers.checkpoint_rows import SCHEMA, STEPS
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2  # PRAGMA user_version
+FORMAT = 2  # PRAGMA user_version; a change of the tables raises it and adds one of ``STEPS``
 APPLICATION_ID = 0x464C4D43  # "FLMC"
 WAL_LIMIT = 4 * 1024 * 1024  # bytes the log keeps after it was larger
 
@@ -102,11 +104,18 @@ class CheckpointFile:
 
         Raises:
             OSError, sqlite3.Error: it cannot be read or made; nothing was changed.
+            ConfigError: it is of a newer release; nothing was changed.
         """
         try:
             if self.path.exists():
                 _check_header(self.path)
-                _check_pages(self.path)
+                if _check_pages(self.path) < FORMAT:
+                    migrate_database(self.path, STEPS, FORMAT)
+        except NewerFormat as error:
+            raise ConfigError(
+                f"checkpoint {self.path} {error}: it is left as it is; {UPGRADE}, or give this "
+                "reactor a file of its own, with which informers begin as at their first start"
+            ) from error
         except (Unreadable, sqlite3.DatabaseError) as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise  # no room, no permission: nothing is wrong with the file
@@ -143,17 +152,20 @@ def _check_header(path: Path) -> None:
         raise Unreadable("it is a database of another program")
     version = int.from_bytes(header[60:64], "big")
     if version > FORMAT:
-        raise Unreadable(
-            f"it was written by a newer flamepy (format {version}; this one knows {FORMAT})"
-        )
+        raise NewerFormat(version, FORMAT)
 
 
-def _check_pages(path: Path) -> None:
-    """Look for damage with a connection that cannot write, and leaves no index of the log."""
+def _check_pages(path: Path) -> int:
+    """Look for damage with a connection that cannot write, and leaves no index of the log.
+
+    Returns:
+        The number of its format.
+    """
     index = path.with_name(f"{path.name}-shm")
     found_there = index.exists()
     database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:
+        version = database_format(database, FORMAT)
         found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     finally:
         database.close()
@@ -161,6 +173,7 @@ def _check_pages(path: Path) -> None:
             index.unlink(missing_ok=True)
     if found != "ok":
         raise Unreadable(f"it is damaged: {found}")
+    return version
 
 
 def _create(path: Path) -> None:

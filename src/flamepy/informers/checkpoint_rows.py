@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from flamepy.formats import Step
 from flamepy.informers.checkpoint import (
     Past,
     PastSession,
@@ -37,6 +38,17 @@ CREATE TABLE tasks (
     state INTEGER NOT NULL, ended INTEGER,
     PRIMARY KEY (session, number)) WITHOUT ROWID;
 """
+
+
+def _add_missed(database: sqlite3.Connection) -> None:
+    """Format 2: what a session showed, and how many ends were missed; unknown of before."""
+    database.execute("ALTER TABLE informers ADD COLUMN missed INTEGER NOT NULL DEFAULT 0")
+    database.execute("ALTER TABLE sessions ADD COLUMN shown TEXT")
+
+
+STEPS: dict[int, Step] = {1: _add_missed}
+"""What brings tables to ``SCHEMA``, by the number of the format that each begins at."""
+
 _TASK = "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?)"
 SLACK = 64  # finished tasks over the limit before the oldest of them go
 _MANY = 500  # in one statement

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from flamepy.clocks import monotonic
-from flamepy.errors import InvalidStateError
+from flamepy.errors import ConfigError, InvalidStateError
 from flamepy.forks import bury
 from flamepy.informers.checkpoint import Past
 from flamepy.informers.checkpoint_file import CheckpointFile
@@ -66,7 +66,8 @@ class CheckpointStore:
         """Take the file.
 
         Raises:
-            InvalidStateError: another reactor has it. What else is wrong is logged.
+            InvalidStateError: another reactor has it.
+            ConfigError: it is of a newer release. What else is wrong is logged.
         """
         with self._guard:
             try:
@@ -107,7 +108,7 @@ class CheckpointStore:
                 write(database, rows, changes, self.retain)
                 database.execute("COMMIT")
                 slot.kept = True
-            except (OSError, sqlite3.Error, InvalidStateError) as error:
+            except (OSError, sqlite3.Error, InvalidStateError, ConfigError) as error:
                 self._fail(error)
                 return False
             if self._failing_since is not None:

@@ -1,6 +1,7 @@
 """The database file of ``--data``: made whole or not at all, and never taken for another's.
 
-A file that is damaged, somebody else's, or of a newer version is named and left as it is. Changes
+A file that is damaged, somebody else's, or of a newer version is named and left as it is; one of an
+older version is brought to ``FORMAT`` (``formats``). Changes
 are transactions of a write-ahead log that the operating system has when they return: they survive
 the death of the process at any moment (of the machine: up to the last checkpoint).
 """
@@ -12,10 +13,12 @@ import sqlite3
 from pathlib import Path
 
 from flamepy.errors import ConfigError
+from flamepy.formats import UPGRADE, NewerFormat, Step, database_format, migrate_database
 from flamepy.texts import text_of
 
 NAME = "flame.db"
-FORMAT = 1  # PRAGMA user_version
+FORMAT = 1  # PRAGMA user_version; a change of the tables raises it and adds a step
+STEPS: dict[int, Step] = {}
 APPLICATION_ID = 0x464C4D49  # "FLMI": tells our databases from others
 LOCK_SLICE_MS = 50  # what one statement waits for a lock; then the caller looks if it still may
 WAL_LIMIT = 64 * 1024 * 1024  # bytes the log keeps after it was larger
@@ -54,8 +57,12 @@ def open_database(folder: Path) -> tuple[sqlite3.Connection, bool]:
         _make(path)
     try:
         _check_header(path)
-        _check_pages(path)
+        old = _check_pages(path) < FORMAT
+        if old:
+            _migrate(path)
         return _connect(path), fresh
+    except NewerFormat as error:
+        raise ConfigError(f"{path} {text_of(error)}: it is left as it is; {UPGRADE}") from error
     except (sqlite3.Error, OSError) as error:
         raise ConfigError(damaged(path, error)) from error
 
@@ -108,21 +115,34 @@ def _check_header(path: Path) -> None:
         )
     version = int.from_bytes(header[60:64], "big")
     if version > FORMAT:
-        raise ConfigError(
-            f"{path} was written by a newer flamepy (format {version}; this one knows {FORMAT}): "
-            "it is left as it is; upgrade with pip install --upgrade flamepy-informers"
-        )
+        raise NewerFormat(version, FORMAT)
 
 
-def _check_pages(path: Path) -> None:
-    """Look for damage with a connection that cannot write, not even its log into the file."""
+def _check_pages(path: Path) -> int:
+    """Look for damage with a connection that cannot write, not even its log into the file.
+
+    Returns:
+        The number of its format.
+    """
     database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
     try:
+        version = database_format(database, FORMAT)
         found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     finally:
         database.close()
     if found != "ok":
         raise ConfigError(damaged(path, found))
+    return version
+
+
+def _migrate(path: Path) -> None:
+    try:
+        migrate_database(path, STEPS, FORMAT)
+    except (sqlite3.Error, OSError) as error:
+        raise ConfigError(
+            f"{path} is of an older flamepy and cannot be brought to format {FORMAT}: "
+            f"{text_of(error)}. It is left as it is: make room or mend the disk, then start again"
+        ) from error
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -3,7 +3,7 @@
 ``<app>/<session>/<object>.arrow`` and ``<object>.deltas/<n>.arrow``, Arrow IPC files. A file gets
 its name when it is complete, so that a kill at any moment leaves what was there before. What a kill
 left behind is removed at the next start; what cannot be read is set aside with the ending
-``.damaged`` and named in a warning.
+``.damaged`` and named in a warning. The file ``format`` has the folder's number (``formats``).
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ from urllib.parse import quote, unquote
 
 import pyarrow as pa
 
+from flamepy.errors import ConfigError
+from flamepy.formats import UPGRADE, FolderStep, NewerFormat, open_folder
 from flamepy.local.object_cache_payload import Base, Native, Opaque, joined_cells, one_cell
+from flamepy.texts import text_of
 from flamepy.wire.objects import FORMAT, NATIVE, VERSION, parse_key
 
 logger = logging.getLogger(__name__)
 
+FOLDER_FORMAT = 1  # a change of names or files raises it and adds a step
+STEPS: dict[int, FolderStep] = {}
 FILE, DELTAS, DAMAGED, TEMPORARY = ".arrow", ".deltas", ".damaged", ".new-"
 LONGEST = 200  # bytes of a part of a key as the name of a file
 SCHEMA = pa.schema(
@@ -56,11 +61,24 @@ class ObjectDisk:
 
     Args:
         root: the folder; made, for this user alone, when it is not there.
+
+    Raises:
+        ConfigError: it is of a newer release, and is left as it is.
+        OSError: it cannot be read or written.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            open_folder(root, STEPS, FOLDER_FORMAT)
+        except (NewerFormat, ValueError, KeyError) as error:
+            why = text_of(error)
+            if not isinstance(error, NewerFormat):
+                why = f"has a number of no release: {why}"
+            raise ConfigError(
+                f"the object cache's folder {root} {why}: it is left as it is; {UPGRADE}, or move "
+                "it away to start with an empty cache"
+            ) from error
 
     # ------------------------------------------------------------------ writing
 

@@ -21,7 +21,7 @@ from support.inboxes import ModelHub
 from support.made import made_session, made_task
 from support.waiting import eventually
 
-from flamepy.errors import InvalidArgumentError, InvalidStateError
+from flamepy.errors import ConfigError, InvalidArgumentError, InvalidStateError
 from flamepy.informers import (
     Reactor,
     SessionEvent,
@@ -751,7 +751,7 @@ class TestFile:
         os.close(reading)
         assert forking.end(children[0]) == 0
 
-    @pytest.mark.parametrize("kind", ["damaged", "foreign", "newer", "text", "pages"])
+    @pytest.mark.parametrize("kind", ["damaged", "foreign", "text", "pages"])
     def test_what_is_no_checkpoint_is_set_aside(
         self, watching: Watching, caplog: pytest.LogCaptureFixture, kind: str
     ) -> None:
@@ -766,12 +766,24 @@ class TestFile:
         (message,) = [one for one in caplog.messages if "set aside" in one]
         assert str(watching.path) in message
         assert str(aside) in message
-        assert {"foreign": "another program", "newer": "newer flamepy"}.get(kind, "") in message
+        assert {"foreign": "another program"}.get(kind, "") in message
         assert watching.live().events == []
         spoil(watching.path, "damaged")
         watching.live()
         assert Path(f"{watching.path}.aside-2").exists()
         assert aside.read_bytes() == before
+
+    def test_one_of_a_newer_release_is_refused_and_left_as_it_is(self, watching: Watching) -> None:
+        watching.live()
+        spoil(watching.path, "newer")
+        before = watching.path.read_bytes()
+        with pytest.raises(
+            ConfigError, match=r"format 99; this one knows \d+.*pip install"
+        ) as said:
+            watching.live()
+        assert str(watching.path) in said.value.message
+        assert watching.path.read_bytes() == before
+        assert not list(watching.path.parent.glob("*.aside-*"))
 
     def test_it_stays_small(self, watching: Watching, engine: FakeEngine) -> None:
         sizes = []

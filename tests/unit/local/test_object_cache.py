@@ -199,8 +199,14 @@ class TestDisk:
             patch(store, key, b"y")
         store.delete("a/*")
         left = [one for one in tmp_path.rglob("*") if one.is_file()]
-        assert {one.relative_to(tmp_path).parts[0] for one in left} == {"b"}
+        assert {one.relative_to(tmp_path).parts[0] for one in left} == {"b", "format"}
         assert [key for key, _ in ObjectStore(1000, ObjectDisk(tmp_path)).list()] == ["b/s/o"]
+
+    def test_a_folder_of_a_newer_release_is_refused_and_left_as_it_is(self, tmp_path: Path) -> None:
+        (tmp_path / "format").write_text("9\n")
+        with pytest.raises(ConfigError, match=r"format 9; this one knows \d+.*pip install"):
+            ObjectDisk(tmp_path)
+        assert [one.name for one in tmp_path.iterdir()] == ["format"]
 
     @pytest.mark.parametrize("name", [".", "a b", "%41", "ü", "a:b", "~", "x.deltas", "CON", "*"])
     def test_any_part_of_a_key_is_a_file_of_its_own_in_the_folder(
