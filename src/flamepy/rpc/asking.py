@@ -17,7 +17,7 @@ from flamepy.rpc.claims import Claims
 from flamepy.rpc.retry import Retrier
 from flamepy.rpc.status import Call, from_result, from_rpc
 from flamepy.rpc.streams import Outcome, ignore
-from flamepy.rpc.terms import Terms, check_policy
+from flamepy.rpc.terms import DEFAULT_TIMEOUT, Terms, check_policy
 from flamepy.rpc.verdicts import Failure, is_retryable
 from flamepy.rpc.ways_out import start_one
 from flamepy.types import RetryDetails, RetryPolicy, SessionInfo
@@ -75,9 +75,14 @@ class Asking:
     ) -> Call:
         return Call(name, self.endpoint, session_id, task_id, application=application)
 
-    def _terms(self, timeout: float | None, retry: RetryPolicy | None) -> Terms:
+    def _terms(
+        self,
+        timeout: float | None,
+        retry: RetryPolicy | None,
+        default: float = DEFAULT_TIMEOUT,
+    ) -> Terms:
         policy = self._policy if retry is None else check_policy(retry)
-        return Terms(policy, self._patience, timeout)
+        return Terms(policy, self._patience, timeout, default)
 
     async def _session(
         self,

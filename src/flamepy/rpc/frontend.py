@@ -13,7 +13,7 @@ from flamepy._proto import types_pb2
 from flamepy.rpc.asking import Asking
 from flamepy.rpc.creating import Creation, Series
 from flamepy.rpc.streams import TaskStream
-from flamepy.rpc.terms import DEFAULT_TIMEOUT, VERIFY
+from flamepy.rpc.terms import VERIFY
 from flamepy.rpc.writing import Resolver
 from flamepy.types import (
     Application,
@@ -30,6 +30,8 @@ from flamepy.wire.cluster import decode_executor, decode_node
 from flamepy.wire.services import FRONTEND
 from flamepy.wire.sessions import decode_session, encode_session_spec
 from flamepy.wire.tasks import decode_task
+
+LIST_TIMEOUT = 300.0  # seconds of one try of a list of tasks, which may be long
 
 
 class Frontend(Asking):
@@ -279,7 +281,8 @@ class Frontend(Asking):
             timeout: seconds for all of it.
         """
         request = FRONTEND["ListTask"].request(session_id=session_id)
-        stream = self.calls.stream("ListTask", request, timeout or 10 * DEFAULT_TIMEOUT)
+        limit = LIST_TIMEOUT if timeout is None else timeout
+        stream = self.calls.stream("ListTask", request, limit)
         call = self._call("ListTask", session_id)
         return TaskStream(stream, call, payloads=payloads, wanted=wanted, outcome=self._outcome)
 
@@ -287,7 +290,7 @@ class Frontend(Asking):
         self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
     ) -> list[Task]:
         """Return a session's tasks, in any order; a list that broke off is begun anew."""
-        terms = self._terms(timeout or 10 * DEFAULT_TIMEOUT, retry)
+        terms = self._terms(timeout, retry, LIST_TIMEOUT)
 
         async def attempt(left: float) -> list[Task]:
             return [task async for task in self.list_tasks(session_id, timeout=left)]

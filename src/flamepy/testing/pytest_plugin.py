@@ -43,10 +43,15 @@ def flame_connection(flame_cluster: LocalCluster) -> Iterator[Connection]:
 
 @pytest.fixture
 def flame_endpoint(flame_cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The endpoint of the test's cluster, and ``FLAME_ENDPOINT`` until the test ends."""
+    """The endpoint of the test's cluster; calls without a connection go there until the test ends.
+
+    ``FLAME_ENDPOINT`` and, where the cluster has an object cache, ``FLAME_CACHE_ENDPOINT`` name it.
+    """
     from flamepy.rpc.implicit import reset_implicit_link
 
     monkeypatch.setenv("FLAME_ENDPOINT", flame_cluster.endpoint)
+    if flame_cluster.has_cache:
+        monkeypatch.setenv("FLAME_CACHE_ENDPOINT", flame_cluster.cache_endpoint)
     reset_implicit_link()
     yield flame_cluster.endpoint
     reset_implicit_link()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from flamepy.core import Connection, FlameService, TaskContext, create_session
+from flamepy.core import Connection, FlameService, TaskContext, create_session, put_object
 from flamepy.informers import Reactor, ReactorState
 from flamepy.local import LocalCluster
 from flamepy.testing import FakeEngine, RecordingInformer
@@ -48,6 +48,7 @@ def test_calls_without_a_connection_go_to_the_cluster(
     with create_session("shout") as session, Reactor(plugins=()) as reactor:
         assert session.invoke(b"hello") == b"HELLO"
         assert reactor.health().endpoint == flame_endpoint
+    assert put_object("app/shared", b"value").endpoint == flame_cluster.cache_endpoint
 
 
 def test_a_fake_engine_is_scripted(fake_engine: FakeEngine) -> None:
