@@ -22,6 +22,7 @@ from google.protobuf.message import Message
 
 from flamepy import platforms
 from flamepy.addresses import unix_target
+from flamepy.clocks import monotonic
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
 from flamepy.flags import Flag
 from flamepy.pools import DaemonPool
@@ -38,6 +39,7 @@ from flamepy.wire.services import (
     INSTANCE,
     INSTANCE_SERVICE,
     TASK_STREAM,
+    TASK_STREAM_GRACE,
     TASK_STREAM_OFFER,
     TASK_STREAM_SERVICE,
 )
@@ -59,7 +61,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-GRACE = 5.0
+GRACE = TASK_STREAM_GRACE
+LINGER = 0.2  # seconds from the end of a stream to that of its connection
 
 
 class FlameService:
@@ -145,8 +148,12 @@ def serve(service: FlameService, path: str, stop: Flag) -> None:
     logger.info("serving on %s", path)
     while not stop.wait(0.5):
         pass
-    stream.stop()
-    server.stop(GRACE).wait()
+    limit = monotonic() + GRACE
+    if stream.stop(GRACE):
+        # Its other end may have sent a task meanwhile, and reads that the stream is over only while
+        # the connection is there.
+        Flag().wait(LINGER)
+    server.stop(max(0.0, limit - monotonic())).wait()
     pool.shutdown(wait=False)
     Path(path).unlink(missing_ok=True)
 
@@ -228,6 +235,8 @@ class _TaskStream:
         self._lock = threading.Lock()
         self._stopping = False
         self._idle: grpc.ServicerContext | None = None
+        self._over = Flag()  # of the last stream
+        self._over.set()
 
     def handler(self) -> grpc.GenericRpcHandler:
         """Return what a gRPC server needs to serve it."""
@@ -239,6 +248,9 @@ class _TaskStream:
         return grpc.method_handlers_generic_handler(TASK_STREAM_SERVICE, {TASK_STREAM.name: method})
 
     def _answers(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Message]:
+        over = self._over = Flag()
+        if not context.add_callback(over.set):
+            return  # it is over already
         while self._may_wait(context):
             request = next(requests, None)
             if request is None or not self._may_begin():
@@ -255,13 +267,20 @@ class _TaskStream:
             self._idle = None
             return not self._stopping
 
-    def stop(self) -> None:
-        """Begin no more tasks; end a stream that waits for one."""
+    def stop(self, limit: float) -> bool:
+        """Begin no more tasks; end a stream that waits for one, and wait for one with a task.
+
+        Returns True if there was a stream, which is over within ``limit`` seconds or stays.
+        """
         with self._lock:
             self._stopping = True
-            idle = self._idle
+            idle, over = self._idle, self._over
+        if over.is_set():
+            return False
         if idle is not None:
             idle.cancel()
+        over.wait(limit)
+        return True
 
 
 def _handlers(instance: _Instance) -> grpc.GenericRpcHandler:

@@ -13,14 +13,20 @@ from typing import Any
 import grpc.aio
 from google.protobuf.message import Message
 
+from flamepy.clocks import monotonic
 from flamepy.local.instance import TaskNotBegun
-from flamepy.wire.services import TASK_STREAM, TASK_STREAM_OFFER
+from flamepy.wire.services import TASK_STREAM, TASK_STREAM_GRACE, TASK_STREAM_OFFER
+
+NOT_BEGUN = TASK_STREAM_GRACE * 0.9  # seconds; see ``TaskStream``
 
 
 class TaskStream:
     """One stream of a channel.
 
     A service ends it with the status OK when it leaves, and begins nothing that it did not answer.
+    One that waits for a task meanwhile can only cancel it, and may do so when the next task is
+    under way already. A task that it has begun gets ``TASK_STREAM_GRACE`` seconds before that, so
+    the time tells which it was.
 
     Attributes:
         call: the stream as gRPC has it; cancelling it ends what waits in ``ask``.
@@ -50,10 +56,20 @@ class TaskStream:
             await self.call.write(request)
         except grpc.aio.AioRpcError as error:  # INTERNAL, where the service just died
             raise TaskNotBegun("the connection to the service broke") from error
-        answer = await self.call.read()
+        answer = await self._read()
         if isinstance(answer, bytes):
             return answer
         raise TaskNotBegun("the service ended its stream of tasks without an answer")
+
+    async def _read(self) -> object:
+        began = monotonic()
+        try:
+            return await self.call.read()
+        except grpc.aio.AioRpcError as error:
+            cancelled = error.code() is grpc.StatusCode.CANCELLED
+            if cancelled and monotonic() - began < NOT_BEGUN:
+                raise TaskNotBegun("the service cancelled its stream of tasks") from error
+            raise
 
     async def close(self, limit: float) -> None:
         """End the stream, so that the service's thread is free; within ``limit`` seconds."""

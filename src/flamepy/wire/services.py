@@ -57,3 +57,7 @@ TASK_STREAM = Method(
 )
 TASK_STREAM_OFFER = ("flamepy-task-stream", "1")
 """What a service that serves ``TASK_STREAM`` has in the trailer of its answer to OnSessionEnter."""
+
+TASK_STREAM_GRACE = 5.0
+"""Seconds before a service that leaves cancels a stream with a task that it has begun; at once it
+cancels one without."""

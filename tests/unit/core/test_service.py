@@ -24,6 +24,7 @@ from flamepy._proto import types_pb2
 from flamepy.core import service as service_module
 from flamepy.core.service import FlameService, SessionContext, TaskContext, run, serve
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
+from flamepy.flags import Flag
 from flamepy.types import FLAME_INSTANCE_ENDPOINT
 from flamepy.wire.services import INSTANCE, TASK_STREAM, TASK_STREAM_OFFER
 
@@ -277,6 +278,30 @@ def test_a_stream_that_is_cut_frees_the_thread_and_says_nothing(
     assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
+def test_a_connection_outlives_the_end_of_its_stream_by_a_moment(
+    patient: None, socket_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a task that is sent meanwhile breaks it, and nobody knows that it was not begun."""
+    waited = threading.Event()
+    monkeypatch.setattr(service_module, "LINGER", 3600.0)
+    monkeypatch.setattr(service_module, "Flag", lambda: waited if stop.is_set() else Flag())
+    stop = threading.Event()
+    thread = threading.Thread(target=serve, args=(Recorder(), socket_path, stop))
+    thread.start()
+    with grpc.insecure_channel(f"unix:{socket_path}") as channel:
+        call(channel, "OnSessionEnter", session_id="s")
+        stream = Stream(channel)
+        assert stream.ask("1", b"x").output == b"x"
+        stop.set()
+        with contextlib.suppress(grpc.RpcError):
+            assert next(stream.call, None) is None
+        stream.close()
+        assert call(channel, "OnTaskInvoke", task_id="2", session_id="s", input=b"y").output == b"y"
+    waited.set()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stop that waits for a call would take an hour."""
@@ -300,8 +325,16 @@ def test_a_stop_ends_a_stream_that_waits_for_a_task(patient: None, socket_path: 
 
 
 def test_a_stop_waits_for_the_task_of_a_stream_and_begins_no_other(
-    patient: None, socket_path: str
+    patient: None, socket_path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    made: list[Any] = []
+
+    class Known(service_module._TaskStream):
+        def __init__(self, invoke: Any) -> None:
+            super().__init__(invoke)
+            made.append(self)
+
+    monkeypatch.setattr(service_module, "_TaskStream", Known)
     service, stop = Recorder(), threading.Event()
     thread = threading.Thread(target=serve, args=(service, socket_path, stop))
     thread.start()
@@ -312,7 +345,7 @@ def test_a_stop_waits_for_the_task_of_a_stream_and_begins_no_other(
         stream.send("2", b"x")
         assert service.begun.wait(30)
         stop.set()
-        eventually(lambda: refuses(channel), "the server to take no more calls")
+        eventually(lambda: made[0]._stopping, "the stop to begin")
         service.enough.set()
         answers = list(stream.call)
         stream.close()
@@ -329,23 +362,12 @@ def test_a_task_that_comes_while_a_stop_ends_its_stream_is_not_begun() -> None:
     stream = service_module._TaskStream(lambda request, _: begun.append(request))
 
     def requests() -> Iterator[Any]:
-        stream.stop()
+        assert stream.stop(0.0)
         yield TASK_STREAM.request(task_id="1")
 
     assert list(stream._answers(requests(), context)) == []
     assert begun == []
     context.cancel.assert_called_once_with()
-
-
-def refuses(channel: grpc.Channel) -> bool:
-    """Tell whether a server has begun to stop; a call waits for the thread that a task has."""
-    method = INSTANCE["OnSessionLeave"]
-    send = channel.unary_unary(method.path, method.request.SerializeToString)
-    try:
-        send(method.request(), timeout=0.2)
-    except grpc.RpcError as error:
-        return error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
-    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

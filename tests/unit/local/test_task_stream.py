@@ -9,9 +9,10 @@ import grpc
 import grpc.aio
 import pytest
 
+from flamepy.local import task_stream
 from flamepy.local.instance import TaskNotBegun
 from flamepy.local.task_stream import TaskStream, offers_stream
-from flamepy.wire.services import TASK_STREAM, TASK_STREAM_OFFER
+from flamepy.wire.services import TASK_STREAM, TASK_STREAM_GRACE, TASK_STREAM_OFFER
 
 
 class Far:
@@ -66,6 +67,33 @@ def test_a_stream_that_has_ended_takes_no_task() -> None:
         await stream.ask(TASK_STREAM.request())
 
     with pytest.raises(TaskNotBegun, match=r"ended its stream of tasks$"):
+        asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds", "begun"),
+    [
+        (grpc.StatusCode.CANCELLED, 0.0, False),
+        (grpc.StatusCode.CANCELLED, TASK_STREAM_GRACE, True),
+        (grpc.StatusCode.UNAVAILABLE, 0.0, True),
+    ],
+)
+def test_a_stream_that_a_leaving_service_cancels_at_once_has_not_begun_its_task(
+    code: grpc.StatusCode, seconds: float, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that it has begun gets some seconds first."""
+    clock = iter((100.0, 100.0 + seconds))
+    monkeypatch.setattr(task_stream, "monotonic", lambda: next(clock))
+
+    class Cut(Far):
+        async def read(self) -> object:
+            no = grpc.aio.Metadata()
+            raise grpc.aio.AioRpcError(code, no, no)
+
+    async def ask() -> None:
+        await TaskStream(Cut()).ask(TASK_STREAM.request())  # type: ignore[arg-type]  # a fake
+
+    with pytest.raises(grpc.aio.AioRpcError if begun else TaskNotBegun):
         asyncio.run(ask())
 
 
