@@ -108,6 +108,67 @@ def test_a_service_that_binds_late_works(connection: Connection) -> None:
     assert service(connection, "binds-late").invoke(b"x", timeout=60)
 
 
+@pytest.mark.parametrize("mode", ["listens-late", "opens-anew"])
+def test_a_socket_that_is_there_before_its_server_is_waited_for(
+    connection: Connection, mode: str
+) -> None:
+    """Bound and not listening, or that of a predecessor, which its service removes."""
+    assert service(connection, mode).invoke(b"x", timeout=60)
+
+
+@WAYS
+@pytest.mark.parametrize("mode", ["gzip", "deflate"])
+def test_answers_may_be_compressed(connection: Connection, mode: str, way: str) -> None:
+    session = service(connection, mode, way)
+    assert len({session.invoke(b"x", timeout=60) for _ in range(3)}) == 1
+
+
+@WAYS
+def test_headers_and_trailers_may_be_long(connection: Connection, way: str) -> None:
+    session = service(connection, "metadata", way)
+    assert session.invoke(b"x", timeout=60)
+
+
+@WAYS
+def test_the_text_of_a_status_may_be_long(connection: Connection, way: str) -> None:
+    """It comes as metadata, of which gRPC takes 8 KiB by default, and drops all of what is over."""
+    session = service(connection, "abort-long", way)
+    with pytest.raises(TaskFailedError, match="no memory \N{SNOWMAN}"):
+        session.invoke(b"x", timeout=60)
+
+
+@WAYS
+@pytest.mark.parametrize("mode", ["connection-age", "connection-idle"])
+def test_a_server_that_takes_leave_of_its_connection_fails_no_task(
+    connection: Connection, mode: str, way: str
+) -> None:
+    session = service(connection, mode, way)
+    pids = set()
+    for _ in range(4):
+        pids.add(session.invoke(b"x", timeout=60))
+        threading.Event().wait(0.5)
+    if way == "call":
+        assert len(pids) == 1, "the process is the same"
+
+
+@pytest.mark.parametrize("size", [1, 3 << 20])
+def test_an_answer_may_come_before_the_input_was_read(connection: Connection, size: int) -> None:
+    session = service(connection, "answers-unread")
+    assert len({session.invoke(b"x" * size, timeout=60) for _ in range(3)}) == 1
+
+
+@WAYS
+def test_a_service_that_ends_by_itself_after_its_session_is_not_worth_a_word(
+    connection: Connection, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = service(connection, "ends-after-leave", way)
+    pid = int(session.invoke(b"x", timeout=60) or b"0")
+    session.close()
+    eventually(lambda: not alive(pid), "it to end", limit=20.0)
+    eventually(lambda: not connection.list_executors(), "its executor to go", limit=20.0)
+    assert not [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
+
+
 def test_an_enter_may_take_longer_than_the_socket(connection: Connection) -> None:
     assert service(connection, "enter-slow").invoke(b"x", timeout=60)
 
@@ -210,6 +271,35 @@ def test_a_service_that_is_asked_to_end_fails_no_task(
         inputs = [b"last" if number % 5 == 0 else b"next" for number in range(20)]
         outputs = list(session.map(inputs))
     assert len(set(outputs)) == 5, "each was the last of its process"
+
+
+LEAVES = """
+import os, signal, threading
+from flamepy.core.service import FlameService, run
+
+class Service(FlameService):
+    def on_session_enter(self, context):
+        threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    def on_task_invoke(self, context):
+        return b"%d" % os.getpid()
+
+run(Service())
+"""
+
+
+def test_a_service_that_is_asked_to_end_at_any_moment_fails_no_task(
+    connection: Connection, tmp_path: Path
+) -> None:
+    """While it waits for a task, it cancels its stream, on which the next one may be already."""
+    script = tmp_path / "leaves.py"
+    script.write_text(LEAVES)
+    spec = ApplicationAttributes(command=sys.executable, arguments=[str(script)], delay_release=1)
+    connection.register_application("leaves", spec)
+    pids: set[bytes | None] = set()
+    with connection.create_session("leaves", max_instances=1) as session:
+        while len(pids) < 6:
+            pids.update(session.map([b"x"] * 50))
 
 
 @WAYS

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -78,6 +79,11 @@ def invoke(request, context):
         return answer(return_code=7)
     if mode == "code-with-output":
         return answer(return_code=7, output=b"half", message="half done")
+    if mode == "abort-long":
+        context.abort(grpc.StatusCode.INTERNAL, "no memory " + "\N{SNOWMAN}" * 100_000)
+    if mode == "metadata":
+        context.send_initial_metadata((("x-trace", "t" * 50_000), ("x-bin", b"\x00\xff")))
+        context.set_trailing_metadata((("x-cost", "c" * 50_000),))
     if mode == "abort":
         context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no memory")
     if mode in ("child", "escaped-child"):
@@ -123,6 +129,11 @@ def leave(request, context):
     return INSTANCE["OnSessionLeave"].response(return_code=0)
 
 
+def answer_unread(requests, context):
+    """Answer before anything of the request is read."""
+    return INSTANCE["OnTaskInvoke"].response(return_code=0, output=b"%d" % os.getpid())
+
+
 def garbage(raw, context):
     return b"\xff\xff\xff"
 
@@ -143,6 +154,10 @@ def serve() -> None:
         )
     if mode == "no-leave":
         del handlers["OnSessionLeave"]
+    if mode == "answers-unread":
+        handlers["OnTaskInvoke"] = grpc.stream_unary_rpc_method_handler(
+            answer_unread, response_serializer=INSTANCE["OnTaskInvoke"].response.SerializeToString
+        )
     if mode == "garbage":
         handlers["OnTaskInvoke"] = grpc.unary_unary_rpc_method_handler(garbage)
     server.add_generic_rpc_handlers(
@@ -170,6 +185,14 @@ if mode == "never-binds":
 if mode == "keeps-old-socket" and os.path.exists(os.environ["FLAME_INSTANCE_ENDPOINT"]):
     say("address in use")
     sys.exit(7)
+if mode in ("listens-late", "opens-anew"):
+    first = socket.socket(socket.AF_UNIX)
+    first.bind(os.environ["FLAME_INSTANCE_ENDPOINT"])
+    if mode == "opens-anew":  # somebody who connects there is dropped
+        first.listen()
+    threading.Event().wait(1.0)
+    os.unlink(os.environ["FLAME_INSTANCE_ENDPOINT"])
+    first.close()
 if mode == "binds-late":
     threading.Event().wait(1.0)
 if mode == "socket-is-a-file":

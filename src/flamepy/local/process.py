@@ -57,6 +57,9 @@ OPTIONS: list[tuple[str, int | str]] = [
     ("grpc.default_authority", "localhost"),
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
+    # A status's text comes as metadata, of which gRPC takes 8 to 16 KiB and else drops all.
+    ("grpc.max_metadata_size", MESSAGE_LIMIT),
+    ("grpc.absolute_max_metadata_size", 2 * MESSAGE_LIMIT),
     ("grpc.use_local_subchannel_pool", 1),
     # The file is there from bind on, before listen: a slow server refuses once.
     ("grpc.initial_reconnect_backoff_ms", 50),
@@ -259,7 +262,8 @@ class ProcessInstance:
         text = answer if isinstance(answer, str) else answer.message
         if isinstance(answer, str) or answer.return_code != 0:
             said, command = "on_session_leave of %s: %s", self._plan.command
-            repeated.log(logging.WARNING, ("leave", command), said, command, text)
+            kind = ("leave", command, self._plan.arguments)
+            repeated.log(logging.WARNING, kind, said, command, text)
 
     async def _call(self, name: str, request: Message, *, timeout: float | None = None) -> Any:
         """Return the answer, or the text of why there is none."""
