@@ -15,6 +15,8 @@ CACHE = ROOT / ".cache" / "services"
 NEEDED_FOR: Mapping[str, str] = {
     "cargo": "the service in Rust",
     "go": "the service in Go",
+    "nginx": "calls through nginx",
+    "haproxy": "calls through HAProxy",
 }
 
 
