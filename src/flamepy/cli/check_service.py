@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from flamepy.cli.service_examination import Wanted
 
 
-@click.command("check-service", context_settings={"ignore_unknown_options": True})
+@click.command("check-service", context_settings={"allow_interspersed_args": False})
 @click.option("--input", "text", metavar="TEXT", help="An input with which a task has to succeed.")
 @click.option("--common-data", metavar="TEXT", help="The common data of its sessions.")
 @click.option(

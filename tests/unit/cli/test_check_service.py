@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.loops import run
+from support.waiting import eventually
 
 from flamepy.cli.findings import Finding, Verdict
 from flamepy.cli.service_examination import Wanted, absolute, examine
@@ -83,6 +86,37 @@ def test_json_has_the_verdict_and_every_finding() -> None:
     assert set(first) == {"check", "verdict", "says", "advice"}
     assert (first["check"], first["verdict"]) == ("start", "FAILED")
     assert "exited with status 3" in first["says"]
+
+
+def test_options_behind_the_command_belong_to_it() -> None:
+    shows = "import sys; raise SystemExit(' '.join(sys.argv[1:]))"
+    done = check_service(sys.executable, "-c", shows, "--timeout", "x", "--json", "--own")
+    assert "its stderr: --timeout x --json --own before" in done.stdout
+    assert check_service("--own", sys.executable, "-c", shows).returncode == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_an_end_in_the_middle_leaves_no_service(number: int, tmp_path: Path) -> None:
+    wait = f"import os, threading; open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))"
+    program = f"{wait}; threading.Event().wait()"
+    command = [sys.executable, "-m", "flamepy", "check-service", sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        pid = int(eventually(lambda: read(tmp_path / "pid"), "the service to start"))
+        process.send_signal(number)
+        process.wait(30)
+    eventually(lambda: not exists(pid), "the service to end")
+
+
+def read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def test_an_input_and_common_data_are_given_and_the_input_has_to_succeed() -> None:

@@ -296,6 +296,8 @@ def test_a_connection_outlives_the_end_of_its_stream_by_a_moment(
         with contextlib.suppress(grpc.RpcError):
             assert next(stream.call, None) is None
         stream.close()
+        thread.join(1.0)
+        assert thread.is_alive()
         assert call(channel, "OnTaskInvoke", task_id="2", session_id="s", input=b"y").output == b"y"
     waited.set()
     thread.join(30)
