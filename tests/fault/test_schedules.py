@@ -34,6 +34,7 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.testing import FakeClock
+from flamepy.testing.faults import check_fault
 from flamepy.types import RetryPolicy, SessionAttributes, SessionState, Task, TaskState
 from flamepy.watching.events import EventKind, TaskEvent
 from flamepy.watching.hub import Hub
@@ -290,6 +291,19 @@ class Schedule:
         await asyncio.sleep(chance.choice((0.2, 3.0)))
         self.engine.fate = lambda name: None
 
+    async def refused_and_late(self) -> None:
+        """Let some calls fail, before or after the engine has done them, or be late."""
+        chance, faults = self.chance, self.engine.faults
+        for _ in range(chance.randint(1, 4)):
+            rpc = chance.choice(("CreateTask", "GetTask", "ListTask", "WatchTask", "ListSession"))
+            when, times = chance.choice(("before", "after")), chance.randint(1, 4)
+            if chance.random() < 0.5:
+                faults.add(check_fault(rpc, code="UNAVAILABLE", times=times, when=when))
+            else:
+                faults.add(check_fault(rpc, seconds=chance.choice((0.01, 0.5, 3.0)), times=times))
+        await asyncio.sleep(chance.choice((0.5, 3.0)))
+        faults.clear()
+
     async def ends_of_streams(self) -> None:
         for _ in range(self.chance.randint(1, 6)):
             self.engine.end_streams(self.chance.choice((None, None, LOST, LATE)))
@@ -369,6 +383,8 @@ FAULTS = (
     Schedule.freeze,
     Schedule.lost_on_the_way,
     Schedule.lost_on_the_way,
+    Schedule.refused_and_late,
+    Schedule.refused_and_late,
     Schedule.ends_of_streams,
 )
 

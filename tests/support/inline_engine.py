@@ -29,6 +29,7 @@ from flamepy.local.state import ClusterState
 from flamepy.rpc.link import Link
 from flamepy.testing import FakeClock
 from flamepy.testing.engine_script import EngineScript, at_once
+from flamepy.testing.faults import Faults
 from flamepy.types import RetryPolicy, Task, TaskState
 from flamepy.watching.hub import Hub
 from flamepy.watching.settings import WatchSettings
@@ -74,6 +75,7 @@ class InlineEngine(EngineScript):
         self.latency: Callable[[str], float] = lambda name: 0.001
         self.made: dict[Key, tuple[int, bytes]] = {}
         self.truth: dict[Key, list[TaskState]] = {}
+        self.faults = Faults()  # those of a ``FakeEngine``
         self.life = 0
         self.up = True
         self.streams: dict[_Stream, None] = {}  # in order: a run is the same each time
@@ -195,7 +197,12 @@ class InlineEngine(EngineScript):
         await self.travel(name, life)
         if fate is not None and fate[0] == "request":
             raise failure(fate[1])
-        reply = self._serve(name, request)
+        try:
+            fault = await self.faults.before(name, request)
+            reply = self._serve(name, request)
+            self.faults.after(fault)
+        except Refusal as refusal:
+            reply = refusal
         await self.travel(name, life)
         if fate is not None:
             raise failure(fate[1])
@@ -224,6 +231,10 @@ class InlineEngine(EngineScript):
         await self.travel(name, life)
         if fate is not None and fate[0] == "request":
             raise failure(fate[1])
+        try:
+            broken = await self.faults.before(name, request)
+        except Refusal as refusal:
+            raise failure((grpc.StatusCode[refusal.code], refusal.message)) from None
         self.calls[name] += 1
         left = 2 if fate is not None else -1  # a stream may break off in the middle
         try:
@@ -233,6 +244,7 @@ class InlineEngine(EngineScript):
                     raise failure(fate[1])
                 left -= 1
                 yield message
+            self.faults.after(broken)
         except Refusal as refusal:
             raise failure((grpc.StatusCode[refusal.code], refusal.message)) from None
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from flamepy.clocks import wall
+from flamepy.errors import InvalidArgumentError
 from flamepy.local.engine import Engine
 from flamepy.local.rows import EventRow, SessionRow, TaskRow, whole_seconds
-from flamepy.types import ApplicationAttributes, SessionAttributes, TaskState
+from flamepy.types import ApplicationAttributes, SessionAttributes, SessionState, TaskState
 
 T = TypeVar("T")
 
@@ -87,6 +88,27 @@ class EngineScript(ABC):
     def drop_session(self, session_id: str) -> None:
         """Forget a session without telling anybody, as an eviction does."""
         self._do(lambda engine: engine.state.sessions.pop(session_id))
+
+    def evict(self, session_id: str) -> None:
+        """Forget a closed session without telling anybody, as an engine does to make room.
+
+        Raises:
+            InvalidArgumentError: there is no such session, or it is open: no engine evicts those;
+                close it first, or ``drop_session``.
+        """
+
+        def evict(engine: Engine) -> None:
+            session = engine.state.sessions.get(session_id)
+            if session is None:
+                raise InvalidArgumentError(f"there is no session {session_id!r} to evict")
+            if session.state != SessionState.CLOSED:
+                raise InvalidArgumentError(
+                    f"session {session_id!r} is open, and engines evict closed ones only: close it "
+                    "first, or use drop_session, which loses any session"
+                )
+            del engine.state.sessions[session_id]
+
+        self._do(evict)
 
     def _move(
         self,

@@ -2,7 +2,8 @@
 
 Nothing runs by itself: ``start``, ``succeed``, ``fail`` and ``requeue`` move tasks, and watches,
 lists and counters show it as an engine's do. Calls are counted, streams too; the server can be
-killed and come back on the same port, with or without its state.
+killed and come back on the same port, with or without its state. Calls can be made to fail or to be
+late, and streams to end (``fail``, ``delay``, ``cut``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
+
+import grpc
 
 from flamepy import log_relay
 from flamepy._proto import frontend_pb2, types_pb2
@@ -28,8 +31,10 @@ from flamepy.loops import new_loop, retire, run_forever
 from flamepy.posting import Posted
 from flamepy.surroundings import check_threads
 from flamepy.testing.engine_script import EngineScript
+from flamepy.testing.faults import BEFORE, Faults, Request, When, check_code, check_fault
 from flamepy.threads import check_may_block
 from flamepy.types import Application, TaskState
+from flamepy.wire.services import Method
 
 T = TypeVar("T")
 NAME = "flamepy-fake-engine"
@@ -44,7 +49,7 @@ class FakeEngine(EngineScript):
         options: of gRPC, for its server: ``{"grpc.max_connection_age_ms": 2000}``, for example.
 
     Attributes:
-        calls: how often each RPC was called, by name.
+        calls: how often each RPC reached the engine, by name: not where ``fail`` kept it away.
         task_calls: how often GetTask, ListTask or WatchTask named a session, by session id.
         open_streams, most_streams: WatchTask streams now, and at most.
     """
@@ -62,6 +67,7 @@ class FakeEngine(EngineScript):
         self._engine: Engine | None = None
         self._port = 0
         self._frozen: threading.Event | None = None
+        self._faults = Faults()
 
     def __repr__(self) -> str:
         if self._loop is None:
@@ -164,6 +170,89 @@ class FakeEngine(EngineScript):
         if thawed is not None:
             thawed.set()
 
+    # ------------------------------------------------------------------ faults
+
+    @overload
+    def fail(self, session_id: str, task_id: str, text: str, /) -> None: ...
+
+    @overload
+    def fail(
+        self,
+        rpc: str,
+        code: str | grpc.StatusCode,
+        /,
+        *,
+        text: str = ...,
+        times: int | None = ...,
+        when: When = ...,
+    ) -> None: ...
+
+    def fail(
+        self,
+        session_id: str,
+        task_id: str | grpc.StatusCode,
+        text_of_task: str | None = None,
+        /,
+        *,
+        text: str = "",
+        times: int | None = None,
+        when: When = BEFORE,
+    ) -> None:
+        """Let a task fail: ``fail(session_id, task_id, text)``; or calls: ``fail(rpc, code)``.
+
+        ``heal`` ends what was said of calls.
+
+        Args:
+            session_id: of the task; or the name of an RPC, as ``"GetTask"``.
+            task_id: of the task; or a code of gRPC, as ``"UNAVAILABLE"``.
+            text_of_task: the service's text, for a task.
+            text: of the calls' error.
+            times: so many calls fail; None for all until ``heal``.
+            when: ``"before"`` the engine does what is asked, or ``"after"`` it, so that only the
+                answer is lost; or a function of the request, for those that are meant.
+
+        Raises:
+            InvalidArgumentError: there is no such RPC or code, or an option is out of its range.
+        """
+        if text_of_task is not None and isinstance(task_id, str):
+            super().fail(session_id, task_id, text_of_task)
+            return
+        fault = check_fault(session_id, code=task_id, text=text, times=times, when=when)
+        self._do(lambda _: self._faults.add(fault))
+
+    def delay(
+        self, rpc: str, seconds: float, *, times: int | None = None, when: Request | None = None
+    ) -> None:
+        """Let calls of an RPC wait before the engine does what they ask.
+
+        Args:
+            rpc: its name.
+            seconds: how long; several delays of one RPC add up.
+            times: so many calls; None for all until ``heal``.
+            when: a function of the request, for those that are meant.
+
+        Raises:
+            InvalidArgumentError: as of ``fail``.
+        """
+        fault = check_fault(rpc, seconds=seconds, times=times, when=when or BEFORE)
+        self._do(lambda _: self._faults.add(fault))
+
+    def cut(self, code: str | grpc.StatusCode | None = "UNAVAILABLE") -> int:
+        """End every open stream, as a proxy or a reset does; return how many there were.
+
+        Args:
+            code: of gRPC; None lets them end well, in the middle of what they tell.
+
+        Raises:
+            InvalidArgumentError: there is no such code.
+        """
+        name = None if code is None else check_code(code)
+        return self._do(lambda _: self._faults.cut(name))
+
+    def heal(self) -> None:
+        """Let no call fail or wait any more by ``fail`` and ``delay``."""
+        self._do(lambda _: self._faults.clear())
+
     async def _restart(self, *, lose_state: bool) -> None:
         await self._kill()
         if lose_state:
@@ -174,7 +263,7 @@ class FakeEngine(EngineScript):
                 if task.state == TaskState.RUNNING:
                     session.move(task, TaskState.PENDING)
         server = Server(
-            _Counting(self._engine, self).handler(),
+            _Counting(self._engine, self, self._faults).handler(),
             target=f"127.0.0.1:{self._port}",
             options=list(self._options.items()),
             interrupt=self._engine.interrupt,
@@ -234,9 +323,15 @@ class FakeEngine(EngineScript):
 class _Counting(Frontend):
     """The embedded frontend, counting."""
 
-    def __init__(self, engine: Engine, fake: FakeEngine) -> None:
+    def __init__(self, engine: Engine, fake: FakeEngine, faults: Faults) -> None:
         super().__init__(engine)
         self._fake = fake
+        self._faults = faults
+
+    def around(self, method: Method, call: Callable[..., Any]) -> Callable[..., Any]:
+        if method.streams:
+            return self._faults.stream(method.name, call)
+        return self._faults.unary(method.name, call)
 
     def list_session(self, request: frontend_pb2.ListSessionRequest) -> types_pb2.SessionList:
         self._fake.calls["ListSession"] += 1
