@@ -11,6 +11,7 @@ from flamepy.config import FlameContext
 from flamepy.errors import InvalidArgumentError
 from flamepy.paths import absolute
 from flamepy.seconds import seconds
+from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
 from flamepy.watching.subscriptions import Scope
 
@@ -32,20 +33,24 @@ def check_reactor(
     """
     if connection is not None and not hasattr(connection, "link"):
         raise InvalidArgumentError(
-            f"connection must be what flamepy.core.connect returns, got {connection!r}; a URL is "
+            "connection must be what flamepy.core.connect returns, got "
+            f"{repr_of(connection)}; a URL is "
             "given as endpoint="
         )
     if context is not None and not isinstance(context, FlameContext):
         raise InvalidArgumentError(
-            f"context must be a FlameContext, got {context!r}; one of flame.yaml is chosen by "
+            f"context must be a FlameContext, got {repr_of(context)}; one of "
+            "flame.yaml is chosen by "
             "FlameContext(context=name)"
         )
     if isinstance(plugins, str):
         raise InvalidArgumentError(
-            f"plugins must be several names, got {plugins!r}; write [{plugins!r}]"
+            f"plugins must be several names, got {repr_of(plugins)}; write [{repr_of(plugins)}]"
         )
     if on_fatal is not None and not callable(on_fatal):
-        raise InvalidArgumentError(f"on_fatal must be callable with an error, got {on_fatal!r}")
+        raise InvalidArgumentError(
+            f"on_fatal must be callable with an error, got {repr_of(on_fatal)}"
+        )
     seconds("exit_timeout", exit_timeout)
 
 
@@ -53,7 +58,7 @@ def check_replay(name: str, value: str) -> str:
     """Return what says which part of the present state is told; refuse anything else."""
     if value not in REPLAYS:
         raise InvalidArgumentError(
-            f"{name} must be one of {', '.join(map(repr, REPLAYS))}, got {value!r}"
+            f"{name} must be one of {', '.join(map(repr, REPLAYS))}, got {repr_of(value)}"
         )
     return value
 
@@ -68,12 +73,14 @@ def check_checkpoint(value: object) -> Path | None:
         return None
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise InvalidArgumentError(
-            f"checkpoint must be the path of a file, such as 'state.db', got {value!r}"
+            f"checkpoint must be the path of a file, such as 'state.db', got {repr_of(value)}"
         )
     try:
         path = absolute(value)
     except FileNotFoundError as error:
-        raise InvalidArgumentError(f"checkpoint {os.fspath(value)!r}: {error.strerror}") from error
+        raise InvalidArgumentError(
+            f"checkpoint {repr_of(os.fspath(value))}: {error.strerror}"
+        ) from error
     if path.is_dir():
         raise InvalidArgumentError(f"checkpoint {path} is a folder; give a file in it")
     return path
@@ -82,14 +89,14 @@ def check_checkpoint(value: object) -> Path | None:
 def check_count(name: str, value: object) -> None:
     """Refuse what is no whole number above 0."""
     if not _is(value, int) or not value >= 1:  # type: ignore[operator]  # a number
-        raise InvalidArgumentError(f"{name} must be 1 or more, got {value!r}")
+        raise InvalidArgumentError(f"{name} must be 1 or more, got {repr_of(value)}")
 
 
 def check_function(name: str, value: Callable[..., Any] | None) -> None:
     """Refuse what cannot be called with an event."""
     if value is not None and not callable(value):
         raise InvalidArgumentError(
-            f"{name} must be callable with an event, got {value!r}; see "
+            f"{name} must be callable with an event, got {repr_of(value)}; see "
             "flamepy.informers.predicates"
         )
 
@@ -99,7 +106,7 @@ def check_retry(value: object) -> None:
     if value is not None and not isinstance(value, RetryPolicy):
         raise InvalidArgumentError(
             f"retry must be a flamepy.types.RetryPolicy, such as RetryPolicy(attempts=3), got "
-            f"{value!r}"
+            f"{repr_of(value)}"
         )
 
 
@@ -114,7 +121,7 @@ def scope_of(application: object, session: object) -> Scope:
             continue
         hint = "its name" if name == "application" else "its id, such as session.id"
         raise InvalidArgumentError(
-            f"{name} must be {hint}, got {value!r}; for several use where= with "
+            f"{name} must be {hint}, got {repr_of(value)}; for several use where= with "
             f"predicates.{name}(...) | predicates.{name}(...)"
         )
     return Scope(application=application, session=session)  # type: ignore[arg-type]  # checked

@@ -21,6 +21,7 @@ from flamepy.informers.streaming import EventStream
 from flamepy.informers.waiting import EndFuture, TaskKey, WatchedFuture, end_of, ends_of
 from flamepy.rpc.link import Link
 from flamepy.seconds import seconds_or_none
+from flamepy.texts import repr_of
 from flamepy.types import Task
 from flamepy.watching.hub import Hub
 
@@ -121,7 +122,9 @@ class Asking:
         link, _ = self._running()
         given: object = tasks
         if not isinstance(given, Iterable):
-            raise InvalidArgumentError(f"tasks must be several, such as a list, got {given!r}")
+            raise InvalidArgumentError(
+                f"tasks must be several, such as a list, got {repr_of(given)}"
+            )
         return link.run(ends_of(link, list(tasks)))
 
     def stream(

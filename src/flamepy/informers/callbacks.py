@@ -14,6 +14,7 @@ from typing import Any
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers.informer import Informer, SessionInformer, SessionProgress, TaskInformer
+from flamepy.texts import repr_of, text_of
 from flamepy.types import TaskState
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
@@ -134,7 +135,7 @@ def check_class(informer: object) -> None:
         return
     hint = "; make an instance of it" if inspect.isclass(informer) else ""
     raise InvalidArgumentError(
-        f"{informer!r} is not an informer: subclass flamepy.core.TaskInformer or "
+        f"{repr_of(informer)} is not an informer: subclass flamepy.core.TaskInformer or "
         f"flamepy.informers.SessionInformer{hint}"
     )
 
@@ -170,7 +171,7 @@ def check_signature(informer: Informer, name: str, method: Method) -> None:
         takes = "no argument" if wanted == 0 else f"one argument ({_ARGUMENTS.get(name, 'event')})"
         raise InvalidArgumentError(
             f"{_label(informer)}.{name}{signature} has the wrong signature: it is called with "
-            f"{takes} beside self ({error})"
+            f"{takes} beside self ({text_of(error)})"
         ) from None
 
 

@@ -21,6 +21,7 @@ from flamepy.errors import ConfigError, InvalidStateError
 from flamepy.forks import bury
 from flamepy.formats import UPGRADE, NewerFormat, database_format, migrate_database
 from flamepy.informers.checkpoint_rows import SCHEMA, STEPS
+from flamepy.texts import text_of
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +114,8 @@ class CheckpointFile:
                     migrate_database(self.path, STEPS, FORMAT)
         except NewerFormat as error:
             raise ConfigError(
-                f"checkpoint {self.path} {error}: it is left as it is; {UPGRADE}, or give this "
+                f"checkpoint {self.path} {text_of(error)}: it is left as it is; "
+                f"{UPGRADE}, or give this "
                 "reactor a file of its own, with which informers begin as at their first start"
             ) from error
         except (Unreadable, sqlite3.DatabaseError) as error:

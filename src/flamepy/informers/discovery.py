@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
 
+from flamepy.texts import described, repr_of
+
 GROUP = "flamepy.informers"
 _NAME = re.compile(r"[\w.-]+")
 _VALUE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*(\s*\[[^\]]*\])?")
@@ -52,7 +54,9 @@ def _unique(info: PluginInfo, found: list[PluginInfo]) -> PluginInfo:
     if not others or info.problem is not None:
         return info
     named = ", ".join(f"{one.origin} ({one.value})" for one in others)
-    problem = f"the name {info.name!r} is also that of {named}; uninstall or rename one of them"
+    problem = (
+        f"the name {repr_of(info.name)} is also that of {named}; uninstall or rename one of them"
+    )
     return replace(info, problem=problem)
 
 
@@ -71,7 +75,7 @@ def _installed() -> Iterator[PluginInfo]:
             version = str(distribution.metadata["Version"] or "")
         except Exception as error:
             # Whatever the metadata of somebody else's distribution does to its reader.
-            problem = f"its metadata cannot be read: {type(error).__name__}: {error}"
+            problem = f"its metadata cannot be read: {described(error)}"
             yield PluginInfo("?", _folder(distribution), problem=problem)
             continue
         for line in _lines(text):
@@ -99,4 +103,6 @@ def _parse(line: str, distribution: str, version: str) -> PluginInfo:
     info = PluginInfo(name, distribution, version, value)
     if _NAME.fullmatch(name) and _VALUE.fullmatch(value):
         return info
-    return replace(info, problem=f"its entry point {line!r} must be like 'name = module:Class'")
+    return replace(
+        info, problem=f"its entry point {repr_of(line)} must be like 'name = module:Class'"
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 from flamepy.enums import TextEnum
 from flamepy.informers.options import RegistrationStats
+from flamepy.texts import repr_of
 from flamepy.types import ConnectionState
 
 READY_WITHIN = 60.0  # seconds; or ...
@@ -102,7 +103,7 @@ class Health:
             synced=all(one.synced for one in informers),
             freshness=freshness,
             informers=tuple(informers),
-            error=None if error is None else repr(error),
+            error=None if error is None else repr_of(error),
             checkpoint=checkpoint,
             missed=missed,
         )

@@ -13,6 +13,7 @@ from flamepy.errors import InvalidArgumentError
 from flamepy.informers import arguments, predicates
 from flamepy.informers.mailbox import QUEUE_SIZE
 from flamepy.seconds import seconds, seconds_or_none
+from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
 from flamepy.watching.events import SessionEvent, TaskEvent
 
@@ -51,7 +52,7 @@ class Options:
         arguments.check_retry(self.retry)
         arguments.check_replay("replay", self.replay)
         if self.resume not in (None, True, False):
-            raise InvalidArgumentError(f"resume must be True or False, got {self.resume!r}")
+            raise InvalidArgumentError(f"resume must be True or False, got {repr_of(self.resume)}")
         arguments.check_function("where", self.where)
         arguments.check_function("transform", self.transform)
         predicates.check_made(self.where)

@@ -23,7 +23,7 @@ from flamepy.informers.callbacks import Callbacks
 from flamepy.informers.discovery import GROUP, PluginInfo, discover
 from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
 from flamepy.repeats import RepeatedLog
-from flamepy.texts import described, repr_of
+from flamepy.texts import described, repr_of, text_of
 
 __all__ = ["Plugin", "PluginInfo", "check_plugins", "discover", "load_informer", "load_plugins"]
 
@@ -97,11 +97,11 @@ def load_informer(value: str, options: Options | None = None) -> Plugin:
     """
     module, colon, attribute = value.partition(":")
     if not (module and colon and attribute):
-        raise PluginError(f"informer {value!r}: write module:Class")
+        raise PluginError(f"informer {repr_of(value)}: write module:Class")
     try:
         return Plugin(value, _make(_import(PluginInfo(value, value=value)), options or {}))
     except _Broken as broken:
-        raise PluginError(f"informer {value!r}: {broken}") from broken.__cause__
+        raise PluginError(f"informer {repr_of(value)}: {text_of(broken)}") from broken.__cause__
 
 
 def check_plugins(
@@ -145,7 +145,9 @@ def _wanted(enabled: Enabled | None, context: FlameContext | None) -> list[Flame
     if enabled is None:
         return list((context or FlameContext()).informers)
     if isinstance(enabled, str):
-        raise InvalidArgumentError(f"enabled={enabled!r}: give a list of names, [{enabled!r}]")
+        raise InvalidArgumentError(
+            f"enabled={repr_of(enabled)}: give a list of names, [{repr_of(enabled)}]"
+        )
     if isinstance(enabled, Mapping):
         return [FlameInformer(name, dict(options or {})) for name, options in enabled.items()]
     given = list(enabled)
@@ -162,13 +164,13 @@ def _load(wanted: FlameInformer, installed: list[PluginInfo]) -> Plugin:
     name = wanted.name
     info = next((one for one in installed if one.name == name), None)
     if info is None:
-        raise PluginError(f"informer plugin {name!r}: {_unknown(name, installed)}")
+        raise PluginError(f"informer plugin {repr_of(name)}: {_unknown(name, installed)}")
     try:
         return Plugin(name, _make(_import(info), wanted.options), info)
     except _Broken as broken:
-        raise PluginError(f"informer plugin {name!r} ({info.origin}): {broken}") from (
-            broken.__cause__
-        )
+        raise PluginError(
+            f"informer plugin {repr_of(name)} ({info.origin}): {text_of(broken)}"
+        ) from (broken.__cause__)
 
 
 def _unknown(name: str, installed: list[PluginInfo]) -> str:
@@ -176,7 +178,10 @@ def _unknown(name: str, installed: list[PluginInfo]) -> str:
     near = difflib.get_close_matches(name, names, n=1)
     by_distribution = [one.name for one in installed if one.distribution == name]
     if near or by_distribution:
-        return f"nothing installed has that name; did you mean {(by_distribution or near)[0]!r}?"
+        return (
+            "nothing installed has that name; did you mean "
+            f"{repr_of((by_distribution or near)[0])}?"
+        )
     there = ", ".join(names) or "none"
     return f"nothing installed has that name; installed plugins: {there}"
 
@@ -233,11 +238,11 @@ def _refused(factory: Callable[..., object], options: Options) -> str | None:
         for name in options:
             if name not in takes:
                 near = difflib.get_close_matches(name, takes, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                return f"it has no option {name!r}{hint} ({listed})"
+                hint = f"; did you mean {repr_of(near[0])}?" if near else ""
+                return f"it has no option {repr_of(name)}{hint} ({listed})"
     for one in parameters:
         if one.name in takes and one.default is one.empty and one.name not in options:
-            return f"the option {one.name!r} is missing ({listed})"
+            return f"the option {repr_of(one.name)} is missing ({listed})"
     return None
 
 

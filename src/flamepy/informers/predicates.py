@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flamepy.errors import InvalidArgumentError
+from flamepy.texts import repr_of
 from flamepy.types import Application, SessionState, TaskState
 from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
@@ -117,7 +118,7 @@ def state_in(*states: TaskState | SessionState) -> Predicate:
     for state in states or (None,):
         if not isinstance(state, (TaskState, SessionState)):
             raise InvalidArgumentError(
-                f"state_in takes states such as TaskState.FAILED, one or more, got {state!r}"
+                f"state_in takes states such as TaskState.FAILED, one or more, got {repr_of(state)}"
             )
     wanted = frozenset((type(state), state) for state in states)
     kinds = {type(state).__name__ for state in states}
@@ -133,12 +134,14 @@ def state_in(*states: TaskState | SessionState) -> Predicate:
 
 def application(name: str) -> Predicate:
     """Let events pass of tasks and sessions of one application."""
-    return Predicate(lambda event: event.application == name, f"application({name!r})")
+    return Predicate(lambda event: event.application == name, f"application({repr_of(name)})")
 
 
 def session(session_id: str) -> Predicate:
     """Let events pass of one session and of its tasks."""
-    return Predicate(lambda event: event.session_id == session_id, f"session({session_id!r})")
+    return Predicate(
+        lambda event: event.session_id == session_id, f"session({repr_of(session_id)})"
+    )
 
 
 def changed() -> Predicate:
@@ -171,7 +174,7 @@ def label(
     if not callable(get_application):
         raise InvalidArgumentError(
             "label needs a function from an application's name to the application, such as "
-            f"connection.get_application, got {get_application!r}"
+            f"connection.get_application, got {repr_of(get_application)}"
         )
     text = wanted if isinstance(wanted, str) else "=".join(wanted)
     prefix = f"{text}=" if isinstance(wanted, str) else None
@@ -187,7 +190,7 @@ def label(
             )
         return known[name]
 
-    return Predicate(test, f"label({text!r})")
+    return Predicate(test, f"label({repr_of(text)})")
 
 
 live = Predicate(lambda event: not event.initial, "live")

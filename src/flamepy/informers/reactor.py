@@ -49,7 +49,7 @@ from flamepy.rpc.implicit import close_link, implicit_link
 from flamepy.rpc.link import ConnectionChange, Link
 from flamepy.rpc.loop import ReactorLoop
 from flamepy.seconds import seconds, seconds_or_none
-from flamepy.texts import text_of
+from flamepy.texts import repr_of, text_of
 from flamepy.types import ConnectionState, RetryPolicy
 from flamepy.watching.hub import Hub
 from flamepy.watching.settings import WatchSettings
@@ -283,7 +283,7 @@ class Reactor(Asking):
             except Exception as error:
                 self._check_running()
                 said = text_of(error)
-                message = f"informer plugin {plugin.name!r} could not be registered: {said}"
+                message = f"informer plugin {repr_of(plugin.name)} could not be registered: {said}"
                 if self._strict:
                     raise PluginError(message) from error
                 left_out(message, error)
@@ -455,7 +455,7 @@ class Reactor(Asking):
         if self._state is not ReactorState.RUNNING or not self._claims.take("end"):
             return
         self._state, self._error = ReactorState.FAILED, error
-        logger.critical("the reactor of %r failed: %r", self._link, error, exc_info=error)
+        logger.critical("the reactor of %r failed: %s", self._link, repr_of(error), exc_info=error)
         try:
             self._leave(signals.reactor_failed, {"error": error})
         except Exception:
@@ -560,7 +560,7 @@ class Reactor(Asking):
             raise InvalidStateError("this reactor is new; start it first, or call run()")
         run_until_signalled(self)
         if self._state is ReactorState.FAILED and self._error is not None:
-            raise InvalidStateError(f"the reactor failed: {self._error!r}") from self._error
+            raise InvalidStateError(f"the reactor failed: {repr_of(self._error)}") from self._error
 
     def abort(self) -> None:
         """Drop what is queued and wait for no callback, so that a stop under way ends soon."""

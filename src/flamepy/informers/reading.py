@@ -23,6 +23,7 @@ from flamepy.flags import Flag
 from flamepy.informers.inbox import Inbox, Synced
 from flamepy.rpc.link import Link
 from flamepy.seconds import seconds_or_none
+from flamepy.texts import repr_of
 from flamepy.types import SessionInfo, SessionState, Task, TaskState
 from flamepy.watching.hub import Hub
 from flamepy.watching.subscriptions import Scope
@@ -115,7 +116,9 @@ class Lister(Generic[K, V]):
             InvalidArgumentError: there is an index of that name.
         """
         if name in self._indexes:
-            raise InvalidArgumentError(f"there is an index {name!r} already; choose another name")
+            raise InvalidArgumentError(
+                f"there is an index {repr_of(name)} already; choose another name"
+            )
         self._indexes[name] = function, values
 
     def by_index(self, name: str, value: object) -> builtins.list[V]:
@@ -126,7 +129,7 @@ class Lister(Generic[K, V]):
         """
         if name not in self._indexes:
             raise InvalidArgumentError(
-                f"there is no index {name!r}; there are: {', '.join(sorted(self._indexes))}"
+                f"there is no index {repr_of(name)}; there are: {', '.join(sorted(self._indexes))}"
             )
         function, values = self._indexes[name]
         wanted = values(value)
@@ -237,4 +240,6 @@ def _state(states: type[TaskState] | type[SessionState], value: object) -> objec
         return states[value.upper()]
     except KeyError:
         names = ", ".join(one.name for one in states)
-        raise InvalidArgumentError(f"there is no state {value!r}; there are: {names}") from None
+        raise InvalidArgumentError(
+            f"there is no state {repr_of(value)}; there are: {names}"
+        ) from None

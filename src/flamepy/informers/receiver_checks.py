@@ -17,6 +17,7 @@ from blinker import ANY
 
 from flamepy.config.endpoint import Endpoint
 from flamepy.errors import ConfigError, InvalidArgumentError
+from flamepy.texts import repr_of, text_of
 from flamepy.types import Application, SessionInfo
 
 
@@ -80,16 +81,19 @@ def _instead(value: object) -> str:
     if isinstance(value, (list, tuple, set, frozenset, dict)):
         return "connect once for each of several senders"
     if isinstance(value, Application):
-        return f"write sender={value.name!r}"
+        return f"write sender={repr_of(value.name)}"
     if isinstance(value, SessionInfo):
-        return f"write sender={value.application!r}, or {value.id!r} for this session alone"
+        return (
+            f"write sender={repr_of(value.application)}, or {repr_of(value.id)} for "
+            "this session alone"
+        )
     for name in ("application", "endpoint", "name"):  # a session, a connection, ...
         try:
             known = getattr(value, name, None)
         except Exception:
             continue
         if isinstance(known, str) and known:
-            return f"write sender={known!r}"
+            return f"write sender={repr_of(known)}"
     return "for every sender leave sender= out"
 
 
@@ -124,7 +128,7 @@ def check_receiver(signal: str, arguments: Collection[str] | None, receiver: obj
     except TypeError as error:
         raise InvalidArgumentError(
             f"a receiver of {signal} is called with {how}, and {label(receiver)}{signature} "
-            f"cannot be: {error}; write it like def receiver(sender, **values)"
+            f"cannot be: {text_of(error)}; write it like def receiver(sender, **values)"
         ) from error
 
 

@@ -27,7 +27,7 @@ from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options, RegistrationStats
 from flamepy.repeats import RepeatedLog
 from flamepy.seconds import seconds, seconds_or_none
-from flamepy.texts import repr_of
+from flamepy.texts import repr_of, text_of
 from flamepy.types import ConnectionState
 from flamepy.watching.events import SessionEvent, TaskEvent
 from flamepy.watching.missed import MissedEnds
@@ -178,7 +178,11 @@ class Registration:
                 "is the engine reachable?"
             )
         if not self._synced:
-            why = "was removed" if self._error is None else f"ended with its reactor: {self._error}"
+            why = (
+                "was removed"
+                if self._error is None
+                else f"ended with its reactor: {text_of(self._error)}"
+            )
             raise InvalidStateError(f"{self.name} was not synced; it {why}") from self._error
 
     def remove(self, *, wait: bool = False, timeout: float = 10.0) -> None:

@@ -16,6 +16,7 @@ from flamepy.informers.inbox import Inbox
 from flamepy.informers.registration import Registration
 from flamepy.informers.streaming import EventStream
 from flamepy.rpc.link import Link
+from flamepy.texts import repr_of
 from flamepy.types import ConnectionState
 from flamepy.watching.hub import Hub
 from flamepy.watching.subscriptions import Scope
@@ -73,7 +74,7 @@ class Roster:
         if self._taken.setdefault(id(informer), registration) is not registration:
             self._forget(registration)
             raise InvalidArgumentError(
-                f"{informer!r} is registered already; register another instance"
+                f"{repr_of(informer)} is registered already; register another instance"
             )
         self._registrations[registration] = _Place()
         if self._closed:  # meanwhile: it may not have been seen

@@ -203,7 +203,7 @@ def task_key(task: Task | TaskKey | WatchedFuture[Any]) -> TaskKey:
     """
     if isinstance(task, tuple) and len(task) == 2:
         if not isinstance(task[0], str):
-            raise InvalidArgumentError(f"session id must be text, got {task[0]!r}")
+            raise InvalidArgumentError(f"session id must be text, got {repr_of(task[0])}")
         return task[0], task_id(task[1])
     if isinstance(task, Task):
         return task.session_id, task.id
@@ -211,7 +211,7 @@ def task_key(task: Task | TaskKey | WatchedFuture[Any]) -> TaskKey:
         return task.session_id, task.task_id
     raise InvalidArgumentError(
         "a task is named by a Task, by a future of session.run, or by (session id, task id), not "
-        f"by {task!r}"
+        f"by {repr_of(task)}"
     )
 
 

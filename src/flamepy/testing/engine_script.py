@@ -13,6 +13,7 @@ from flamepy.clocks import wall
 from flamepy.errors import InvalidArgumentError
 from flamepy.local.engine import Engine
 from flamepy.local.rows import EventRow, SessionRow, TaskRow, whole_seconds
+from flamepy.texts import repr_of
 from flamepy.types import ApplicationAttributes, SessionAttributes, SessionState, TaskState
 
 T = TypeVar("T")
@@ -100,10 +101,11 @@ class EngineScript(ABC):
         def evict(engine: Engine) -> None:
             session = engine.state.sessions.get(session_id)
             if session is None:
-                raise InvalidArgumentError(f"there is no session {session_id!r} to evict")
+                raise InvalidArgumentError(f"there is no session {repr_of(session_id)} to evict")
             if session.state != SessionState.CLOSED:
                 raise InvalidArgumentError(
-                    f"session {session_id!r} is open, and engines evict closed ones only: close it "
+                    f"session {repr_of(session_id)} is open, and engines evict closed "
+                    "ones only: close it "
                     "first, or use drop_session, which loses any session"
                 )
             del engine.state.sessions[session_id]

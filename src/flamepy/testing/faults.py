@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from flamepy.errors import InvalidArgumentError
 from flamepy.local.refusal import Refusal
 from flamepy.seconds import seconds as checked_seconds
+from flamepy.texts import repr_of
 from flamepy.wire.services import FRONTEND
 
 Request = Callable[[Any], object]  # Any: the request of an RPC, as of protos/frontend.proto
@@ -65,15 +66,18 @@ def check_fault(
 ) -> Fault:
     """Return a fault. Raises InvalidArgumentError."""
     if rpc not in FRONTEND:
-        raise InvalidArgumentError(f"there is no RPC {rpc!r}; there are {', '.join(FRONTEND)}")
+        raise InvalidArgumentError(
+            f"there is no RPC {repr_of(rpc)}; there are {', '.join(FRONTEND)}"
+        )
     if times is not None and (isinstance(times, bool) or not isinstance(times, int) or times < 1):
         raise InvalidArgumentError(
-            f"times must be a whole number of calls, 1 or more, or None for all, got {times!r}"
+            "times must be a whole number of calls, 1 or more, or None for all, got "
+            f"{repr_of(times)}"
         )
     if not callable(when) and when not in (BEFORE, AFTER):
         raise InvalidArgumentError(
             f"when must be 'before' or 'after' the engine does it, or a function of the request, "
-            f"got {when!r}"
+            f"got {repr_of(when)}"
         )
     return Fault(
         rpc,
@@ -91,7 +95,7 @@ def check_code(code: str | grpc.StatusCode) -> str:
     name = code.name if isinstance(code, grpc.StatusCode) else code
     codes = [one.name for one in grpc.StatusCode if one is not grpc.StatusCode.OK]
     if name not in codes:
-        raise InvalidArgumentError(f"code must be one of {', '.join(codes)}, got {code!r}")
+        raise InvalidArgumentError(f"code must be one of {', '.join(codes)}, got {repr_of(code)}")
     return name
 
 

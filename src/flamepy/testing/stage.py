@@ -24,7 +24,7 @@ from flamepy.texts import repr_of, text_of
 from flamepy.types import ConnectionState
 from flamepy.watching.events import EventKind, SessionEvent, TaskEvent
 
-LOGGER = logging.getLogger("flamepy.informers.handling")
+LOGGER = logging.getLogger("flamepy.informers.reporting")
 LOOK = 0.005
 PATIENCE = 20.0
 POLLS = (0.005, 0.02)
