@@ -183,6 +183,10 @@ class Inbox:
         """True while events wait that found no place."""
         return self._behind is not None and not self._closed()
 
+    def obstacle(self) -> str:
+        """Return why polls fail now; see ``Hub.obstacle``."""
+        return self._hub.obstacle()
+
     @property
     def owed(self) -> int:
         """How many events found no place and are not queued yet; from any thread.

@@ -78,7 +78,9 @@ class Lister(Generic[K, V]):
             InvalidStateError: the reactor was stopped before.
         """
         if not self._followed.wait(seconds_or_none("timeout", timeout)):
-            raise DeadlineExceededError(f"not everything was read within {timeout} s")
+            raise DeadlineExceededError(
+                f"not everything was read within {timeout} s{self._hub.obstacle()}"
+            )
         if not self._followed.synced:
             raise InvalidStateError("the reactor stopped before everything was read")
 

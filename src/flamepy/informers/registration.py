@@ -175,7 +175,7 @@ class Registration:
         if not self._settled.wait(timeout):
             raise DeadlineExceededError(
                 f"{self.name} was not synced within {round(timeout or 0, 3):g} s; "
-                "is the engine reachable?"
+                f"is the engine reachable?{'' if self.inbox is None else self.inbox.obstacle()}"
             )
         if not self._synced:
             why = (

@@ -19,6 +19,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flamepy.errors import ConnectionClosedError, FlameError, InternalError
+from flamepy.rpc.verdicts import Failure
+from flamepy.rpc.ways_out import start_one
 from flamepy.texts import repr_of
 from flamepy.types import Task
 from flamepy.watching.awaiting import FutureListener, QueueListener, WatchedKey
@@ -180,6 +182,17 @@ class Hub:
     def freshness(self) -> float:
         """Return the seconds since the last poll that worked was sent; inf before the first."""
         return self.now() - self.health.answered_at
+
+    def obstacle(self) -> str:
+        """Return why polls fail now, in parentheses after a blank; else the empty text.
+
+        For the errors of waits that are over; from any thread.
+        """
+        error, seen = self.health.last_error, self.health.answered_at > float("-inf")
+        if error is None or self.health.down_since is None:
+            return ""
+        away = error.failure == Failure.NOT_SENT.value
+        return f" ({error.message}{start_one(self._endpoint) if away and not seen else ''})"
 
     def heartbeat_age(self) -> float | None:
         """Return the seconds since the last heartbeat; None while sessions are polled."""

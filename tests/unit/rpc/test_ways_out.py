@@ -7,13 +7,16 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 
 import grpc
 import pytest
 
 from flamepy import aio
-from flamepy.core import connect
-from flamepy.errors import ApplicationNotFoundError, UnavailableError
+from flamepy.core import TaskInformer, connect
+from flamepy.errors import ApplicationNotFoundError, FlameError, UnavailableError
+from flamepy.informers import Reactor
+from flamepy.rpc.implicit import reset_implicit_link
 from flamepy.rpc.status import Call, from_result, from_status
 from flamepy.rpc.verdicts import Failure
 from flamepy.rpc.ways_out import CACHE, start_one
@@ -78,6 +81,30 @@ def test_the_last_line_of_the_traceback_says_how_to_start_one(program: str, noth
     port = nothing.partition(":")[2]
     option = "--cache-port" if "put_object" in program else "--port"
     assert f"with `flamepy up {option} {port}`" in done.stderr.splitlines()[-1]
+
+
+WAITS: dict[str, Callable[[Reactor], object]] = {
+    "an informer": lambda reactor: reactor.register(TaskInformer()).wait_synced(timeout=1),
+    "all informers": lambda reactor: (
+        reactor.register(TaskInformer()),
+        reactor.wait_synced(timeout=1),
+    ),
+    "a lister": lambda reactor: reactor.tasks.wait_synced(timeout=1),
+    "a task": lambda reactor: reactor.wait([("s", "1")], timeout=1),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_a_wait_of_a_reactor_says_it_as_well(
+    wait: Callable[[Reactor], object], nothing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLAME_ENDPOINT", f"http://{nothing}")
+    reset_implicit_link()
+    with Reactor(plugins=()) as reactor, pytest.raises(FlameError) as raised:
+        wait(reactor)
+    port = nothing.partition(":")[2]
+    assert f"with `flamepy up --port {port}`" in raised.value.message
+    assert len(raised.value.message.splitlines()) == 1
 
 
 def test_an_engine_that_has_answered_is_not_one_to_start() -> None:
