@@ -59,9 +59,7 @@ logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 10.0
 EXIT_TIMEOUT = 2.0
-CATCH_UP = 2.0
-FIRST_LOOK = 1.0
-LOOK = 0.05
+CATCH_UP, FIRST_LOOK, LOOK = 2.0, 1.0, 0.05
 
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
 
@@ -587,7 +585,11 @@ class Reactor(Asking):
         self.stop()
 
     async def __aenter__(self) -> Reactor:
-        return await asyncio.to_thread(self.start)
+        try:
+            return await asyncio.to_thread(self.start)
+        except asyncio.CancelledError:  # the thread goes on, and nobody would stop what it starts
+            run_apart(lambda: self.stop(0.0))
+            raise
 
     async def __aexit__(
         self,

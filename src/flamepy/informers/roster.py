@@ -172,6 +172,9 @@ class Roster:
     def remove(self, registration: Registration) -> None:
         """Tell a registration nothing more; from any thread."""
         self._forget(registration)
+        # Before it is let go: a remove that Ctrl-C cuts is done by the next one. And again, for an
+        # inbox that the loop has made meanwhile.
+        self._unsubscribe(self._registrations.get(registration))
         self._unsubscribe(self._registrations.pop(registration, None))
 
     def _unsubscribe(self, place: _Place | None) -> None:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from types import FrameType
+from typing import Any
 
 import pytest
 from support.waiting import eventually
@@ -577,3 +579,56 @@ def test_run_goes_on_with_a_reactor_that_runs(engine: FakeEngine, engine_connect
         threading.Timer(0.1, reactor.stop).start()
         reactor.run()
         assert reactor.state is ReactorState.STOPPED
+
+
+class TestCut:
+    """Ctrl-C at any line of a call: the same call again leaves nothing behind."""
+
+    def test_a_remove(self, engine: FakeEngine, engine_connection) -> None:
+        with Reactor(connection=engine_connection, plugins=()) as reactor:
+            line, cut = 0, True
+            while cut:
+                registration = reactor.register(RecordingInformer(), uid="u")
+                cut = cut_at(line, registration.remove)
+                registration.remove()
+                assert reactor.registrations == []
+                assert subscriptions(engine_connection) == 0, f"cut at the line {line}"
+                line += 1
+            assert line > 20
+
+    @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.01, 0.03])
+    def test_an_asynchronous_start(self, engine: FakeEngine, seconds: float) -> None:
+        reactor = Reactor(endpoint=engine.endpoint, plugins=())
+
+        async def start() -> bool:
+            starting = asyncio.ensure_future(reactor.__aenter__())
+            await asyncio.sleep(seconds)
+            cut = starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            return cut
+
+        if not asyncio.run(start()):
+            reactor.stop()  # it had started
+        eventually(lambda: reactor.state is ReactorState.STOPPED, "its end")
+
+
+def cut_at(line: int, act: Callable[[], object]) -> bool:
+    """Raise KeyboardInterrupt at a line of flamepy within a call; False if it has less lines."""
+    left = [line]
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        if "/flamepy/" in frame.f_code.co_filename and event == "line":
+            left[0] -= 1
+            if left[0] < 0:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        act()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(None)
+    return False
