@@ -23,7 +23,7 @@ from flamepy.clocks import Timeout, monotonic
 from flamepy.local.background import in_thread
 from flamepy.local.child import Child, Command
 from flamepy.local.environment import Launch
-from flamepy.local.logfiles import tail
+from flamepy.local.logfiles import NOTE, bound_logs, tail
 from flamepy.local.process import GRACE, OPTIONS
 from flamepy.local.reaper import Reaper
 from flamepy.local.task_stream import TaskStream, offers_stream
@@ -32,6 +32,7 @@ from flamepy.types import FLAME_INSTANCE_ENDPOINT
 from flamepy.wire.services import INSTANCE, TASK_STREAM
 
 POLL = 0.01
+LONGEST = 500  # characters that are shown of the end of standard error
 MOMENT = 0.5  # seconds between the end of a connection and that of its process
 ENDED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
@@ -56,6 +57,7 @@ class Trial:
         self._child: Child | None = None
         self._ended: asyncio.Task[None] | None = None
         self._over = False
+        self._logs: asyncio.Task[None] | None = None
         self._channel: grpc.aio.Channel | None = None
         self.offers_stream = False
 
@@ -82,6 +84,7 @@ class Trial:
             return Start(0.0, f"<{self._plan.command}> cannot be started: {why}")
         self._reaper.add(child.pid)
         self._ended = asyncio.ensure_future(child.until_end())
+        self._logs = asyncio.ensure_future(bound_logs((self._plan.stdout, self._plan.stderr)))
         problem = await self._until_socket(began) or await self._connect(began)
         return Start(monotonic() - began, problem)
 
@@ -217,6 +220,7 @@ class Trial:
             escaped=await in_thread("flamepy-check-look", lambda: self._end_escaped(child.pid)),
             looked=PROC.is_dir(),
             logged=sum(_bytes(path) for path in (self._plan.stdout, self._plan.stderr)),
+            flooded=any(_was_cut(path) for path in (self._plan.stdout, self._plan.stderr)),
         )
 
     async def _left(self, group: int) -> tuple[str, ...]:
@@ -243,6 +247,8 @@ class Trial:
     async def _collect(self, child: Child) -> None:
         if self._ended is not None:
             await self._ended
+        if self._logs is not None:
+            self._logs.cancel()
         await child.wait()
         self._reaper.discard(child.pid)
         self._over = True
@@ -266,6 +272,7 @@ class Trial:
 
     def _tail(self) -> str:
         text = tail(self._plan.stderr)
+        text = text if len(text) <= LONGEST else f"... {text[-LONGEST:]}"
         return f"; the end of its stderr: {text}" if text else ""
 
 
@@ -316,6 +323,14 @@ def _read(pid: int, name: str) -> bytes:
         return (PROC / str(pid) / name).read_bytes()
     except OSError:  # it has ended, or is somebody else's
         return b""
+
+
+def _was_cut(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(NOTE)) == NOTE
+    except OSError:
+        return False
 
 
 def _bytes(path: Path) -> int:

@@ -66,7 +66,8 @@ class End:
         left: processes of its group that were left when it had ended.
         escaped: processes that it started and that left its process group.
         looked: False where this system cannot say which processes there are.
-        logged: bytes on standard output and standard error.
+        logged: bytes on standard output and standard error that are left.
+        flooded: one of the two was cut to its end.
     """
 
     alone: bool = False
@@ -77,6 +78,7 @@ class End:
     escaped: tuple[str, ...] = ()
     looked: bool = True
     logged: int = 0
+    flooded: bool = False
 
 
 def start(check: str, found: Start) -> Finding:
@@ -179,6 +181,9 @@ def leave(check: str, reply: Reply) -> Finding:
             return passed(check, f"the session has ended ({_took(reply)})")
         advice = f"an embedded cluster waits {LEAVE_LIMIT:g} s, then ends the process"
         return warned(check, f"OnSessionLeave took {reply.seconds:.1f} s", advice)
+    if reply.kind is Kind.SILENCE:
+        says = f"OnSessionLeave: {_words(reply)}"
+        return failed(check, says, f"answer it: an embedded cluster waits {LEAVE_LIMIT:g} s")
     if reply.kind is Kind.GONE:
         return failed(check, _words(reply), "answer OnSessionLeave before the process ends")
     return failed(check, _words(reply), "never fail it: an engine repeats it for ever")
@@ -226,11 +231,10 @@ def children(check: str, found: End) -> Finding:
 
 def logs(check: str, found: End) -> Finding:
     """Judge how much it logs."""
-    says = f"{_size(found.logged)} on standard output and standard error"
-    if found.logged > LOG_LIMIT:
-        advice = f"of a file over {_size(LOG_LIMIT)} an embedded cluster keeps the end, 64 KiB"
-        return warned(check, says, advice)
-    return passed(check, says)
+    if found.flooded or found.logged > LOG_LIMIT:
+        says = f"more than {_size(LOG_LIMIT)} on standard output or standard error"
+        return warned(check, says, "an embedded cluster keeps the last 64 KiB of such a file")
+    return passed(check, f"{_size(found.logged)} on standard output and standard error")
 
 
 def _broken(check: str, reply: Reply, before: str = "") -> Finding:

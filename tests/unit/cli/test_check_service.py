@@ -158,6 +158,7 @@ def test_what_breaks_tasks_or_sessions_is_a_failure(mode: str, check: str, says:
         ("code-without-text", "task", "fails with return_code 7 and no message"),
         ("abort", "task", "gRPC status RESOURCE_EXHAUSTED: no memory"),
         ("behaves", "large input", "64 MiB is refused"),
+        ("flood", "logs", "more than 8 MiB"),
         ("keeps-old-socket", "old socket", "address in use"),
     ],
 )

@@ -148,6 +148,7 @@ def test_what_is_left_and_what_is_logged() -> None:
     escaped = verdicts.children("x", End(escaped=("13 (sleep)",), left=("12 (sleep)",)))
     assert (escaped.verdict, "13 (sleep)" in escaped.says) == (FAILED, True)
     assert verdicts.logs("x", End(logged=9 << 20)).verdict is WARNING
+    assert verdicts.logs("x", End(logged=9, flooded=True)).verdict is WARNING
     assert verdicts.logs("x", End(logged=1)).says == "1 byte on standard output and standard error"
 
 
