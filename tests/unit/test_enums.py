@@ -17,7 +17,7 @@ from flamepy.informers import EventKind, ReactorState
 from flamepy.types import ConnectionState, NodeState, SessionState, Shim, TaskState
 
 # Compared inside the library alone: nothing that a user is given has a member of them.
-INNER = {"Failure", "SentBy", "Verdict", "Step"}
+INNER = {"Failure", "Kind", "SentBy", "Verdict", "Step"}
 STATES = [*TaskState, *SessionState, *NodeState, *Shim, *FlameErrorCode, TaskState(9), Shim(-1)]
 
 
