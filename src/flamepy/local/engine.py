@@ -12,6 +12,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
+from flamepy.local.background import in_thread
 from flamepy.local.changes import note
 from flamepy.local.commits import Commits, application_key, session_key
 from flamepy.local.executor import ExecutorRun, repeated
@@ -20,6 +21,7 @@ from flamepy.local.journal import make_now
 from flamepy.local.refusal import Refusal, StorageRefusal
 from flamepy.local.rows import SessionRow, TaskRow
 from flamepy.local.scheduler import Demand, Idle, decide
+from flamepy.local.schemas import is_loaded, load
 from flamepy.local.state import ClusterState, task_number
 from flamepy.repeats import kind_of
 from flamepy.texts import repr_of
@@ -91,7 +93,7 @@ class Engine:
     async def _apart(self, change: Coroutine[Any, Any, T]) -> T:
         """Make a change to its end, with all that follows from it, also if the caller goes."""
         if not self.is_written:
-            return await change  # nothing in it waits
+            return await change  # nothing in it waits, once what checks a schema is loaded
         return await asyncio.shield(self._loop.create_task(change))
 
     # ------------------------------------------------------------------ applications
@@ -111,6 +113,7 @@ class Engine:
         await self._apart(self._register(name, spec))
 
     async def _register(self, name: str, spec: ApplicationAttributes | None) -> None:
+        await _load_for(spec)
         steps = self.state.register_application(name, spec)
         await self._commits.make(steps, alone=(application_key(name),))
         note(logger, "application registered", application=name)
@@ -120,6 +123,7 @@ class Engine:
         await self._apart(self._update(name, spec))
 
     async def _update(self, name: str, spec: ApplicationAttributes | None) -> None:
+        await _load_for(spec)
         steps = self.state.update_application(name, spec)
         await self._commits.make(steps, alone=(application_key(name),))
         note(logger, "application updated", application=name)
@@ -484,3 +488,9 @@ class Engine:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
         repeated.flush(everything=True)
+
+
+async def _load_for(spec: ApplicationAttributes | None) -> None:
+    """Load what the check of a schema needs, which takes the disk some tenths of a second."""
+    if spec is not None and spec.schema is not None and not is_loaded():
+        await in_thread("flamepy-schema-load", load)

@@ -6,13 +6,27 @@ That a text is JSON is checked by ``json_check``; that it is a schema needs the 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+from importlib import import_module
 
 from flamepy.local.json_check import json_problem
 from flamepy.local.refusal import Refusal
 from flamepy.types import ApplicationSchema
 
 _NAMES = (("input", "input"), ("output", "output"), ("common_data", "common data"))
+
+
+def is_loaded() -> bool:
+    """True if a check loads nothing more, or has nothing to load."""
+    return "jsonschema.validators" in sys.modules
+
+
+def load() -> None:
+    """Load ``jsonschema``, if it is installed; for a thread that may wait for the disk."""
+    with contextlib.suppress(ImportError):
+        import_module("jsonschema.validators")
 
 
 def check_schema(schema: ApplicationSchema | None) -> None:

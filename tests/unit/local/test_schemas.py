@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from flamepy.local.refusal import Refusal
@@ -52,3 +55,25 @@ def test_without_jsonschema_the_answer_says_what_to_install(monkeypatch) -> None
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     with pytest.raises(Refusal, match=r"flamepy-informers\[local\]"):
         check_schema(ApplicationSchema(input="{}"))
+
+
+def test_what_a_check_needs_is_loaded_apart_from_the_clusters_loop() -> None:
+    """The disk may be slow, and all clients wait for that loop."""
+    code = (
+        "import sys, threading\n"
+        "from flamepy import connect\n"
+        "from flamepy.local import LocalCluster\n"
+        "from flamepy.types import ApplicationAttributes, ApplicationSchema\n"
+        "seen = set()\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'jsonschema':\n"
+        "            seen.add(threading.current_thread().name)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "spec = ApplicationAttributes(command='x', schema=ApplicationSchema(input='{}'))\n"
+        "with LocalCluster(cache_port=None) as cluster, connect(cluster.endpoint) as connection:\n"
+        "    connection.register_application('a', spec)\n"
+        "assert seen == {'flamepy-schema-load'}, seen\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
