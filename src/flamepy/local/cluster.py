@@ -35,12 +35,14 @@ from flamepy.local.engine import Engine
 from flamepy.local.environment import launch
 from flamepy.local.folder import DataFolder
 from flamepy.local.frontend import RECEIVE_LIMIT, Frontend
+from flamepy.local.installation import Installations, Installed
 from flamepy.local.instance import Instance
 from flamepy.local.journal import Stored
 from flamepy.local.life import Life
 from flamepy.local.listening import check_free, warn_of_others
 from flamepy.local.manifest import read_manifest
 from flamepy.local.object_cache import MEMORY, ObjectCache
+from flamepy.local.prepared import PreparedInstance
 from flamepy.local.process import ProcessInstance
 from flamepy.local.refusal import Refusal
 from flamepy.local.serving import Server, Traffic
@@ -146,6 +148,7 @@ class LocalCluster:
         self._life: Life | None = None
         self._engine: Engine | None = None
         self._server: Server | None = None
+        self._installations: Installations | None = None
         self._traffic = Traffic()
         self._parent = 0  # the process that it was forked away from
         self._endpoint: str | None = None
@@ -308,7 +311,7 @@ class LocalCluster:
         try:
             await self._stop_serving()
         finally:
-            self._engine = self._server = self._endpoint = None
+            self._engine = self._server = self._endpoint = self._installations = None
             storage, self._storage = self._storage, None
             if storage is not None:
                 await storage.aclose()
@@ -336,8 +339,8 @@ class LocalCluster:
         if self._folder is not None:
             self._folder.forget()
         life.forget()
-        bury(self._engine, self._server, self._storage)
-        self._engine = self._server = self._storage = None
+        bury(self._engine, self._server, self._storage, self._installations)
+        self._engine = self._server = self._storage = self._installations = None
 
     def _check_here(self) -> None:
         if self._parent:
@@ -422,6 +425,30 @@ class LocalCluster:
         service = self._services.get(application.name)
         if service is not None:
             return ThreadInstance(service, application.name)
+        return PreparedInstance(
+            application,
+            self._installer(),
+            lambda installed: self._process(application, executor_id, installed),
+        )
+
+    def _installer(self) -> Installations:
+        if self._installations is None:
+            assert self._life is not None
+            assert self._life.folders is not None
+            assert self._life.reaper is not None
+            environ = {**os.environ, "FLAME_ENDPOINT": self.endpoint}
+            if self._cache is not None:
+                environ["FLAME_CACHE_ENDPOINT"] = self._cache.endpoint
+            if self._tls is not None and self._tls.trusted is not None:
+                environ["FLAME_CA_FILE"] = self._tls.trusted
+            self._installations = Installations(
+                self._life.folders.work / "packages", reaper=self._life.reaper, environ=environ
+            )
+        return self._installations
+
+    def _process(
+        self, application: Application, executor_id: str, installed: Installed | None
+    ) -> Instance:
         assert self._life is not None
         assert self._life.folders is not None
         assert self._life.reaper is not None
@@ -434,6 +461,7 @@ class LocalCluster:
             cache_endpoint=self._cache.endpoint if self._cache is not None else None,
             ca_file=self._tls.trusted if self._tls is not None else None,
             environ=os.environ,
+            package=installed.environment if installed is not None else None,
         )
         return ProcessInstance(
             plan,

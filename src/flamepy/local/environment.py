@@ -8,10 +8,11 @@ unknown ones stay as they are.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flamepy.local.builtin import replaced
 from flamepy.types import FLAME_INSTANCE_ENDPOINT, Application
 
 SOCKET_NAME = 13  # characters of an executor's id; the path of a socket is limited
@@ -56,6 +57,7 @@ def launch(
     cache_endpoint: str | None,
     ca_file: str | None = None,
     environ: Mapping[str, str],
+    package: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None,
 ) -> Launch:
     """Return how to start the service of an application for one executor.
 
@@ -68,6 +70,7 @@ def launch(
         cache_endpoint: the object cache's URL, if there is one.
         ca_file: the authority by which the frontend is known, if it uses TLS.
         environ: the environment to inherit.
+        package: returns the variables of an installed package, given the others.
     """
     private = application.working_directory is None
     folder = root / "work" / executor_id if private else Path(application.working_directory or "")
@@ -92,9 +95,14 @@ def launch(
         child["FLAME_CA_FILE"] = ca_file
     for name in ("TMPDIR", "TEMP", "TMP"):
         child.setdefault(name, str(scratch))
+    if package is not None:
+        child.update(package(child))
+    command, arguments = replaced(
+        application.command or "", tuple(application.arguments or ()), child
+    )
     return Launch(
-        command=expand(application.command or "", child, environ),
-        arguments=tuple(expand(one, child, environ) for one in application.arguments or ()),
+        command=expand(command, child, environ),
+        arguments=tuple(expand(one, child, environ) for one in arguments),
         environ=child,
         folder=folder,
         private=private,

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from flamepy.types import Application, SessionInfo, TaskContext
 
+INSTALL_FAILED = 10
 SHIM_FAILED = 11
 ENTER_FAILED = 12
 

@@ -1,0 +1,70 @@
+"""The arguments of a call: futures become references, large values objects of the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flamepy.core.cache import put_object
+from flamepy.runner.futures import ObjectFuture
+from flamepy.runner.types import RunnerRequest
+from flamepy.service.payload import dump
+
+INLINE_LIMIT = 1 << 20  # bytes of a request that travels with its task; a message holds 4 MiB
+LARGE = 64 << 10  # bytes of an argument that goes to the cache when a request is too large
+MAX_DEPTH = 10
+
+
+def packed(
+    prefix: str, method: str | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> bytes:
+    """Return the input of a call's task.
+
+    Args:
+        prefix: ``application/session``, where large arguments are put.
+        method: None calls the object.
+        args: a future among them is waited for and travels as a reference; a future in a
+            list, tuple or dict as its value.
+        kwargs: as ``args``.
+    """
+    references = tuple(resolved(one) for one in args)
+    named = {name: resolved(one) for name, one in kwargs.items()}
+    data = dump(RunnerRequest(method, references or None, named or None))
+    if len(data) <= INLINE_LIMIT:
+        return data
+    references = tuple(_outsourced(prefix, one) for one in references)
+    named = {name: _outsourced(prefix, one) for name, one in named.items()}
+    return dump(RunnerRequest(method, references or None, named or None))
+
+
+def resolved(value: Any) -> Any:
+    """Return what travels instead of an argument: a future's reference, else the value."""
+    return value.ref() if isinstance(value, ObjectFuture) else _with_values(value, MAX_DEPTH)
+
+
+def by_value(data: bytes) -> bool:
+    """Tell whether a pickle has code in it, instead of the names of what both sides import."""
+    return b"cloudpickle.cloudpickle" in data
+
+
+def _with_values(value: Any, depth: int) -> Any:
+    if isinstance(value, ObjectFuture):
+        return value.get()
+    if depth == 0 or not _has_future(value, depth):
+        return value  # the very object, whatever class of list it is
+    if isinstance(value, dict):
+        return {key: _with_values(one, depth - 1) for key, one in value.items()}
+    return type(value)(_with_values(one, depth - 1) for one in value)
+
+
+def _has_future(value: Any, depth: int) -> bool:
+    if isinstance(value, ObjectFuture):
+        return True
+    if depth == 0 or type(value) not in (list, tuple, dict, set):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return any(_has_future(one, depth - 1) for one in inside)
+
+
+def _outsourced(prefix: str, value: Any) -> Any:
+    return put_object(prefix, value) if len(dump(value)) > LARGE else value
