@@ -125,7 +125,7 @@ class FlameContext:
 
     @property
     def package(self) -> FlamePackage | None:
-        """Where packages go, or None when no storage is named."""
+        """Where packages go and what stays out, or None when the file does not say."""
         return self._package
 
     @property
@@ -260,7 +260,8 @@ class FlameContext:
         where, found = ("argument", given) if given is not None else file.package()
         if found is not None:
             self._sources["package"] = where
-            _refuse_user(found.storage, f"{where}: package storage")
+            if found.storage is not None:
+                _refuse_user(found.storage, f"{where}: package storage")
         return found
 
     def _runner_of(self, given: FlameContextRunner | None, file: ConfigFile) -> FlameContextRunner:

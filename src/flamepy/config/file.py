@@ -136,9 +136,9 @@ class ConfigFile:
         return where, value
 
     def package(self) -> tuple[str, FlamePackage | None]:
-        """Return where the package section is, and what it says; None without a storage."""
+        """Return where the package section is, and what it says; None without one."""
         where, storage = self.text("package", "storage")
-        if storage is None:
+        if self._context.get("package") is None:
             return where, None
         section = _mapping(self.name, f"{self._label}.package", self._context.get("package"))
         more = section.get("excludes") or []

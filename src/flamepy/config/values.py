@@ -57,9 +57,14 @@ class FlameClientCache:
 @shared_class(_TYPES)
 @dataclass(frozen=True, slots=True)
 class FlamePackage:
-    """Where packages are stored, and which files stay out of them."""
+    """Where packages are stored, and which files stay out of them.
 
-    storage: str
+    Attributes:
+        storage: a URL; None is the object cache.
+        excludes: patterns of file names, as of ``fnmatch``.
+    """
+
+    storage: str | None = None
     excludes: Sequence[str] = DEFAULT_EXCLUDES
 
 

@@ -88,6 +88,7 @@ class Installations:
         task = self._known.get(key)
         if task is None or _has_failed(task):
             task = asyncio.ensure_future(self._install(key, application))
+            task.add_done_callback(_has_failed)  # whether anybody still waits or not
             self._known[key] = task
         return await asyncio.shield(task)
 

@@ -2,7 +2,8 @@
 
 The embedded cluster starts it before the first service of an application with a ``url`` and an
 ``installer``. What it prints is the log of the installation. Unpacking refuses whatever would leave
-the folder; installing runs code of the package, as the service does later (docs/runner.md#security).
+the folder; installing runs code of the package, as the service does later
+(docs/runner.md#security).
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ OWN_VERSION = "{}.{}".format(*sys.version_info)
 
 
 class ScriptService(FlameService):
-    """Input: JSON with ``language``, ``code``, and ``input``, ``runtime``, ``timeout`` if wanted."""
+    """Input: JSON with ``language``, ``code``, and perhaps ``input``, ``runtime``, ``timeout``."""
 
     def on_task_invoke(self, context: TaskContext) -> bytes:
         """Run a script; return JSON with ``data``, ``exit_code`` and ``stderr``.

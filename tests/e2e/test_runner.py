@@ -1,0 +1,290 @@
+"""``flamepy.runner`` and ``flamepy.tools`` on an embedded cluster with nothing else installed."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import importlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from support.waiting import eventually
+
+from flamepy.core import (
+    get_application,
+    get_object,
+    list_applications,
+    list_sessions,
+    register_application,
+)
+from flamepy.errors import (
+    DeadlineExceededError,
+    FlameError,
+    InvalidStateError,
+    SessionRetryLimitError,
+    TaskFailedError,
+)
+from flamepy.informers import TaskInformer
+from flamepy.local import LocalCluster
+from flamepy.runner import Runner, SessionContext, get_data
+from flamepy.tools import Sandbox, SandboxAttr
+from flamepy.types import ApplicationAttributes
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(executors=6) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def here(cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in an empty folder, on the cluster, without an engine's installation."""
+    monkeypatch.setenv("FLAME_ENDPOINT", cluster.endpoint)
+    monkeypatch.setenv("FLAME_CACHE_ENDPOINT", cluster.cache_endpoint or "")
+    monkeypatch.delenv("FLAME_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert [one.name for one in list_applications()] == ["flmexec", "flmping", "flmrun"]
+
+
+def counter_of(value: int) -> Any:
+    class Counter:  # here, so that it travels by value
+        def __init__(self) -> None:
+            self.value = value
+
+        def add(self, number: int = 1) -> int:
+            self.value += number
+            return self.value
+
+        def fail(self) -> None:
+            self.value = 100
+            raise ValueError("not so")
+
+        label = "no method"
+
+    return Counter()
+
+
+class TestRunner:
+    def test_calls_of_functions_in_every_form(self) -> None:
+        with Runner("calls") as runner:
+            service = runner.service(lambda x, *, plus=0: x + plus)
+            futures = [service(n, plus=10) for n in range(20)]
+            assert runner.get(futures) == [n + 10 for n in range(20)]
+            assert sorted(one.get() for one in runner.select(futures)) == [
+                n + 10 for n in range(20)
+            ]
+            assert not concurrent.futures.wait(futures, timeout=60).not_done
+            assert futures[0].result() == 10
+            assert futures[0].exception() is None
+            assert service(futures[0], plus=futures[1]).get() == 21
+            assert get_object(futures[0].ref()) == 10
+            assert get_data(service(1).ref().encode())["result"] == 1
+            runner.wait(futures, progress=True)
+
+    def test_an_instance_keeps_its_state_and_a_failed_call_does_not_change_it(self) -> None:
+        with Runner("state") as runner:
+            counter: Any = runner.service(counter_of(2))
+            assert counter.add(4).get() == 6
+            with pytest.raises(TaskFailedError, match=r"not so(.|\n)*Remote traceback(.|\n)*fail"):
+                counter.fail().get()
+            assert counter.add().get() == 7
+            assert not hasattr(counter, "label")
+            with pytest.raises(TypeError, match="is not callable"):
+                counter(1)
+
+    def test_nested_futures_large_values_coroutines_and_generators(self) -> None:
+        async def later(x: int) -> int:
+            return x + 1
+
+        def several(n: int) -> Iterator[int]:
+            yield from range(n)
+
+        with Runner("values") as runner:
+            coroutine = runner.service(later)
+            assert runner.service(sum)([coroutine(1), coroutine(2)]).get() == 5
+            assert runner.service(several)(3).get() == [0, 1, 2]
+            big = np.ones(1_000_000)
+            assert runner.service(lambda a, b: float(a.sum()) + b)(big, b=1).get() == 1_000_001
+            shared = runner.put_object({"x": 1})
+            assert runner.service(lambda d: d["x"])(shared).get() == 1
+
+    def test_code_of_the_folder_runs_also_when_it_was_edited(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.syspath_prepend(str(here))
+        for version in ("one", "two two"):
+            (here / "edited.py").write_text(f"def name():\n    return {version!r}\n")
+            importlib.invalidate_caches()
+            sys.modules.pop("edited", None)
+            module = importlib.import_module("edited")
+            with Runner("edited") as runner:
+                assert runner.service(module.name)().get() == version
+        sys.modules.pop("edited", None)
+        assert sorted(one.name for one in here.iterdir() if one.name != "__pycache__") == [
+            "edited.py"
+        ]
+
+    def test_a_second_service_with_one_session_id_is_refused(self) -> None:
+        def first() -> int:
+            return 1
+
+        def second() -> int:
+            return 2
+
+        first._session_context = second._session_context = SessionContext("shared-id")  # type: ignore[attr-defined]
+        with Runner("shared") as runner:
+            assert runner.service(first)().get() == 1
+            assert runner.service(first)().get() == 1
+            with pytest.raises(InvalidStateError, match=r"runs .*first.*, not .*second"):
+                runner.service(second)
+
+    def test_an_informer_receives_the_calls_of_its_service(self) -> None:
+        class Notes(TaskInformer):
+            def on_succeeded(self, event: Any) -> None:
+                seen.append(event.task.id)
+
+        seen: list[str] = []
+        with Runner("informed", informer=Notes()) as runner:
+            runner.get([runner.service(abs)(n) for n in (-1, -2)])
+            eventually(lambda: len(seen) == 2, "two events")
+
+    def test_waits_have_limits(self) -> None:
+        with Runner("slow") as runner:
+            future = runner.service(lambda: __import__("threading").Event().wait(3))()
+            with pytest.raises(DeadlineExceededError, match=r"had not ended within 0\.1 s"):
+                future.get(timeout=0.1)
+            with pytest.raises(DeadlineExceededError, match="1 of 1 calls"):
+                runner.wait([future], timeout=0.1)
+
+
+class TestCleanUp:
+    def test_all_is_gone_after_close_also_sessions_of_an_application_that_stays(self) -> None:
+        with Runner("outer") as outer:
+            with Runner("outer") as inner:
+                assert inner.service(abs)(-1).get() == 1
+            assert get_application("outer") is not None
+            assert all(one.state.name == "CLOSED" for one in list_sessions())
+            with pytest.raises(FlameError, match="already exists"):
+                Runner("outer", fail_if_exists=True)
+            assert outer.service(abs)(-2).get() == 2
+
+    def test_a_bad_name_leaves_nothing(self, here: Path) -> None:
+        with pytest.raises(FlameError, match="name"):
+            Runner("bad/name")
+        assert list(here.iterdir()) == []
+
+    def test_a_template_that_is_not_there_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        config = Path("flame.yaml").resolve()
+        config.write_text(
+            "current-context: a\ncontexts: [{name: a, runner: {template: nothing}}]\n"
+        )
+        monkeypatch.setenv("FLAME_CONFIG", str(config))
+        with pytest.raises(FlameError, match="template application 'nothing' does not exist"):
+            Runner("templated")
+
+
+class TestPackages:
+    def test_a_package_that_cannot_be_installed_ends_the_wait_and_says_why(
+        self, here: Path
+    ) -> None:
+        (here / "broken.tar.gz").write_bytes(b"no archive")
+        register_application(
+            "broken",
+            ApplicationAttributes(
+                command="${FLAME_HOME}/bin/uv",
+                arguments=["run", "--python", "python${FLAME_PYTHON_VERSION}", "python", "-V"],
+                url=f"file://{here}/broken.tar.gz",
+                installer="python",
+            ),
+        )
+        from flamepy.core import create_session, unregister_application
+
+        session = create_session("broken")
+        with pytest.raises(
+            SessionRetryLimitError, match=r"(?s)return_code <10>.*broken.tar.gz cannot be unpacked"
+        ):
+            session.invoke(b"")
+        session.close()
+        unregister_application("broken")
+
+    def test_excludes_of_the_configuration_work_without_a_storage(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config = here / "flame.yaml"
+        config.write_text(
+            "current-context: a\ncontexts: [{name: a, package: {excludes: [data/, '*.yaml']}}]\n"
+        )
+        monkeypatch.setenv("FLAME_CONFIG", str(config))
+        (here / "data").mkdir()
+        (here / "kept.txt").write_text("x")
+        with Runner("excluding") as runner:
+            files = runner.service(
+                lambda: sorted(
+                    __import__("os").listdir(__import__("os").environ["PYTHONPATH"].split(":")[1])
+                )
+            )
+            assert files().get() == ["kept.txt", "pyproject.toml"]
+
+
+class TestSandbox:
+    def test_python(self) -> None:
+        with Sandbox.create(SandboxAttr(" Python ")) as sandbox:
+            out = sandbox.run_code("import sys; print(sys.stdin.read()[::-1]); sys.exit(3)", b"abc")
+            assert (out.text(), out.exit_code) == ("cba\n", 3)
+            assert sandbox.submit_code("print(1)").result(60).data == b"1\n"
+            assert sandbox.run_code("import sys; sys.stdin.read()").data == b""
+            with pytest.raises(TaskFailedError, match=r"did not end within 0\.5 s"):
+                sandbox.run_code("while True: pass", timeout=0.5)
+            with Sandbox.open(sandbox.sandbox_id) as again:
+                assert again.attr == SandboxAttr("python")
+
+    def test_shell(self) -> None:
+        with Sandbox.create(SandboxAttr("shell", runtime="/bin/sh")) as sandbox:
+            out = sandbox.run_code("echo out; echo err >&2; exit 2")
+            assert (out.data, out.stderr, out.exit_code) == (b"out\n", b"err\n", 2)
+
+    @pytest.mark.parametrize(
+        ("attr", "text"),
+        [
+            (SandboxAttr("perl"), "language must be 'python' or 'shell', got 'perl'"),
+            ("python", "attr must be a SandboxAttr"),
+        ],
+    )
+    def test_bad_attributes(self, attr: Any, text: str) -> None:
+        with pytest.raises(FlameError, match=text):
+            Sandbox.create(attr)
+
+    def test_after_close(self) -> None:
+        sandbox = Sandbox.create(SandboxAttr("shell"))
+        sandbox.close()
+        sandbox.close()
+        with pytest.raises(FlameError, match="sandbox is closed"):
+            sandbox.run_code("true")
+
+
+def test_the_command_checks_a_cluster(cluster: LocalCluster) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "flamepy.runner", "--json", "--tasks", "2"],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        env=dict(os.environ),
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert sorted(found) == [
+        *("app_name", "chained_result", "function_results"),
+        *("stateful_result", "template", "workdir"),
+    ]
+    assert (found["function_results"], found["chained_result"]) == ([0, 1], 13)

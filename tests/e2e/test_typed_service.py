@@ -1,0 +1,97 @@
+"""``flamepy.service``: requests, results and contexts are objects; errors name the entrypoint."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flamepy.core import get_object, register_application
+from flamepy.errors import FlameError, TaskFailedError
+from flamepy.local import LocalCluster
+from flamepy.service import FlameInstance, Session
+from flamepy.types import ApplicationAttributes
+
+SERVICE = str(Path(__file__).parents[1] / "support" / "typed_service.py")
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    with LocalCluster(executors=2) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def typed(cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLAME_ENDPOINT", cluster.endpoint)
+    monkeypatch.setenv("FLAME_CACHE_ENDPOINT", cluster.cache_endpoint or "")
+    if "typed" not in [one.name for one in cluster_applications()]:
+        register_application(
+            "typed",
+            ApplicationAttributes(command=sys.executable, arguments=[SERVICE], delay_release=0),
+        )
+
+
+def cluster_applications() -> list[object]:
+    from flamepy.core import list_applications
+
+    return list(list_applications())
+
+
+def test_requests_and_results_are_objects() -> None:
+    with Session("typed") as session:
+        assert session.invoke({"a": (1, None)}) == {"a": (1, None)}
+        assert session.invoke(None) is None
+        future = session.submit([1])
+        assert future.result(60) == [1]
+        assert concurrent.futures.wait([future], timeout=60).done == {future}
+        assert list(session.map(range(5))) == list(range(5))
+        assert session.invoke("ids", timeout=60)[0] == session.id()
+        assert session.invoke("loops") == 1
+        with pytest.raises(TaskFailedError, match="'answer' raised ValueError: as asked"):
+            session.invoke("fail")
+        assert session.context() is None
+        with pytest.raises(TaskFailedError, match="has no context to update"):
+            session.invoke("count")
+
+
+def test_a_context_lives_as_long_as_its_session() -> None:
+    with Session("typed", ctx=41) as session:
+        ref = session._session
+        assert session.invoke("count") == 42
+        assert session.context() == 42
+        with Session(session_id=session.id()) as joined:
+            assert joined.context() == 42
+            joined._session = None  # leave it open
+    assert ref is not None
+    from flamepy.core import ObjectRef
+
+    with pytest.raises(FlameError):
+        get_object(ObjectRef.decode(ref.common_data() or b""))
+    assert session.id() is None
+    with pytest.raises(RuntimeError, match="not initialized"):
+        session.invoke(1)
+
+
+@pytest.mark.parametrize("given", [{}, {"name": "a", "session_id": "b"}])
+def test_exactly_one_of_name_and_id(given: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="session_id"):
+        Session(**given)  # type: ignore[arg-type]
+
+
+def test_entrypoints_take_one_request_or_none() -> None:
+    instance = FlameInstance()
+    with pytest.raises(AssertionError, match="zero or one"):
+        instance.entrypoint(lambda a, b: None)
+    with pytest.raises(AssertionError, match="positional or keyword"):
+        instance.entrypoint(lambda *, a: None)
+
+
+def test_by_hand_it_says_how_services_are_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLAME_INSTANCE_ENDPOINT", raising=False)
+    with pytest.raises(FlameError, match="started by an executor"):
+        FlameInstance().run()
