@@ -1,6 +1,7 @@
 """A parameter server: an object keeps the weights, functions compute gradients side by side."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 
@@ -41,6 +42,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    os.chdir(Path(__file__).parent)  # a runner packs the working directory
     with LocalCluster(executors=4) as cluster:
         os.environ["FLAME_ENDPOINT"] = cluster.endpoint
         os.environ["FLAME_CACHE_ENDPOINT"] = cluster.cache_endpoint or ""

@@ -2,6 +2,7 @@
 
 import os
 import random
+from pathlib import Path
 
 from flamepy.local import LocalCluster
 from flamepy.runner import Runner
@@ -24,6 +25,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    os.chdir(Path(__file__).parent)  # a runner packs the working directory
     with LocalCluster() as cluster:
         os.environ["FLAME_ENDPOINT"] = cluster.endpoint
         os.environ["FLAME_CACHE_ENDPOINT"] = cluster.cache_endpoint or ""

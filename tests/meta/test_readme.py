@@ -72,10 +72,9 @@ def packages() -> bool:
     return all(importlib.import_module(f"flamepy.{name}") for name in names)
 
 
-def no_runner() -> bool:
-    with pytest.raises(ModuleNotFoundError):
-        importlib.import_module("flamepy.runner")
-    return True
+def official_layers() -> bool:
+    found = [importlib.import_module(f"flamepy.{name}") for name in ("runner", "service", "tools")]
+    return all(hasattr(package, name) for package in found for name in package.__all__)
 
 
 CHECKS: dict[str, Callable[[], bool]] = {
@@ -95,7 +94,9 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "flamepy.informers": packages,
     "put_object": same_object_calls,
     "pickles": lambda: core.Task.__module__ == "flamepy.core.types",  # tests/peer/test_pickles.py
-    "flamepy.runner": no_runner,
+    "flamepy.service": official_layers,
+    "flamepy.runner": official_layers,
+    "flamepy.tools": official_layers,
 }
 
 

@@ -80,23 +80,19 @@ def launch(
     for name, text in (application.environments or {}).items():
         child[name] = expand(text, environ)
     level = environ.get("RUST_LOG", "info")
-    child.update(
-        {
-            "RUST_LOG": level,
-            "FLAME_LOG": level,
-            FLAME_INSTANCE_ENDPOINT: str(socket),
-            "FLAME_ENDPOINT": endpoint,
-            "PWD": str(folder),
-        }
-    )
-    if cache_endpoint is not None:
-        child["FLAME_CACHE_ENDPOINT"] = cache_endpoint
-    if ca_file is not None:
-        child["FLAME_CA_FILE"] = ca_file
+    ours = {
+        "RUST_LOG": level,
+        "FLAME_LOG": level,
+        FLAME_INSTANCE_ENDPOINT: str(socket),
+        "FLAME_ENDPOINT": endpoint,
+        "FLAME_CACHE_ENDPOINT": cache_endpoint,
+        "FLAME_CA_FILE": ca_file,
+        "PWD": str(folder),
+    }
+    child.update({name: value for name, value in ours.items() if value is not None})
     for name in ("TMPDIR", "TEMP", "TMP"):
         child.setdefault(name, str(scratch))
-    if package is not None:
-        child.update(package(child))
+    child.update(package(child) if package is not None else {})
     command, arguments = replaced(
         application.command or "", tuple(application.arguments or ()), child
     )

@@ -24,6 +24,7 @@ from flamepy.local.child import Child, Command
 from flamepy.local.instance import INSTALL_FAILED, BindFailure
 from flamepy.local.logfiles import tail
 from flamepy.local.reaper import Reaper
+from flamepy.texts import text_of
 from flamepy.types import Application
 
 PROGRAM = ("-m", "flamepy.runner.install")
@@ -118,7 +119,7 @@ class Installations:
         try:
             child = await in_thread("flamepy-process-start", lambda: _begin(command, folder))
         except OSError as error:
-            raise _failed(f"the installer cannot be started: {error}") from error
+            raise _failed(f"the installer cannot be started: {text_of(error)}") from error
         self._reaper.add(child.pid)
         try:
             await asyncio.wait_for(child.wait(), self._timeout)

@@ -18,6 +18,7 @@ from typing import Any
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, FlameErrorCode
 from flamepy.runner.runner import Runner
+from flamepy.texts import text_of
 
 
 @dataclass
@@ -76,6 +77,8 @@ def _calls(
         return left + right
 
     class Counter:
+        """Counts; its state stays on the cluster."""
+
         def __init__(self, value: int) -> None:
             self.value = value
 
@@ -88,7 +91,7 @@ def _calls(
         results = runner.get([squares(n) for n in range(tasks)])
         sums = runner.service(add)
         chained = sums(squares(tasks), squares(tasks + 1)).get()
-        stateful = runner.service(Counter(2)).add(4).get()  # type: ignore[attr-defined]  # of the object
+        stateful = runner.service(Counter(2)).add(4).get()
     return results, chained, stateful
 
 
@@ -141,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.keep_workdir,
         )
     except FlameError as error:
-        print(f"Flame Runner cluster e2e failed: {error}", file=sys.stderr)
+        print(f"Flame Runner cluster e2e failed: {text_of(error)}", file=sys.stderr)
         return 1
     shown: dict[str, Any] = asdict(result)
     if options.json:

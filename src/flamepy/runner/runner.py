@@ -31,6 +31,8 @@ from flamepy.wire import validation
 
 logger = logging.getLogger(__name__)
 
+LARGE_PACKAGE = 100 << 20  # bytes
+
 
 class Runner:
     """An application made of the working directory; ``with`` removes it at the end.
@@ -258,6 +260,13 @@ class Runner:
             )
         written = where / "package.tar.gz"
         content = packaging.write_archive(source, written, patterns=self._excludes(), extra=extra)
+        if written.stat().st_size > LARGE_PACKAGE:
+            logger.warning(
+                "the package of %s has %d MB: start in a folder with the code alone, or leave out "
+                "what is not needed by package.excludes of the configuration",
+                source,
+                written.stat().st_size >> 20,
+            )
         return written.rename(where / f"{self._name}-{content}.tar.gz")
 
     def _attributes(self, template: Application, url: str) -> ApplicationAttributes:

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flamepy.aio.connection import short_name
 from flamepy.core.cache import ObjectRef, get_object, put_object
@@ -87,6 +87,11 @@ class RunnerService:
     def session_id(self) -> str:
         """The id of the session whose tasks are this service's calls."""
         return self._session_id
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., ObjectFuture]:
+            """Return a method of the object; they are attributes once it is made."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> ObjectFuture:
         """Call the function on an executor.
