@@ -9,6 +9,7 @@ from typing import Any
 from flamepy.clocks import monotonic
 from flamepy.core.cache import ObjectRef, get_object
 from flamepy.errors import DeadlineExceededError, InternalError
+from flamepy.texts import repr_of
 
 
 class ObjectFuture(concurrent.futures.Future[Any]):
@@ -29,7 +30,7 @@ class ObjectFuture(concurrent.futures.Future[Any]):
         future.add_done_callback(self._take)
 
     def __repr__(self) -> str:
-        return f"<ObjectFuture of {self._future!r}>"
+        return f"<ObjectFuture of {repr_of(self._future)}>"
 
     def ref(self, timeout: float | None = None) -> ObjectRef:
         """Wait for the call to end and return where its result is.
@@ -44,7 +45,7 @@ class ObjectFuture(concurrent.futures.Future[Any]):
         data = self._task_result(timeout)
         if data is None:
             raise InternalError(
-                f"{self!r} has no output: the application's service is none of flamepy.runner"
+                f"{repr_of(self)} has no output: its service is not one of flamepy.runner"
             )
         return ObjectRef.decode(data)
 
@@ -82,7 +83,7 @@ class ObjectFuture(concurrent.futures.Future[Any]):
             if self._future.done():
                 raise
             raise DeadlineExceededError(
-                f"{self!r} had not ended within {timeout} s; the task goes on"
+                f"{repr_of(self)} had not ended within {timeout} s; the task goes on"
             ) from error
 
     def _take(self, future: concurrent.futures.Future[bytes | None]) -> None:

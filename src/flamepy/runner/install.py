@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 from flamepy.errors import FlameError
 from flamepy.runner.packaging import METADATA
+from flamepy.texts import repr_of, text_of
 
 MAX_BYTES = 4 << 30  # of all that is unpacked
 MAX_ENTRIES = 200_000
@@ -76,7 +77,7 @@ def fetch(url: str, folder: Path) -> Path:
     parts = urlsplit(url)
     name = PurePosixPath(unquote(parts.path)).name
     if not name:
-        raise InstallError(f"{url!r} names no file")
+        raise InstallError(f"{repr_of(url)} names no file")
     file = folder / name
     print(f"fetching {url}", flush=True)
     try:
@@ -92,11 +93,11 @@ def fetch(url: str, folder: Path) -> Path:
             _fetch_object(url, file)
         else:
             raise InstallError(
-                f"{url!r}: the scheme {parts.scheme!r} is not known; there are file, http, https, "
+                f"{repr_of(url)}: the scheme {repr_of(parts.scheme)} is not known; there are file, http, https, "
                 "grpc and grpcs"
             )
     except (OSError, FlameError) as error:
-        raise InstallError(f"{url} cannot be fetched: {error}") from error
+        raise InstallError(f"{url} cannot be fetched: {text_of(error)}") from error
     return file
 
 
@@ -123,7 +124,7 @@ def unpack(archive: Path, folder: Path) -> None:
         else:
             _untar(archive, folder)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
-        raise InstallError(f"{archive.name} cannot be unpacked: {error}") from error
+        raise InstallError(f"{archive.name} cannot be unpacked: {text_of(error)}") from error
 
 
 def _untar(archive: Path, folder: Path) -> None:
@@ -144,7 +145,7 @@ def _untar(archive: Path, folder: Path) -> None:
                 _write(path, content, member.mode)
             else:
                 raise InstallError(
-                    f"{archive.name}: {member.name!r} is neither a file, a folder nor a link to "
+                    f"{archive.name}: {repr_of(member.name)} is neither a file, a folder nor a link to "
                     "one; such a package is not unpacked"
                 )
 
@@ -159,7 +160,9 @@ def _unzip(archive: Path, folder: Path) -> None:
             if entry.is_dir():
                 path.mkdir(parents=True, exist_ok=True)
             elif mode & 0o170000 == 0o120000:
-                raise InstallError(f"{archive.name}: {entry.filename!r} is a link; use .tar.gz")
+                raise InstallError(
+                    f"{archive.name}: {repr_of(entry.filename)} is a link; use .tar.gz"
+                )
             else:
                 with packed.open(entry) as content:
                     _write(path, content, mode)
@@ -184,13 +187,15 @@ class _Limit:
 def _inside(folder: Path, name: str) -> Path:
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
-        raise InstallError(f"the package has the path {name!r}, which leaves its folder")
+        raise InstallError(f"the package has the path {repr_of(name)}, which leaves its folder")
     path = folder.joinpath(*parts)
     for parent in path.parents:
         if parent == folder:
             break
         if parent.is_symlink():
-            raise InstallError(f"the package has the path {name!r}, which goes through a link")
+            raise InstallError(
+                f"the package has the path {repr_of(name)}, which goes through a link"
+            )
     if path.is_symlink():
         path.unlink()  # never write through it
     return path
@@ -199,7 +204,9 @@ def _inside(folder: Path, name: str) -> Path:
 def _check_link(folder: Path, path: Path, name: str, target: str) -> None:
     root = folder.resolve()
     if target.startswith("/") or not (path.parent / target).resolve().is_relative_to(root):
-        raise InstallError(f"the package has the link {name!r} to {target!r}, outside its folder")
+        raise InstallError(
+            f"the package has the link {repr_of(name)} to {repr_of(target)}, outside its folder"
+        )
 
 
 def _write(path: Path, content: IO[bytes], mode: int) -> None:

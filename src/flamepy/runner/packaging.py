@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from flamepy.errors import InvalidArgumentError
+from flamepy.texts import repr_of
 
 EXCLUDES = (
     ".venv",
@@ -76,13 +77,13 @@ def check_dependencies(given: object) -> list[str]:
         return []
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
         raise InvalidArgumentError(
-            f"dependencies must be a list of requirements such as ['numpy>=2'], got {given!r}"
+            f"dependencies must be a list of requirements such as ['numpy>=2'], got {repr_of(given)}"
         )
     found = list(given)
     for one in found:
         if not isinstance(one, str) or not one.strip() or "\n" in one:
             raise InvalidArgumentError(
-                f"dependencies: {one!r} must be a requirement of one line such as 'numpy>=2'"
+                f"dependencies: {repr_of(one)} must be a requirement of one line such as 'numpy>=2'"
             )
     return found
 

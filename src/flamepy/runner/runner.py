@@ -26,6 +26,7 @@ from flamepy.runner.futures import ObjectFuture, ObjectFutureIterator, gathered
 from flamepy.runner.progress import Steps, followed
 from flamepy.runner.services import RunnerService
 from flamepy.runner.storage import StorageBackend, create_storage_backend
+from flamepy.texts import repr_of
 from flamepy.types import Application, ApplicationAttributes, ResourceRequirement, Shim
 from flamepy.wire import validation
 
@@ -155,7 +156,7 @@ class Runner:
         services, self._services = self._services, []
         for service in reversed(services):
             if not (service.joined and not self._app_registered):
-                _tried(f"close {service!r}", service.close)
+                _tried(f"close {repr_of(service)}", service.close)
         if not self._app_registered:
             for service in services:
                 if not service.joined:
@@ -227,7 +228,7 @@ class Runner:
         found = get_application(name)
         if found is None:
             raise NotFoundError(
-                f"the runner's template application {name!r} does not exist: register it, or name "
+                f"the runner's template application {repr_of(name)} does not exist: register it, or name "
                 "another one in the configuration (runner.template)"
             )
         return found

@@ -18,6 +18,7 @@ from flamepy.runner.arguments import by_value, packed
 from flamepy.runner.futures import ObjectFuture
 from flamepy.runner.types import RunnerContext, SessionContext
 from flamepy.service.payload import dump, load
+from flamepy.texts import repr_of
 from flamepy.types import ResourceRequirement, SessionAttributes
 
 logger = logging.getLogger(__name__)
@@ -132,7 +133,7 @@ class RunnerService:
     ) -> ObjectFuture:
         session = self._session
         if session is None:
-            raise InvalidStateError(f"{self!r} was closed: make another by Runner.service")
+            raise InvalidStateError(f"{repr_of(self)} was closed: make another by Runner.service")
         data = packed(self._prefix, method, args, kwargs)
         return ObjectFuture(session.run(data, self._informer))
 
@@ -188,14 +189,16 @@ def _check_same(session: Session, execution_object: object) -> None:
     """Refuse a session that runs another object, whose calls would be answered all the same."""
     data = session.common_data()
     if data is None:
-        raise InvalidStateError(f"{session!r} is not a session of a runner: choose another id")
+        raise InvalidStateError(
+            f"{repr_of(session)} is not a session of a runner: choose another id"
+        )
     ref = ObjectRef.decode(data)
     theirs = load(get_object(ObjectRef(ref.endpoint, ref.key, 0)))
     found = _identity(getattr(theirs, "execution_object", theirs))
     wanted = _identity(execution_object)
     if found != wanted:
         raise InvalidStateError(
-            f"session {session.id!r} runs {found[0]}, not {wanted[0]}: another service has its id; "
+            f"session {repr_of(session.id)} runs {found[0]}, not {wanted[0]}: another service has its id; "
             "choose another id in _session_context, or close that session"
         )
 

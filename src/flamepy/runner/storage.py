@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from flamepy.core.cache import ObjectRef, delete_objects, download_object, upload_object
 from flamepy.errors import FlameError, FlameErrorCode
+from flamepy.texts import repr_of, text_of
 
 PUT_TIMEOUT = GET_TIMEOUT = 300.0  # seconds
 DELETE_TIMEOUT = 60.0  # seconds
@@ -124,7 +125,7 @@ class HttpStorage(StorageBackend):
             error.close()
         except OSError as error:
             raise FlameError(
-                FlameErrorCode.UNAVAILABLE, f"{method} {url} failed: {error}"
+                FlameErrorCode.UNAVAILABLE, f"{method} {url} failed: {text_of(error)}"
             ) from error
         if status not in accepted:
             raise FlameError(FlameErrorCode.INTERNAL, f"{method} {url} answered {status}")
@@ -183,6 +184,6 @@ def create_storage_backend(
         return CacheStorage(app_name)
     raise FlameError(
         FlameErrorCode.INVALID_CONFIG,
-        f"Unsupported storage scheme: {scheme!r} of {storage_base!r}; write file://, http://, "
+        f"Unsupported storage scheme: {repr_of(scheme)} of {repr_of(storage_base)}; write file://, http://, "
         "https://, grpc:// or grpcs://",
     )

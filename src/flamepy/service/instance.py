@@ -11,7 +11,7 @@ from flamepy.core.cache import ObjectRef, get_object, update_object
 from flamepy.core.service import FlameService, SessionContext, TaskContext, run
 from flamepy.errors import InvalidStateError
 from flamepy.service.payload import dump, load
-from flamepy.texts import described
+from flamepy.texts import described, repr_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,7 +77,7 @@ class FlameInstance(FlameService):
         """
         if self._ref is None:
             raise InvalidStateError(
-                f"session {self.session_id!r} has no context to update: its client passes one, "
+                f"session {repr_of(self.session_id)} has no context to update: its client passes one, "
                 "Session(name, ctx=...)"
             )
         self._ref = update_object(self._ref, dump(context))
@@ -115,7 +115,7 @@ class FlameInstance(FlameService):
             result = self._call(function, request)
         except Exception as error:
             name = getattr(function, "__name__", "entrypoint")
-            raise RuntimeError(f"entrypoint {name!r} raised {described(error)}") from error
+            raise RuntimeError(f"entrypoint {repr_of(name)} raised {described(error)}") from error
         finally:
             self.task_id = None
         return None if result is None else dump(result)

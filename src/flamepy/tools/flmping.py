@@ -12,6 +12,7 @@ from typing import Any
 
 from flamepy.clocks import monotonic
 from flamepy.core.service import FlameService, TaskContext, run
+from flamepy.texts import repr_of
 
 
 class PingService(FlameService):
@@ -25,7 +26,7 @@ class PingService(FlameService):
         """
         request: Any = json.loads(context.input) if context.input else {}
         if not isinstance(request, dict):
-            raise ValueError(f"the input must be a JSON object, got {context.input!r}")
+            raise ValueError(f"the input must be a JSON object, got {repr_of(context.input)}")
         begun = monotonic()
         size = int(request.get("memory") or 0)
         held = bytearray(size)
