@@ -93,8 +93,8 @@ def fetch(url: str, folder: Path) -> Path:
             _fetch_object(url, file)
         else:
             raise InstallError(
-                f"{repr_of(url)}: the scheme {repr_of(parts.scheme)} is not known; there are file, http, https, "
-                "grpc and grpcs"
+                f"{repr_of(url)}: the scheme {repr_of(parts.scheme)} is not known; "
+                "there are file, http, https, grpc and grpcs"
             )
     except (OSError, FlameError) as error:
         raise InstallError(f"{url} cannot be fetched: {text_of(error)}") from error
@@ -145,8 +145,8 @@ def _untar(archive: Path, folder: Path) -> None:
                 _write(path, content, member.mode)
             else:
                 raise InstallError(
-                    f"{archive.name}: {repr_of(member.name)} is neither a file, a folder nor a link to "
-                    "one; such a package is not unpacked"
+                    f"{archive.name}: {repr_of(member.name)} is neither a file, a folder "
+                    "nor a link to one; such a package is not unpacked"
                 )
 
 

@@ -77,7 +77,8 @@ def check_dependencies(given: object) -> list[str]:
         return []
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
         raise InvalidArgumentError(
-            f"dependencies must be a list of requirements such as ['numpy>=2'], got {repr_of(given)}"
+            "dependencies must be a list of requirements such as ['numpy>=2'], got "
+            f"{repr_of(given)}"
         )
     found = list(given)
     for one in found:

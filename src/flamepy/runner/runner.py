@@ -228,8 +228,8 @@ class Runner:
         found = get_application(name)
         if found is None:
             raise NotFoundError(
-                f"the runner's template application {repr_of(name)} does not exist: register it, or name "
-                "another one in the configuration (runner.template)"
+                f"the runner's template application {repr_of(name)} does not exist: register "
+                "it, or name another one in the configuration (runner.template)"
             )
         return found
 

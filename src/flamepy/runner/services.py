@@ -198,8 +198,8 @@ def _check_same(session: Session, execution_object: object) -> None:
     wanted = _identity(execution_object)
     if found != wanted:
         raise InvalidStateError(
-            f"session {repr_of(session.id)} runs {found[0]}, not {wanted[0]}: another service has its id; "
-            "choose another id in _session_context, or close that session"
+            f"session {repr_of(session.id)} runs {found[0]}, not {wanted[0]}: another service "
+            "has its id; choose another id in _session_context, or close that session"
         )
 
 

@@ -184,6 +184,6 @@ def create_storage_backend(
         return CacheStorage(app_name)
     raise FlameError(
         FlameErrorCode.INVALID_CONFIG,
-        f"Unsupported storage scheme: {repr_of(scheme)} of {repr_of(storage_base)}; write file://, http://, "
-        "https://, grpc:// or grpcs://",
+        f"Unsupported storage scheme: {repr_of(scheme)} of {repr_of(storage_base)}; write "
+        "file://, http://, https://, grpc:// or grpcs://",
     )

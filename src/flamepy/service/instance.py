@@ -77,8 +77,8 @@ class FlameInstance(FlameService):
         """
         if self._ref is None:
             raise InvalidStateError(
-                f"session {repr_of(self.session_id)} has no context to update: its client passes one, "
-                "Session(name, ctx=...)"
+                f"session {repr_of(self.session_id)} has no context to update: its client "
+                "passes one, Session(name, ctx=...)"
             )
         self._ref = update_object(self._ref, dump(context))
 
