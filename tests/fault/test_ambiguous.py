@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import random
 import threading
 from collections import Counter
@@ -53,6 +54,12 @@ class Network:
             if lost is not None and lost[0] in ("request", "both"):
                 raise Refusal(*lost[1:])
             answer = act(engine, *arguments, **options)
+            return finish(answer, lost) if inspect.isawaitable(answer) else end(answer, lost)
+
+        async def finish(answer: Any, lost: tuple[str, str, str] | None) -> Any:
+            return end(await answer, lost)
+
+        def end(answer: Any, lost: tuple[str, str, str] | None) -> Any:
             self.made += 1
             if lost is not None:
                 raise Refusal(*lost[1:])

@@ -162,6 +162,10 @@ USES: dict[tuple[str, str], Callable[[Stand, Any], object]] = {
     ("core.connect", "patience"): lambda s, v: connect(s.engine.endpoint, patience=v).close(),
     ("aio.connect", "timeout"): lambda s, v: asyncio.run(opened(s, timeout=v)),
     ("aio.connect", "patience"): lambda s, v: asyncio.run(opened(s, patience=v)),
+    ("testing.FakeEngine.delay", "seconds"): lambda s, v: (
+        s.engine.delay("ListNodes", v),
+        s.engine.heal(),
+    ),
     ("core.Session.close", "wait"): lambda s, v: closed(s, wait=v),
     ("core.Session.close", "timeout"): lambda s, v: closed(s, timeout=v),
     ("aio.Session.close", "wait"): lambda s, v: s.aio(lambda c: close_apart(c, v)),

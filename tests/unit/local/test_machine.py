@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -113,6 +114,12 @@ class Watch:
     number: int
     job: Any = None
     seen: list[TaskState] = field(default_factory=list)
+
+
+@pytest.fixture(autouse=True)
+def no_stop_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service's death is recorded at once: no cluster is stopped while one lives here."""
+    monkeypatch.setattr("flamepy.local.executor.STOP_NOTICE", 0.0)
 
 
 class Cluster(RuleBasedStateMachine):
