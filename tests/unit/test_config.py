@@ -378,11 +378,11 @@ class TestFiles:
     ) -> None:
         assert expected in refusal(text, tmp_path)
 
-    def test_a_package_needs_a_storage(self, tmp_path: Path) -> None:
+    def test_excludes_need_no_storage(self, tmp_path: Path) -> None:
         text = "{current-context: a, contexts: [{name: a, package: {excludes: [x]}}]}"
         context = FlameContext(config_file=write(tmp_path, text), environ={})
-        assert context.package is None
-        assert "package" not in context.sources
+        assert context.package == FlamePackage(None, (*DEFAULT_EXCLUDES, "x"))
+        assert context.sources["package"].endswith("contexts[a].package")
 
 
 class TestMisspeltKeys:

@@ -128,7 +128,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     help="Log warnings and errors only.",
 )
 def up(log_format: str, level: int | None, **options: Any) -> None:
-    """Run an embedded Flame cluster until SIGINT, SIGTERM or SIGHUP.
+    """Run an embedded Flame cluster until it gets a signal.
 
     A line is logged for every change of a session, task or executor, with its ids.
     """

@@ -140,6 +140,8 @@ class ConfigFile:
         where, storage = self.text("package", "storage")
         if self._context.get("package") is None:
             return where, None
+        if storage is None:
+            where = f"{self._label}.package"
         section = _mapping(self.name, f"{self._label}.package", self._context.get("package"))
         more = section.get("excludes") or []
         if not isinstance(more, list) or not all(isinstance(one, str) for one in more):

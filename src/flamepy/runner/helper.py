@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 from typing import Any
 
 from flamepy.core.cache import ObjectRef, get_object
+from flamepy.enums import TextEnum
 from flamepy.errors import FlameError, InvalidArgumentError
 from flamepy.runner.types import RunnerRequest
 from flamepy.service.payload import load
@@ -15,7 +15,7 @@ MAX_DEPTH = 10
 _PICKLE_PROTOCOLS = tuple(bytes((0x80, number)) for number in range(2, 6))
 
 
-class ErrorType(enum.Enum):
+class ErrorType(TextEnum):
     """What ``get_data`` could not do."""
 
     DECODE_ERROR = "decode_error"
