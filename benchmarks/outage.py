@@ -25,8 +25,8 @@ from types import TracebackType
 from compare import SERVICE, official
 
 from flamepy.core import connect
-from flamepy.rpc.retry import Retrier
-from flamepy.rpc.terms import Terms
+from flamepy.rpc.retry.call_limits import Terms
+from flamepy.rpc.retry.retrier import Retrier
 from flamepy.types import RetryPolicy
 
 TASKS, SECONDS, KILLS = 3000, 10.0, 3

@@ -268,8 +268,8 @@ def rate(informers: int) -> float:
     from flamepy.informers import Reactor, TaskEvent, TaskInformer
     from flamepy.testing import ScriptedConnection
     from flamepy.types import TaskState
-    from flamepy.watching.events import EventSource, Window
     from flamepy.watching.hub import Hub
+    from flamepy.watching.state.events import EventSource, Window
 
     class Nothing(TaskInformer):
         count = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from flamepy.rpc.verdicts import markdown
+from flamepy.rpc.retry.classifier import markdown
 
 PAGE = Path(__file__).parents[1] / "docs" / "retry.md"
 BEGIN, END = "do not edit -->\n", "<!-- end -->"

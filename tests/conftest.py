@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from support.toolchains import left_out
 from support.waiting import eventually
 
-from flamepy.log_relay import flush
+from flamepy.runtime.log_relay import flush
 
 GRPC_POLLER = "_poll_wrapper"  # one per process, kept by gRPC as long as it has an asyncio object
 # Dummy: how Python knows a thread of Arrow Flight's server that has run a handler of ours once.
@@ -102,7 +102,7 @@ def own_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def loops_closed() -> Iterator[None]:
     """Close the retired loops before pytest looks for what was never closed."""
     yield
-    from flamepy.loops import close_retired
+    from flamepy.runtime.loops import close_retired
 
     close_retired()
 

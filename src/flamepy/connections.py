@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from flamepy.enums import TextEnum
 from flamepy.errors import FlameError, InvalidArgumentError
-from flamepy.seconds import seconds, seconds_or_none
+from flamepy.runtime.seconds import seconds, seconds_or_none
 from flamepy.texts import repr_of
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from support.objects import client_of, serving
 
-from flamepy.local.object_cache import ObjectCache
+from flamepy.local.object_cache.server import ObjectCache
 from flamepy.objects.client import ObjectClient
 from flamepy.wire.objects import ObjectRef
 

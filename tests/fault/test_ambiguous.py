@@ -22,7 +22,7 @@ from flamepy.errors import (
     SessionNotFoundError,
 )
 from flamepy.local.engine import Engine
-from flamepy.local.refusal import Refusal
+from flamepy.local.state.refusal import Refusal
 from flamepy.testing import FakeEngine
 from flamepy.types import (
     ApplicationAttributes,

@@ -10,7 +10,7 @@ from support.hearing import World, run
 
 from flamepy.errors import UnavailableError
 from flamepy.types import TaskCounts, TaskState
-from flamepy.watching.missed import Reason
+from flamepy.watching.state.missed import Reason
 
 PENDING, RUNNING, SUCCEED, FAILED, CANCELLED = TaskState
 

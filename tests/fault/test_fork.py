@@ -19,14 +19,15 @@ from support.forking import LIMIT, ask, end, fork
 from support.loops import run
 from support.waiting import eventually
 
-from flamepy import aio, forks
+from flamepy import aio
 from flamepy.core import Connection, Session, connect
 from flamepy.errors import InvalidStateError
 from flamepy.informers import Reactor, TaskInformer
 from flamepy.local import LocalCluster
-from flamepy.rpc.forking import on_child
 from flamepy.rpc.implicit import implicit_link
 from flamepy.rpc.link import ConnectionChange
+from flamepy.rpc.transport.forking import on_child
+from flamepy.runtime import forks
 from flamepy.testing import FakeEngine
 from flamepy.types import ApplicationAttributes, TaskContext
 
@@ -38,7 +39,7 @@ pytestmark = [
 
 UNHOOKED = """
 import os, sys
-from flamepy import forks
+from flamepy.runtime import forks
 from flamepy.core import connect
 from support.forking import end, fork
 

@@ -13,7 +13,7 @@ from flamepy import aio
 from flamepy.core import connect
 from flamepy.informers import Reactor, TaskInformer
 from flamepy.local import LocalCluster
-from flamepy.loops import close_retired
+from flamepy.runtime.loops import close_retired
 from flamepy.testing import FakeEngine
 
 pytestmark = pytest.mark.timeout(180)

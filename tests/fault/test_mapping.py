@@ -33,7 +33,7 @@ from flamepy.errors import (
     SessionNotFoundError,
 )
 from flamepy.local.engine import Engine
-from flamepy.local.refusal import Refusal
+from flamepy.local.state.refusal import Refusal
 from flamepy.testing import FakeEngine
 from flamepy.types import RetryPolicy, TaskState
 from flamepy.watching.hub import Hub

@@ -28,7 +28,7 @@ from flamepy.errors import (
 )
 from flamepy.informers import Reactor, TaskEvent
 from flamepy.local.frontend import Frontend
-from flamepy.local.refusal import Refusal
+from flamepy.local.state.refusal import Refusal
 from flamepy.testing import FakeEngine
 from flamepy.types import ConnectionState, RetryDetails, RetryPolicy
 

@@ -36,10 +36,10 @@ from flamepy.errors import (
 from flamepy.testing import FakeClock
 from flamepy.testing.faults import check_fault
 from flamepy.types import RetryPolicy, SessionAttributes, SessionState, Task, TaskState
-from flamepy.watching.events import EventKind, TaskEvent
 from flamepy.watching.hub import Hub
-from flamepy.watching.settings import WatchSettings
-from flamepy.watching.subscriptions import Scope
+from flamepy.watching.policy.settings import WatchSettings
+from flamepy.watching.state.events import EventKind, TaskEvent
+from flamepy.watching.state.subscriptions import Scope
 
 T = TypeVar("T")
 COUNT = int(os.environ.get("FLAME_SCHEDULES", scaled(1000, 10_000)))

@@ -18,14 +18,14 @@ from pathlib import Path
 
 import pytest
 
-from flamepy.cli.doctor import examine
+from flamepy.cli.verbs.doctor import examine
 from flamepy.config import FlameContext, FlamePackage
 from flamepy.config.endpoint import without_passwords
 from flamepy.core import connect
 from flamepy.errors import ConfigError
 from flamepy.informers import Reactor
 from flamepy.local import LocalCluster
-from flamepy.local.folder import DataFolder
+from flamepy.local.storage.folder import DataFolder
 
 CANARY = "canary-77"
 URLS = [

@@ -14,9 +14,9 @@ from support.hearing import Heard, World, run
 
 from flamepy.errors import UnavailableError
 from flamepy.types import TaskState
-from flamepy.watching.events import EventSource, SessionEventKind
-from flamepy.watching.settings import WatchSettings
-from flamepy.watching.subscriptions import Scope
+from flamepy.watching.policy.settings import WatchSettings
+from flamepy.watching.state.events import EventSource, SessionEventKind
+from flamepy.watching.state.subscriptions import Scope
 
 PENDING, RUNNING, SUCCEED, FAILED, CANCELLED = TaskState
 

@@ -15,8 +15,8 @@ import pytest
 from support.tls import Authority, TlsFrontend
 from support.waiting import eventually
 
-from flamepy.cli.doctor import examine
-from flamepy.cli.findings import Finding, Verdict
+from flamepy.cli.checks.findings import Finding, Verdict
+from flamepy.cli.verbs.doctor import examine
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.core import connect, list_nodes
 from flamepy.errors import FlameError, TlsError, UnavailableError

@@ -17,15 +17,15 @@ from support.waiting import eventually
 
 from flamepy.core import Connection, TaskInformer, connect
 from flamepy.informers import Reactor
-from flamepy.informers.checkpoint_file import FORMAT as CHECKPOINT_FORMAT
-from flamepy.informers.checkpoint_rows import STEPS as CHECKPOINT_STEPS
+from flamepy.informers.checkpoint.file import FORMAT as CHECKPOINT_FORMAT
+from flamepy.informers.checkpoint.tables import STEPS as CHECKPOINT_STEPS
 from flamepy.local import LocalCluster
-from flamepy.local.database import FORMAT as DATABASE_FORMAT
-from flamepy.local.database import STEPS as DATABASE_STEPS
-from flamepy.local.object_cache_disk import FOLDER_FORMAT
-from flamepy.local.object_cache_disk import STEPS as FOLDER_STEPS
+from flamepy.local.object_cache.disk import FOLDER_FORMAT
+from flamepy.local.object_cache.disk import STEPS as FOLDER_STEPS
+from flamepy.local.storage.database import FORMAT as DATABASE_FORMAT
+from flamepy.local.storage.database import STEPS as DATABASE_STEPS
 from flamepy.types import TaskState
-from flamepy.watching.events import TaskEvent
+from flamepy.watching.state.events import TaskEvent
 
 HERE = Path(__file__).parent
 GIVEN = Path(os.environ.get("FLAME_FORMATS") or "no-recordings")

@@ -309,11 +309,11 @@ class TestFloors:
     @pytest.mark.parametrize(
         ("module", "line", "contract"),
         [
-            ("wire/times.py", "import flamepy.watching.store", "floors"),
+            ("wire/times.py", "import flamepy.watching.state.store", "floors"),
             ("aio/session.py", "import flamepy.informers.reactor", "floors"),
-            ("local/engine.py", "import flamepy.rpc.status", "never sees the client"),
+            ("local/engine.py", "import flamepy.rpc.transport.status", "never sees the client"),
             ("aio/session.py", "import flamepy._proto.types_pb2", "stays at the edge"),
-            ("watching/store.py", "import threading", "pure"),
+            ("watching/state/store.py", "import threading", "pure"),
         ],
     )
     def test_a_planted_violation_is_found(

@@ -12,7 +12,6 @@ from datetime import datetime, timezone
 import pytest
 from support.waiting import eventually
 
-from flamepy.clocks import monotonic, wall
 from flamepy.core import connect
 from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
 from flamepy.informers import (
@@ -23,7 +22,8 @@ from flamepy.informers import (
     signals,
 )
 from flamepy.local.engine import Engine
-from flamepy.local.refusal import Refusal
+from flamepy.local.state.refusal import Refusal
+from flamepy.runtime.clocks import monotonic, wall
 from flamepy.testing import FakeEngine, RecordingInformer, engine_script, fake_engine
 from flamepy.types import Task
 

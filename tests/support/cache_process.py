@@ -24,7 +24,7 @@ class CacheProcess(ServerProcess):
 
 
 def main() -> None:
-    from flamepy.local.object_cache import ObjectCache
+    from flamepy.local.object_cache.server import ObjectCache
 
     options = json.loads(sys.argv[1])
     folder = options.pop("folder")

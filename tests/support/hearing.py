@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from flamepy.errors import FlameError
 from flamepy.testing import FakeClock, ScriptedSource
 from flamepy.types import TaskState
-from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 from flamepy.watching.hub import Hub
-from flamepy.watching.missed import MissedEnds
-from flamepy.watching.settings import WatchSettings
-from flamepy.watching.subscriptions import Scope, Subscription
+from flamepy.watching.policy.settings import WatchSettings
+from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
+from flamepy.watching.state.missed import MissedEnds
+from flamepy.watching.state.subscriptions import Scope, Subscription
 
 
 @dataclass(eq=False)

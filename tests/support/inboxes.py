@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flamepy.informers.inbox import Behind, Inbox, Synced
-from flamepy.informers.mailbox import Mailbox
+from flamepy.informers.delivery.inbox import Behind, Inbox, Synced
+from flamepy.informers.delivery.queue import Mailbox
 from flamepy.types import TaskCounts, TaskState
-from flamepy.watching.events import EventSource, SessionEvent, TaskEvent, Window
-from flamepy.watching.outcomes import Outcome
-from flamepy.watching.store import Store
-from flamepy.watching.subscriptions import Scope, Subscribers, Subscription
+from flamepy.watching.state.events import EventSource, SessionEvent, TaskEvent, Window
+from flamepy.watching.state.observations import Outcome
+from flamepy.watching.state.store import Store
+from flamepy.watching.state.subscriptions import Scope, Subscribers, Subscription
 from support.made import made_session, made_task
 
 

@@ -23,16 +23,16 @@ from flamepy.config import FlameContext
 from flamepy.local.cluster import this_node
 from flamepy.local.engine import Engine
 from flamepy.local.frontend import Frontend, _snake
-from flamepy.local.instance import BindFailure
-from flamepy.local.refusal import Refusal, ResultRefusal
-from flamepy.local.state import ClusterState
+from flamepy.local.services.instance import BindFailure
+from flamepy.local.state.cluster_state import ClusterState
+from flamepy.local.state.refusal import Refusal, ResultRefusal
 from flamepy.rpc.link import Link
 from flamepy.testing import FakeClock
 from flamepy.testing.engine_script import EngineScript, at_once
 from flamepy.testing.faults import Faults
 from flamepy.types import RetryPolicy, Task, TaskState
 from flamepy.watching.hub import Hub
-from flamepy.watching.settings import WatchSettings
+from flamepy.watching.policy.settings import WatchSettings
 
 T = TypeVar("T")
 ENDPOINT = "http://inline.invalid:8080"

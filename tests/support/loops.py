@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from flamepy.loops import retire
+from flamepy.runtime.loops import retire
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flamepy.config import FlameContext
-from flamepy.local.object_cache import ObjectCache
+from flamepy.local.object_cache.server import ObjectCache
 from flamepy.objects.client import ObjectClient
 from flamepy.types import RetryPolicy
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Generator
 from typing import Any, TypeVar
 
-from flamepy.local.journal import Settled, Steps, Write
-from flamepy.local.state import ClusterState
-from flamepy.local.storage import Storage
+from flamepy.local.state.cluster_state import ClusterState
+from flamepy.local.state.journal import Settled, Steps, Write
+from flamepy.local.storage.storage import Storage
 
 T = TypeVar("T")
 

@@ -63,7 +63,7 @@ def test_dir_of_each_module_has_what_it_exports(name: str) -> None:
 @pytest.mark.parametrize("name", LAZY)
 def test_a_submodule_that_was_imported_is_listed_and_a_private_one_is_not(name: str) -> None:
     module = importlib.import_module(name)
-    importlib.import_module("flamepy.rpc.status")
+    importlib.import_module("flamepy.rpc.transport.status")
     assert "_version" not in dir(module)
     assert ("rpc" in dir(module)) == (name == "flamepy")
 

@@ -13,7 +13,7 @@ from flamepy.local import LocalCluster
 from flamepy.objects import codec
 from flamepy.testing import FakeEngine
 from flamepy.types import ResourceRequirement, RetryPolicy, TaskContext
-from flamepy.watching.settings import WatchSettings
+from flamepy.watching.policy.settings import WatchSettings
 from flamepy.wire import objects, validation
 
 

@@ -14,7 +14,7 @@ from flamepy_jsonlog import JsonLog
 from flamepy.core import Connection, FlameService, TaskContext, connect
 from flamepy.errors import TaskFailedError
 from flamepy.informers import Reactor
-from flamepy.informers.plugins import discover
+from flamepy.informers.plugins.loading import discover
 from flamepy.local import LocalCluster
 
 

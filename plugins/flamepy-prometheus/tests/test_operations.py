@@ -25,7 +25,7 @@ from flamepy_prometheus.__main__ import FILES
 from flamepy.core import Connection, FlameService, TaskContext, connect
 from flamepy.errors import TaskFailedError
 from flamepy.informers import Reactor
-from flamepy.informers.plugins import Plugin
+from flamepy.informers.plugins.loading import Plugin
 from flamepy.local import LocalCluster
 
 HERE = Path(__file__).parent

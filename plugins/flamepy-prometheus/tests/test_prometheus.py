@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from flamepy.core import Connection, FlameService, TaskContext, connect
 from flamepy.errors import TaskFailedError
 from flamepy.informers import Reactor, TaskEvent, TaskInformer, signals
-from flamepy.informers.plugins import Plugin, discover
+from flamepy.informers.plugins.loading import Plugin, discover
 from flamepy.local import LocalCluster
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

@@ -18,9 +18,9 @@ from flamepy.aio.closing import explained
 from flamepy.aio.session import Session
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.errors import ApplicationNotFoundError, InvalidArgumentError, SessionBusyError
-from flamepy.repeats import RepeatedLog, kind_of
 from flamepy.rpc.link import PATIENCE, Link
-from flamepy.rpc.terms import VERIFY
+from flamepy.rpc.retry.call_limits import VERIFY
+from flamepy.runtime.repeats import RepeatedLog, kind_of
 from flamepy.texts import repr_of, text_of
 from flamepy.types import (
     Application,

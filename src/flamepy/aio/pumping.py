@@ -15,11 +15,11 @@ from typing import Any
 from flamepy.aio.ordering import AsCompleted, InOrder, Result
 from flamepy.aio.outcomes import outcome
 from flamepy.errors import ConnectionClosedError, FlameError
-from flamepy.rpc.creating import Made, Series
 from flamepy.rpc.link import Link
+from flamepy.rpc.requests.create_task import Made, Series
 from flamepy.types import RetryPolicy, Task
 from flamepy.watching.hub import Hub
-from flamepy.watching.interests import Interest
+from flamepy.watching.state.waiters import Interest
 
 AT_ONCE = 128  # CreateTasks in flight: more of them make no engine faster
 MANY = 16  # inputs under way from which on results are handed on by the handful ...

@@ -19,12 +19,12 @@ from flamepy.aio.closing import explained, warn_left_open
 from flamepy.aio.mapping import WINDOW, check_inputs, check_window, results
 from flamepy.aio.outcomes import outcome
 from flamepy.errors import DeadlineExceededError, FlameError, SessionBusyError
-from flamepy.rpc.creating import Made
 from flamepy.rpc.link import Link
-from flamepy.seconds import seconds, seconds_or_none
+from flamepy.rpc.requests.create_task import Made
+from flamepy.runtime.seconds import seconds, seconds_or_none
 from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task, TaskState
-from flamepy.watching.cursor import retry_delay
 from flamepy.watching.hub import Hub
+from flamepy.watching.policy.sync_planner import retry_delay
 from flamepy.wire import validation
 
 CLOSE_WAIT = 30.0

@@ -15,9 +15,9 @@ import sys
 import threading
 from types import TracebackType
 
-from flamepy import threads
 from flamepy.cli.line_writer import LineHandler
 from flamepy.errors import ResourceExhaustedError
+from flamepy.runtime import threads
 from flamepy.texts import repr_of
 
 NAME = "flamepy-stderr"

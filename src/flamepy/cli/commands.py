@@ -13,18 +13,18 @@ import click
 from flamepy._version import __version__
 
 COMMANDS = {
-    "apps": "flamepy.cli.apps",
-    "cache": "flamepy.cli.cache",
-    "check-service": "flamepy.cli.check_service",
-    "completion": "flamepy.cli.completion",
-    "doctor": "flamepy.cli.doctor",
-    "nodes": "flamepy.cli.nodes",
-    "plugins": "flamepy.cli.plugins",
-    "run": "flamepy.cli.run",
-    "sessions": "flamepy.cli.sessions",
-    "tasks": "flamepy.cli.tasks",
-    "up": "flamepy.cli.up",
-    "watch": "flamepy.cli.watch",
+    "apps": "flamepy.cli.verbs.apps",
+    "cache": "flamepy.cli.verbs.cache",
+    "check-service": "flamepy.cli.verbs.check_service",
+    "completion": "flamepy.cli.verbs.completion",
+    "doctor": "flamepy.cli.verbs.doctor",
+    "nodes": "flamepy.cli.verbs.nodes",
+    "plugins": "flamepy.cli.verbs.plugins",
+    "run": "flamepy.cli.verbs.run",
+    "sessions": "flamepy.cli.verbs.sessions",
+    "tasks": "flamepy.cli.verbs.tasks",
+    "up": "flamepy.cli.verbs.up",
+    "watch": "flamepy.cli.verbs.watch",
 }
 
 

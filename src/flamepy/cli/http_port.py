@@ -18,8 +18,8 @@ from collections.abc import Callable
 from email.utils import formatdate
 from http import HTTPStatus
 
-from flamepy.repeats import RepeatedLog, kind_of
-from flamepy.serving import serving
+from flamepy.runtime.repeats import RepeatedLog, kind_of
+from flamepy.runtime.serving import serving
 
 logger = logging.getLogger(__name__)
 _repeated = RepeatedLog(logger)

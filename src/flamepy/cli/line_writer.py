@@ -15,12 +15,12 @@ import select
 import stat
 from contextlib import suppress
 
-from flamepy import threads
-from flamepy.clocks import monotonic
 from flamepy.errors import ResourceExhaustedError
-from flamepy.flags import Claims, Flag
-from flamepy.queues import Empty, SimpleQueue
-from flamepy.repeats import EVERY
+from flamepy.runtime import threads
+from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.flags import Claims, Flag
+from flamepy.runtime.queues import Empty, SimpleQueue
+from flamepy.runtime.repeats import EVERY
 
 NAME = "flamepy-lines"
 LIMIT = 10_000  # lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flamepy.descriptors import open_standard_streams
+from flamepy.host.descriptors import open_standard_streams
 from flamepy.texts import text_of
 
 

@@ -6,8 +6,8 @@ import os
 import signal
 from types import FrameType
 
-from flamepy.clocks import monotonic
-from flamepy.queues import Empty, SimpleQueue
+from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.queues import Empty, SimpleQueue
 
 TOGETHER = 0.5  # seconds: service managers and terminals send several signals at the same moment
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from flamepy.errors import InvalidArgumentError
-from flamepy.seconds import seconds
+from flamepy.runtime.seconds import seconds
 from flamepy.texts import repr_of
 
 

@@ -18,7 +18,7 @@ from flamepy.config.values import (
     FlamePackage,
 )
 from flamepy.errors import ConfigError
-from flamepy.seconds import seconds
+from flamepy.runtime.seconds import seconds
 from flamepy.texts import repr_of
 from flamepy.types import DEFAULT_FLAME_CACHE_ENDPOINT, DEFAULT_FLAME_ENDPOINT, RetryPolicy
 

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from flamepy.addresses import is_loopback
 from flamepy.errors import ConfigError
+from flamepy.host.addresses import is_loopback
 from flamepy.texts import repr_of, text_of
 
 DEFAULT_PORT = 8080

@@ -12,7 +12,7 @@ from typing import Any
 from flamepy.config.endpoint import without_passwords
 from flamepy.config.values import DEFAULT_EXCLUDES, FlameInformer, FlamePackage
 from flamepy.errors import ConfigError, InvalidArgumentError
-from flamepy.paths import expanded
+from flamepy.host.paths import expanded
 from flamepy.texts import repr_of, text_of
 from flamepy.types import DEFAULT_FLAME_CONF, RetryPolicy
 

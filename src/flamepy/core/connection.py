@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from flamepy import aio
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.core.session import Session
-from flamepy.informers.waiting import completions
+from flamepy.informers.queries.futures import completions
 from flamepy.objects.attached import client_of
 from flamepy.rpc.implicit import close_link, implicit_link
 from flamepy.rpc.link import PATIENCE, Link
-from flamepy.rpc.loop import ReactorLoop
-from flamepy.rpc.terms import VERIFY
-from flamepy.seconds import seconds
+from flamepy.rpc.retry.call_limits import VERIFY
+from flamepy.rpc.transport.loop_thread import ReactorLoop
+from flamepy.runtime.seconds import seconds
 from flamepy.types import (
     Application,
     ApplicationAttributes,

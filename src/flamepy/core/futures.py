@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flamepy.aio.outcomes import outcome
-from flamepy.informers.waiting import WatchedFuture
+from flamepy.informers.queries.futures import WatchedFuture
 from flamepy.types import Task
 
 

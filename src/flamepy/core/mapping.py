@@ -14,9 +14,9 @@ from typing import Any
 from flamepy.aio.mapping import CHUNK, checked, value_of
 from flamepy.aio.ordering import Result
 from flamepy.aio.pumping import Input, Launch, Pump
-from flamepy.clocks import monotonic
-from flamepy.queues import SimpleQueue
 from flamepy.rpc.link import Link
+from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.queues import SimpleQueue
 from flamepy.types import RetryPolicy
 
 SLOW = 0.002  # seconds of reading after which the inputs at hand are sent

@@ -20,14 +20,14 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-from flamepy import platforms
-from flamepy.addresses import unix_target
-from flamepy.clocks import monotonic
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
-from flamepy.flags import Flag
-from flamepy.pools import DaemonPool
-from flamepy.repeats import RepeatedLog, kind_of
-from flamepy.surroundings import check_threads
+from flamepy.host import platforms
+from flamepy.host.addresses import unix_target
+from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.flags import Flag
+from flamepy.runtime.pools import DaemonPool
+from flamepy.runtime.repeats import RepeatedLog, kind_of
+from flamepy.runtime.surroundings import check_threads
 from flamepy.texts import repr_of, text_of
 from flamepy.types import (
     FLAME_INSTANCE_ENDPOINT,

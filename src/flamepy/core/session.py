@@ -12,15 +12,15 @@ from flamepy import aio
 from flamepy.aio.closing import warn_left_open
 from flamepy.aio.mapping import WINDOW, check_inputs, check_window
 from flamepy.aio.session import CLOSE_WAIT, EXIT_TIMEOUT
-from flamepy.clocks import monotonic
 from flamepy.core.futures import TaskFuture
 from flamepy.core.mapping import results
 from flamepy.core.watcher import TaskWatcher
 from flamepy.errors import DeadlineExceededError, FlameError
-from flamepy.informers.following import follow_task
 from flamepy.informers.informer import TaskInformer
-from flamepy.rpc.creating import Made
+from flamepy.informers.queries.follow import follow_task
 from flamepy.rpc.link import Link
+from flamepy.rpc.requests.create_task import Made
+from flamepy.runtime.clocks import monotonic
 from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task
 from flamepy.watching.hub import Hub
 from flamepy.wire import validation

@@ -14,6 +14,8 @@ from flamepy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from flamepy.informers import predicates, signals
+    from flamepy.informers.delivery.registration import Registration
+    from flamepy.informers.delivery.stream import EventStream
     from flamepy.informers.health import Health, ReactorState
     from flamepy.informers.informer import (
         PermanentError,
@@ -23,11 +25,9 @@ if TYPE_CHECKING:
         TemporaryError,
     )
     from flamepy.informers.options import RegistrationStats
-    from flamepy.informers.plugins import Plugin, load_plugins
+    from flamepy.informers.plugins.loading import Plugin, load_plugins
     from flamepy.informers.reactor import Reactor
-    from flamepy.informers.registration import Registration
-    from flamepy.informers.streaming import EventStream
-    from flamepy.watching.events import (
+    from flamepy.watching.state.events import (
         EventKind,
         EventSource,
         SessionEvent,
@@ -40,12 +40,14 @@ _HOMES = {
     "flamepy.informers.informer": (
         "PermanentError SessionInformer SessionProgress TaskInformer TemporaryError"
     ),
-    "flamepy.informers.plugins": "Plugin load_plugins",
+    "flamepy.informers.plugins.loading": "Plugin load_plugins",
     "flamepy.informers.reactor": "Reactor",
     "flamepy.informers.options": "RegistrationStats",
-    "flamepy.informers.registration": "Registration",
-    "flamepy.informers.streaming": "EventStream",
-    "flamepy.watching.events": "EventKind EventSource SessionEvent SessionEventKind TaskEvent",
+    "flamepy.informers.delivery.registration": "Registration",
+    "flamepy.informers.delivery.stream": "EventStream",
+    "flamepy.watching.state.events": (
+        "EventKind EventSource SessionEvent SessionEventKind TaskEvent"
+    ),
 }
 
 __all__ = [

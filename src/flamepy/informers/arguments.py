@@ -9,11 +9,11 @@ from typing import Any
 
 from flamepy.config import FlameContext
 from flamepy.errors import InvalidArgumentError
-from flamepy.paths import absolute
-from flamepy.seconds import seconds
+from flamepy.host.paths import absolute
+from flamepy.runtime.seconds import seconds
 from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
-from flamepy.watching.subscriptions import Scope
+from flamepy.watching.state.subscriptions import Scope
 
 REPLAYS = ("all", "active", "none")
 

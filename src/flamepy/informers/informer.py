@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flamepy.errors import FlameError
-from flamepy.seconds import seconds_or_none
+from flamepy.runtime.seconds import seconds_or_none
 from flamepy.types import ConnectionState, SessionInfo, Task, TaskCounts
-from flamepy.watching.events import SessionEvent, TaskEvent
+from flamepy.watching.state.events import SessionEvent, TaskEvent
 
 
 class TemporaryError(Exception):

@@ -16,9 +16,11 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
-from flamepy import threads
 from flamepy.errors import ResourceExhaustedError
-from flamepy.informers import joining, late, signals
+from flamepy.informers import signals
+from flamepy.informers.delivery import late
+from flamepy.informers.delivery import thread_waits as joining
+from flamepy.runtime import threads
 
 LOOK = 0.1
 STOP_TIMEOUT = 10.0

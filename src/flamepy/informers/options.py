@@ -11,11 +11,11 @@ from typing import Any
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers import arguments, predicates
-from flamepy.informers.mailbox import QUEUE_SIZE
-from flamepy.seconds import seconds, seconds_or_none
+from flamepy.informers.delivery.queue import QUEUE_SIZE
+from flamepy.runtime.seconds import seconds, seconds_or_none
 from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
-from flamepy.watching.events import SessionEvent, TaskEvent
+from flamepy.watching.state.events import SessionEvent, TaskEvent
 
 Where = Callable[[Any], object]  # Any: an event of a task, or of a session
 Transform = Callable[[Any], "TaskEvent | SessionEvent | None"]

@@ -15,7 +15,7 @@ from typing import Any
 from flamepy.errors import InvalidArgumentError
 from flamepy.texts import repr_of
 from flamepy.types import Application, SessionState, TaskState
-from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
+from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
 AnyEvent = TaskEvent | SessionEvent
 Test = Callable[[Any], object]  # Any: an event of a task, or of a session

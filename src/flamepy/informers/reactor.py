@@ -18,10 +18,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
-from flamepy.clocks import monotonic
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, PluginError
-from flamepy.flags import Claims, Flag
 from flamepy.informers import signals
 from flamepy.informers.arguments import (
     check_checkpoint,
@@ -29,31 +27,33 @@ from flamepy.informers.arguments import (
     check_replay,
     scope_of,
 )
-from flamepy.informers.asking import Asking, HasLink, on_loop
-from flamepy.informers.draining import Drain
+from flamepy.informers.delivery.queue import QUEUE_SIZE
+from flamepy.informers.delivery.registration import Hooks, Registration
+from flamepy.informers.delivery.registry import Roster
+from flamepy.informers.delivery.watchdog import Watchdog
 from flamepy.informers.health import Health, InformerHealth, ReactorState, readiness
 from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import STOP_THREAD, live, run_apart, run_until_signalled
-from flamepy.informers.mailbox import QUEUE_SIZE
 from flamepy.informers.options import TIMEOUT, Options, Transform, Where
-from flamepy.informers.plugins import Plugin, left_out, load_plugins
-from flamepy.informers.registration import Hooks, Registration
-from flamepy.informers.reporting import Reports
-from flamepy.informers.resuming import Resuming
-from flamepy.informers.roster import Roster
-from flamepy.informers.routing import events_connected
-from flamepy.informers.sending import SignalSender
+from flamepy.informers.plugins.loading import Plugin, left_out, load_plugins
+from flamepy.informers.queries.queries import Asking, HasLink, on_loop
+from flamepy.informers.reactor_checkpoint import Resuming
+from flamepy.informers.receivers.draining import Drain
+from flamepy.informers.receivers.routing import events_connected
+from flamepy.informers.receivers.signal_sender import SignalSender
+from flamepy.informers.reports import Reports
 from flamepy.informers.signals import FlameSignal
-from flamepy.informers.watchdog import Watchdog
 from flamepy.rpc.implicit import close_link, implicit_link
 from flamepy.rpc.link import ConnectionChange, Link
-from flamepy.rpc.loop import ReactorLoop
-from flamepy.seconds import seconds, seconds_or_none
+from flamepy.rpc.transport.loop_thread import ReactorLoop
+from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.flags import Claims, Flag
+from flamepy.runtime.seconds import seconds, seconds_or_none
 from flamepy.texts import repr_of, text_of
 from flamepy.types import ConnectionState, RetryPolicy
 from flamepy.watching.hub import Hub
-from flamepy.watching.settings import WatchSettings
-from flamepy.watching.subscriptions import Scope
+from flamepy.watching.policy.settings import WatchSettings
+from flamepy.watching.state.subscriptions import Scope
 
 logger = logging.getLogger(__name__)
 

@@ -66,7 +66,7 @@ from typing import Any, TypeVar
 from blinker import NamedSignal, Namespace
 from blinker.base import ANY_ID
 
-from flamepy.informers.receiver_checks import SentBy, check_receiver, checked_sender
+from flamepy.informers.signal_checks import SentBy, check_receiver, checked_sender
 
 Function = Callable[..., Any]  # Any: what a signal sends, and what a receiver returns
 F = TypeVar("F", bound=Function)

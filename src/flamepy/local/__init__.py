@@ -12,10 +12,10 @@ from flamepy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from flamepy.local.cluster import LocalCluster
-    from flamepy.local.tls import ClusterTls
+    from flamepy.local.net.tls import ClusterTls
 
 __all__ = ["ClusterTls", "LocalCluster"]
 
 __getattr__, __dir__ = lazy_names(
-    __name__, {"flamepy.local.cluster": "LocalCluster", "flamepy.local.tls": "ClusterTls"}
+    __name__, {"flamepy.local.cluster": "LocalCluster", "flamepy.local.net.tls": "ClusterTls"}
 )

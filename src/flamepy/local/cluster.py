@@ -15,8 +15,6 @@ from collections.abc import Coroutine, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
-from flamepy import platforms
-from flamepy.clocks import wall
 from flamepy.config import Endpoint, FlameContext
 from flamepy.errors import (
     AlreadyExistsError,
@@ -27,34 +25,36 @@ from flamepy.errors import (
     MissingExtraError,
     UnavailableError,
 )
-from flamepy.forks import bury, on_child
-from flamepy.local.applications import default_set
+from flamepy.host import platforms
 from flamepy.local.background import in_thread
-from flamepy.local.commits import Commits
 from flamepy.local.engine import Engine
-from flamepy.local.environment import launch
-from flamepy.local.folder import DataFolder
 from flamepy.local.frontend import RECEIVE_LIMIT, Frontend
-from flamepy.local.installation import Installations, Installed
-from flamepy.local.instance import Instance
-from flamepy.local.journal import Stored
 from flamepy.local.life import Life
-from flamepy.local.listening import check_free, warn_of_others
 from flamepy.local.manifest import read_manifest
-from flamepy.local.object_cache import MEMORY, ObjectCache
-from flamepy.local.prepared import PreparedInstance
-from flamepy.local.process import ProcessInstance
-from flamepy.local.refusal import Refusal
-from flamepy.local.serving import Server, Traffic
-from flamepy.local.state import ClusterState
-from flamepy.local.storage_thread import StorageThread
-from flamepy.local.threads import ServiceSource, ThreadInstance
-from flamepy.local.tls import ClusterTls
-from flamepy.posting import call
-from flamepy.seconds import seconds, seconds_or_none
-from flamepy.surroundings import check_threads
+from flamepy.local.net.listening import check_free, warn_of_others
+from flamepy.local.net.serving import Server, Traffic
+from flamepy.local.net.tls import ClusterTls
+from flamepy.local.object_cache.server import MEMORY, ObjectCache
+from flamepy.local.services.environment import launch
+from flamepy.local.services.installation import Installations, Installed
+from flamepy.local.services.instance import Instance
+from flamepy.local.services.prepared import PreparedInstance
+from flamepy.local.services.process import ProcessInstance
+from flamepy.local.services.threads import ServiceSource, ThreadInstance
+from flamepy.local.state.applications import default_set
+from flamepy.local.state.cluster_state import ClusterState
+from flamepy.local.state.journal import Stored
+from flamepy.local.state.refusal import Refusal
+from flamepy.local.storage.commits import Commits
+from flamepy.local.storage.folder import DataFolder
+from flamepy.local.storage.thread import StorageThread
+from flamepy.runtime.clocks import wall
+from flamepy.runtime.forks import bury, on_child
+from flamepy.runtime.posting import call
+from flamepy.runtime.seconds import seconds, seconds_or_none
+from flamepy.runtime.surroundings import check_threads
+from flamepy.runtime.threads import check_may_block
 from flamepy.texts import repr_of, text_of
-from flamepy.threads import check_may_block
 from flamepy.types import (
     Application,
     ApplicationAttributes,

@@ -13,17 +13,17 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from flamepy.local.background import in_thread
-from flamepy.local.changes import note
-from flamepy.local.commits import Commits, application_key, session_key
-from flamepy.local.executor import ExecutorRun, repeated
-from flamepy.local.instance import InstanceFactory
-from flamepy.local.journal import make_now
-from flamepy.local.refusal import Refusal, StorageRefusal
-from flamepy.local.rows import SessionRow, TaskRow
-from flamepy.local.scheduler import Demand, Idle, decide
-from flamepy.local.schemas import is_loaded, load
-from flamepy.local.state import ClusterState, task_number
-from flamepy.repeats import kind_of
+from flamepy.local.services.changes import note
+from flamepy.local.services.executor import ExecutorRun, repeated
+from flamepy.local.services.instance import InstanceFactory
+from flamepy.local.state.cluster_state import ClusterState, task_number
+from flamepy.local.state.journal import make_now
+from flamepy.local.state.refusal import Refusal, StorageRefusal
+from flamepy.local.state.rows import SessionRow, TaskRow
+from flamepy.local.state.scheduler import Demand, Idle, decide
+from flamepy.local.state.schemas import is_loaded, load
+from flamepy.local.storage.commits import Commits, application_key, session_key
+from flamepy.runtime.repeats import kind_of
 from flamepy.texts import repr_of
 from flamepy.types import (
     ApplicationAttributes,

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flamepy import platforms
-from flamepy.addresses import SOCKET_PATH_LIMIT
 from flamepy.errors import ConfigError
+from flamepy.host import platforms
+from flamepy.host.addresses import SOCKET_PATH_LIMIT
 
 PREFIX = "flame-"
 PLAIN = re.compile(r"[A-Za-z0-9/._+=-]+")

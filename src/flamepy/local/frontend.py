@@ -15,10 +15,10 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from flamepy._proto import frontend_pb2, types_pb2
-from flamepy.local.changes import shorten
 from flamepy.local.engine import Engine
-from flamepy.local.refusal import Refusal, ResultRefusal, StorageRefusal
-from flamepy.local.rows import TaskRow
+from flamepy.local.services.changes import shorten
+from flamepy.local.state.refusal import Refusal, ResultRefusal, StorageRefusal
+from flamepy.local.state.rows import TaskRow
 from flamepy.texts import text_of
 from flamepy.types import SessionAttributes, TaskState
 from flamepy.wire.applications import decode_application_spec, encode_application

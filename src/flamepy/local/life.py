@@ -14,14 +14,14 @@ import logging
 import threading
 from collections.abc import Callable, Coroutine
 
-from flamepy import log_relay
-from flamepy.clocks import monotonic
 from flamepy.errors import DeadlineExceededError, InvalidStateError, ResourceExhaustedError
-from flamepy.forks import bury, forsake
 from flamepy.local.folders import Folders, make_folders
-from flamepy.local.reaper import Reaper
-from flamepy.loops import new_loop, retire, run_forever
-from flamepy.queues import Empty, SimpleQueue
+from flamepy.local.services.reaper import Reaper
+from flamepy.runtime import log_relay
+from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.forks import bury, forsake
+from flamepy.runtime.loops import new_loop, retire, run_forever
+from flamepy.runtime.queues import Empty, SimpleQueue
 from flamepy.texts import repr_of, text_of
 
 logger = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from flamepy import threads
 from flamepy.errors import ResourceExhaustedError
-from flamepy.rpc.forking import on_child
 from flamepy.rpc.link import Link
+from flamepy.rpc.transport.forking import on_child
+from flamepy.runtime import threads
 from flamepy.wire.objects import check_extra
 
 if TYPE_CHECKING:

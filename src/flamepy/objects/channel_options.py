@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flamepy.addresses import proxy_options
+from flamepy.host.addresses import proxy_options
 
 _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1000),

@@ -33,9 +33,9 @@ from flamepy.objects.repeating import BlockingRetrier, Resolve
 from flamepy.objects.status import FAILED, from_arrow
 from flamepy.objects.store import CacheInfo, Entry, ObjectMemory, Part
 from flamepy.objects.transfer import Progress
-from flamepy.rpc.loop import NAME as REACTOR
-from flamepy.rpc.terms import RAISE, RETRY, Terms, check_policy
-from flamepy.rpc.ways_out import CACHE, start_one
+from flamepy.rpc.retry.call_limits import RAISE, RETRY, Terms, check_policy
+from flamepy.rpc.transport.loop_thread import NAME as REACTOR
+from flamepy.rpc.transport.ways_out import CACHE, start_one
 from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
 from flamepy.wire.objects import (

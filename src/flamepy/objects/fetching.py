@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from flamepy.flags import Flag
 from flamepy.objects.store import Entry, Key
+from flamepy.runtime.flags import Flag
 
 
 class _Fetch:

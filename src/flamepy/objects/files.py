@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from flamepy.errors import InvalidArgumentError, InvalidStateError
+from flamepy.host.paths import expanded
 from flamepy.objects import transfer
 from flamepy.objects.transfer import Progress
-from flamepy.paths import expanded
 from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
 from flamepy.wire.objects import (

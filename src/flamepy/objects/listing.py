@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 import grpc
 
-from flamepy.clocks import Timeout
 from flamepy.config import FlameClientTls
 from flamepy.errors import InternalError
 from flamepy.objects.channel_options import channel_options
-from flamepy.rpc.status import Call, from_status
-from flamepy.rpc.tls import credentials
+from flamepy.rpc.transport.status import Call, from_status
+from flamepy.rpc.transport.tls import credentials
+from flamepy.runtime.clocks import Timeout
 
 METHOD = "/arrow.flight.protocol.FlightService/ListFlights"
 ENDPOINT, TOTAL_BYTES = 3, 5  # fields of FlightInfo

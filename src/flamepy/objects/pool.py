@@ -19,12 +19,12 @@ import pyarrow.flight as flight
 
 from flamepy.config import FlameClientTls
 from flamepy.errors import ConfigError, ConnectionClosedError, InvalidStateError, TlsError
-from flamepy.forks import CLIENT, bury, check_flight, done, hold, release
+from flamepy.host.paths import expanded
+from flamepy.host.sockets import can_shut_down, shut_down_to
 from flamepy.objects.channel_options import channel_options
-from flamepy.paths import expanded
-from flamepy.sockets import can_shut_down, shut_down_to
+from flamepy.runtime.forks import CLIENT, bury, check_flight, done, hold, release
+from flamepy.runtime.threads import check_may_block
 from flamepy.texts import repr_of
-from flamepy.threads import check_may_block
 
 FORKED = (
     "this connection to the object cache was made before a fork and lives in the parent only; make "

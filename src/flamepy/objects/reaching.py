@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from flamepy.clocks import monotonic
+from flamepy.runtime.clocks import monotonic
 from flamepy.wire.objects import location
 
 logger = logging.getLogger(__name__)

@@ -13,18 +13,18 @@ from typing import Generic, TypeVar
 
 from tenacity import Retrying, retry_if_exception
 
-from flamepy.clocks import monotonic
 from flamepy.errors import (
     ConnectionClosedError,
     DeadlineExceededError,
     FlameError,
     UnavailableError,
 )
-from flamepy.flags import Flag
-from flamepy.rpc import retry
-from flamepy.rpc.budget import CAPACITY, Budget
-from flamepy.rpc.reckoning import Counters, Reckoning
-from flamepy.rpc.terms import Terms
+from flamepy.rpc.retry import retrier as retry
+from flamepy.rpc.retry.budget import CAPACITY, Budget
+from flamepy.rpc.retry.call_limits import Terms
+from flamepy.rpc.retry.retry_state import Counters, Reckoning
+from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.flags import Flag
 from flamepy.types import RetryDetails, RetryPolicy
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.flight as flight
 
 from flamepy.errors import FlameError
-from flamepy.rpc.status import Call, from_status
+from flamepy.rpc.transport.status import Call, from_status
 
 PEER = "the object cache"
 FAILED = (pa.ArrowException, OSError, KeyError)  # what pyarrow's calls raise

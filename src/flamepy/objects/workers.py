@@ -11,9 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flamepy import threads
 from flamepy.errors import ConnectionClosedError
-from flamepy.queues import SimpleQueue
+from flamepy.runtime import threads
+from flamepy.runtime.queues import SimpleQueue
 
 T = TypeVar("T")
 THREADS = 4

@@ -13,7 +13,7 @@ import threading
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError
 from flamepy.rpc.link import Link
-from flamepy.rpc.loop import ReactorLoop
+from flamepy.rpc.transport.loop_thread import ReactorLoop
 
 
 class _Holder:

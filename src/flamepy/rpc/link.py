@@ -26,17 +26,17 @@ from flamepy.errors import (
     InvalidStateError,
     UnavailableError,
 )
-from flamepy.repeats import EVERY, RepeatedLog
-from flamepy.rpc.calls import Calls
-from flamepy.rpc.channel import open_channel
-from flamepy.rpc.frontend import Frontend
-from flamepy.rpc.goodbye import is_goodbye
-from flamepy.rpc.loop import FORKED, ReactorLoop
-from flamepy.rpc.reaching import reach
-from flamepy.rpc.terms import VERIFY, check_options
-from flamepy.rpc.verdicts import Failure
-from flamepy.seconds import seconds
-from flamepy.surroundings import check_clock, check_threads
+from flamepy.rpc.connect_probe import reach
+from flamepy.rpc.requests.frontend import Frontend
+from flamepy.rpc.retry.call_limits import VERIFY, check_options
+from flamepy.rpc.retry.classifier import Failure
+from flamepy.rpc.transport.calls import Calls
+from flamepy.rpc.transport.channel import open_channel
+from flamepy.rpc.transport.goodbye import is_goodbye
+from flamepy.rpc.transport.loop_thread import FORKED, ReactorLoop
+from flamepy.runtime.repeats import EVERY, RepeatedLog
+from flamepy.runtime.seconds import seconds
+from flamepy.runtime.surroundings import check_clock, check_threads
 from flamepy.types import ConnectionState, ConnectionStats, RetryDetails, RetryPolicy
 
 logger = logging.getLogger(__name__)

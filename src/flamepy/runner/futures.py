@@ -6,9 +6,9 @@ import concurrent.futures
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
-from flamepy.clocks import monotonic
 from flamepy.core.cache import ObjectRef, get_object
 from flamepy.errors import DeadlineExceededError, InternalError
+from flamepy.runtime.clocks import monotonic
 from flamepy.texts import repr_of
 
 

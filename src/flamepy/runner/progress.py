@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from flamepy.clocks import monotonic
 from flamepy.errors import DeadlineExceededError
 from flamepy.runner.futures import ObjectFuture
+from flamepy.runtime.clocks import monotonic
 
 logger = logging.getLogger(__name__)
 

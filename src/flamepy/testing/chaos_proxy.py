@@ -17,13 +17,13 @@ from typing import Any, Literal, TypeVar
 
 from flamepy.config import Endpoint
 from flamepy.errors import InvalidArgumentError, InvalidStateError
-from flamepy.loops import new_loop, retire, run_forever
-from flamepy.posting import call
-from flamepy.seconds import seconds as checked_seconds
-from flamepy.surroundings import check_threads
+from flamepy.runtime.loops import new_loop, retire, run_forever
+from flamepy.runtime.posting import call
+from flamepy.runtime.seconds import seconds as checked_seconds
+from flamepy.runtime.surroundings import check_threads
+from flamepy.runtime.threads import check_may_block
 from flamepy.testing.relaying import CLIENT, SERVER, THROUGH, Address, Fault, Relay, Towards
 from flamepy.texts import repr_of
-from flamepy.threads import check_may_block
 
 T = TypeVar("T")
 Which = Literal["all", "new", "existing"]

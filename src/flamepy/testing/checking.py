@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from flamepy import log_relay
-from flamepy.clocks import monotonic
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options
-from flamepy.seconds import seconds
+from flamepy.runtime import log_relay
+from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.seconds import seconds
 from flamepy.testing.observed import Observed
 from flamepy.testing.situations import SITUATIONS, Play
 from flamepy.testing.stage import LOOK, NotRegistered, Stage

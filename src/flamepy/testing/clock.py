@@ -18,7 +18,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from flamepy.seconds import seconds as checked_seconds
+from flamepy.runtime.seconds import seconds as checked_seconds
 
 T = TypeVar("T")
 

@@ -9,10 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from flamepy.clocks import wall
 from flamepy.errors import InvalidArgumentError
 from flamepy.local.engine import Engine
-from flamepy.local.rows import EventRow, SessionRow, TaskRow, whole_seconds
+from flamepy.local.state.rows import EventRow, SessionRow, TaskRow, whole_seconds
+from flamepy.runtime.clocks import wall
 from flamepy.texts import repr_of
 from flamepy.types import ApplicationAttributes, SessionAttributes, SessionState, TaskState
 

@@ -17,22 +17,22 @@ from typing import Any, TypeVar, overload
 
 import grpc
 
-from flamepy import log_relay
 from flamepy._proto import frontend_pb2, types_pb2
-from flamepy.clocks import wall
 from flamepy.errors import InvalidStateError
 from flamepy.local.cluster import this_node
 from flamepy.local.engine import Engine
 from flamepy.local.frontend import Frontend
-from flamepy.local.instance import BindFailure, Instance
-from flamepy.local.serving import Server
-from flamepy.local.state import ClusterState
-from flamepy.loops import new_loop, retire, run_forever
-from flamepy.posting import Posted
-from flamepy.surroundings import check_threads
+from flamepy.local.net.serving import Server
+from flamepy.local.services.instance import BindFailure, Instance
+from flamepy.local.state.cluster_state import ClusterState
+from flamepy.runtime import log_relay
+from flamepy.runtime.clocks import wall
+from flamepy.runtime.loops import new_loop, retire, run_forever
+from flamepy.runtime.posting import Posted
+from flamepy.runtime.surroundings import check_threads
+from flamepy.runtime.threads import check_may_block
 from flamepy.testing.engine_script import EngineScript
 from flamepy.testing.faults import BEFORE, Faults, Request, When, check_code, check_fault
-from flamepy.threads import check_may_block
 from flamepy.types import Application, TaskState
 from flamepy.wire.services import Method
 

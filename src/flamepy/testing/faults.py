@@ -14,8 +14,8 @@ import grpc
 from google.protobuf.message import Message
 
 from flamepy.errors import InvalidArgumentError
-from flamepy.local.refusal import Refusal
-from flamepy.seconds import seconds as checked_seconds
+from flamepy.local.state.refusal import Refusal
+from flamepy.runtime.seconds import seconds as checked_seconds
 from flamepy.texts import repr_of
 from flamepy.wire.services import FRONTEND
 

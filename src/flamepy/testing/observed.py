@@ -18,9 +18,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from flamepy.clocks import monotonic
-from flamepy.informers.callbacks import Callbacks
-from flamepy.informers.handling import describe
+from flamepy.informers.delivery.callbacks import Callbacks
+from flamepy.informers.delivery.invocation import describe
 from flamepy.informers.informer import (
     Informer,
     SessionInformer,
@@ -28,6 +27,7 @@ from flamepy.informers.informer import (
     TaskInformer,
     TemporaryError,
 )
+from flamepy.runtime.clocks import monotonic
 from flamepy.types import Task
 
 EVENTS = sorted(

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 from flamepy.errors import FlameError
 from flamepy.informers.informer import TaskInformer
-from flamepy.seconds import seconds
+from flamepy.runtime.seconds import seconds
 from flamepy.types import Task
-from flamepy.watching.events import TaskEvent
+from flamepy.watching.state.events import TaskEvent
 
 
 class RecordingInformer(TaskInformer):

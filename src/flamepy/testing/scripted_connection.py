@@ -18,7 +18,7 @@ from flamepy.config import FlameContext
 from flamepy.errors import FlameError
 from flamepy.rpc.implicit import close_link
 from flamepy.rpc.link import Link
-from flamepy.rpc.loop import ReactorLoop
+from flamepy.rpc.transport.loop_thread import ReactorLoop
 from flamepy.testing.clock import FakeClock
 from flamepy.testing.scripted_source import ScriptedSource, ScriptedStream
 from flamepy.types import Node, SessionInfo, Task

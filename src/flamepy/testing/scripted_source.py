@@ -23,14 +23,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, TypeVar
 
-from flamepy.clocks import monotonic
 from flamepy.errors import (
     DeadlineExceededError,
     FlameError,
     SessionNotFoundError,
     TaskNotFoundError,
 )
-from flamepy.rpc.verdicts import Failure, is_retryable
+from flamepy.rpc.retry.classifier import Failure, is_retryable
+from flamepy.runtime.clocks import monotonic
 from flamepy.texts import repr_of
 from flamepy.types import Event, Node, SessionInfo, SessionState, Task, TaskCounts, TaskState
 

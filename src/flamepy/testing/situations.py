@@ -15,7 +15,7 @@ from flamepy.informers.informer import TaskInformer
 from flamepy.testing.scripted_source import ScriptedSource
 from flamepy.testing.stage import Stage
 from flamepy.types import ConnectionState, TaskState
-from flamepy.watching.events import TaskEvent
+from flamepy.watching.state.events import TaskEvent
 
 Play = Callable[[Stage], None]
 

@@ -12,19 +12,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flamepy.clocks import monotonic
 from flamepy.errors import FlameError
+from flamepy.informers.delivery.registration import Registration
 from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
 from flamepy.informers.reactor import Reactor
-from flamepy.informers.registration import Registration
+from flamepy.runtime.clocks import monotonic
 from flamepy.testing.observed import Observed
 from flamepy.testing.scripted_connection import ScriptedConnection
 from flamepy.testing.scripted_source import ScriptedSource
 from flamepy.texts import repr_of, text_of
 from flamepy.types import ConnectionState
-from flamepy.watching.events import EventKind, SessionEvent, TaskEvent
+from flamepy.watching.state.events import EventKind, SessionEvent, TaskEvent
 
-LOGGER = logging.getLogger("flamepy.informers.reporting")
+LOGGER = logging.getLogger("flamepy.informers.reports")
 LOOK = 0.005
 PATIENCE = 20.0
 POLLS = (0.005, 0.02)

@@ -10,8 +10,8 @@ import platform
 import threading
 from typing import Any
 
-from flamepy.clocks import monotonic
 from flamepy.core.service import FlameService, TaskContext, run
+from flamepy.runtime.clocks import monotonic
 from flamepy.texts import repr_of
 
 

@@ -19,23 +19,23 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flamepy.errors import ConnectionClosedError, FlameError, InternalError
-from flamepy.rpc.verdicts import Failure
-from flamepy.rpc.ways_out import start_one
+from flamepy.rpc.retry.classifier import Failure
+from flamepy.rpc.transport.ways_out import start_one
 from flamepy.texts import repr_of
 from flamepy.types import Task
-from flamepy.watching.awaiting import FutureListener, QueueListener, WatchedKey
-from flamepy.watching.collector import Collector
-from flamepy.watching.events import EventSource, SessionEvent, Window
-from flamepy.watching.gathering import Gatherer
-from flamepy.watching.interests import Interest, Interests, Listener
-from flamepy.watching.observing import Observer
-from flamepy.watching.polling import Health, Poller
-from flamepy.watching.records import SessionRecord
-from flamepy.watching.settings import WatchSettings
-from flamepy.watching.sources import Engine, Reader
-from flamepy.watching.store import Store
-from flamepy.watching.subscriptions import Scope, Sink, Subscribers, Subscription
-from flamepy.watching.updating import Updater
+from flamepy.watching.io.gatherer import Gatherer
+from flamepy.watching.io.listeners import FutureListener, QueueListener, WatchedKey
+from flamepy.watching.io.observer import Observer
+from flamepy.watching.io.poller import Health, Poller
+from flamepy.watching.io.reader import Engine, Reader
+from flamepy.watching.io.session_sync import Updater
+from flamepy.watching.io.watch_streams import Collector
+from flamepy.watching.policy.settings import WatchSettings
+from flamepy.watching.state.events import EventSource, SessionEvent, Window
+from flamepy.watching.state.records import SessionRecord
+from flamepy.watching.state.store import Store
+from flamepy.watching.state.subscriptions import Scope, Sink, Subscribers, Subscription
+from flamepy.watching.state.waiters import Interest, Interests, Listener
 
 if TYPE_CHECKING:
     from flamepy.rpc.link import Link

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 
 from flamepy.errors import InvalidArgumentError
-from flamepy.seconds import seconds_or_none
+from flamepy.runtime.seconds import seconds_or_none
 from flamepy.texts import repr_of
 from flamepy.types import (
     ApplicationAttributes,

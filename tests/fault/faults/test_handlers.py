@@ -261,8 +261,8 @@ async def show(hub: object, connection: ScriptedConnection, tasks: int, rounds: 
     """Let every task run and wait in turn, then end; return how many events that makes."""
     from dataclasses import replace
 
-    from flamepy.watching.events import EventSource, Window
     from flamepy.watching.hub import Hub
+    from flamepy.watching.state.events import EventSource, Window
 
     assert isinstance(hub, Hub)
     present = [await connection.source.get_task("s", str(one)) for one in range(1, tasks + 1)]

@@ -22,11 +22,11 @@ from support.waiting import eventually
 from flamepy import core
 from flamepy.errors import FlameError, PluginError, UnavailableError
 from flamepy.informers import Reactor, ReactorState, TaskEvent, TaskInformer, signals
-from flamepy.informers.plugins import check_plugins
+from flamepy.informers.plugins.loading import check_plugins
 from flamepy.testing import FakeClock, FakeEngine, RecordingInformer, ScriptedConnection
 from flamepy.types import TaskState
 from flamepy.watching.hub import Hub
-from flamepy.watching.subscriptions import Scope
+from flamepy.watching.state.subscriptions import Scope
 
 LIMIT = 30.0
 

@@ -21,8 +21,8 @@ from flamepy.local.frontend import Frontend
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.testing.scripted_source import ScriptedSource, ScriptedStream
 from flamepy.types import Task, TaskState
-from flamepy.watching.events import EventKind, EventSource, Window
-from flamepy.watching.settings import WatchSettings
+from flamepy.watching.policy.settings import WatchSettings
+from flamepy.watching.state.events import EventKind, EventSource, Window
 from flamepy.wire.tasks import decode_task
 
 P, R, S = TaskState.PENDING, TaskState.RUNNING, TaskState.SUCCEED

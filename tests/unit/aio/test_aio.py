@@ -22,7 +22,7 @@ from flamepy.errors import (
     TaskNotFoundError,
 )
 from flamepy.local.engine import Engine
-from flamepy.local.refusal import Refusal
+from flamepy.local.state.refusal import Refusal
 from flamepy.testing import FakeEngine
 from flamepy.types import (
     ApplicationAttributes,
@@ -32,7 +32,7 @@ from flamepy.types import (
     SessionState,
     TaskState,
 )
-from flamepy.watching.gathering import Gatherer
+from flamepy.watching.io.gatherer import Gatherer
 
 
 def on(engine: FakeEngine, act: Callable[[aio.Connection], Awaitable[None]]) -> None:

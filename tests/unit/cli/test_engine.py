@@ -9,7 +9,7 @@ import click
 import pytest
 
 from flamepy.cli.engine import COMPLETION_TIMEOUT, completions, failure
-from flamepy.cli.tasks import tasks
+from flamepy.cli.verbs.tasks import tasks
 from flamepy.errors import DeadlineExceededError
 
 

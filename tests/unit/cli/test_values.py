@@ -6,9 +6,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from flamepy.cli.up import up
 from flamepy.cli.values import SECONDS
-from flamepy.clocks import LONGEST
+from flamepy.cli.verbs.up import up
+from flamepy.runtime.clocks import LONGEST
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("2.5", 2.5), ("inf", LONGEST), ("1e10", LONGEST)])

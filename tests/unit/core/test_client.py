@@ -25,7 +25,7 @@ from flamepy.errors import (
 )
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import Task, TaskState
-from flamepy.watching.gathering import Gatherer
+from flamepy.watching.io.gatherer import Gatherer
 
 
 @pytest.fixture
@@ -289,7 +289,7 @@ class TestPatience:
     def test_an_engine_away_for_too_long_ends_the_wait(self, engine, monkeypatch) -> None:
         from flamepy.config import FlameContext
         from flamepy.rpc.link import Link
-        from flamepy.rpc.loop import ReactorLoop
+        from flamepy.rpc.transport.loop_thread import ReactorLoop
 
         link = Link(FlameContext(engine.endpoint), reactor=ReactorLoop(), patience=1.0)
         with Connection(link) as connection:

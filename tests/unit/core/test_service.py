@@ -24,7 +24,7 @@ from flamepy._proto import types_pb2
 from flamepy.core import service as service_module
 from flamepy.core.service import FlameService, SessionContext, TaskContext, run, serve
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
-from flamepy.flags import Flag
+from flamepy.runtime.flags import Flag
 from flamepy.types import FLAME_INSTANCE_ENDPOINT
 from flamepy.wire.services import INSTANCE, TASK_STREAM, TASK_STREAM_OFFER
 
@@ -202,7 +202,7 @@ def test_a_path_that_no_socket_can_have_is_said(monkeypatch) -> None:
 
 
 UNBOUND = """
-from flamepy import forks
+from flamepy.runtime import forks
 from flamepy.core.service import FlameService, run
 from flamepy.errors import FlameError
 from support.waiting import eventually

@@ -19,8 +19,8 @@ from support.waiting import eventually
 from flamepy.core import Connection
 from flamepy.errors import InvalidArgumentError, InvalidStateError, PluginError
 from flamepy.informers import Plugin, Reactor, TaskEvent, TaskInformer, signals
-from flamepy.informers.asking import on_loop
 from flamepy.informers.health import ReactorState
+from flamepy.informers.queries.queries import on_loop
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import Task
 from flamepy.watching.hub import Hub

@@ -11,7 +11,7 @@ from flamepy.errors import InvalidArgumentError, UnavailableError
 from flamepy.informers import predicates
 from flamepy.informers.options import Options
 from flamepy.types import Application, ApplicationState, SessionInfo, SessionState, TaskState
-from flamepy.watching.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
+from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
 
 def event(state: TaskState = TaskState.PENDING, *, initial: bool = False) -> TaskEvent:

@@ -24,7 +24,7 @@ from flamepy.informers import Reactor, predicates
 from flamepy.informers.reactor import ReactorState
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import ConnectionState, Task, TaskState
-from flamepy.watching.events import TaskEvent
+from flamepy.watching.state.events import TaskEvent
 
 
 @pytest.fixture

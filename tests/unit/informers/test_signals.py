@@ -17,7 +17,7 @@ from flamepy.informers.informer import TaskInformer
 from flamepy.informers.signals import FlameSignal
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import ConnectionState, Task
-from flamepy.watching.events import SessionEvent, TaskEvent
+from flamepy.watching.state.events import SessionEvent, TaskEvent
 
 ALL = sorted(signals.namespace)
 

@@ -20,7 +20,7 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.local import LocalCluster
-from flamepy.local.storage import Storage
+from flamepy.local.storage.storage import Storage
 from flamepy.types import ApplicationAttributes
 
 SERVICE = str(Path(__file__).parents[2] / "support" / "recorded_service.py")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from flamepy.addresses import SOCKET_PATH_LIMIT
 from flamepy.core import connect
 from flamepy.errors import ConfigError
+from flamepy.host.addresses import SOCKET_PATH_LIMIT
 from flamepy.local import LocalCluster, folders
 from flamepy.local.folders import make_folders
 from flamepy.types import ApplicationAttributes

@@ -28,14 +28,14 @@ from hypothesis.stateful import (
 from support.invariants import Ends, check_executors, check_order, check_session
 from support.written import PromptCommitter
 
-from flamepy.local.applications import default_set
-from flamepy.local.commits import Commits
 from flamepy.local.engine import Engine
 from flamepy.local.frontend import Frontend
-from flamepy.local.instance import BindFailure, TaskOutcome
-from flamepy.local.refusal import Refusal
-from flamepy.local.state import ClusterState
-from flamepy.local.storage import Storage
+from flamepy.local.services.instance import BindFailure, TaskOutcome
+from flamepy.local.state.applications import default_set
+from flamepy.local.state.cluster_state import ClusterState
+from flamepy.local.state.refusal import Refusal
+from flamepy.local.storage.commits import Commits
+from flamepy.local.storage.storage import Storage
 from flamepy.types import (
     Application,
     ApplicationAttributes,
@@ -119,7 +119,7 @@ class Watch:
 @pytest.fixture(autouse=True)
 def no_stop_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service's death is recorded at once: no cluster is stopped while one lives here."""
-    monkeypatch.setattr("flamepy.local.executor.STOP_NOTICE", 0.0)
+    monkeypatch.setattr("flamepy.local.services.executor.STOP_NOTICE", 0.0)
 
 
 class Cluster(RuleBasedStateMachine):

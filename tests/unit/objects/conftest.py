@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from support.objects import client_of, serving
 
-from flamepy.local.object_cache import ObjectCache
+from flamepy.local.object_cache.server import ObjectCache
 from flamepy.objects.client import ObjectClient
 
 

@@ -29,11 +29,11 @@ from flamepy.errors import (
     TlsError,
     UnavailableError,
 )
-from flamepy.local.object_cache import ObjectCache
+from flamepy.local.object_cache.server import ObjectCache
 from flamepy.objects.client import ObjectClient
 from flamepy.objects.pool import Pool
 from flamepy.objects.store import ObjectMemory
-from flamepy.rpc.loop import ReactorLoop
+from flamepy.rpc.transport.loop_thread import ReactorLoop
 from flamepy.types import RetryPolicy
 from flamepy.wire.objects import ObjectRef
 

@@ -25,7 +25,7 @@ from flamepy.errors import (
 from flamepy.local.cluster import LocalCluster
 from flamepy.rpc.implicit import close_link, implicit_link, reset_implicit_link
 from flamepy.rpc.link import ConnectionChange, Link
-from flamepy.rpc.loop import ReactorLoop
+from flamepy.rpc.transport.loop_thread import ReactorLoop
 from flamepy.testing import FakeClock, FakeEngine
 from flamepy.types import ConnectionState
 

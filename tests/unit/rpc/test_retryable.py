@@ -5,8 +5,8 @@ from __future__ import annotations
 import grpc
 import pytest
 
-from flamepy.rpc.status import Call, from_result, from_status
-from flamepy.rpc.verdicts import TABLE, Failure, Verdict
+from flamepy.rpc.retry.classifier import TABLE, Failure, Verdict
+from flamepy.rpc.transport.status import Call, from_result, from_status
 
 CODES = (
     ("UNAVAILABLE", "no healthy upstream"),

@@ -20,10 +20,10 @@ from support.made import made_session, made_task
 
 from flamepy.errors import FlameError, UnavailableError
 from flamepy.types import TaskCounts, TaskState
-from flamepy.watching.diff import missing
-from flamepy.watching.events import EventKind, EventSource, Window
-from flamepy.watching.settings import WatchSettings
-from flamepy.watching.store import Store, Verdict
+from flamepy.watching.policy.settings import WatchSettings
+from flamepy.watching.state.diff import missing
+from flamepy.watching.state.events import EventKind, EventSource, Window
+from flamepy.watching.state.store import Store, Verdict
 
 PENDING, RUNNING, SUCCEED, FAILED, CANCELLED = TaskState
 END = 100.0  # when everything is over

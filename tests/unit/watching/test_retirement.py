@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from support.made import made_session, made_task
 
 from flamepy.types import TaskCounts, TaskState
-from flamepy.watching.events import EventSource, Window
-from flamepy.watching.history import EPOCHS
-from flamepy.watching.retired import Retired
-from flamepy.watching.store import Store, Verdict
+from flamepy.watching.state.events import EventSource, Window
+from flamepy.watching.state.history import EPOCHS
+from flamepy.watching.state.retired import Retired
+from flamepy.watching.state.store import Store, Verdict
 
 PENDING, RUNNING, SUCCEED, FAILED, CANCELLED = TaskState
 ENDS = (SUCCEED, FAILED, CANCELLED)

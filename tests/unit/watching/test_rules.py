@@ -14,8 +14,8 @@ from support.hearing import World, run
 
 from flamepy.errors import TaskLostError, UnavailableError
 from flamepy.types import TaskState
-from flamepy.watching.events import EventKind, EventSource, SessionEventKind
-from flamepy.watching.settings import WatchSettings
+from flamepy.watching.policy.settings import WatchSettings
+from flamepy.watching.state.events import EventKind, EventSource, SessionEventKind
 
 PENDING, RUNNING, SUCCEED, FAILED, CANCELLED = TaskState
 OPENED, PROGRESS, DRAINED, CLOSED, DELETED, EVENT = SessionEventKind

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flamepy.clocks import LONGEST
 from flamepy.errors import InvalidArgumentError
+from flamepy.runtime.clocks import LONGEST
 from flamepy.types import (
     ApplicationAttributes,
     ApplicationSchema,

@@ -1,0 +1,1 @@
+"""What ``flamepy doctor`` and ``flamepy check-service`` try, and what it means."""

@@ -1,0 +1,70 @@
+"""``flamepy plugins list`` and ``check``: what is installed, and whether it works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from flamepy.cli.engine import failure
+from flamepy.cli.output import format_option, show
+from flamepy.config import FlameContext
+from flamepy.errors import ConfigError
+
+if TYPE_CHECKING:
+    from flamepy.informers.plugins.loading import PluginInfo
+
+F = TypeVar("F", bound=Callable[..., Any])
+COLUMNS = ("name", "distribution", "version", "enabled", "value", "problem")
+
+
+def _context_option(command: F) -> F:
+    option = click.option(
+        "--context", metavar="NAME", help="The context of flame.yaml; default: its current."
+    )
+    return option(command)
+
+
+@click.group()
+def plugins() -> None:
+    """Show the informer plugins that are installed."""
+
+
+@plugins.command("list")
+@_context_option
+@format_option
+def list_plugins(context: str | None, as_json: bool | None) -> None:
+    """List the installed plugins, without loading any."""
+    from flamepy.informers.plugins.loading import discover
+
+    enabled = {one.name for one in _settings(context).informers}
+    _show([replace(one, enabled=one.name in enabled) for one in discover()], as_json)
+
+
+@plugins.command()
+@_context_option
+@format_option
+def check(context: str | None, as_json: bool | None) -> None:
+    """Load every plugin, and make those that are enabled with their options.
+
+    Exit status 1 if any is broken, or enabled and not installed.
+    """
+    from flamepy.informers.plugins.loading import check_plugins
+
+    found = check_plugins(context=_settings(context))
+    _show(found, as_json)
+    if any(one.problem is not None for one in found):
+        raise SystemExit(1)
+
+
+def _settings(context: str | None) -> FlameContext:
+    try:
+        return FlameContext(context=context)
+    except ConfigError as error:
+        raise failure(error.message) from None
+
+
+def _show(found: list[PluginInfo], as_json: bool | None) -> None:
+    show([asdict(one) for one in found], COLUMNS, as_json=as_json)

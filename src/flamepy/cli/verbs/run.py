@@ -1,0 +1,160 @@
+"""``flamepy run``: a reactor with plugins in the foreground, for systemd and containers.
+
+Logs go to standard error; standard output belongs to the plugins. SIGINT and SIGTERM stop it after
+what is queued was delivered; a second one drops that. Exit status: 0 stopped by a signal, 1 it
+cannot go on, 2 the command line, the configuration or a plugin is unusable.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from flamepy.cli.engine import endpoint_option, failure, silence_grpc
+from flamepy.cli.logs import FORMATS, set_up_logging
+from flamepy.cli.verbs.health import HealthServer, parse_address
+from flamepy.config import FlameContext
+from flamepy.errors import ConfigError, FlameError, PluginError
+
+if TYPE_CHECKING:
+    from flamepy.informers import Reactor
+    from flamepy.informers.plugins.loading import Plugin
+
+logger = logging.getLogger(__name__)
+
+FATAL, UNUSABLE = 1, 2
+NOTHING = (
+    "there is nothing to run: no plugin is enabled that works; name one with --plugin or "
+    "--informer, or below informers: in flame.yaml (`flamepy plugins check` shows them)"
+)
+
+
+@click.command()
+@click.option(
+    "--plugin",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="Run this plugin, with its options of flame.yaml; may be given more than once. "
+    "Default: FLAME_INFORMERS, else those of flame.yaml.",
+)
+@click.option(
+    "--informer",
+    "values",
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="Run this class as well, which need not be installed; may be given more than once.",
+)
+@click.option("--context", metavar="NAME", help="The context of flame.yaml; default: its current.")
+@endpoint_option
+@click.option(
+    "--http",
+    metavar="HOST:PORT",
+    help="Serve /healthz and /readyz there; without a host on loopback.",
+)
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Remember there what each plugin was told, so that after a restart it goes on behind it.",
+)
+@click.option("--strict", is_flag=True, help="End at once if a plugin is broken.")
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="Logs on standard error: lines for people, or one JSON object a line.",
+)
+@click.option("-v", "--verbose", "level", flag_value=logging.DEBUG, type=int, help="Log more.")
+@click.option(
+    "-q",
+    "--quiet",
+    "level",
+    flag_value=logging.WARNING,
+    type=int,
+    help="Log warnings and errors only.",
+)
+def run(
+    names: tuple[str, ...],
+    values: tuple[str, ...],
+    context: str | None,
+    endpoint: str | None,
+    http: str | None,
+    checkpoint: str | None,
+    strict: bool,
+    log_format: str,
+    level: int | None,
+) -> None:
+    """Run informer plugins until SIGINT or SIGTERM.
+
+    Exit status: 0 stopped by a signal, 1 it cannot go on, 2 the command line, the configuration or
+    a plugin is unusable.
+    """
+    set_up_logging(log_format, logging.INFO if level is None else level)
+    silence_grpc()
+    try:
+        address = None if http is None else parse_address(http)
+        settings = FlameContext(endpoint, context=context)
+        plugins = _plugins(settings, names, values, strict)
+    except (ConfigError, PluginError) as error:
+        _end(UNUSABLE, error)
+    from flamepy.informers import Reactor
+
+    try:
+        reactor = Reactor(context=settings, plugins=plugins, strict=strict, checkpoint=checkpoint)
+        with _served(reactor, address):
+            reactor.start()
+            informers = ", ".join(one.name for one in reactor.registrations)
+            if not informers:
+                reactor.stop()
+                raise ConfigError(NOTHING)
+            logger.info("watching %s with: %s", settings.address.url, informers)
+            reactor.run_forever()
+    except (ConfigError, PluginError) as error:
+        _end(UNUSABLE, error)
+    except FlameError as error:
+        _end(FATAL, error)
+
+
+def _plugins(
+    settings: FlameContext, names: tuple[str, ...], values: tuple[str, ...], strict: bool
+) -> list[Plugin]:
+    from flamepy.informers.plugins.loading import load_informer, load_plugins
+
+    found = load_plugins(names or None, strict=strict, context=settings)
+    with suppress(FileNotFoundError):  # the working folder was removed: nothing is in it
+        if values and os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
+    found += [load_informer(value) for value in dict.fromkeys(values)]
+    if not found:
+        raise ConfigError(NOTHING)
+    return found
+
+
+@contextmanager
+def _served(reactor: Reactor, address: tuple[str, int] | None) -> Iterator[None]:
+    if address is None:
+        yield
+        return
+    try:
+        server = HealthServer(*address, reactor.health)
+    except OSError as error:
+        why = error.strerror or str(error)
+        _end(FATAL, ConfigError(f"cannot listen on {address[0]}:{address[1]}: {why}"))
+    server.start()
+    logger.info("health at http://%s:%d/healthz and /readyz", address[0], server.port)
+    try:
+        yield
+    finally:
+        server.stop()
+
+
+def _end(status: int, error: FlameError) -> NoReturn:
+    raise failure(error.message, status)

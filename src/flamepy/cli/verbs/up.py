@@ -1,0 +1,182 @@
+"""``flamepy up``: an embedded cluster in the foreground.
+
+One line ``ready: http://HOST:PORT cache: grpc://HOST:PORT`` on standard output when it serves,
+without the second part where there is no object cache; logs on standard error.
+SIGINT, SIGTERM and SIGHUP stop it within 5 s; a later SIGINT or SIGTERM ends it at once. As
+process 1 of a container it collects the processes that services leave behind.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import click
+
+from flamepy.cli.engine import failure
+from flamepy.cli.logs import FORMATS, set_up_logging, trim_records
+from flamepy.cli.stopping import StopSignals
+from flamepy.cli.values import SECONDS
+from flamepy.errors import FlameError, InvalidArgumentError, UnavailableError
+from flamepy.local.cluster import LocalCluster
+from flamepy.local.net.listening import check_free
+from flamepy.local.net.tls import ClusterTls
+from flamepy.local.services.orphans import Orphans
+from flamepy.resources import parse_resources
+from flamepy.texts import repr_of
+from flamepy.wire.objects import PORT
+
+FILE = click.Path(dir_okay=False)
+LOOK = 0.2  # seconds between two looks for orphans
+logger = logging.getLogger(__name__)
+
+
+def _size(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """Return a number of bytes, such as 512M; fails with the rule."""
+    try:
+        return parse_resources(f"mem={value}")["memory"]
+    except InvalidArgumentError:
+        raise click.BadParameter(
+            f"{repr_of(value)} is no number of bytes; write it like 512M or 2G"
+        ) from None
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    metavar="N",
+    help="Port; 0 picks a free one.",
+)
+@click.option(
+    "--executors",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Service processes at once; default: one per CPU.",
+)
+@click.option(
+    "--app",
+    "apps",
+    multiple=True,
+    type=click.Path(),
+    metavar="FILE.yaml",
+    help="Register the application of this manifest; may be given more than once.",
+)
+@click.option(
+    "--cache-port",
+    type=click.IntRange(0, 65535),
+    metavar="N",
+    help="Port of the object cache; 0 picks a free one; default: 9090 if it is free.",
+)
+@click.option(
+    "--cache-memory",
+    callback=_size,
+    default="1G",
+    show_default=True,
+    metavar="BYTES",
+    help="Memory for objects: K, M, G or T may follow the number. The oldest go when it is full.",
+)
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Keep everything in this folder, over restarts and kills; default: in memory.",
+)
+@click.option(
+    "--max-sessions",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Drop closed sessions, oldest first, while there are N or more; default: keep all.",
+)
+@click.option(
+    "--task-timeout",
+    type=SECONDS,
+    metavar="SECONDS",
+    help="Fail a task that runs longer and end its service; default: a task may run for ever.",
+)
+@click.option(
+    "--bind-timeout",
+    type=SECONDS,
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time that a service has to open its socket.",
+)
+@click.option("--tls-cert", type=FILE, help="Serve https with this certificate (PEM, with chain).")
+@click.option("--tls-key", type=FILE, help="The certificate's key (PEM, not encrypted).")
+@click.option("--tls-ca", type=FILE, help="The authority that services trust; default: --tls-cert.")
+@click.option("--client-ca", type=FILE, help="Ask clients for a certificate of this authority.")
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="text",
+    show_default=True,
+    help="Logs on standard error: lines for people, or one JSON object a line.",
+)
+@click.option(
+    "-v", "--verbose", "level", flag_value=logging.DEBUG, type=int, help="Log more than changes."
+)
+@click.option(
+    "-q",
+    "--quiet",
+    "level",
+    flag_value=logging.WARNING,
+    type=int,
+    help="Log warnings and errors only.",
+)
+def up(log_format: str, level: int | None, **options: Any) -> None:
+    """Run an embedded Flame cluster until it gets a signal.
+
+    A line is logged for every change of a session, task or executor, with its ids.
+    """
+    set_up_logging(log_format, logging.INFO if level is None else level)
+    trim_records()
+    stop = StopSignals()
+    try:
+        check_free(options["host"], options["port"])  # the port that was asked for, first of all
+        options["cache_port"] = _cache_port(options)
+        cluster = LocalCluster(tls=_tls(options), **options)
+        cluster.start()
+    except FlameError as error:
+        raise failure(error.message) from None
+    try:
+        cache = f" cache: {cluster.cache_endpoint}" if cluster.has_cache else ""
+        print(f"ready: {cluster.endpoint}{cache}", flush=True)
+        orphans = Orphans()
+        while not stop.wait(LOOK):
+            orphans.collect()
+    finally:
+        cluster.stop()
+
+
+def _cache_port(options: dict[str, Any]) -> int:
+    """Return the object cache's port: the one given, else 9090 or a free one."""
+    given: int | None = options["cache_port"]
+    if given is not None:
+        return given
+    if options["port"] == 0:
+        return 0
+    try:
+        check_free(options["host"], PORT)
+    except UnavailableError:
+        logger.warning(
+            "port %s, where an object cache is looked for by default, is taken: taking a free one "
+            "(--cache-port chooses)",
+            PORT,
+        )
+        return 0
+    return PORT
+
+
+def _tls(options: dict[str, Any]) -> ClusterTls | None:
+    """Take the options of TLS out of ``options``."""
+    names = ("tls_cert", "tls_key", "client_ca", "tls_ca")
+    cert, key, client_ca, ca = (options.pop(name) for name in names)
+    if cert is not None and key is not None:
+        return ClusterTls(cert, key, client_ca, ca)
+    if any(one is not None for one in (cert, key, client_ca, ca)):
+        raise click.UsageError("TLS needs both --tls-cert and --tls-key")
+    return None

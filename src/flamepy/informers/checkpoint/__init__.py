@@ -1,0 +1,1 @@
+"""What survives a restart: which events were handled, in a file."""

@@ -1,0 +1,231 @@
+"""What one informer was told, from its thread to the checkpoint and back after a restart.
+
+Used on the informer's thread only. What was told is noted, and kept before the next callback;
+what was not told (unchanged after a restart, left out by ``where``) is noted as well, and kept with
+the next callback, in a second at the latest, since nothing is told twice when that is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from flamepy.informers.checkpoint.resumption import (
+    Past,
+    Presence,
+    Resumption,
+    SessionKey,
+    Shown,
+    Step,
+    Told,
+    ToldSession,
+    micros,
+    session_key,
+)
+from flamepy.runtime.clocks import monotonic
+from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
+from flamepy.watching.state.missed import MissedEnds
+from flamepy.watching.state.subscriptions import Scope
+
+LAZY = 1.0
+FEW = 256
+
+TaskKey = tuple[SessionKey, int]
+
+
+class TaskRow(NamedTuple):
+    """What is kept of a task; ``told`` None removes it."""
+
+    application: str
+    told: Told | None
+
+
+class SessionRow(NamedTuple):
+    """What is kept of a session; ``told`` None removes what was told of the session itself."""
+
+    application: str
+    told: ToldSession | None
+
+
+class ShownRow(NamedTuple):
+    """The counters that a session shows; ``shown`` None where they mean nothing any more."""
+
+    application: str
+    shown: Shown | None
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is to be kept, the last word on each.
+
+    Attributes:
+        tasks: by task, oldest first.
+        sessions: by session.
+        shown: by session.
+        missed: ends that could not be told, to be added to those that are counted.
+        gone: sessions that the engine no longer has; what is not yet told of their tasks stays.
+        forgotten: sessions of which nothing needs to be remembered.
+        complete: the informer was told everything in its scope.
+    """
+
+    tasks: dict[TaskKey, TaskRow] = field(default_factory=dict)
+    sessions: dict[SessionKey, SessionRow] = field(default_factory=dict)
+    shown: dict[SessionKey, ShownRow] = field(default_factory=dict)
+    missed: int = 0
+    gone: set[SessionKey] = field(default_factory=set)
+    forgotten: set[SessionKey] = field(default_factory=set)
+    complete: bool = False
+
+    def __bool__(self) -> bool:
+        told = self.tasks, self.sessions, self.gone, self.forgotten, self.complete
+        return any(told) or bool(self.shown or self.missed)
+
+
+class Keeper(Protocol):
+    """Where changes are kept: a slot of a ``CheckpointStore``."""
+
+    @property
+    def retry_at(self) -> float | None:
+        """When it can next be tried, monotonic seconds, while writing fails; else None."""
+
+    def keep(self, changes: Changes) -> bool:
+        """Write all of them or nothing; False if it could not be done now."""
+
+
+class Memory:
+    """See the module.
+
+    Args:
+        past: what is remembered of the informer.
+        keeper: takes what is to be remembered.
+        replay, scope: of the registration.
+        retain: finished tasks that wait to be written at most, while nothing can be.
+    """
+
+    def __init__(
+        self, past: Past, keeper: Keeper, *, replay: str, scope: Scope, retain: int = 100_000
+    ) -> None:
+        self.unfinished = past.unfinished()
+        self.missed = past.missed  # ends that could not be told, of all processes
+        self._told = {key: one.told for key, one in past.sessions.items() if one.told is not None}
+        self._resumption = Resumption(past, replay, scope)
+        self._keeper = keeper
+        self._retain = retain
+        self._changes = Changes()
+        self._since: float | None = None
+        self._sealed = False
+
+    # ------------------------------------------------------------------ what is told
+
+    def task(self, event: TaskEvent) -> list[Step]:
+        """Return the events that an event means to this informer, and whether each is told."""
+        return self._resumption.task(event)
+
+    def session(self, event: SessionEvent) -> list[Step]:
+        """Return the same of a session's event."""
+        return self._resumption.session(event)
+
+    def lost(self, presence: Presence) -> list[MissedEnds]:
+        """Count the ends that were shown before and cannot be told any more; return them, once.
+
+        They are kept as counted before what is left of their sessions is told as deleted.
+        """
+        lost = self._resumption.missed(presence)
+        for key, missed in lost:
+            self._changes.shown[key] = ShownRow(missed.session.application, None)
+            self._miss(missed.total)
+        self.commit()
+        return [missed for _, missed in lost]
+
+    def missing(self, presence: Presence) -> Iterator[TaskEvent | SessionEvent]:
+        """Yield what is told of that which was not seen again by the time it is synced."""
+        return self._resumption.missing(presence)
+
+    # ------------------------------------------------------------------ what is kept
+
+    def note(self, event: TaskEvent | SessionEvent) -> None:
+        """Take in that an event was told, or needs not be."""
+        if self._since is None:
+            self._since = monotonic()
+        if isinstance(event, SessionEvent):
+            self._note_session(event)
+            return
+        task, told = event.task, None
+        if event.kind is not EventKind.DELETED:
+            told = Told(micros(task.creation_time), task.state)
+        key = session_key(event), int(task.id)
+        tasks = self._changes.tasks
+        tasks.pop(key, None)  # the order is that of the last change
+        tasks[key] = TaskRow(event.application, told)
+
+    def _note_session(self, event: SessionEvent) -> None:
+        key = event.session.id, micros(event.session.creation_time)
+        told: ToldSession | None = None
+        if event.kind is SessionEventKind.DELETED:
+            self._told.pop(key, None)
+        else:
+            told = self._told[key] = self._told.get(key, ToldSession()).after(event)
+        self._changes.sessions[key] = SessionRow(event.application, told)
+
+    def shown(self, rows: dict[SessionKey, ShownRow]) -> None:
+        """Keep the counters that sessions show: what is not told by the next process is missed."""
+        self._changes.shown.update(rows)
+        self.commit()
+
+    def _miss(self, count: int) -> None:
+        self.missed += count
+        self._changes.missed += count
+
+    def gone(self, session: SessionKey, missed: int = 0) -> None:
+        """Take in that a session is gone, and how many ends could not be read.
+
+        Deletes of its tasks may still be on their way.
+        """
+        self._changes.shown.pop(session, None)
+        self._miss(missed)
+        self._changes.gone.add(session)
+        self._since = self._since or monotonic()
+
+    def synced(self, presence: Presence) -> None:
+        """Take in that the informer was told everything that was there."""
+        self._changes.forgotten.update(self._resumption.settle(presence))
+        self._changes.complete = True
+        self.commit()
+
+    def commit(self) -> None:
+        """Keep what was noted, now, if it can be."""
+        if self._sealed or not self._changes:
+            return
+        if self._keeper.keep(self._changes):
+            self._changes, self._since = Changes(), None
+        else:
+            self._shorten()
+
+    def commit_many(self) -> None:
+        """Keep what was noted if it has become much."""
+        if len(self._changes.tasks) >= FEW and self._keeper.retry_at is None:
+            self.commit()
+
+    @property
+    def due(self) -> float | None:
+        """When ``commit`` is to be called though nothing is told; None if it need not be."""
+        if self._since is None or self._sealed:
+            return None
+        retry = self._keeper.retry_at
+        return self._since + LAZY if retry is None else retry
+
+    def seal(self) -> None:
+        """Keep nothing more: what is noted now was not told to its end."""
+        self._sealed = True
+
+    def _shorten(self) -> None:
+        """Let the oldest finished tasks go that wait while nothing can be written."""
+        tasks = self._changes.tasks
+        if len(tasks) <= 2 * self._retain + FEW:
+            return
+        ended = [
+            key for key, row in tasks.items() if row.told is None or row.told.state.is_terminal
+        ]
+        for key in ended[: max(0, len(ended) - self._retain)]:
+            del tasks[key]

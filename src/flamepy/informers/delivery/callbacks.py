@@ -1,0 +1,194 @@
+"""Which callbacks an informer overrides, and which of them an event goes to. Pure.
+
+Looked up once, at registration, where a misspelt name or a wrong signature is refused: it would
+be silence for ever. ``handling`` makes the calls.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flamepy.errors import InvalidArgumentError
+from flamepy.informers.informer import Informer, SessionInformer, SessionProgress, TaskInformer
+from flamepy.texts import repr_of, text_of
+from flamepy.types import TaskState
+from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
+
+Method = Callable[..., Any]  # Any: a user's callback, or the coroutine of an async one
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One overridden callback and how it takes an event."""
+
+    name: str
+    method: Method
+    shape: Callable[[Any], object] | None = None  # what it gets of the event; None: the event
+
+
+_SHAPES: dict[str, Callable[[Any], object]] = {  # Any: the event that the callback is called for
+    "on_update": lambda event: event.task,
+    "on_progress": SessionProgress.of,
+}
+_OF_STATE = {
+    TaskState.RUNNING: "on_running",
+    TaskState.SUCCEED: "on_succeeded",
+    TaskState.FAILED: "on_failed",
+    TaskState.CANCELLED: "on_cancelled",
+}
+_OF_KIND = {
+    SessionEventKind.OPENED: "on_opened",
+    SessionEventKind.PROGRESS: "on_progress",
+    SessionEventKind.DRAINED: "on_drained",
+    SessionEventKind.CLOSED: "on_closed",
+    SessionEventKind.DELETED: "on_deleted",
+    SessionEventKind.EVENT: "on_event",
+}
+
+
+def task_callbacks(kind: EventKind, state: TaskState, *, requeued: bool) -> list[str]:
+    """Return the names of the callbacks that a task's event goes to, in the order of the calls."""
+    if kind is EventKind.DELETED:
+        return ["on_transition", "on_deleted"]
+    names = ["on_transition", "on_update"]
+    if kind is EventKind.ADDED:
+        names.append("on_added")
+    if requeued:
+        names.append("on_requeued")
+    if state in _OF_STATE:
+        names.append(_OF_STATE[state])
+    if state.is_terminal:
+        names.append("on_terminal")
+    return names
+
+
+class Callbacks:
+    """The overridden callbacks of one informer.
+
+    Raises:
+        InvalidArgumentError: it is not an informer, one of its ``on_*`` methods is no callback
+            or has the wrong signature, or ``on_batch`` stands beside callbacks that it replaces.
+    """
+
+    def __init__(self, informer: Informer) -> None:
+        check_class(informer)
+        kinds = [one for one in (TaskInformer, SessionInformer) if isinstance(informer, one)]
+        known = {name for one in kinds for name in dir(one) if name.startswith("on_")}
+        check_names(informer, known)
+        self.informer = informer
+        self._calls = {
+            name: Call(name, getattr(informer, name), _SHAPES.get(name))
+            for name in known
+            if _given(informer, name)
+        }
+        for name, call in self._calls.items():
+            check_signature(informer, name, call.method)
+        self._tasks: dict[tuple[EventKind, TaskState, bool], tuple[Call, ...]] = {}
+        of_tasks = [name for name in self._calls if hasattr(TaskInformer, name)]
+        shared = {"on_error", "on_synced", "on_connection"}
+        self.wants_tasks = isinstance(informer, TaskInformer) and bool(set(of_tasks) - shared)
+        self.wants_sessions = isinstance(informer, SessionInformer) and any(
+            name in self._calls for name in _OF_KIND.values()
+        )
+        # That a session has drained is known from its tasks; its counters alone do not say it.
+        self.follows_tasks = self.wants_tasks or "on_drained" in self._calls
+        self.batches = "on_batch" in self._calls
+        beside = sorted(set(of_tasks) - shared - {"on_batch"})
+        if self.batches and beside:
+            raise InvalidArgumentError(
+                f"{_label(informer)} has on_batch and {', '.join(beside)}: on_batch takes every "
+                "event of a task instead of the others; keep one of the two"
+            )
+
+    def get(self, name: str) -> Call | None:
+        """Return a callback by its name, or None when it is not overridden."""
+        return self._calls.get(name)
+
+    def for_task(self, event: TaskEvent) -> tuple[Call, ...]:
+        """Return the overridden callbacks that a task's event goes to, in order."""
+        key = (event.kind, event.task.state, event.is_requeue)
+        found = self._tasks.get(key)
+        if found is None:
+            kind, state, requeued = key
+            names = task_callbacks(kind, state, requeued=requeued)
+            found = tuple(self._calls[name] for name in names if name in self._calls)
+            if state.is_known:
+                self._tasks[key] = found
+        return found
+
+    def for_session(self, event: SessionEvent) -> tuple[Call, ...]:
+        """Return the overridden callback that a session's event goes to, if there is one."""
+        call = self._calls.get(_OF_KIND[event.kind])
+        return () if call is None else (call,)
+
+
+# ---------------------------------------------------------------------- what is refused
+
+
+def check_class(informer: object) -> None:
+    """Refuse what is no instance of an informer."""
+    if isinstance(informer, (TaskInformer, SessionInformer)):
+        return
+    hint = "; make an instance of it" if inspect.isclass(informer) else ""
+    raise InvalidArgumentError(
+        f"{repr_of(informer)} is not an informer: subclass flamepy.core.TaskInformer or "
+        f"flamepy.informers.SessionInformer{hint}"
+    )
+
+
+def check_names(informer: Informer, known: set[str]) -> None:
+    """Refuse an ``on_*`` method that no event would ever reach."""
+    for name in dir(informer):
+        if not name.startswith("on_") or name in known or not callable(getattr(informer, name)):
+            continue
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(known))}."
+        raise InvalidArgumentError(
+            f"{_label(informer)}.{name} would never be called: {hint} Rename it if it is no "
+            "callback; names that begin with on_ are callbacks"
+        )
+
+
+def check_signature(informer: Informer, name: str, method: Method) -> None:
+    """Refuse a callback that cannot be called with what it would get."""
+    if inspect.isgeneratorfunction(method) or inspect.isasyncgenfunction(method):
+        raise InvalidArgumentError(
+            f"{_label(informer)}.{name} has a yield, so calling it would do nothing: callbacks are "
+            "plain or async functions"
+        )
+    wanted = 0 if name == "on_synced" else 1
+    try:
+        signature = inspect.signature(method)
+    except (TypeError, ValueError):
+        return  # a builtin or a mock: it says nothing of its signature
+    try:
+        signature.bind(*[None] * wanted)
+    except TypeError as error:
+        takes = "no argument" if wanted == 0 else f"one argument ({_ARGUMENTS.get(name, 'event')})"
+        raise InvalidArgumentError(
+            f"{_label(informer)}.{name}{signature} has the wrong signature: it is called with "
+            f"{takes} beside self ({text_of(error)})"
+        ) from None
+
+
+_ARGUMENTS = {
+    "on_update": "task",
+    "on_error": "error",
+    "on_connection": "state",
+    "on_progress": "counts",
+    "on_batch": "events",
+}
+
+
+def _given(informer: Informer, name: str) -> bool:
+    found = getattr(informer, name, None)
+    plain = {vars(one).get(name) for one in (Informer, TaskInformer, SessionInformer)}
+    return callable(found) and getattr(found, "__func__", found) not in plain
+
+
+def _label(informer: Informer) -> str:
+    return type(informer).__name__

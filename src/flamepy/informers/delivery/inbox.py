@@ -1,0 +1,465 @@
+"""One subscriber's side on the loop: what the hub tells goes into its mailbox.
+
+While the mailbox has room every event is queued. When it has none, and folding does not help,
+the inbox falls behind: it queues a marker, remembers the sequence number up to which everything
+was queued, and only counts from then on. When the subscriber's thread reaches the marker, a walk
+begins: the difference between that number and the store is queued, a mailbox full at a time, each
+task's present state once, deletes included. Walks follow each other until nothing is missing. So
+a queue stays bounded, and an end is late, never lost and never told twice (contract G8). A
+newcomer begins with a walk over everything that is there (G9).
+
+Runs on the loop; ``registration``, ``sending`` and ``streaming`` own one each.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from flamepy.errors import FlameError
+from flamepy.informers.checkpoint.delivered import ShownRow
+from flamepy.informers.checkpoint.resumption import Number, Presence, SessionKey, Shown, micros
+from flamepy.runtime.clocks import monotonic
+from flamepy.types import ConnectionState, SessionState, TaskState
+from flamepy.watching.hub import Hub
+from flamepy.watching.state.events import (
+    EventKind,
+    EventSource,
+    SessionEvent,
+    SessionEventKind,
+    TaskEvent,
+)
+from flamepy.watching.state.missed import MissedEnds
+from flamepy.watching.state.records import Grave, SessionRecord, TaskRecord
+from flamepy.watching.state.subscriptions import Scope, Subscription
+
+EPISODE = 10.0
+Key = tuple[str, int, int]  # session id, task number, sequence number of its first event
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """The marker behind the last event of what was there before.
+
+    Attributes:
+        presence: what the store has then, for a subscriber that compares.
+    """
+
+    presence: Presence | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The marker behind the last event of a session that the engine no longer has.
+
+    Attributes:
+        session: which one.
+        missed: ends of its tasks that could not be read.
+    """
+
+    session: SessionKey
+    missed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShownCounters:
+    """The marker for a subscriber that compares: ``take_shown`` has counters of sessions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """The marker behind which events wait for a place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that is no change of a task: ``reset``, ``drift``, ``stalled`` or ``missed``."""
+
+    name: str
+    values: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class _Missed:
+    """One object that changed after the watermark: a task, or one that is gone."""
+
+    sequence: int
+    session: SessionRecord | None = None
+    task: TaskRecord | None = None
+    grave: Grave | None = None
+
+
+class Inbox:
+    """See the module.
+
+    Args:
+        hub: whose store the differences are taken from.
+        put: queues an item for the subscriber's thread; False when an event found no place.
+        closed: whether the subscriber takes nothing any more, which is no overflow.
+        tasks, sessions: whether the subscriber wants events of tasks, of sessions.
+        replay: what of the present state is told: ``"all"``, ``"active"`` (tasks that have not
+            ended), ``"none"``.
+        overflowed: told when the inbox falls behind, once for falls that follow each other within
+            ``EPISODE`` seconds.
+        notices: whether notices are queued as well.
+        compares: for a subscriber that compares with what it knows from before, the unfinished
+            tasks that it knows: it is given all of the present state, whatever ``replay`` says,
+            and told of sessions that go.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        put: Callable[[object], bool],
+        closed: Callable[[], bool] = lambda: False,
+        *,
+        tasks: bool = True,
+        sessions: bool = False,
+        replay: str = "all",
+        overflowed: Callable[[], None] = lambda: None,
+        notices: bool = False,
+        compares: Collection[Number] | None = None,
+    ) -> None:
+        self._hub = hub
+        self._put = put
+        self._closed = closed
+        self._tasks = tasks
+        self._sessions = sessions
+        self._replay = replay if compares is None else "all"
+        self._compares = compares
+        self._overflowed = overflowed
+        self._notices = notices
+        self._subscription: Subscription | None = None
+        self._gone = False
+        self._behind: int | None = None  # the watermark; None: everything is queued
+        self._decided = 0  # what the store had decided when the inbox fell behind
+        self._late: deque[TaskEvent] = deque()  # and had not yet told: told as it is
+        self._walking = False
+        self._walk: deque[_Missed] = deque()
+        self._next: deque[TaskEvent] = deque()  # of the object that the walk has come to
+        self._walk_top = 0  # the newest sequence number when the walk began
+        self._ahead: dict[Key, int] = {}  # told in a walk in a state newer than its top
+        self._initial: set[int] = set()  # of what was there, as far as it was told while behind
+        self._newcomer = False
+        self._synced_at: int | None = None  # the marker waits for what is behind
+        self._owed: set[tuple[str, str]] = set()  # tasks that changed since the walk began
+        self._owed_at: float | None = None  # when the first of them did, and ...
+        self._walk_at: float | None = None  # ... the first of those that the walk tells
+        self._skipped = 0  # events since the last one told, for its ``coalesced``
+        self._overflow_at: float | None = None  # the end of the last overflow
+        self.coalesced = 0
+        self.missed_ends = 0
+        self._shown: dict[SessionKey, ShownRow] = {}  # by session, for ``take_shown``
+        self._marked = False  # a marker is queued, behind which they are taken
+        self._missed_of: dict[SessionKey, int] = {}  # until the session's delete, which follows
+
+    def subscribe(self, scope: Scope) -> Subscription:
+        """Start: the present state first, then every change. Call on the loop."""
+        subscription = self._subscription = self._hub.subscribe(
+            scope, self, replay=False, live=self._replay == "none"
+        )
+        for event in self._hub.present_sessions(scope):
+            if self._sessions:
+                self.session_event(event)
+            elif self._compares is not None:
+                self._show(event)
+        if self._tasks and self._replay != "none":
+            self._newcomer = True
+            self._begin_walk(0)
+            self.catch_up()
+        return subscription
+
+    def unsubscribe(self) -> None:
+        """Stop; nothing is queued any more. Idempotent."""
+        if self._subscription is not None and not self._gone:
+            self._gone = True
+            self._hub.unsubscribe(self._subscription)
+            self._go_live()
+
+    @property
+    def is_behind(self) -> bool:
+        """True while events wait that found no place."""
+        return self._behind is not None and not self._closed()
+
+    def obstacle(self) -> str:
+        """Return why polls fail now; see ``Hub.obstacle``."""
+        return self._hub.obstacle()
+
+    @property
+    def owed(self) -> int:
+        """How many events found no place and are not queued yet; from any thread.
+
+        Of a task that changed several times it is the present state that is owed, once.
+        """
+        return len(self._late) + len(self._next) + len(self._walk) + len(self._owed)
+
+    @property
+    def owed_since(self) -> float | None:
+        """When the first of them came, monotonic seconds; from any thread."""
+        return self._owed_at if self._walk_at is None else self._walk_at
+
+    # ------------------------------------------------------------------ what the hub tells
+
+    def task_event(self, event: TaskEvent) -> None:
+        """Queue a task's event, or count it while behind."""
+        if not self._tasks:
+            return
+        if self._behind is not None and event.initial:
+            self._initial.add(event.sequence)
+        if self._left_out(event):
+            return
+        if self._behind is not None:
+            if event.sequence > self._decided:
+                self._skip(event)
+            else:
+                self._late.append(event)
+        elif not self._put(event) and not self._closed():
+            self._fall_behind(event)
+
+    def session_event(self, event: SessionEvent) -> None:
+        """Queue a session's event; there are few, and moves of counters are folded."""
+        if self._sessions and not (event.initial and self._replay == "none"):
+            self._put(event)
+        if self._compares is not None:
+            self._show(event)
+
+    def _show(self, event: SessionEvent) -> None:
+        """Note the counters of a session for a subscriber that compares after a restart."""
+        session = event.session
+        key = session.id, micros(session.creation_time)
+        if event.kind is SessionEventKind.DELETED:
+            self._shown.pop(key, None)
+            self._put(Gone(key, self._missed_of.pop(key, 0)))
+            return
+        closed = session.state == SessionState.CLOSED
+        self._shown[key] = ShownRow(session.application, Shown(session.counts, closed))
+        if not self._marked:
+            self._marked = True
+            self._put(ShownCounters())
+
+    def take_shown(self) -> dict[SessionKey, ShownRow]:
+        """Return the counters that sessions showed since the last time; from any thread."""
+        self._marked = False  # first: what comes from now on gets a marker, or is taken below
+        taken = {}
+        with suppress(KeyError):
+            while self._shown:
+                key, row = self._shown.popitem()
+                taken[key] = row
+        return taken
+
+    def synced(self) -> None:
+        """Queue the marker behind what was there before."""
+        if self._behind is None:
+            self._put(self._synced_marker())
+        else:
+            self._synced_at = self._hub.store.sequence
+
+    def _synced_marker(self) -> Synced:
+        if self._compares is None or self._subscription is None:
+            return Synced()
+        store, covers = self._hub.store, self._subscription.scope.covers
+        sessions = {
+            one.id: micros(one.creation_time)
+            for one in store.sessions.values()
+            if one.info is not None and covers(one.id, one.application)
+        }
+        ended = {
+            (session_id, number): state
+            for session_id, number in self._compares
+            if session_id in sessions
+            and (state := store.sessions[session_id].retired.told(number)) is not None
+        }
+        return Synced(Presence(sessions, ended))
+
+    def failed(self, error: FlameError) -> None:
+        """Queue a lost connection."""
+        self._put(error)
+
+    def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
+        """Queue that the engine lost a session, or has another one under its id."""
+        values = {"session_id": session_id, "application": application, "epoch": epoch}
+        if self._sessions:  # else whoever has an inbox for each would be told twice
+            self._notice("reset", values)
+
+    def drift(self, event: TaskEvent, told: TaskState) -> None:
+        """Queue that the engine shows another end than the one that was told."""
+        self._notice("drift", {"event": event, "told": told})
+
+    def stalled(self, event: TaskEvent) -> None:
+        """Queue that a task is pending while later ones end."""
+        self._notice("stalled", {"event": event})
+
+    def missed(self, missed: MissedEnds) -> None:
+        """Count ends that could not be read, and queue that there were some."""
+        self.missed_ends += missed.total
+        if self._compares is not None:
+            key = missed.session.id, micros(missed.session.creation_time)
+            self._missed_of[key] = missed.total
+        self._notice("missed", {"missed": missed})
+
+    def _notice(self, name: str, values: dict[str, object]) -> None:
+        if self._notices:
+            self._put(Notice(name, values))
+
+    def connection(self, state: ConnectionState) -> None:
+        """Queue a change of the connection's state."""
+        self._put(state)
+
+    def _left_out(self, event: TaskEvent) -> bool:
+        if self._replay == "all" or not event.initial:
+            return False
+        return self._replay == "none" or event.task.state.is_terminal
+
+    def _skip(self, event: TaskEvent) -> None:
+        self._owed.add((event.task.session_id, event.task.id))
+        if self._owed_at is None:
+            self._owed_at = monotonic()
+        self._skipped += 1
+        self.coalesced += 1
+
+    # ------------------------------------------------------------------ behind
+
+    def _fall_behind(self, event: TaskEvent) -> None:
+        # One answer of the engine may decide many events, the deletes of a whole session, and
+        # those after this one are still to come: no difference to the store would show them.
+        self._late.append(event)
+        self._owed_at = monotonic()
+        self._behind = self._decided = self._hub.store.sequence
+        self._need(self._behind)
+        self._put(Behind())
+        last, now = self._overflow_at, self._hub.now()
+        self._overflow_at = now
+        if last is None or now - last > EPISODE:
+            self._overflowed()
+
+    def catch_up(self) -> None:
+        """Go on with the walk as far as there is room; called when the marker was reached."""
+        if self._behind is None:
+            return
+        if not self._walking:
+            self._begin_walk(self._behind)
+        while self._queue_walk():
+            self._newcomer = False
+            told = self._walk_top
+            self._begin_walk(told)
+            if self._synced_at is not None and (told >= self._synced_at or not self._walk):
+                self._synced_at = None
+                self._put(self._synced_marker())
+            if not self._walk:
+                if self._overflow_at is not None:
+                    self._overflow_at = self._hub.now()
+                self._go_live()
+                return
+        self._put(Behind())
+
+    def _queue_walk(self) -> bool:
+        """Queue what the walk has found; False when there is no place for more."""
+        while self._late:
+            if not self._put(self._late[0]):
+                return False
+            self._late.popleft()
+        while self._walk or self._next:
+            if not self._next:
+                self._next.extend(self._events_of(self._walk.popleft()))
+            elif not self._tell(self._next[0]):
+                return False
+            else:
+                self._next.popleft()
+        return True
+
+    def _go_live(self) -> None:
+        self._behind = None
+        self._walking = False
+        for left in (self._walk, self._late, self._next, self._ahead, self._initial, self._owed):
+            left.clear()
+        self._owed_at = self._walk_at = None
+        self._need(None)
+        self._skipped = 0
+
+    def _need(self, sequence: int | None) -> None:
+        assert self._subscription is not None
+        self._subscription.needed_since = sequence
+        self._hub.reader_moved()
+
+    def _begin_walk(self, since: int) -> None:
+        """Note what the store has that is newer than ``since`` and was not told ahead."""
+        assert self._subscription is not None
+        self._behind = since
+        self._need(since)
+        self._ahead = {key: told for key, told in self._ahead.items() if told > since}
+        self._initial = {sequence for sequence in self._initial if sequence > since}
+        store, covers = self._hub.store, self._subscription.scope.covers
+        missed = [
+            _Missed(known.sequence, session=record, task=known)
+            for record, known in store.changed_since(since, covers)
+            if self._ahead.get((record.id, known.number, known.born)) != known.sequence
+        ]
+        if not self._newcomer:  # what went before it came is none of its business
+            graves = store.deleted_since(since, covers)
+            missed += [_Missed(one.event.sequence, grave=one) for one in graves]
+            missed.sort(key=lambda one: one.sequence)
+        self._walk = deque(missed)
+        self._owed.clear()
+        self._walk_at, self._owed_at = self._owed_at or monotonic(), None
+        self._walking = True
+        self._walk_top = store.sequence
+
+    def _events_of(self, missed: _Missed) -> Iterator[TaskEvent]:
+        assert self._behind is not None
+        if missed.task is not None and missed.session is not None:
+            known = missed.task
+            self._owed.discard((missed.session.id, str(known.number)))  # its present state is told
+            if known.sequence > self._walk_top:
+                self._ahead[missed.session.id, known.number, known.born] = known.sequence
+            yield self._present(missed.session, known)
+        elif missed.grave is not None:
+            grave, event = missed.grave, missed.grave.event
+            told = grave.born <= self._behind
+            key = (event.task.session_id, int(event.task.id), grave.born)
+            ended = event.task.state.is_terminal and grave.changed > self._behind
+            if ended and self._ahead.get(key) != grave.changed:
+                yield replace(
+                    event,
+                    kind=EventKind.UPDATED if told else EventKind.ADDED,
+                    old=None,
+                    source=EventSource.PROBE,
+                    sequence=grave.changed,
+                    initial=grave.changed in self._initial,
+                )
+                told = True
+            if told:
+                yield event
+
+    def _present(self, record: SessionRecord, known: TaskRecord) -> TaskEvent:
+        assert self._behind is not None
+        newcomer = self._newcomer and known.sequence <= self._walk_top
+        return TaskEvent(
+            kind=EventKind.ADDED if known.born > self._behind else EventKind.UPDATED,
+            task=known.task,
+            application=record.application,
+            source=EventSource.REPLAY if newcomer else known.source,
+            endpoint=self._hub.store.endpoint,
+            epoch=record.epoch,
+            sequence=known.sequence,
+            # What has changed since is news, also of a task that was there before.
+            initial=newcomer or known.sequence in self._initial,
+            observed_at=self._hub.now() if newcomer else known.window.end,
+            session_creation_time=record.creation_time,
+            session=record.info,
+        )
+
+    def _tell(self, event: TaskEvent) -> bool:
+        """Queue one event of a walk; False when there is no place for it."""
+        if self._left_out(event):
+            return True
+        told = 0 if self._newcomer else 1  # of those that were counted as left out
+        if self._skipped > told and not self._walk and len(self._next) == 1:
+            # The last of a walk says how many changes were left out before it.
+            event = replace(event, coalesced=self._skipped - told)
+        if not self._put(event):
+            return False
+        self.coalesced -= told
+        self._skipped -= told
+        return True

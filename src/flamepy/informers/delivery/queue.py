@@ -1,0 +1,333 @@
+"""The bounded queue between the loop and one thread.
+
+The loop puts, one thread takes, many items at a time. At its limit a new event is folded into one
+of the same object that still waits; where that would hide a terminal state or a delete it is
+refused, and the loop's side (``inbox``) makes it good later (contract G8).
+
+The limit holds for what was taken as well, but for what is being handled: a thread that takes many
+items at a time says when it begins and when it has finished each.
+
+There is no lock, for the loop must never wait: the taking thread may be held up anywhere by a
+signal handler or a finalizer, which makes a call and needs the loop. Each change is one operation
+of a deque, a list or a dictionary. Events are put by the loop alone, other items by any thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from flamepy.runtime.clocks import bounded, monotonic
+from flamepy.runtime.queues import Empty, SimpleQueue
+from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
+
+QUEUE_SIZE = 10_000
+BATCH = 64
+BUSY, GATHER = 0.002, 0.0005  # seconds since the last take, and to wait for company
+
+
+class _Cell:
+    """What waits: ``items`` has one item, or none while it is folded or when it was taken.
+
+    Taking it out is one operation, so that the two never both have it. ``since`` is when it was
+    put, monotonic seconds; what is folded into it keeps that.
+    """
+
+    __slots__ = ("items", "since")
+
+    def __init__(self, item: object) -> None:
+        self.items = [item]
+        self.since = monotonic()
+
+
+class _Moves(tuple[SessionEvent, ...]):
+    """A progress and the drain behind it, in one cell."""
+
+
+class Mailbox:
+    """A queue from the loop to one thread.
+
+    Args:
+        limit: events of tasks that wait at most, taken ones included, but for those that are being
+            handled; other items are few and always taken.
+        ready: called, from any thread, when something can be taken; for a taker that does not wait
+            in ``take``.
+    """
+
+    def __init__(self, limit: int = QUEUE_SIZE, ready: Callable[[], None] | None = None) -> None:
+        self.limit = limit
+        self._announce = ready
+        self._cells: deque[_Cell] = deque()
+        self._last: dict[tuple[str, str], _Cell] = {}  # where folding may happen; filled near full
+        self._waiting: deque[SimpleQueue[None]] = deque()
+        self._took = float("-inf")
+        self._hands: deque[float] = deque()  # of each item that was taken: when it was put
+        self._moving = 0  # items that are in ``_cells`` and in ``_hands`` for a moment
+        # Of those in ``_hands``, in this order: kept ones that are handled together now, kept ones
+        # that wait for others, and the one that is being handled.
+        self._together = self._kept = self._running = 0
+        self._closed = self._discarded = False
+        self.coalesced = 0
+
+    def __len__(self) -> int:
+        """Return how many items can be taken."""
+        return len(self._cells)
+
+    @property
+    def waiting(self) -> int:
+        """How many items were put and are not being handled yet, taken ones included."""
+        return self.unfinished - self._together - self._running - self._moving
+
+    @property
+    def unfinished(self) -> int:
+        """How many items were put and have not been handled to their end; from any thread."""
+        if self._discarded:
+            return self._together + self._running
+        return len(self._cells) + len(self._hands)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest unfinished item was put, monotonic seconds; None without one."""
+        with suppress(IndexError):  # it has just been finished
+            return self._hands[0]
+        with suppress(IndexError):  # it has just been taken
+            return self._cells[0].since
+        return None
+
+    @property
+    def closed(self) -> bool:
+        """True once nothing is taken any more."""
+        return self._closed
+
+    @property
+    def room(self) -> int:
+        """How many more events of tasks are taken without folding."""
+        return max(0, self.limit - self.waiting)
+
+    def put(self, item: object) -> bool:
+        """Queue an item; False if it is an event that found no place, or after ``close``."""
+        if self._closed:
+            return False
+        is_event = isinstance(item, (TaskEvent, SessionEvent))
+        if is_event and self.waiting >= self.limit:
+            folded = self._fold(item)  # type: ignore[arg-type]  # is_event says so
+            if folded or isinstance(item, TaskEvent):
+                return folded
+        cell = _Cell(item)
+        if is_event:
+            self._last[_object(item)] = cell  # type: ignore[arg-type]  # first: who takes drops it
+        self._cells.append(cell)
+        self._wake()
+        if self._announce is not None:
+            self._announce()
+        return True
+
+    def _wake(self) -> None:
+        while self._waiting:
+            try:
+                waiter = self._waiting.popleft()
+            except IndexError:  # another thread woke it
+                return
+            waiter.put(None)
+
+    def _fold(self, event: TaskEvent | SessionEvent) -> bool:
+        cell = self._last.get(_object(event))
+        if cell is None:
+            return False
+        try:
+            waiting = cell.items.pop()
+        except IndexError:  # it has just been taken
+            return False
+        folded: object = None
+        try:
+            folded, skipped = _folded(waiting, event)
+            if folded is not None:
+                self.coalesced += skipped
+        finally:
+            cell.items.append(waiting if folded is None else folded)
+        return folded is not None
+
+    def take(self, timeout: float | None = None, most: int = BATCH) -> list[object]:
+        """Return what waits, in order, ``most`` items at most.
+
+        The taker says of each, in their order, when it begins and when it has ended.
+
+        Waits up to ``timeout`` seconds (None: for ever) for the first one; an empty list says
+        that the time is up or the mailbox closed and empty.
+        """
+        if not self._cells and not self._closed:
+            self._wait(timeout)
+            if self._cells and monotonic() - self._took < BUSY:
+                # Events come one by one faster than a thread is woken: let some gather. Who
+                # puts wakes nobody now, which is what costs.
+                _rest()
+        self._took = monotonic()
+        taken: list[object] = []
+        for _ in range(min(most, len(self._cells))):
+            if not self._take_one(taken):
+                break
+        return taken
+
+    def _take_one(self, taken: list[object]) -> bool:
+        self._moving = 1  # it is counted twice for a moment rather than not at all
+        try:
+            self._hands.append(self._cells[0].since)
+            cell = self._cells.popleft()
+        except IndexError:  # closed meanwhile
+            return False
+        finally:
+            self._moving = 0
+        before = len(taken)
+        self._unpack(cell, taken)
+        for _ in range(len(taken) - before - 1):
+            self._hands.append(cell.since)
+        return True
+
+    # ------------------------------------------------------------------ what was taken
+
+    def begin(self) -> None:
+        """Record that the next one of the items that were taken is being handled."""
+        self._running = 1
+
+    def finish(self) -> None:
+        """Record that it was handled; nothing changes if it was kept."""
+        if self._running:
+            with suppress(IndexError):  # another taker, a signal handler's, was faster
+                del self._hands[self._together + self._kept]
+            self._running = 0
+
+    def keep(self) -> None:
+        """Record that it waits again, to be handled together with others."""
+        self._kept += 1
+        self._running = 0
+
+    def begin_kept(self) -> None:
+        """Record that those that were kept are being handled."""
+        self._together, self._kept = self._kept, 0
+
+    def finish_kept(self) -> None:
+        """Record that they were handled."""
+        for _ in range(self._together):
+            self._hands.popleft()
+        self._together = 0
+
+    def _wait(self, timeout: float | None) -> None:
+        """Wait for something to take, or for the end."""
+        limit = None if timeout is None else monotonic() + timeout
+        waiter: SimpleQueue[None] = SimpleQueue()
+        while True:
+            self._waiting.append(waiter)
+            if self._cells or self._closed:  # else ``put`` may have missed the waiter
+                break
+            left = None if limit is None else limit - monotonic()
+            if left is not None and left <= 0:
+                break
+            try:
+                waiter.get(timeout=bounded(left))
+            except Empty:
+                break
+        with suppress(ValueError):
+            self._waiting.remove(waiter)
+
+    def _unpack(self, cell: _Cell, taken: list[object]) -> None:
+        while True:
+            try:
+                item = cell.items.pop()
+                break
+            except IndexError:  # the loop folds it just now
+                _rest()
+        if isinstance(item, (TaskEvent, SessionEvent)):
+            key = _object(item)
+        elif isinstance(item, _Moves):
+            key = _object(item[0])
+            taken += item[:-1]
+            item = item[-1]
+        else:
+            taken.append(item)
+            return
+        taken.append(item)
+        if self._last.get(key) is cell:
+            self._last.pop(key, None)
+
+    def close(self, *, discard: bool = False) -> None:
+        """Take nothing more; with ``discard`` drop what is queued, too."""
+        self._closed = True
+        if discard:
+            self._discarded = True
+            self._cells.clear()
+            self._last.clear()
+        self._wake()
+        if self._announce is not None:
+            self._announce()
+
+
+def _rest() -> None:
+    """Let other threads run for ``GATHER`` seconds."""
+    with suppress(Empty):
+        SimpleQueue[None]().get(timeout=GATHER)
+
+
+def _object(event: TaskEvent | SessionEvent) -> tuple[str, str]:
+    if isinstance(event, TaskEvent):
+        return event.task.session_id, event.task.id
+    return event.session.id, ""
+
+
+def _folded(waiting: object, new: TaskEvent | SessionEvent) -> tuple[object, int]:
+    """Return what waits instead of both, None if both must be told, and how many are left out."""
+    if isinstance(new, SessionEvent):
+        several = waiting if isinstance(waiting, _Moves) else (waiting,)
+        moves = fold_session(several, new)
+        if moves is None:
+            return None, 0
+        return (_Moves(moves) if len(moves) > 1 else moves[0]), len(several) + 1 - len(moves)
+    return (fold(waiting, new) if isinstance(waiting, TaskEvent) else None), 1
+
+
+def fold(waiting: TaskEvent, new: TaskEvent) -> TaskEvent | None:
+    """Return one event for two of the same task, or None if both must be told.
+
+    A terminal state, a delete and another incarnation are never folded away, and what is deleted
+    was added first. The result is ``initial`` only if both were: it tells of a change.
+    """
+    same = waiting.task.creation_time == new.task.creation_time
+    if not same or waiting.task.state.is_terminal or waiting.kind is EventKind.DELETED:
+        return None
+    if new.kind is EventKind.ADDED:
+        return None
+    if new.kind is EventKind.DELETED and waiting.kind is EventKind.ADDED:
+        return None
+    kind = new.kind if new.kind is EventKind.DELETED else waiting.kind
+    return replace(
+        new,
+        kind=kind,
+        old=waiting.old,
+        initial=waiting.initial and new.initial,
+        coalesced=waiting.coalesced + new.coalesced + 1,
+    )
+
+
+_MOVES = (SessionEventKind.PROGRESS, SessionEventKind.DRAINED)
+
+
+def fold_session(waiting: tuple[object, ...], new: SessionEvent) -> tuple[SessionEvent, ...] | None:
+    """Return what is told instead of a session's waiting moves and a new one, or None.
+
+    Of any number of moves of the counters and drains the last progress is left, and behind it a
+    drain that still holds; everything else of a session is told as it is.
+    """
+    moves = [one for one in waiting if isinstance(one, SessionEvent)]
+    for one in (*moves, new):
+        if one.kind not in _MOVES or one.session.creation_time != new.session.creation_time:
+            return None
+    skipped = len(moves) + sum(one.coalesced for one in moves)
+    progress = [one for one in moves if one.kind is SessionEventKind.PROGRESS]
+    if new.kind is SessionEventKind.PROGRESS:
+        old = progress[0].old if progress else new.old
+        return (replace(new, old=old, coalesced=new.coalesced + skipped),)
+    if not progress:
+        return (replace(new, coalesced=new.coalesced + skipped),)
+    drains = skipped - 1 - progress[0].coalesced
+    return (progress[0], replace(new, coalesced=new.coalesced + drains))

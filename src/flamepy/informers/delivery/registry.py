@@ -1,0 +1,242 @@
+"""Who is told by one reactor: its registrations and streams, and their inboxes at the hub.
+
+``reactor`` fills it from any thread, inboxes are made and used on the loop. There is no lock, for
+the loop would wait for a thread that a signal handler holds up: each change is one operation of a
+dictionary, and who changes something looks afterwards at what others may have changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Container
+from weakref import ReferenceType, ref
+
+from flamepy.errors import ConnectionClosedError, InvalidArgumentError, InvalidStateError
+from flamepy.informers.delivery.inbox import Inbox
+from flamepy.informers.delivery.registration import Registration
+from flamepy.informers.delivery.stream import EventStream
+from flamepy.rpc.link import Link
+from flamepy.texts import repr_of
+from flamepy.types import ConnectionState
+from flamepy.watching.hub import Hub
+from flamepy.watching.state.subscriptions import Scope
+
+
+class _Place:
+    """Where the inbox of a registration or a stream is, once the loop has made it."""
+
+    def __init__(self) -> None:
+        self.inbox: Inbox | None = None
+
+
+class Roster:
+    """See the module.
+
+    Streams are held weakly: one that its taker drops is noted by the finalizer, on any thread, and
+    unsubscribed by ``sweep`` on the loop.
+
+    Args:
+        overflowed: told a registration whose queue is full.
+    """
+
+    def __init__(self, overflowed: Callable[[Registration], None]) -> None:
+        self._overflowed = overflowed
+        self._registrations: dict[Registration, _Place] = {}
+        self._streams: dict[ReferenceType[EventStream], _Place] = {}
+        self._dropped: deque[ReferenceType[EventStream]] = deque()
+        self._taken: dict[object, Registration] = {}  # by uid, and by the informer's identity
+        self._link: Link | None = None
+        self._closed = False
+        self.detached = False  # read and written on the loop
+
+    def __len__(self) -> int:
+        return len(self._registrations)
+
+    @property
+    def registrations(self) -> list[Registration]:
+        """The registered informers."""
+        return list(self._registrations)
+
+    # ------------------------------------------------------------------ coming
+
+    def add(self, registration: Registration) -> Registration:
+        """Take in a registration; return it, or the one that has its ``uid`` already.
+
+        Raises:
+            InvalidArgumentError: the same instance is registered already.
+            InvalidStateError: the reactor has been stopped.
+        """
+        self._check_open()
+        uid, informer = registration.uid, registration.informer
+        present = registration if uid is None else self._taken.setdefault(uid, registration)
+        if present is not registration:
+            return present
+        if self._taken.setdefault(id(informer), registration) is not registration:
+            self._forget(registration)
+            raise InvalidArgumentError(
+                f"{repr_of(informer)} is registered already; register another instance"
+            )
+        self._registrations[registration] = _Place()
+        if self._closed:  # meanwhile: it may not have been seen
+            self._registrations.pop(registration, None)
+            self._forget(registration)
+            self._check_open()
+        return registration
+
+    def _forget(self, registration: Registration) -> None:
+        for key in (registration.uid, id(registration.informer)):
+            if self._taken.get(key) is registration:
+                self._taken.pop(key, None)
+
+    def add_stream(self, stream: EventStream) -> None:
+        """Take in a stream. Raises InvalidStateError when the reactor has been stopped."""
+        self._check_open()
+        seat = ref(stream, self._dropped.append)
+        self._streams[seat] = _Place()
+        if self._closed:
+            self._streams.pop(seat, None)
+            self._check_open()
+        stream.on_close(lambda: self._unsubscribe(self._streams.pop(seat, None)))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InvalidStateError("this reactor is stopped; make a new one")
+
+    def open(self, link: Link) -> None:
+        """Start telling everybody who came before; on the loop."""
+        self._link = link
+        for registration in self.registrations:
+            self.attach(registration)
+        for stream in self._held():
+            self.attach_stream(stream)
+
+    def attach(self, registration: Registration) -> None:
+        """Start telling a registration, unless that was done; on the loop."""
+        link, wants = self._link, registration.callbacks
+        if link is None or self.detached or not registration.prepared:
+            return  # ``open`` does it, or who prepares it; or everybody is told no more
+        mailbox = registration.worker.mailbox
+        inbox = Inbox(
+            Hub.of(link),
+            registration.put,
+            lambda: mailbox.closed,
+            tasks=wants.wants_tasks,
+            sessions=wants.wants_sessions,
+            replay=registration.options.replay,
+            overflowed=lambda: self._overflowed(registration),
+            compares=None if registration.memory is None else registration.memory.unfinished,
+        )
+        place = self._registrations.get(registration)
+        if place is None or place.inbox is not None:
+            return  # removed meanwhile, or attached by ``open``
+        place.inbox = inbox
+        registration.inbox = inbox
+        registration.begin()
+        scope = registration.scope
+        inbox.subscribe(
+            Scope(application=scope.application, session=scope.session, tasks=wants.follows_tasks)
+        )
+        if registration not in self._registrations:
+            inbox.unsubscribe()  # removed meanwhile, by a thread that saw no inbox
+
+    def attach_stream(self, stream: EventStream) -> None:
+        """Start telling a stream, unless that was done; on the loop."""
+        link = self._link
+        if link is None or self.detached:
+            return
+        mailbox = stream.mailbox
+        inbox = Inbox(
+            Hub.of(link),
+            mailbox.put,
+            lambda: mailbox.closed,
+            sessions=stream.sessions,
+            replay=stream.replay,
+        )
+        seat = ref(stream)  # equal to the one that was put there, while the stream lives
+        place = self._streams.get(seat)
+        if place is None or place.inbox is not None:
+            return
+        place.inbox = inbox
+        stream.behind = lambda: _post(link, inbox.catch_up)
+        inbox.subscribe(stream.scope)
+        if seat not in self._streams:
+            inbox.unsubscribe()
+
+    def _held(self) -> list[EventStream]:
+        """Return the streams that somebody holds."""
+        held = [seat() for seat in list(self._streams)]
+        return [stream for stream in held if stream is not None]
+
+    # ------------------------------------------------------------------ going
+
+    def remove(self, registration: Registration) -> None:
+        """Tell a registration nothing more; from any thread."""
+        self._forget(registration)
+        # Before it is let go: a remove that Ctrl-C cuts is done by the next one. And again, for an
+        # inbox that the loop has made meanwhile.
+        self._unsubscribe(self._registrations.get(registration))
+        self._unsubscribe(self._registrations.pop(registration, None))
+
+    def _unsubscribe(self, place: _Place | None) -> None:
+        if place is not None and place.inbox is not None and self._link is not None:
+            _post(self._link, place.inbox.unsubscribe)
+
+    def close(self) -> None:
+        """Take nobody in any more."""
+        self._closed = True
+
+    # ------------------------------------------------------------------ on the loop
+
+    @property
+    def inboxes(self) -> list[Inbox]:
+        """Everybody's inbox."""
+        both = list(self._registrations.values()) + list(self._streams.values())
+        return [one.inbox for one in both if one.inbox is not None]
+
+    def behind(self, but: Container[Registration]) -> bool:
+        """Return True while events wait behind a full queue of an informer, ``but`` some.
+
+        Streams do not count: nobody may be reading them.
+        """
+        return any(
+            place.inbox is not None and place.inbox.is_behind and one not in but
+            for one, place in list(self._registrations.items())
+        )
+
+    def detach(self) -> None:
+        """Tell nobody anything more."""
+        self.detached = True
+        for inbox in self.inboxes:
+            inbox.unsubscribe()
+
+    def connection(self, state: ConnectionState) -> None:
+        """Tell everybody that the connection's state changed."""
+        for inbox in self.inboxes:
+            inbox.connection(state)
+
+    def catch_up(self, registration: Registration) -> None:
+        """Queue what a registration is behind with; from any thread."""
+        place = self._registrations.get(registration)
+        if place is not None and place.inbox is not None and self._link is not None:
+            _post(self._link, place.inbox.catch_up)
+
+    def end_streams(self) -> None:
+        """Let every stream end after what is queued in it."""
+        for stream in self._held():
+            stream.end()
+
+    def sweep(self) -> None:
+        """Tell streams that nobody holds any more nothing; on the loop, now and then."""
+        while self._dropped:
+            place = self._streams.pop(self._dropped.popleft(), None)
+            if place is not None and place.inbox is not None:
+                place.inbox.unsubscribe()
+
+
+def _post(link: Link, function: Callable[[], None]) -> None:
+    if link.reactor is None or link.closed:
+        return
+    try:
+        link.reactor.call_soon(function)
+    except ConnectionClosedError:
+        return  # closed meanwhile: there is nothing to tell any more

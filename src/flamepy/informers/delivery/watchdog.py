@@ -1,0 +1,111 @@
+"""Reports callbacks that run longer than their registration's ``timeout``, once each.
+
+What comes again and again is logged once a minute at most; the counter and the signal tell each.
+
+It cannot end them - a thread cannot be ended - but it says where they are: the stack of the
+thread, or of the coroutine. Ticks on the loop; ``reactor`` owns one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+from flamepy.informers.delivery.invocation import Running, describe
+from flamepy.informers.options import Options
+from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.repeats import RepeatedLog
+
+logger = logging.getLogger(__name__)
+
+TICK = (0.02, 1.0)
+
+
+class Watched(Protocol):
+    """What calls callbacks: a registration, or a receiver of signals."""
+
+    name: str
+    options: Options
+    slow: int
+
+    @property
+    def running(self) -> Running | None:
+        """The callback that runs now."""
+
+    def stack(self) -> str:
+        """Return where it is now, as text."""
+
+
+W = TypeVar("W", bound=Watched)
+
+
+class Watchdog(Generic[W]):
+    """See the module.
+
+    Args:
+        registrations: returns those to look at.
+        report: told the registration, what runs, for how many seconds, and the stack.
+        clock: monotonic seconds, as ``handling`` notes them.
+        beside: called at each look as well.
+        log: writes the lines about slow callbacks; what it has counted is flushed here.
+    """
+
+    def __init__(
+        self,
+        registrations: Callable[[], Iterable[W]],
+        report: Callable[[W, Running, float, str], None],
+        *,
+        clock: Callable[[], float] = monotonic,
+        beside: Callable[[], None] = lambda: None,
+        log: RepeatedLog | None = None,
+    ) -> None:
+        self._registrations = registrations
+        self._report = report
+        self._clock = clock
+        self._beside = beside
+        self._log = log or RepeatedLog(logger)
+        self._seen: dict[W, Running] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look now and then, until ``stop``; again when somebody came. On the loop."""
+        self.stop()
+        limits = [one.options.timeout for one in self._registrations() if one.options.timeout]
+        delay = max(TICK[0], min([TICK[1], *(limit / 4 for limit in limits)]))
+        self._timer = asyncio.get_running_loop().call_later(delay, self.start)
+        self.look()
+
+    def stop(self) -> None:
+        """Look no more. On the loop."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def look(self) -> None:
+        """Report what runs too long and was not reported."""
+        registrations = list(self._registrations())
+        for one in registrations:
+            running, limit = one.running, one.options.timeout
+            if running is None or limit is None or self._seen.get(one) is running:
+                continue
+            age = self._clock() - running.since
+            if age > limit:
+                self._seen[one] = running
+                one.slow += 1
+                self._tell(one, running, age)
+        for gone in set(self._seen) - set(registrations):
+            del self._seen[gone]
+        self._beside()
+        self._log.flush()
+
+    def _tell(self, one: W, running: Running, age: float) -> None:
+        stack = one.stack()
+        about = describe(running.item)
+        self._log.log(
+            logging.WARNING,
+            ("slow", one.name, running.callback),
+            "%s.%s has been running for %.1f s%s; its stack:\n%s",
+            *(one.name, running.callback, age, f" at {about}" if about else "", stack),
+        )
+        self._report(one, running, age, stack)

@@ -1,0 +1,226 @@
+"""``Worker``: one named daemon thread that takes items from a mailbox.
+
+Started at the first item, ended by ``stop``, which drains and is bounded. What an item means is
+its handler's business (``registration``, ``sending``, ``core.futures``).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from flamepy.errors import ResourceExhaustedError
+from flamepy.informers.delivery import late
+from flamepy.informers.delivery.queue import QUEUE_SIZE, Mailbox
+from flamepy.informers.delivery.thread_waits import waiting_for, waits_for_us
+from flamepy.runtime import threads
+from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.flags import Claims, Flag
+from flamepy.runtime.repeats import RepeatedLog, kind_of
+from flamepy.texts import repr_of
+
+logger = logging.getLogger(__name__)
+
+IDLE_LIMIT = 1.0
+LAST_LINES = 0.5  # seconds to join a thread that has nothing left to do
+
+
+class Worker:
+    """See the module.
+
+    Args:
+        name: the thread's name.
+        handle: gets each item; what it raises is logged.
+        limit: see ``Mailbox``.
+        lingers: False lets the thread end after a second without work; a new item starts
+            another one.
+        due: returns the monotonic second at which ``idle`` wants to be called; None for never.
+        idle: called then, on the thread, and when the mailbox has been drained at the end.
+        interrupt: called, from the stopping thread, when what is queued is dropped.
+        ended: called last on the thread: after a stop, and when it ends for lack of work.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        handle: Callable[[object], None],
+        *,
+        limit: int = QUEUE_SIZE,
+        lingers: bool = True,
+        due: Callable[[], float | None] = lambda: None,
+        idle: Callable[[], None] = lambda: None,
+        interrupt: Callable[[], None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._name = name
+        self._handle = handle
+        self._lingers = lingers
+        self._due = due
+        self._idle = idle
+        self._interrupt = interrupt
+        self._ended = ended
+        self.mailbox = Mailbox(limit)
+        self.stopping = Flag()  # set when what is queued is dropped: ends waits inside
+        self._claims = Claims()  # who starts the thread
+        self._thread: threading.Thread | None = None
+        self._over = Flag()  # nobody needs to wait for the end any longer
+        self._abandoned = False
+        self._log = RepeatedLog(logger)
+
+    def put(self, item: object) -> bool:
+        """Queue an item and see that a thread takes it; False if it found no place.
+
+        Where no thread can be started, the item waits until one can.
+        """
+        queued = self.mailbox.put(item)
+        if queued and self._thread is None:
+            self._ensure_thread()
+            late.start_again()
+        return queued
+
+    def _ensure_thread(self) -> None:
+        if self._thread is not None or not len(self.mailbox):
+            return
+        if not self._claims.take("thread"):
+            return  # another thread starts it, or this one, before a signal handler came
+        thread = self._thread = threads.make(self._run, name=self._name)
+        try:
+            threads.begin(thread)
+        except BaseException as error:
+            self._thread = None
+            self._claims.give_back("thread")
+            if not isinstance(error, ResourceExhaustedError):
+                raise
+            late.add(self._ensure_thread, error)
+
+    @property
+    def thread(self) -> threading.Thread | None:
+        """The thread, once something was queued."""
+        return self._thread
+
+    @property
+    def is_current(self) -> bool:
+        """True on the worker's own thread."""
+        return threading.current_thread() is self._thread
+
+    @property
+    def waits_for_us(self) -> bool:
+        """True if the worker's thread cannot go on before this one does."""
+        thread = self._thread
+        return thread is not None and waits_for_us(thread)
+
+    def stop(self, timeout: float) -> bool:
+        """Let the queue drain for so many seconds, then drop the rest; True if it drained.
+
+        Where the worker waits for the calling thread - in its own callback, which is the usual
+        case - nothing can drain: what is queued is dropped at once, so that nothing is called
+        after the stop.
+        """
+        if timeout <= 0 or self.waits_for_us:
+            self._drop(interrupt=not self.waits_for_us)
+            return self.join(0.0)
+        self.mailbox.close()
+        self._ensure_thread()  # for what was queued a moment ago, by a thread that has not come far
+        if self.join(timeout):
+            return True
+        dropped = self.mailbox.waiting
+        self._drop()
+        if dropped:
+            why = "could not be started" if self._thread is None else "still runs a callback"
+            logger.warning("%s %s; %d events dropped", self._name, why, dropped)
+        return False
+
+    def close(self) -> None:
+        """Take nothing more and end behind what is queued; returns at once."""
+        self.mailbox.close()
+
+    def abandon(self) -> None:
+        """Drop what is queued, and let nobody wait any longer for the callback that runs."""
+        self._drop()
+        self._abandoned = True
+        self._over.set()
+
+    def join(self, timeout: float) -> bool:
+        """Wait up to so many seconds for the thread to end; True if it has, or if it is us.
+
+        Never waits on a thread that waits for this one, directly or through others.
+        """
+        thread = self._thread
+        if thread is None:
+            return not len(self.mailbox)  # else it could not be started
+        if self.is_current:
+            return True
+        with waiting_for(thread) as sensible:
+            if sensible and timeout > 0 and self._over.wait(timeout) and not self._abandoned:
+                thread.join(min(timeout, LAST_LINES))
+        return not thread.is_alive()
+
+    def _drop(self, *, interrupt: bool = True) -> None:
+        self.stopping.set()
+        self.mailbox.close(discard=True)
+        late.forget(self._ensure_thread)  # or the next thread's want of room would not be said
+        if interrupt:
+            self._interrupt()
+
+    # ------------------------------------------------------------------ on the thread
+
+    def _run(self) -> None:
+        try:
+            while self._next():
+                pass
+        finally:
+            if self.mailbox.closed or self.stopping.is_set():  # set a moment before the close
+                self._safely(self._ended)
+                self._log.flush(everything=True)
+                self._over.set()
+
+    def _next(self) -> bool:
+        due = self._due()
+        timeout = None if self._lingers else IDLE_LIMIT
+        if due is not None:
+            timeout = max(0.0, due - monotonic())
+        items = self.mailbox.take(timeout)
+        for item in items:
+            if self.stopping.is_set():
+                return False
+            self._do(item)
+        due = self._due()
+        if due is not None and not self.stopping.is_set():
+            if due <= monotonic() or (self.mailbox.closed and not len(self.mailbox)):
+                self._safely(self._idle)
+            return True
+        return bool(items) or self._stays()
+
+    def _do(self, item: object) -> None:
+        self.mailbox.begin()
+        try:
+            self._handle(item)
+        except BaseException as error:  # nothing may end the thread while somebody counts on it
+            text = "%s: an error in the handling of %s"
+            kind = kind_of(error)
+            self._log.log(logging.ERROR, kind, text, self._name, repr_of(item), error=error)
+        finally:
+            self.mailbox.finish()
+
+    def _stays(self) -> bool:
+        if self.mailbox.closed:
+            return len(self.mailbox) > 0  # it came after the last look, and before the close
+        if self._lingers:
+            return True
+        self._safely(self._ended)
+        # ``put`` queues first and looks for a thread then: what it queued before the claim was
+        # given up is seen here, and what it queues later starts a thread.
+        own, self._thread = self._thread, None
+        self._claims.give_back("thread")
+        if (len(self.mailbox) or self.mailbox.closed) and self._claims.take("thread"):
+            self._thread = own
+            return True
+        return False
+
+    def _safely(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except BaseException as error:
+            text = "%s: an error at its end, or in a pause"
+            self._log.log(logging.ERROR, kind_of(error), text, self._name, error=error)

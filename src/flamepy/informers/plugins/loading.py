@@ -1,0 +1,250 @@
+"""Informer plugins: loading the enabled ones, and what is said of broken ones.
+
+A plugin is an entry point of the group ``flamepy.informers``: a subclass of ``TaskInformer`` or
+``SessionInformer``, or a function that returns an instance, taking its options as keyword
+arguments. Which are enabled, first match wins: the caller, ``FLAME_INFORMERS`` (names, comma
+separated; empty means none), ``informers:`` of the context in ``flame.yaml``. Nothing is loaded
+before a reactor starts. See docs/plugins.md.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Any, TypeAlias
+
+from flamepy.config import FlameContext, FlameInformer
+from flamepy.errors import InvalidArgumentError, PluginError
+from flamepy.informers.delivery.callbacks import Callbacks
+from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
+from flamepy.informers.plugins.discovery import GROUP, PluginInfo, discover
+from flamepy.runtime.repeats import RepeatedLog
+from flamepy.texts import described, repr_of, text_of
+
+__all__ = ["Plugin", "PluginInfo", "check_plugins", "discover", "load_informer", "load_plugins"]
+
+logger = logging.getLogger(__name__)
+_repeated = RepeatedLog(logger)
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+Options: TypeAlias = Mapping[str, Any]  # Any: what a plugin's own options are
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plugin that was loaded: its name and its informer."""
+
+    name: str
+    informer: Informer
+    info: PluginInfo | None = None
+
+
+Enabled: TypeAlias = Mapping[str, Options | None] | Iterable[str | FlameInformer | Plugin]
+
+
+def load_plugins(
+    enabled: Enabled | None = None,
+    disabled: Iterable[str] = (),
+    strict: bool = False,
+    *,
+    context: FlameContext | None = None,
+) -> list[Plugin]:
+    """Import the enabled plugins and make their informers, in the order they are named in.
+
+    A plugin that cannot be used is logged with its distribution and left out.
+
+    Args:
+        enabled: None for what the environment or ``flame.yaml`` enables; names, which take their
+            options from ``flame.yaml``; or a mapping of names to options. Objects of the kind
+            that this function returns are passed through.
+        disabled: names to leave out of them.
+        strict: raise at the first plugin that cannot be used.
+        context: the configuration to look at; ``FlameContext()`` by default.
+
+    Raises:
+        PluginError: ``strict``, and a plugin cannot be used.
+        ConfigError: the configuration is unusable.
+    """
+    without = set(disabled)
+    wanted = [one for one in _wanted(enabled, context) if one.name not in without]
+    installed = discover() if any(isinstance(one, FlameInformer) for one in wanted) else []
+    loaded = []
+    for one in wanted:
+        try:
+            loaded.append(one if isinstance(one, Plugin) else _load(one, installed))
+        except PluginError as error:
+            if strict:
+                raise
+            left_out(error.message, error.__cause__)
+    return loaded
+
+
+def left_out(message: str, error: BaseException | None) -> None:
+    """Log that a plugin cannot be used, once a minute at most however often reactors start."""
+    _repeated.log(logging.ERROR, message, "%s; it is left out", message, error=error)
+
+
+def load_informer(value: str, options: Options | None = None) -> Plugin:
+    """Import ``module:Class`` and make an informer; it need not be an installed plugin.
+
+    Raises:
+        PluginError: it cannot be used.
+    """
+    module, colon, attribute = value.partition(":")
+    if not (module and colon and attribute):
+        raise PluginError(f"informer {repr_of(value)}: write module:Class")
+    try:
+        return Plugin(value, _make(_import(PluginInfo(value, value=value)), options or {}))
+    except _Broken as broken:
+        raise PluginError(f"informer {repr_of(value)}: {text_of(broken)}") from broken.__cause__
+
+
+def check_plugins(
+    enabled: Enabled | None = None, *, context: FlameContext | None = None
+) -> list[PluginInfo]:
+    """Load every installed plugin, make those that are enabled, and say what is wrong.
+
+    Returns the installed ones and the enabled names that nothing installed has; ``problem`` is
+    None where all is well. One that is not enabled is imported, but not made: it may need options.
+    """
+    installed = discover()
+    wanted = {one.name: one for one in _wanted(enabled, context)}
+    checked = [
+        replace(info, enabled=info.name in wanted, problem=_problem(info, wanted.get(info.name)))
+        for info in installed
+    ]
+    names = {info.name for info in installed}
+    missing = [
+        PluginInfo(name, enabled=True, problem=_unknown(name, installed))
+        for name, item in wanted.items()
+        if name not in names and isinstance(item, FlameInformer)
+    ]
+    return sorted([*checked, *missing], key=lambda one: one.name)
+
+
+def _problem(info: PluginInfo, item: FlameInformer | Plugin | None) -> str | None:
+    try:
+        factory = _import(info)
+        if isinstance(item, FlameInformer):
+            _make(factory, item.options)
+    except _Broken as broken:
+        return str(broken)
+    return None
+
+
+class _Broken(Exception):
+    """Why a plugin cannot be used; its cause is what was raised."""
+
+
+def _wanted(enabled: Enabled | None, context: FlameContext | None) -> list[FlameInformer | Plugin]:
+    if enabled is None:
+        return list((context or FlameContext()).informers)
+    if isinstance(enabled, str):
+        raise InvalidArgumentError(
+            f"enabled={repr_of(enabled)}: give a list of names, [{repr_of(enabled)}]"
+        )
+    if isinstance(enabled, Mapping):
+        return [FlameInformer(name, dict(options or {})) for name, options in enabled.items()]
+    given = list(enabled)
+    if not any(isinstance(one, str) for one in given):
+        return [one for one in given if not isinstance(one, str)]
+    known = {one.name: one for one in (context or FlameContext()).configured_informers}
+    return [
+        known.get(one, FlameInformer(one)) if isinstance(one, str) else one
+        for one in dict.fromkeys(given)
+    ]
+
+
+def _load(wanted: FlameInformer, installed: list[PluginInfo]) -> Plugin:
+    name = wanted.name
+    info = next((one for one in installed if one.name == name), None)
+    if info is None:
+        raise PluginError(f"informer plugin {repr_of(name)}: {_unknown(name, installed)}")
+    try:
+        return Plugin(name, _make(_import(info), wanted.options), info)
+    except _Broken as broken:
+        raise PluginError(
+            f"informer plugin {repr_of(name)} ({info.origin}): {text_of(broken)}"
+        ) from (broken.__cause__)
+
+
+def _unknown(name: str, installed: list[PluginInfo]) -> str:
+    names = sorted({one.name for one in installed})
+    near = difflib.get_close_matches(name, names, n=1)
+    by_distribution = [one.name for one in installed if one.distribution == name]
+    if near or by_distribution:
+        return (
+            "nothing installed has that name; did you mean "
+            f"{repr_of((by_distribution or near)[0])}?"
+        )
+    there = ", ".join(names) or "none"
+    return f"nothing installed has that name; installed plugins: {there}"
+
+
+def _import(info: PluginInfo) -> Callable[..., object]:
+    if info.problem is not None:
+        raise _Broken(info.problem)
+    try:
+        found = metadata.EntryPoint(info.name, info.value, GROUP).load()
+    except (Exception, SystemExit) as error:
+        raise _Broken(f"importing {info.value} raised {_said(error)}") from error
+    if inspect.isclass(found) and not issubclass(found, (TaskInformer, SessionInformer)):
+        raise _Broken(
+            f"{info.value} is a class that subclasses neither flamepy.core.TaskInformer nor "
+            "flamepy.informers.SessionInformer"
+        )
+    if not callable(found):
+        raise _Broken(
+            f"{info.value} is {repr_of(found)}; it must be an informer class, or a function that "
+            "takes the options and returns an informer"
+        )
+    made: Callable[..., object] = found
+    return made
+
+
+def _make(factory: Callable[..., object], options: Options) -> Informer:
+    refused = _refused(factory, options)
+    if refused is not None:
+        raise _Broken(refused)
+    try:
+        made = factory(**options)
+    except (Exception, SystemExit) as error:
+        # Values are left out: an option may be a password.
+        with_options = f" with the options {', '.join(options)}" if options else ""
+        raise _Broken(f"making it{with_options} raised {_said(error)}") from error
+    if not isinstance(made, (TaskInformer, SessionInformer)):
+        raise _Broken(f"it returned {repr_of(made)}, which is not an informer")
+    try:
+        Callbacks(made)
+    except InvalidArgumentError as error:
+        raise _Broken(error.message) from error
+    return made
+
+
+def _refused(factory: Callable[..., object], options: Options) -> str | None:
+    """Return what is wrong with the names of the options, None if nothing is."""
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return None  # something built in; calling it will tell
+    takes = [one.name for one in parameters if one.kind in _NAMED]
+    listed = f"its options: {', '.join(takes) or 'none'}"
+    if not any(one.kind is one.VAR_KEYWORD for one in parameters):
+        for name in options:
+            if name not in takes:
+                near = difflib.get_close_matches(name, takes, n=1)
+                hint = f"; did you mean {repr_of(near[0])}?" if near else ""
+                return f"it has no option {repr_of(name)}{hint} ({listed})"
+    for one in parameters:
+        if one.name in takes and one.default is one.empty and one.name not in options:
+            return f"the option {repr_of(one.name)} is missing ({listed})"
+    return None
+
+
+def _said(error: BaseException) -> str:
+    return described(error)

@@ -1,0 +1,185 @@
+"""``session.run(data, informer=x)``: x is told one task's changes, without a ``Reactor``.
+
+The task's present state comes first, then each observed change until the end, with payloads. The
+same informer in several runs is one queue and one thread, which ends when nothing is followed any
+more. ``core`` calls ``follow_task``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flamepy.errors import FlameError, InternalError
+from flamepy.informers.delivery.callbacks import Callbacks
+from flamepy.informers.delivery.invocation import Failure, Handling
+from flamepy.informers.delivery.worker import Worker
+from flamepy.informers.informer import TaskInformer
+from flamepy.runtime.repeats import EVERY, RepeatedLog
+from flamepy.texts import repr_of
+from flamepy.types import Task
+from flamepy.watching.hub import Hub
+from flamepy.watching.state.events import EventKind, EventSource, TaskEvent
+
+if TYPE_CHECKING:
+    from flamepy.rpc.link import Link
+
+logger = logging.getLogger(__name__)
+
+
+def follow_task(link: Link, informer: TaskInformer, task: Task) -> None:
+    """Tell ``informer`` the task's present state, then its changes; returns at once.
+
+    May be called from any thread. A wait that ends without the task's end is told by
+    ``on_error``.
+
+    Raises:
+        InvalidArgumentError: it is not an informer.
+        ConnectionClosedError: the link is closed.
+    """
+    assert link.reactor is not None  # core has synchronous links only
+    Callbacks(informer)  # a wrong argument is the caller's, so it is told here
+    link.reactor.call_soon(_follow, link, informer, task)
+
+
+def _follow(link: Link, informer: TaskInformer, task: Task) -> None:
+    link.attachment("informers.following", Following).follow(informer, task)
+
+
+class Following:
+    """The followed runs of one link; lives on its loop."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._hub = Hub.of(link)
+        self._endpoint = link.endpoint
+        self._followers: dict[int, _Follower] = {}
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._log = RepeatedLog(logger)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def follow(self, informer: TaskInformer, task: Task) -> None:
+        """Start following one task for an informer."""
+        follower = self._followers.get(id(informer))
+        if follower is None:
+            follower = self._followers[id(informer)] = _Follower(informer, self._log)
+        self._tick()
+        follower.tasks += 1
+        job = asyncio.get_running_loop().create_task(self._run(follower, task))
+        self._jobs.add(job)
+        job.add_done_callback(lambda done: self._ended(done, follower))
+
+    def _tick(self) -> None:
+        """Write what failures were counted, now and then while anything is followed."""
+        self._log.flush()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._followers:
+            self._timer = asyncio.get_running_loop().call_later(EVERY, self._tick)
+
+    async def _run(self, follower: _Follower, task: Task) -> None:
+        old: Task | None = None
+        loop = asyncio.get_running_loop()
+        try:
+            async for now in self._hub.watch(task.session_id, task.id):
+                follower.worker.put(
+                    TaskEvent(
+                        kind=EventKind.ADDED if old is None else EventKind.UPDATED,
+                        task=now,
+                        old=old,
+                        source=EventSource.WATCH,
+                        endpoint=self._endpoint,
+                        observed_at=loop.time(),
+                    )
+                )
+                old = now
+        except FlameError as error:
+            follower.worker.put(error)
+        except Exception as error:  # a mistake of ours: whoever follows is told all the same
+            failed = InternalError(f"following task {task.id} failed: {repr_of(error)}")
+            failed.__cause__ = error
+            follower.worker.put(failed)
+
+    def _ended(self, job: asyncio.Task[None], follower: _Follower) -> None:
+        self._jobs.discard(job)
+        follower.tasks -= 1
+        if follower.tasks:
+            return
+        if follower.worker.thread is None:
+            self._retire(follower)
+        else:
+            # Not before its last callback: a next run must not get a second thread beside it.
+            follower.worker.put(_Last(lambda: self._soon_retire(follower)))
+
+    def _soon_retire(self, follower: _Follower) -> None:
+        assert self._link.reactor is not None
+        with suppress(FlameError):  # the link was closed: nothing is followed any more
+            self._link.reactor.call_soon(self._retire, follower)
+
+    def _retire(self, follower: _Follower) -> None:
+        if not follower.tasks and self._followers.get(id(follower.informer)) is follower:
+            del self._followers[id(follower.informer)]
+
+    async def aclose(self) -> None:
+        """Stop following; what is queued is still delivered."""
+        jobs = list(self._jobs)
+        for job in jobs:
+            job.cancel()
+        await asyncio.gather(*jobs, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._log.flush(everything=True)
+
+
+class _Follower:
+    """One informer and the thread that its followed runs share."""
+
+    def __init__(self, informer: TaskInformer, log: RepeatedLog) -> None:
+        self.informer = informer
+        self.tasks = 0
+        name = f"flamepy-handler-{type(informer).__name__}"
+        self._callbacks = Callbacks(informer)
+        self.worker = Worker(
+            name,
+            self._handle,
+            lingers=False,
+            ended=lambda: self._handling.asynchronous.close(),
+        )
+        self._handling = Handling(
+            type(informer).__name__,
+            retry=None,
+            stopping=self.worker.stopping,
+            failed=_logged,
+            on_error=self._callbacks.get("on_error"),
+            log=log,
+        )
+
+    def _handle(self, item: object) -> None:
+        if isinstance(item, TaskEvent):
+            for call in self._callbacks.for_task(item):
+                self._handling.call(call, item)
+            self._call("on_batch", [item])
+        elif isinstance(item, FlameError):
+            self._call("on_error", item)
+        elif isinstance(item, _Last):
+            item.reached()
+
+    def _call(self, name: str, item: object) -> None:
+        call = self._callbacks.get(name)
+        if call is not None:
+            self._handling.call(call, item)
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The marker behind the last followed run."""
+
+    reached: Callable[[], None]
+
+
+def _logged(failure: Failure) -> None:
+    """Nothing more to do: ``handling`` has logged it and told ``on_error``."""

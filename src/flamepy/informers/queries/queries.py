@@ -1,0 +1,160 @@
+"""What a reactor answers: reading what is known, waiting for tasks, streams of events.
+
+``Reactor`` is an ``Asking``; a class of its own because answering needs nothing of a reactor's
+life but whether it runs.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol
+
+from flamepy.errors import InvalidArgumentError
+from flamepy.informers.arguments import scope_of
+from flamepy.informers.delivery.queue import QUEUE_SIZE
+from flamepy.informers.delivery.registry import Roster
+from flamepy.informers.delivery.stream import EventStream
+from flamepy.informers.options import Options, Where
+from flamepy.informers.queries.futures import EndFuture, TaskKey, WatchedFuture, end_of, ends_of
+from flamepy.informers.queries.listers import Followed, SessionLister, TaskLister
+from flamepy.rpc.link import Link
+from flamepy.runtime.seconds import seconds_or_none
+from flamepy.texts import repr_of
+from flamepy.types import Task
+from flamepy.watching.hub import Hub
+
+AnyTask = Task | TaskKey | WatchedFuture[Any]
+
+
+class HasLink(Protocol):
+    """What ``connection=`` needs: a synchronous ``flamepy.core.Connection`` has it."""
+
+    @property
+    def link(self) -> Link:
+        """The connection's link."""
+
+
+def on_loop(link: Link, act: Callable[[], None]) -> None:
+    """Call a function on a link's loop and wait for it."""
+
+    async def run() -> None:
+        act()
+
+    link.run(run())
+
+
+class Asking:
+    """See the module; ``Reactor`` fills what is declared here."""
+
+    _roster: Roster
+    _link: Link | None
+    _hub: Hub | None
+    _reading: dict[bool, Followed]  # with tasks, and without
+    _listers: dict[str, TaskLister | SessionLister]
+
+    @abstractmethod
+    def _running(self) -> tuple[Link, Hub]:
+        """Return link and hub of a reactor that runs; raise InvalidStateError else."""
+
+    @property
+    def tasks(self) -> TaskLister:
+        """The tasks that are known now; from the first use on, those of every session."""
+        link, hub, followed = self._readable(tasks=True)
+        return self._listers.setdefault("tasks", TaskLister(link, hub, followed))  # type: ignore[return-value]  # by its name
+
+    @property
+    def sessions(self) -> SessionLister:
+        """The sessions that are known now."""
+        link, hub, followed = self._readable(tasks=False)
+        return self._listers.setdefault("sessions", SessionLister(link, hub, followed))  # type: ignore[return-value]  # by its name
+
+    def _readable(self, *, tasks: bool) -> tuple[Link, Hub, Followed]:
+        link, hub = self._running()
+
+        def read() -> None:
+            if tasks not in self._reading:
+                followed = self._reading[tasks] = Followed(hub, tasks=tasks)
+                if self._roster.detached:
+                    followed.unsubscribe()
+                else:
+                    followed.subscribe()
+
+        if tasks not in self._reading:
+            on_loop(link, read)
+        return link, hub, self._reading[tasks]
+
+    def future(self, task: AnyTask, *, timeout: float | None = None) -> EndFuture:
+        """Return a future of a task's end; its result is the task as it ended.
+
+        Args:
+            task: a task, a future of ``session.run``, or (session id, task id).
+            timeout: seconds for the call that looks at the task first, when only ids are given.
+
+        Raises:
+            TaskNotFoundError, SessionNotFoundError: it is not there.
+        """
+        limit = seconds_or_none("timeout", timeout)
+        link, _ = self._running()
+        return link.run(end_of(link, task), limit)
+
+    def wait(
+        self,
+        tasks: Iterable[AnyTask],
+        timeout: float | None = None,
+        return_when: str = concurrent.futures.ALL_COMPLETED,
+    ) -> tuple[set[EndFuture], set[EndFuture]]:
+        """Wait for tasks as ``concurrent.futures.wait`` does; return (done, not done) futures."""
+        timeout = seconds_or_none("timeout", timeout)
+        futures = self._futures(tasks)
+        done, waiting = concurrent.futures.wait(futures, timeout, return_when)
+        return {one for one in futures if one in done}, {one for one in futures if one in waiting}
+
+    def as_completed(
+        self, tasks: Iterable[AnyTask], timeout: float | None = None
+    ) -> Iterator[EndFuture]:
+        """Yield a future of each task as it ends, as ``concurrent.futures.as_completed`` does."""
+        timeout = seconds_or_none("timeout", timeout)
+        yield from concurrent.futures.as_completed(self._futures(tasks), timeout)  # type: ignore[misc]  # the futures given
+
+    def _futures(self, tasks: Iterable[AnyTask]) -> list[EndFuture]:
+        link, _ = self._running()
+        given: object = tasks
+        if not isinstance(given, Iterable):
+            raise InvalidArgumentError(
+                f"tasks must be several, such as a list, got {repr_of(given)}"
+            )
+        return link.run(ends_of(link, list(tasks)))
+
+    def stream(
+        self,
+        *,
+        where: Where | None = None,
+        application: str | None = None,
+        session: str | None = None,
+        replay: str = "all",
+        sessions: bool = False,
+        queue_size: int = QUEUE_SIZE,
+    ) -> EventStream:
+        """Return an iterator, plain and asynchronous, over the events in scope.
+
+        Args:
+            where: as of ``register``; the taker calls it.
+            application: as of ``register``.
+            session: as of ``register``.
+            replay: as of ``register``.
+            sessions: also the events of sessions.
+            queue_size: as of ``register``.
+        """
+        options = Options(where=where, replay=replay, queue_size=queue_size)
+        scope = scope_of(application, session)
+        stream = EventStream(scope, options, sessions=sessions)
+        self._roster.add_stream(stream)
+        try:
+            if self._link is not None and self._hub is not None:
+                on_loop(self._link, lambda: self._roster.attach_stream(stream))
+        except BaseException:
+            stream.close()
+            raise
+        return stream

@@ -1,0 +1,1 @@
+"""Receivers of signals: a queue and a thread each, and the events that they get."""

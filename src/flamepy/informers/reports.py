@@ -1,0 +1,99 @@
+"""What a reactor says of itself and of its informers: logs and signals.
+
+The reactor's parts call it where something happens; it finds the sender of the signal and queues
+it. Methods may be called from any thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from flamepy.informers import signals
+from flamepy.informers.delivery.invocation import Failure, Running
+from flamepy.informers.delivery.registration import Registration
+from flamepy.informers.receivers.routing import of_missed
+from flamepy.informers.receivers.signal_sender import SignalSender
+from flamepy.informers.signals import FlameSignal
+from flamepy.runtime.repeats import RepeatedLog
+from flamepy.watching.state.events import SessionEvent, TaskEvent
+from flamepy.watching.state.missed import MissedEnds
+
+logger = logging.getLogger(__name__)
+
+
+class Reports:
+    """See the module; silent until ``attach``."""
+
+    def __init__(self) -> None:
+        self._sender: SignalSender | None = None
+        self._endpoint = ""
+        self.missed_ends = 0  # of sessions that an earlier process saw
+        self._missed: dict[tuple[str, datetime], MissedEnds] = {}
+        self.log = RepeatedLog(logger)  # of all that can go wrong again and again
+
+    def attach(self, sender: SignalSender, endpoint: str) -> None:
+        """Send signals from now on."""
+        self._sender, self._endpoint = sender, endpoint
+
+    def detach(self) -> None:
+        """Send none any more."""
+        self._sender = None
+
+    def send(self, signal: FlameSignal, **values: Any) -> None:
+        """Queue a signal; its sender is the event's application, else the endpoint."""
+        sender = self._sender
+        if sender is None:
+            return
+        event = values.get("event")
+        known = event.application if isinstance(event, (TaskEvent, SessionEvent)) else ""
+        sender.send(signal, known or self._endpoint, endpoint=self._endpoint, **values)
+
+    def failed(self, failure: Failure) -> None:
+        """Say that a callback failed for good; ``handling`` has logged it."""
+        self.send(
+            signals.handler_failed,
+            informer=failure.informer,
+            callback=failure.callback,
+            event=failure.event,
+            error=failure.error,
+            attempts=failure.attempts,
+        )
+
+    def slow(self, one: Registration, running: Running, age: float, stack: str) -> None:
+        """Say that a callback runs too long; ``watchdog`` has logged it."""
+        values = {"informer": one.name, "callback": running.callback, "event": running.item}
+        self.send(signals.handler_slow, seconds=age, stack=stack, **values)
+
+    def missed(self, missed: MissedEnds) -> None:
+        """Say that ends were shown to an earlier process, and cannot be told by this one."""
+        session = missed.session
+        key = session.id, session.creation_time
+        if self._missed.setdefault(key, missed) is not missed:
+            return  # another informer has said so
+        self.missed_ends += missed.total
+        self.log.log(
+            logging.WARNING,
+            "missed",
+            "%d ends of tasks of session %s were missed (%s), which was gone before they were read",
+            *(missed.total, session.id, missed.reason),
+        )
+        if self._sender is not None:
+            self._sender.queue(of_missed(missed, self._endpoint))
+
+    def synced(self, registration: Registration) -> None:
+        """Say that an informer was told all that was there."""
+        self.send(signals.informer_synced, registration=registration)
+
+    def overflowed(self, registration: Registration) -> None:
+        """Say that an informer's queue is full."""
+        size = registration.options.queue_size
+        self.log.log(
+            logging.WARNING,
+            ("full", registration.name),
+            "the queue of %s is full (%d events): its changes are folded together; ends are late, "
+            "not lost",
+            *(registration.name, size),
+        )
+        self.send(signals.queue_overflow, informer=registration.name, queue_size=size)

@@ -1,0 +1,1 @@
+"""Where the cluster listens: ports, TLS, gRPC servers."""

@@ -1,0 +1,1 @@
+"""Service processes: how they start, what they are asked, how they end."""

@@ -1,0 +1,1 @@
+"""The data folder: a lock, a database, and the writes in order."""

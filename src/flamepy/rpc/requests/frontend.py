@@ -1,0 +1,305 @@
+"""One async method per RPC of ``flame.v1.Frontend``: dataclasses in, dataclasses out.
+
+Every call has a deadline, repeats by ``retry`` and raises by ``status``. ``link`` makes it;
+``aio`` checks what users give before it comes here, ``watching`` reads through it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from flamepy._proto import types_pb2
+from flamepy.rpc.requests.caller import Asking
+from flamepy.rpc.requests.create_task import Creation, Series
+from flamepy.rpc.requests.resolvers import Resolver
+from flamepy.rpc.retry.call_limits import VERIFY
+from flamepy.rpc.transport.streams import TaskStream
+from flamepy.types import (
+    Application,
+    ApplicationAttributes,
+    Executor,
+    Node,
+    RetryPolicy,
+    SessionAttributes,
+    SessionInfo,
+    Task,
+)
+from flamepy.wire.applications import decode_application, encode_application_spec
+from flamepy.wire.cluster import decode_executor, decode_node
+from flamepy.wire.services import FRONTEND
+from flamepy.wire.sessions import decode_session, encode_session_spec
+from flamepy.wire.tasks import decode_task
+
+LIST_TIMEOUT = 300.0  # seconds of one try of a list of tasks, which may be long
+
+
+class Frontend(Asking):
+    """The engine's frontend behind one channel. Each call takes ``timeout`` and ``retry``."""
+
+    # ------------------------------------------------------------------ applications
+
+    async def register_application(
+        self,
+        name: str,
+        attributes: ApplicationAttributes,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        """Register an application. Raises AlreadyExistsError, InvalidArgumentError."""
+        spec = encode_application_spec(attributes)
+        look = Resolver(self, retry).registered
+        terms = self._terms(timeout, retry)
+        await self._result(
+            "RegisterApplication",
+            terms,
+            lambda _, left: look(name, attributes, left),
+            name=name,
+            application=spec,
+        )
+
+    async def update_application(
+        self,
+        name: str,
+        attributes: ApplicationAttributes,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        """Replace an application. Raises ApplicationNotFoundError, InvalidStateError."""
+        spec = encode_application_spec(attributes)
+        resolver = Resolver(self, retry)
+        await self._result(
+            "UpdateApplication",
+            self._terms(timeout, retry),
+            lambda _, left: resolver.updated(name, attributes, left),
+            name=name,
+            application=spec,
+        )
+
+    async def unregister_application(
+        self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> None:
+        """Remove an application and its sessions. Raises InvalidStateError while one is open."""
+        resolver = Resolver(self, retry)
+        await self._result(
+            "UnregisterApplication",
+            self._terms(timeout, retry),
+            lambda _, left: resolver.unregistered(name, left),
+            name=name,
+        )
+
+    async def get_application(
+        self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Application:
+        """Return an application. Raises ApplicationNotFoundError."""
+        call = self._call("GetApplication")
+        return decode_application(
+            await self._one(types_pb2.Application, call, self._terms(timeout, retry), name=name)
+        )
+
+    async def list_applications(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Application]:
+        """Return all applications, by name."""
+        call = self._call("ListApplication")
+        reply = await self._one(types_pb2.ApplicationList, call, self._terms(timeout, retry))
+        return sorted(map(decode_application, reply.applications), key=lambda one: one.name)
+
+    # ------------------------------------------------------------------ cluster
+
+    async def list_executors(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Executor]:
+        """Return all executors, by id."""
+        call = self._call("ListExecutor")
+        reply = await self._one(types_pb2.ExecutorList, call, self._terms(timeout, retry))
+        return sorted(map(decode_executor, reply.executors), key=lambda one: one.id)
+
+    async def list_nodes(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Node]:
+        """Return all nodes, by name."""
+        reply = await self._one(
+            types_pb2.NodeList, self._call("ListNodes"), self._terms(timeout, retry)
+        )
+        return sorted(map(decode_node, reply.nodes), key=lambda one: one.name)
+
+    async def get_node(
+        self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> Node:
+        """Return a node. Raises NotFoundError."""
+        call = self._call("GetNode")
+        reply = await self._one(
+            FRONTEND["GetNode"].response, call, self._terms(timeout, retry), name=name
+        )
+        node: types_pb2.Node = reply.node  # type: ignore[attr-defined]  # class from the table
+        return decode_node(node)
+
+    # ------------------------------------------------------------------ sessions
+
+    async def create_session(
+        self,
+        session_id: str,
+        attributes: SessionAttributes,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> SessionInfo:
+        """Create a session. Raises AlreadyExistsError, ApplicationNotFoundError."""
+        spec = encode_session_spec(attributes)
+        resolver = Resolver(self, retry)
+        return await self._session(
+            "CreateSession",
+            session_id,
+            self._terms(timeout, retry),
+            lambda _, left: resolver.created(session_id, attributes, left),
+            session=spec,
+        )
+
+    async def open_session(
+        self,
+        session_id: str,
+        attributes: SessionAttributes | None = None,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> SessionInfo:
+        """Return an open session; with attributes it is created if absent.
+
+        Raises SessionNotFoundError, SessionClosedError, InvalidArgumentError (other attributes).
+        """
+        spec = None if attributes is None else encode_session_spec(attributes)
+        terms = self._terms(timeout, retry)
+        return await self._session("OpenSession", session_id, terms, session=spec)
+
+    async def get_session(
+        self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> SessionInfo:
+        """Return a session with its events. Raises SessionNotFoundError."""
+        return await self._session("GetSession", session_id, self._terms(timeout, retry))
+
+    async def close_session(
+        self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> SessionInfo:
+        """Close a session. Raises SessionBusyError while a task runs, SessionNotFoundError."""
+        resolver = Resolver(self, retry)
+        return await self._session(
+            "CloseSession",
+            session_id,
+            self._terms(timeout, retry),
+            lambda _, left: resolver.closed(session_id, left),
+        )
+
+    async def delete_session(
+        self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> SessionInfo:
+        """Delete a closed session. Raises InvalidStateError, SessionNotFoundError."""
+        resolver = Resolver(self, retry)
+        start = asyncio.get_running_loop().time()
+        # Read first: only so can it be told later whether this very session is gone.
+        before = await self.get_session(session_id, timeout=timeout, retry=retry)
+        if timeout is not None:
+            timeout = max(0.001, timeout - (asyncio.get_running_loop().time() - start))
+        deleted = await self._session(
+            "DeleteSession",
+            session_id,
+            self._terms(timeout, retry),
+            lambda _, left: resolver.deleted(before, left),
+        )
+        self.claims.forget(session_id)
+        return deleted
+
+    async def list_sessions(
+        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[SessionInfo]:
+        """Return all sessions with counters and events, by id."""
+        reply = await self._one(
+            types_pb2.SessionList, self._call("ListSession"), self._terms(timeout, retry)
+        )
+        found = sorted(map(decode_session, reply.sessions), key=lambda one: one.id)
+        self.claims.listed(found)
+        return found
+
+    # ------------------------------------------------------------------ tasks
+
+    async def create_task(
+        self,
+        session_id: str,
+        payload: bytes | None,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str = VERIFY,
+    ) -> Task:
+        """Create a task; see ``creating``. Raises SessionNotFoundError, SessionClosedError."""
+        creation = Creation(self, session_id, payload, on_ambiguous)
+        return await creation.run(self._terms(timeout, retry), retry)
+
+    async def create_tasks(
+        self,
+        session_id: str,
+        *,
+        retry: RetryPolicy | None = None,
+        on_ambiguous: str = VERIFY,
+    ) -> Series:
+        """Return what makes many tasks of a session. Raises SessionNotFoundError."""
+        terms = self._terms(None, retry)
+        series = Series(self, session_id, terms, retry, on_ambiguous)
+        await series.begin()
+        return series
+
+    async def get_task(
+        self,
+        session_id: str,
+        task_id: str,
+        *,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> Task:
+        """Return a task with its events. Raises TaskNotFoundError, SessionNotFoundError."""
+        call = self._call("GetTask", session_id, task_id)
+        terms = self._terms(timeout, retry)
+        reply = await self._one(types_pb2.Task, call, terms, session_id=session_id, task_id=task_id)
+        return decode_task(reply)
+
+    def list_tasks(
+        self,
+        session_id: str,
+        *,
+        payloads: bool = True,
+        wanted: Callable[[str], bool] | None = None,
+        timeout: float | None = None,
+    ) -> TaskStream:
+        """Open a stream of a snapshot of a session's tasks, in any order.
+
+        Args:
+            session_id: which session.
+            payloads: with inputs and outputs.
+            wanted: tells by a task's id whether to decode it; the others are left out.
+            timeout: seconds for all of it.
+        """
+        request = FRONTEND["ListTask"].request(session_id=session_id)
+        limit = LIST_TIMEOUT if timeout is None else timeout
+        stream = self.calls.stream("ListTask", request, limit)
+        call = self._call("ListTask", session_id)
+        return TaskStream(stream, call, payloads=payloads, wanted=wanted, outcome=self._outcome)
+
+    async def collect_tasks(
+        self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
+    ) -> list[Task]:
+        """Return a session's tasks, in any order; a list that broke off is begun anew."""
+        terms = self._terms(timeout, retry, LIST_TIMEOUT)
+
+        async def attempt(left: float) -> list[Task]:
+            return [task async for task in self.list_tasks(session_id, timeout=left)]
+
+        return await self.retrier.run("ListTask", terms, attempt)
+
+    def watch_task(self, session_id: str, task_id: str) -> TaskStream:
+        """Open a stream of one task's changes; it has no deadline (docs/protocol.md#watch)."""
+        request = FRONTEND["WatchTask"].request(session_id=session_id, task_id=task_id)
+        stream = self.calls.stream("WatchTask", request, None)
+        call = self._call("WatchTask", session_id, task_id)
+        return TaskStream(stream, call, outcome=self._outcome)

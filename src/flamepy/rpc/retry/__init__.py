@@ -1,0 +1,1 @@
+"""Retry decisions: which error is retried, for how long, and the loop that does it."""

@@ -1,0 +1,1 @@
+"""gRPC: channels, single calls, streams, TLS, the loop's thread, statuses."""

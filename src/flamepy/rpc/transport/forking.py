@@ -1,0 +1,66 @@
+"""A link around a fork: its calls are held, its channel is closed, made anew, or dead in the child.
+
+``flamepy.runtime.forks`` decides when; here is how a thread that forks reaches the link's loop.
+Floors above take ``on_child`` from here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from typing import Protocol
+
+from flamepy.runtime.forks import bury, done, forsake, is_here, on_child
+
+__all__ = ["LinkHolder", "Pausable", "forsake", "on_child"]
+
+
+class Pausable(Protocol):
+    """What ``calls.Calls`` looks like from here; called on its loop."""
+
+    async def let_go(self, limit: float) -> bool:
+        """Hold new calls, end those in flight, close the channel."""
+
+    def let_go_now(self) -> bool:
+        """Do so at once, or not at all."""
+
+    def take_up(self) -> None:
+        """Let calls go on."""
+
+
+class LinkHolder:
+    """See the module; a ``forks.Holder``.
+
+    Attributes:
+        loop: the link's, from its first call on.
+    """
+
+    def __init__(self, calls: Pausable) -> None:
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._calls = calls
+
+    def let_go(self, limit: float) -> concurrent.futures.Future[bool]:
+        """Close the channel; see ``forks.Holder``."""
+        loop = self.loop
+        if loop is None:
+            return done(True)
+        if is_here(loop) or not loop.is_running():
+            return done(self._calls.let_go_now())
+        return asyncio.run_coroutine_threadsafe(self._calls.let_go(limit), loop)
+
+    def take_up(self) -> None:
+        """Let calls go on; the next one makes a channel."""
+        loop = self.loop
+        if loop is None or loop.is_closed():
+            return
+        if is_here(loop):
+            self._calls.take_up()
+        else:
+            loop.call_soon_threadsafe(self._calls.take_up)
+
+    def forget(self, clean: bool) -> None:
+        """Keep what is left of gRPC from being freed in the child."""
+        if not clean:
+            bury(self._calls)
+        if self.loop is not None:
+            forsake(self.loop)

@@ -1,0 +1,80 @@
+"""``TaskStream``: a stream of tasks, decoded, with its errors translated."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import grpc.aio
+
+from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
+from flamepy.rpc.retry.classifier import Failure, is_retryable
+from flamepy.rpc.transport.calls import CutOff, Stream
+from flamepy.rpc.transport.status import Call, from_rpc
+from flamepy.types import Task
+from flamepy.wire.tasks import decode_task
+
+Outcome = Callable[[FlameError | None, float], None]
+
+
+def ignore(error: FlameError | None, began: float) -> None:
+    """Nobody wants to know how a call that began then has ended."""
+
+
+class TaskStream:
+    """A stream of tasks: iterate it, or ``cancel`` it from anywhere on the loop."""
+
+    def __init__(
+        self,
+        stream: Stream,
+        call: Call,
+        *,
+        payloads: bool = True,
+        wanted: Callable[[str], bool] | None = None,
+        outcome: Outcome = ignore,
+    ) -> None:
+        self._stream = stream
+        self._call = call
+        self._payloads = payloads
+        self._wanted = wanted
+        self._outcome = outcome
+        self.received = 0  # bytes of the messages so far
+
+    async def __aiter__(self) -> AsyncIterator[Task]:
+        began = asyncio.get_running_loop().time()
+        try:
+            async for message in self._stream:
+                self.received += message.ByteSize()
+                if self._wanted is None or self._wanted(message.metadata.id):
+                    yield decode_task(message, payloads=self._payloads)
+        except CutOff:
+            cut = UnavailableError(
+                f"{self._call.name} at {self._call.endpoint} was ended by a fork of this process, "
+                "or by the connection's close; ask again",
+                retryable=is_retryable(self._call.name, Failure.LOST),
+            )
+            cut.failure = Failure.LOST.value
+            raise cut from None
+        except grpc.aio.AioRpcError as error:
+            failure = from_rpc(error, self._call)
+            if not self._was_cut(failure):
+                self._outcome(failure, began)
+            raise failure from error
+        finally:
+            self._stream.cancel()
+
+    def _was_cut(self, failure: FlameError) -> bool:
+        """Return True if only this stream ended, which says nothing of the engine.
+
+        A proxy ends a watch that is quiet for its read timeout, and a list that is slow. Whether
+        the engine is lost shows the next ordinary call. A stream that found no connection at all
+        is such a call itself.
+        """
+        if not isinstance(failure, (UnavailableError, DeadlineExceededError)):
+            return False
+        began = self._call.name == "WatchTask" or self.received > 0
+        return began and failure.failure != Failure.NOT_SENT.value
+
+    def cancel(self) -> None:
+        """End the stream; safe to call twice."""
+        self._stream.cancel()

@@ -1,0 +1,119 @@
+"""``RepeatedLog``: a log line that comes again and again is written once, then counted.
+
+The first record of a kind is logged whole, with its traceback. Later ones are counted; at most once
+a minute the last of them is logged whole again, with how often it came. So a callback that fails
+for each of 100,000 events writes a few lines, and the log keeps room for what is new. Used by
+whatever can warn of the same thing without end; counters and signals are not its business.
+
+No lock: a log line may be written in a signal handler, and a count that two threads race for may
+be off by one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from traceback import walk_tb
+
+from flamepy.runtime.clocks import monotonic
+
+EVERY = 60.0  # seconds between two lines of one kind
+KINDS = 500  # of them that are remembered; the one that was seen least recently goes
+
+
+@dataclass(slots=True)
+class _Kind:
+    """What is known of one kind of record."""
+
+    logged_at: float
+    since: int = 0  # records since the last line
+    last: tuple[int, str, tuple[object, ...], BaseException | None] | None = None
+
+
+class RepeatedLog:
+    """See the module; callable from any thread.
+
+    Args:
+        logger: where lines go.
+        every: seconds between two lines of one kind.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        *,
+        every: float = EVERY,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._logger = logger
+        self._every = every
+        self._clock = clock
+        self._kinds: dict[Hashable, _Kind] = {}
+
+    def log(
+        self,
+        level: int,
+        kind: Hashable,
+        message: str,
+        *arguments: object,
+        error: BaseException | None = None,
+    ) -> None:
+        """Log a record, or count it if its kind was logged less than a minute ago.
+
+        Args:
+            level: of ``logging``.
+            kind: what makes two records the same; ``kind_of`` gives that of an exception.
+            message: a format of ``logging``.
+            *arguments: for the format.
+            error: logged with its traceback.
+        """
+        known = self._kinds.pop(kind, None)
+        now = self._clock()
+        if known is None:
+            self._kinds[kind] = _Kind(now)
+            if len(self._kinds) > KINDS:
+                self._forget_oldest()
+            self._logger.log(level, message, *arguments, exc_info=error)
+            return
+        self._kinds[kind] = known
+        known.since += 1
+        known.last = (level, message, arguments, error)
+        if now - known.logged_at >= self._every:
+            self._tell(known, now)
+
+    def flush(self, *, everything: bool = False) -> None:
+        """Log what was counted and is due; ``everything`` logs what is not due yet as well."""
+        now = self._clock()
+        for known in list(self._kinds.values()):
+            if known.since and (everything or now - known.logged_at >= self._every):
+                self._tell(known, now)
+
+    @property
+    def counts(self) -> bool:
+        """True while anything was counted that no line has told."""
+        return any(known.since for known in list(self._kinds.values()))
+
+    def _forget_oldest(self) -> None:
+        oldest = next(iter(self._kinds), None)
+        known = self._kinds.pop(oldest, None) if oldest is not None else None
+        if known is not None and known.since:
+            self._tell(known, self._clock())
+
+    def _tell(self, known: _Kind, now: float) -> None:
+        last, count, seconds = known.last, known.since, now - known.logged_at
+        known.since, known.last, known.logged_at = 0, None, now
+        if last is None:
+            return
+        level, message, arguments, error = last
+        again = " (%d times in the last %.0f s; this is the last one)"
+        self._logger.log(level, message + again, *arguments, count, seconds, exc_info=error)
+
+
+def kind_of(error: BaseException) -> tuple[str, str, int]:
+    """Return what makes two exceptions the same: their type, and the line that raised them."""
+    name, line = "", 0
+    for frame, number in walk_tb(error.__traceback__):
+        name, line = frame.f_code.co_filename, number
+    return f"{type(error).__module__}.{type(error).__qualname__}", name, line

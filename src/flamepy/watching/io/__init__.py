@@ -1,0 +1,1 @@
+"""Read the engine: polls, watch streams, completions, and the observations made of them."""

@@ -1,0 +1,227 @@
+"""Gathering: the ends of awaited tasks that have no stream, session by session.
+
+Rounds ask for the counters of the sessions concerned; what they say has changed is looked up by
+GetTask or by one list, as ``crowding`` decides from what both were measured to cost. Rounds come
+quickly while tasks end and rest in proportion to what they take. Runs on the link's loop, while
+any task is awaited without a stream; ``observing`` gets what is found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from flamepy.errors import FlameError, SessionNotFoundError
+from flamepy.types import SessionInfo
+from flamepy.watching.io.reader import Reader, Spawn
+from flamepy.watching.io.watch_streams import Collector
+from flamepy.watching.policy.completion_planner import FEW, Crowd, Step
+from flamepy.watching.policy.sync_planner import retry_delay
+from flamepy.watching.state.waiters import Interest, Interests
+
+logger = logging.getLogger(__name__)
+
+FASTEST, FAST, SLOWEST = 0.005, 0.05, 1.0  # seconds between rounds; FAST while tasks end
+SHARE = 4.0  # rounds rest so many times what they took
+AWAY = (0.2, 30.0)  # seconds between rounds while the engine cannot be reached: first, and at most
+SINGLE = 16  # so many sessions are asked for one by one
+AT_ONCE = 32  # GetTasks in flight
+
+
+class Gatherer:
+    """See the module.
+
+    Args:
+        reader: makes the calls and reports the answers.
+        interests: who waits.
+        collector: opens streams.
+        clock: monotonic seconds.
+        spawn: starts a coroutine on the loop.
+        missed: is told that a session or the engine seems to be gone, so that the poll looks.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        interests: Interests,
+        collector: Collector,
+        *,
+        clock: Callable[[], float],
+        spawn: Spawn,
+        missed: Callable[[], None],
+    ) -> None:
+        self._reader = reader
+        self._interests = interests
+        self._collector = collector
+        self._now = clock
+        self._spawn = spawn
+        self._missed = missed
+        self._crowds: dict[str, Crowd] = {}
+        self._job: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._delay = FASTEST
+        self._asked = 0  # sessions, in the last round
+
+    def ensure(self) -> None:
+        """See that rounds are made, and soon."""
+        if self._job is None or self._job.done():
+            self._delay = FASTEST
+            self._job = self._spawn(self._run())
+        elif self._delay > 10 * FASTEST:
+            self._delay = FASTEST
+            self._wake.set()
+
+    def suspect_all(self) -> None:
+        """Ask for every awaited task: an outage may hide what happened."""
+        for crowd in self._crowds.values():
+            crowd.suspect()
+        self._wake.set()
+
+    async def _run(self) -> None:
+        failures = 0
+        while self._interests.unwatched:
+            await self._rest()
+            self._wake.clear()
+            began = self._now()
+            try:
+                moved = await self._round()
+            except FlameError as error:
+                logger.debug("no counters: %s", error)
+                self._missed()
+                longest = AWAY[1] if self._collector.is_away else SLOWEST
+                self._delay = retry_delay(failures, first=AWAY[0], limit=longest)
+                failures += 1  # the poll sees the engine return, and wakes us
+                continue
+            failures = 0
+            delay = self._soon() if moved else min(SLOWEST, self._delay * 1.5)
+            self._delay = max(delay, self._least(self._now() - began))
+        self._crowds.clear()
+
+    def _soon(self) -> float:
+        """Return the rest while tasks end: until some have, in the session that is the fastest."""
+        wanted = (
+            crowd.rest(
+                self._interests.unwatched_in(session_id),
+                blocking=self._interests.blocking_in(session_id),
+            )
+            for session_id, crowd in self._crowds.items()
+        )
+        return max(FASTEST, min((FAST, *wanted)))
+
+    def _least(self, took: float) -> float:
+        """Return the shortest rest after a round of so many seconds."""
+        if self._asked <= SINGLE:  # what it took is mostly waiting behind others' calls
+            return FASTEST * self._asked
+        return SHARE * took
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(FASTEST)
+        if self._delay > FASTEST:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), self._delay - FASTEST)
+
+    async def _round(self) -> bool:
+        """Ask for the counters, start what they ask for; return True if anything moved."""
+        waiting = {one for one in self._interests.sessions() if self._interests.unwatched_in(one)}
+        for gone in self._crowds.keys() - waiting:
+            if not self._crowds[gone].busy:
+                del self._crowds[gone]
+        waiting -= {one for one, crowd in self._crowds.items() if crowd.busy}
+        self._asked = len(waiting)
+        moved = False
+        for info in await self._counters(waiting):
+            moved = self._consider(info) or moved
+        return moved
+
+    async def _counters(self, waiting: set[str]) -> Iterable[SessionInfo]:
+        if len(waiting) > SINGLE:
+            return [one for one in await self._reader.sessions() if one.id in waiting]
+        found = []
+        for session_id in waiting:
+            try:
+                found.append(await self._reader.session(session_id))
+            except SessionNotFoundError:
+                self._missed()
+        return found
+
+    def _consider(self, info: SessionInfo) -> bool:
+        crowd = self._crowds.setdefault(info.id, Crowd())
+        self._interests.lose_older(info.id, info.creation_time)
+        waiting, moves = self._interests.unwatched_in(info.id), self._interests.moves(info.id)
+        blocking = self._interests.blocking_in(info.id)
+        step = crowd.decide(info.counts, moves, waiting, self._now(), blocking=blocking)
+        if step is Step.SHARE:
+            self._collector.share(info.id)
+        elif step is Step.FIRST:
+            self._collector.share(info.id, FEW)
+        elif step is Step.WAIT:
+            return True
+        elif step is not Step.NOTHING:
+            crowd.busy = True
+            self._spawn(self._work(info.id, crowd, step))
+            return True
+        return moves.told > 0
+
+    # ------------------------------------------------------------------ one session
+
+    async def _work(self, session_id: str, crowd: Crowd, step: Step) -> None:
+        awaited, began = list(self._interests.without_stream(session_id)), self._now()
+        try:
+            if step is Step.LIST:
+                await self._list(session_id, awaited, crowd)
+            elif step is Step.ALL:
+                await self._probe(awaited, crowd, at_once=FEW)  # nobody is in a hurry
+            else:
+                await self._probe_likely(awaited, crowd)
+        except SessionNotFoundError:
+            self._missed()
+        except FlameError as error:
+            logger.debug("gathering in session %s broke off: %s", session_id, error)
+            self._missed()
+            crowd.suspect()
+        else:
+            now = self._now()
+            found = sum(one.ended for one in awaited)
+            left = self._interests.unwatched_in(session_id)
+            crowd.asked(step, found=found, waiting=left, took=now - began, now=now)
+        finally:
+            crowd.busy = False
+            asyncio.get_running_loop().call_later(self._soon(), self._wake.set)
+
+    async def _probe_likely(self, awaited: list[Interest], crowd: Crowd) -> None:
+        """Ask for as many as have ended, the lowest first, and then for those that may run."""
+        wanted = crowd.wanted
+        found = await self._probe(awaited[:wanted], crowd)
+        if found < wanted:
+            await self._probe(awaited[wanted : wanted + crowd.running], crowd)
+
+    async def _probe(self, asked: list[Interest], crowd: Crowd, *, at_once: int = AT_ONCE) -> int:
+        """Ask for tasks; return how many have ended."""
+        left, began = iter(asked), self._now()
+
+        async def ask() -> None:
+            for interest in left:
+                if interest.listeners:
+                    await self._collector.ask(interest)
+
+        await asyncio.gather(*(ask() for _ in range(min(at_once, len(asked)))))
+        if len(asked) >= AT_ONCE and (took := self._net(asked[0], began, len(asked), crowd)):
+            crowd.costs.learn_get(took / len(asked))
+        return sum(one.ended for one in asked)
+
+    async def _list(self, session_id: str, awaited: list[Interest], crowd: Crowd) -> None:
+        """List a session; ask for who is awaited and not in the list."""
+        began = self._now()
+        shown = await self._reader.skim(session_id, self._interests.numbers_in(session_id))
+        if awaited and (took := self._net(awaited[0], began, crowd.total, crowd)):
+            crowd.costs.learn_list(took, crowd.total)
+        await self._probe([one for one in awaited if one.number not in shown], crowd)
+
+    def _net(self, one: Interest, began: float, calls: int, crowd: Crowd) -> float:
+        """Return the seconds that calls took beside others; 0.0 if that cannot be told."""
+        beside = self._interests.added_in(one.session_id)
+        if beside > calls / 4:
+            return 0.0  # tasks are being made meanwhile: it was mostly their time
+        return max(0.0, self._now() - began - beside * crowd.costs.get)

@@ -1,0 +1,246 @@
+"""Taking in observations: the store says what each means, everybody concerned is told.
+
+``sources`` and ``collector`` report every task that an answer showed to ``Observer.observe``.
+What needs another look (a contradiction, a failure without its text) is asked again here. Runs
+on the link's loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flamepy.errors import FlameError
+from flamepy.runtime.repeats import RepeatedLog
+from flamepy.types import Task
+from flamepy.watching.io.reader import Reader, Spawn
+from flamepy.watching.policy.stall_detector import stalled_tasks
+from flamepy.watching.state.events import EventSource, SessionEvent, TaskEvent, Window
+from flamepy.watching.state.missed import MissedEnds
+from flamepy.watching.state.observations import Observation, Outcome, Verdict
+from flamepy.watching.state.records import SessionRecord
+from flamepy.watching.state.store import Store
+from flamepy.watching.state.subscriptions import Subscribers
+from flamepy.watching.state.waiters import Interest, Interests
+
+logger = logging.getLogger(__name__)
+
+WARN_EVERY = 60.0  # seconds between two warnings of missed ends
+_NOTHING = Observation(Verdict.UNCHANGED)
+
+
+@dataclass(slots=True)
+class Activity:
+    """Whether anything was told since the last poll began; the poll interval follows it."""
+
+    moved: bool = False
+    drifts: int = 0
+    missed: int = 0  # ends that were not read before their session was gone
+    warned: int = 0  # of them, those that a log line has counted
+    warned_at: float = float("-inf")
+    last: MissedEnds | None = None
+
+
+class Observer:
+    """Tells subscribers and listeners what observations bring to light.
+
+    Args:
+        store, subscribers: of the hub.
+        clock: monotonic seconds.
+        hurry: makes the next poll come at once.
+        spawn: starts a coroutine on the loop.
+    """
+
+    reader: Reader  # made with ``observe``, so it comes after
+    interests: Interests
+
+    def __init__(
+        self,
+        store: Store,
+        subscribers: Subscribers,
+        *,
+        clock: Callable[[], float],
+        hurry: Callable[[], None],
+        spawn: Spawn,
+    ) -> None:
+        self._store = store
+        self._subscribers = subscribers
+        self._now = clock
+        self._hurry = hurry
+        self._spawn = spawn
+        self._texts: set[tuple[str, int]] = set()
+        self._log = RepeatedLog(logger, every=WARN_EVERY, clock=clock)
+        self.activity = Activity()
+
+    @property
+    def waits_for_text(self) -> bool:
+        """True while failures wait for their text."""
+        return bool(self._texts)
+
+    # ------------------------------------------------------------------ tasks
+
+    def observe(
+        self, task: Task, window: Window, source: EventSource, text_known: bool
+    ) -> Observation:
+        """Take in a task as an answer showed it."""
+        if not task.id.isdecimal():
+            text = "ignored a task with the id %r: ids are decimal numbers"
+            self._log.log(logging.WARNING, "id", text, task.id)
+            return _NOTHING
+        number = int(task.id)
+        record = self._store.session(task.session_id)
+        interest = self.interests.get(task.session_id, number)
+        awaited = interest is not None
+        if interest is None and not self._subscribers.follow(record):
+            return _NOTHING
+        if interest is not None and self._wants_end_only(record, interest, window):
+            if not task.state.is_terminal:
+                return _NOTHING
+            if task.payloads_loaded and not (task.is_failed() and task.error is None):
+                self.interests.tell(task)  # whole, so it is told as it is
+                return _NOTHING
+        observation = self._store.observe_task(task, window, source, text_known=text_known)
+        for event in observation.events:
+            self.emit(event)
+        if record.info is None and self._subscribers:
+            self._hurry()  # nothing is told before the session was seen
+        if observation is not _NOTHING and observation.verdict is not Verdict.UNCHANGED:
+            self._follow_up(task, observation)
+        if awaited:
+            self._tell(task, number, observation.verdict)
+        if observation.events:
+            self.check_drained(record)
+            self._store.trim()
+        return observation
+
+    def _wants_end_only(self, record: SessionRecord, interest: Interest, window: Window) -> bool:
+        """Return True if nobody is told but who waits for the task's end."""
+        if interest.states or interest.number in record.tasks or window.start < record.since:
+            return False
+        return not self._subscribers.may_follow(record)
+
+    def _follow_up(self, task: Task, observation: Observation) -> None:
+        verdict = observation.verdict
+        if verdict is Verdict.NEEDS_TEXT:
+            key = (task.session_id, int(task.id))
+            if key not in self._texts:
+                self._texts.add(key)
+                self._spawn(self._text(key))
+        elif verdict is Verdict.STALE:
+            self._spawn(self._look_again(task.session_id, int(task.id)))
+        elif observation.drift is not None and observation.told is not None:
+            self.activity.drifts += 1
+            logger.info("task %s of %s ended twice: now %s", task.id, task.session_id, task.state)
+            self._subscribers.drift(observation.drift, observation.told)
+
+    def _tell(self, task: Task, number: int, verdict: Verdict) -> None:
+        # Listeners get the engine's own picture, with payloads, where the store agrees with it.
+        record = self._store.session(task.session_id)
+        known = record.tasks.get(number)
+        if known is None:
+            if record.retired.told(number) is None or not task.state.is_terminal:
+                return
+            agrees, held = True, False
+        else:
+            agrees, held = known.state == task.state, known.held
+        ended_twice = verdict is Verdict.DRIFT and task.state.is_terminal
+        if not ended_twice and not (
+            agrees and not held and verdict in (Verdict.APPLIED, Verdict.UNCHANGED)
+        ):
+            return
+        if task.is_failed() and task.error is None:
+            if known is None:
+                return  # its text comes with a GetTask
+            task = known.task
+        elif task.state.is_terminal and not task.payloads_loaded:
+            self._spawn(self._look_again(task.session_id, number))  # a list lacks the output
+            return
+        self.interests.tell(task)
+        self.let_go(task.session_id, number)
+
+    def let_go(self, session_id: str, number: int) -> None:
+        """Drop a task that nobody waits for and nobody is told about."""
+        record = self._store.sessions.get(session_id)
+        awaited = self.interests.get(session_id, number) is not None
+        if record is not None and not awaited and not self._subscribers.follow(record):
+            self._store.forget_task(session_id, number)
+
+    async def _text(self, key: tuple[str, int]) -> None:
+        try:
+            async with self.reader.workers:
+                await self.reader.text(*key)
+        finally:
+            self._texts.discard(key)
+
+    async def _look_again(self, session_id: str, number: int) -> None:
+        async with self.reader.workers:
+            try:
+                await self.reader.probe(session_id, number)
+            except FlameError as error:
+                logger.debug("could not look again at %s/%s: %s", session_id, number, error)
+
+    # ------------------------------------------------------------------ telling
+
+    def emit(self, event: TaskEvent) -> None:
+        """Tell an event of a task."""
+        self.activity.moved = True
+        self._subscribers.emit(event)
+
+    def emit_session(self, event: SessionEvent) -> None:
+        """Tell an event of a session."""
+        self.activity.moved = True
+        self._subscribers.emit_session(event)
+
+    def take(self, outcome: Outcome) -> None:
+        """Tell what an observation of a session brought to light."""
+        if outcome.reset is not None:
+            self._subscribers.engine_reset(outcome.session_id, outcome.application, outcome.reset)
+        for event in outcome.tasks:
+            self.emit(event)
+        if outcome.missed is not None:
+            self._missed(outcome.missed)
+        for session_event in outcome.sessions:
+            self.emit_session(session_event)
+
+    def _missed(self, missed: MissedEnds) -> None:
+        if not self._subscribers.missed(missed):
+            return
+        activity = self.activity
+        activity.missed += missed.total
+        activity.last = missed
+        self._say_missed()
+
+    def tick(self, *, everything: bool = False) -> None:
+        """Log what was counted and is due, ``everything`` at the end; let go of who is gone."""
+        for interest in self.interests.sweep():
+            self.let_go(interest.session_id, interest.number)
+        self._log.flush(everything=everything)
+        self._say_missed(everything=everything)
+
+    def _say_missed(self, *, everything: bool = False) -> None:
+        activity, now = self.activity, self._now()
+        missed = activity.last if activity.missed > activity.warned else None
+        if missed is None or (now - activity.warned_at < WARN_EVERY and not everything):
+            return
+        logger.warning(
+            "%d ends of tasks were missed since the last such message, %d in all; the last ones: "
+            "%d of session %s (%s), which was gone before they were read",
+            *(activity.missed - activity.warned, activity.missed),
+            *(missed.total, missed.session.id, missed.reason),
+        )
+        activity.warned_at, activity.warned = now, activity.missed
+
+    def check_drained(self, record: SessionRecord) -> None:
+        """Tell that a session is drained, if it has just become so."""
+        event = self._store.drained(record, self._now())
+        if event is not None:
+            self.emit_session(event)
+
+    def check_stalled(self, record: SessionRecord, after: float) -> None:
+        """Tell which tasks of a session do not start."""
+        now = self._now()
+        for known in stalled_tasks(record, now, after):
+            text = "task %s of session %s stays pending while later ones finish"
+            self._log.log(logging.WARNING, "stalled", text, known.number, record.id)
+            self._subscribers.stalled(self._store.stalled(record, known, now))

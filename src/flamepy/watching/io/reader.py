@@ -1,0 +1,288 @@
+"""The asking: what the hub needs of the engine, and how one session is listed or probed.
+
+``Reader`` makes the calls and reports every answer with its window to an ``observe`` function;
+it decides nothing. Runs on the link's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Container, Coroutine, Sequence
+from typing import Protocol
+
+from flamepy.errors import FlameError, NotFoundError, SessionNotFoundError
+from flamepy.types import SessionInfo, Task, TaskState
+from flamepy.watching.policy.rate_limits import Limits
+from flamepy.watching.policy.settings import WatchSettings
+from flamepy.watching.policy.sync_planner import Costs, Probing, retry_delay
+from flamepy.watching.state.diff import missing
+from flamepy.watching.state.events import EventSource, Window
+from flamepy.watching.state.observations import Observation
+from flamepy.watching.state.records import SessionRecord
+from flamepy.watching.state.store import Store
+
+TEXT_DELAY = 0.1
+WORKERS = 64
+LISTS = 8  # at once; their bytes are known afterwards only
+CHUNK = 256
+
+
+class TaskStream(Protocol):
+    """An open stream of tasks."""
+
+    def __aiter__(self) -> AsyncIterator[Task]:
+        """Return the iterator over the messages."""
+
+    def cancel(self) -> None:
+        """End the stream; safe to call twice."""
+
+    @property
+    def received(self) -> int:
+        """Bytes of its messages so far."""
+
+
+class Engine(Protocol):
+    """The calls of ``rpc.frontend.Frontend`` that watching needs; errors are FlameErrors."""
+
+    async def list_nodes(self, *, timeout: float | None = None) -> Sequence[object]:
+        """Return the nodes; the cheapest call that every engine answers."""
+
+    async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
+        """Return all sessions with their counters and events."""
+
+    async def get_session(self, session_id: str, *, timeout: float | None = None) -> SessionInfo:
+        """Return one session with its counters and events."""
+
+    async def get_task(self, session_id: str, task_id: str) -> Task:
+        """Return one task with payloads and events."""
+
+    def list_tasks(
+        self,
+        session_id: str,
+        *,
+        payloads: bool = True,
+        wanted: Callable[[str], bool] | None = None,
+    ) -> TaskStream:
+        """Return a snapshot of a session's tasks, or of those whose id is wanted, in any order."""
+
+    def watch_task(self, session_id: str, task_id: str) -> TaskStream:
+        """Return the changes of one task."""
+
+
+Spawn = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
+Observe = Callable[[Task, Window, EventSource, bool], Observation]
+
+
+class Reader:
+    """Reads tasks and reports what it read.
+
+    Args:
+        engine: the calls.
+        store: what is known; read only here, but for confirmed absences.
+        observe: gets task, window, source, and whether a failed task's text would be in it.
+        clock: monotonic seconds.
+        followed: tells whether all tasks of a session are observed, awaited or not.
+
+    Attributes:
+        payloads: list with the tasks' inputs and outputs.
+        limits: how fast it may ask; tasks that somebody waits for are asked beside them.
+        workers: to be held by whoever asks on nobody's behalf.
+        costs: what calls take.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: Store,
+        *,
+        observe: Observe,
+        clock: Callable[[], float],
+        followed: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self._engine = engine
+        self._followed = followed
+        self._store = store
+        self._observe = observe
+        self._clock = clock
+        settings = WatchSettings()  # the hub brings its own
+        self.payloads = settings.payloads
+        self.limits = Limits(settings.calls_per_second, settings.bytes_per_second)
+        self.workers = asyncio.Semaphore(WORKERS)
+        self._lists = asyncio.Semaphore(LISTS)
+        self.costs = Costs()
+
+    async def session(self, session_id: str) -> SessionInfo:
+        """Ask for a session, for those who wait for its tasks. Raises FlameError."""
+        return await self._engine.get_session(session_id)
+
+    async def sessions(self) -> list[SessionInfo]:
+        """Ask for all of them. Raises FlameError."""
+        return await self._engine.list_sessions()
+
+    async def _pace(self, *, lists: bool) -> None:
+        delay = self.limits.call(self._clock(), lists=lists)
+        if delay > 0.0:
+            await asyncio.sleep(delay)
+
+    async def probe(self, session_id: str, number: int, *, paced: bool = True) -> Task | None:
+        """Ask for one task; return it, or None when the session has no such task.
+
+        Args:
+            session_id: of which session.
+            number: which task.
+            paced: wait for the limits; False for a task that somebody waits for.
+
+        Raises:
+            SessionNotFoundError: the session is not there either.
+            FlameError: the engine did not answer.
+        """
+        if paced:
+            await self._pace(lists=False)
+        start = self._clock()
+        try:
+            task = await self._engine.get_task(session_id, str(number))
+        except SessionNotFoundError:
+            raise
+        except NotFoundError:
+            return None
+        end = self._clock()
+        self.costs.learn_get(end - start)
+        size = len(task.input or b"") + len(task.output or b"")
+        self.limits.received(size, end, lists=False)
+        has_text = task.state != TaskState.FAILED or task.error is not None
+        self._observe(task, Window(start, end), EventSource.PROBE, has_text)
+        return task
+
+    async def scan(self, record: SessionRecord, source: EventSource) -> list[int]:
+        """List a session's tasks; return the known ids that the list lacks.
+
+        Args:
+            record: the session.
+            source: LIST or AUDIT.
+
+        Raises:
+            FlameError: the list broke off; what came before was observed, nothing counts as
+                missing.
+        """
+        async with self._lists:
+            await self._pace(lists=True)
+            return await self._scan(record, source)
+
+    async def _scan(self, record: SessionRecord, source: EventSource) -> list[int]:
+        start = self._clock()
+        mark = record.mark = record.mark + 1
+        window: Window | None = None  # one for the whole list
+        listed = charged = 0
+        stream = self._engine.list_tasks(record.id, payloads=self.payloads)
+        try:
+            async for task in stream:
+                if window is None:
+                    # The engine takes its snapshot before the first message leaves.
+                    window = Window(start, self._clock())
+                listed += 1
+                self._observe(task, window, source, False)
+                if task.id.isdecimal() and (known := record.tasks.get(int(task.id))):
+                    known.mark = mark
+                if listed % CHUNK == 0:
+                    self.limits.received(stream.received - charged, self._clock(), lists=True)
+                    charged = stream.received
+                    await asyncio.sleep(0)  # let watches and timers run between
+        finally:
+            stream.cancel()
+            end = self._clock()
+            self.limits.received(stream.received - charged, end, lists=True)
+        self.costs.learn_list(end - start, listed)
+        if self._store.sessions.get(record.id) is not record:
+            return []  # it was reset meanwhile
+        return missing(record.tasks.values(), mark, window or Window(start, end))
+
+    async def skim(self, session_id: str, awaited: Container[int]) -> set[int]:
+        """List a session for those who wait for its tasks; return which of them it has.
+
+        Args:
+            session_id: which one.
+            awaited: their numbers; other tasks are left out, unless somebody follows the session.
+
+        Raises:
+            FlameError: the list broke off; what came before was observed.
+        """
+        start = self._clock()
+        window: Window | None = None
+        shown: set[int] = set()
+        followed = self._followed(session_id)
+
+        def wanted(number: str) -> bool:
+            return followed or not number.isdecimal() or int(number) in awaited
+
+        stream = self._engine.list_tasks(session_id, wanted=wanted)
+        try:
+            async for task in stream:
+                if window is None:
+                    window = Window(start, self._clock())
+                self._observe(task, window, EventSource.LIST, False)
+                if task.id.isdecimal():
+                    shown.add(int(task.id))
+        finally:
+            stream.cancel()
+            self.limits.received(stream.received, self._clock(), lists=True)
+        return shown
+
+    async def explain(self, record: SessionRecord, *, limit: int) -> bool:
+        """Probe until the counters are accounted for; return False if a list is cheaper.
+
+        Raises:
+            FlameError: the engine did not answer.
+        """
+        probing = Probing(record, limit=limit)
+        while ids := probing.batch():
+            answers = await asyncio.gather(
+                *(self.probe(record.id, number) for number in ids), return_exceptions=True
+            )
+            for number, answer in zip(ids, answers, strict=True):
+                if isinstance(answer, BaseException):
+                    raise answer
+                probing.answered(number, found=answer is not None)
+        return not probing.gave_up
+
+    async def confirm_absent(self, session_id: str, number: int) -> bool:
+        """Return True if a task that a list lacked is really gone.
+
+        Raises:
+            FlameError: the engine did not answer.
+        """
+        try:
+            return await self.probe(session_id, number) is None
+        except SessionNotFoundError:
+            return False  # the poll drops the whole session
+
+    async def text(self, session_id: str, number: int) -> None:
+        """Read a failed task's text, again and again until the engine answers.
+
+        The engine changes the state before it records the event (docs/protocol.md#events), so a
+        failure without text is read a second time a moment later, then told as it is.
+        """
+        attempt = 0
+        task: Task | None = None
+        while attempt < 2 or task is None:
+            try:
+                task = await self.probe(session_id, number)
+            except NotFoundError:
+                break
+            except FlameError:
+                await asyncio.sleep(retry_delay(attempt, first=0.2, limit=5.0))
+                attempt += 1
+                continue
+            if task is None or task.error is not None or task.state != TaskState.FAILED:
+                break
+            attempt += 1
+            await asyncio.sleep(TEXT_DELAY)
+        self._tell_anyway(session_id, number, task)
+
+    def _tell_anyway(self, session_id: str, number: int, task: Task | None) -> None:
+        # A terminal state is never lost for the lack of its text.
+        record = self._store.sessions.get(session_id)
+        known = record.tasks.get(number) if record else None
+        if known is not None and known.held:
+            now = self._clock()
+            last = task if task is not None and task.is_failed() else known.failed_task()
+            self._observe(last, Window(now, now), EventSource.PROBE, True)

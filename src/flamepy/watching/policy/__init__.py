@@ -1,0 +1,1 @@
+"""When to read what: poll order and speed, completions, resyncs, limits. Pure."""

@@ -1,0 +1,252 @@
+"""What the hub tells its subscribers: frozen events of tasks and sessions.
+
+An event says what changed (``old`` to ``task``) and how it was learned (``source``, ``epoch``,
+``sequence``, ``observed_at``). Events are made by ``store`` only, handed on by ``hub``; what a
+queue does to them on their way to a callback (``initial``, ``coalesced``) is ``informers``'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from flamepy.enums import TextEnum
+from flamepy.runtime.clocks import monotonic
+from flamepy.types import Event, SessionInfo, Task, TaskCounts, TaskState
+
+SCHEMA_VERSION = 1
+
+
+class EventKind(TextEnum):
+    """What happened to the object."""
+
+    ADDED = "added"
+    UPDATED = "updated"
+    DELETED = "deleted"
+
+
+class EventSource(TextEnum):
+    """Which answer of the engine showed it."""
+
+    CREATE = "create"
+    WATCH = "watch"
+    PROBE = "probe"
+    LIST = "list"
+    AUDIT = "audit"
+    POLL = "poll"
+    REPLAY = "replay"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The time in which an observation was true: request sent, reply received (loop seconds)."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEvent:
+    """One observed change of one task.
+
+    The engine coalesces, so what is seen is an ordered subsequence of the true states; a
+    terminal state comes once per incarnation of a task (docs/delivery.md).
+
+    Attributes:
+        kind: ADDED the first time a task is seen, UPDATED for a later state, DELETED when the
+            engine no longer knows it.
+        task: the state now (for DELETED the last known one). Payloads are left out unless
+            ``task.payloads_loaded``. A failed task carries its events: ``task.error``.
+        old: the state delivered before, None for ADDED.
+        application: name of the session's application; "" while it is not known.
+        source: which answer showed it; REPLAY for the present state given to a newcomer.
+        endpoint: the engine.
+        epoch: raised when the session was replaced by another of the same id.
+        sequence: grows with each event of one link.
+        initial: True for what was there before the informer was registered; each informer
+            gets its own answer.
+        coalesced: how many intermediate changes were folded into this one by a full queue.
+        final_state_known: for DELETED: True if the task had ended before it vanished.
+        observed_at: monotonic seconds of the observation.
+        session_creation_time: the session's; another one is another session of the same id.
+        session: the session as the last poll showed it, counters included; None where no poll has
+            shown it, and for what a checkpoint remembers of a session that is gone.
+    """
+
+    kind: EventKind
+    task: Task
+    old: Task | None = None
+    application: str = ""
+    source: EventSource = EventSource.LIST
+    endpoint: str = ""
+    epoch: int = 0
+    sequence: int = 0
+    initial: bool = False
+    coalesced: int = 0
+    final_state_known: bool = True
+    observed_at: float = 0.0
+    session_creation_time: datetime | None = None
+    session: SessionInfo | None = None
+
+    @property
+    def session_id(self) -> str:
+        """Id of the task's session."""
+        return self.task.session_id
+
+    @property
+    def is_requeue(self) -> bool:
+        """True when the engine put a running task back into the queue (restart, lost node)."""
+        return (
+            self.old is not None
+            and self.old.state == TaskState.RUNNING
+            and self.task.state == TaskState.PENDING
+        )
+
+    @property
+    def key(self) -> str:
+        """A text that is the same whenever this state of this task is delivered again."""
+        kind = "deleted" if self.kind is EventKind.DELETED else self.task.state.name.lower()
+        return f"{self.task.session_id}/{self.task.id}@{_millis(self.task.creation_time)}/{kind}"
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the observation, never negative; read in a callback: how late it is."""
+        return max(0.0, monotonic() - self.observed_at)
+
+    def to_dict(self) -> dict[str, Any]:  # Any: whatever JSON takes
+        """Return the event as JSON takes it, without payloads; ``schema`` says which form."""
+        return {
+            **_provenance(self, "task"),
+            "session": self.task.session_id,
+            "task": self.task.id,
+            "state": self.task.state.name.lower(),
+            "old_state": None if self.old is None else self.old.state.name.lower(),
+            "error": self.task.error,
+            "final_state_known": self.final_state_known,
+            "creation_time": _text(self.task.creation_time),
+            "completion_time": _text(self.task.completion_time),
+        }
+
+
+class SessionEventKind(TextEnum):
+    """What happened to a session."""
+
+    OPENED = "opened"
+    PROGRESS = "progress"
+    DRAINED = "drained"
+    CLOSED = "closed"
+    DELETED = "deleted"
+    EVENT = "event"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionEvent:
+    """One observed change of one session.
+
+    Attributes:
+        kind: OPENED when it is first seen, PROGRESS when its counters moved, DRAINED when all
+            its tasks have ended (a session may un-drain), CLOSED, DELETED when the engine no
+            longer knows it, EVENT for something that the engine recorded (``event``).
+        session: the session now (for DELETED as last seen).
+        old: as it was told before; None for OPENED.
+        event: for EVENT: code 1001 (a bind failed) or 1002 (the retry limit), and its text.
+        source: POLL, or REPLAY for the present state given to a newcomer.
+        endpoint, epoch, sequence, initial, coalesced, observed_at: as of ``TaskEvent``.
+        final_state_known: for DELETED: True if it was closed before it vanished.
+    """
+
+    kind: SessionEventKind
+    session: SessionInfo
+    old: SessionInfo | None = None
+    event: Event | None = None
+    source: EventSource = EventSource.POLL
+    endpoint: str = ""
+    epoch: int = 0
+    sequence: int = 0
+    initial: bool = False
+    coalesced: int = 0
+    final_state_known: bool = True
+    observed_at: float = 0.0
+
+    @property
+    def session_id(self) -> str:
+        """Id of the session."""
+        return self.session.id
+
+    @property
+    def application(self) -> str:
+        """Name of the session's application."""
+        return self.session.application
+
+    @property
+    def counts(self) -> TaskCounts:
+        """The session's counters."""
+        return self.session.counts
+
+    @property
+    def key(self) -> str:
+        """A text that is the same whenever this state of this session is delivered again."""
+        text = f"{self.session.id}@{_millis(self.session.creation_time)}/{self.kind.value}"
+        if self.event is not None:
+            made = self.event.creation_time
+            return f"{text}/{self.event.code:d}@{_millis(made) if made else 0}"
+        if self.kind in (SessionEventKind.PROGRESS, SessionEventKind.DRAINED):
+            now = self.counts
+            numbers = (now.pending, now.running, now.succeed, now.failed, now.cancelled)
+            return f"{text}/{'-'.join(map(str, numbers))}"
+        return text
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the observation, never negative; read in a callback: how late it is."""
+        return max(0.0, monotonic() - self.observed_at)
+
+    def to_dict(self) -> dict[str, Any]:  # Any: whatever JSON takes
+        """Return the event as JSON takes it, without common data; ``schema`` says which form."""
+        now = self.counts
+        return {
+            **_provenance(self, "session"),
+            "session": self.session.id,
+            "state": self.session.state.name.lower(),
+            "counts": {
+                "pending": now.pending,
+                "running": now.running,
+                "succeed": now.succeed,
+                "failed": now.failed,
+                "cancelled": now.cancelled,
+            },
+            "event": None
+            if self.event is None
+            else {"code": self.event.code, "message": self.event.message},
+            "final_state_known": self.final_state_known,
+            "creation_time": _text(self.session.creation_time),
+            "completion_time": _text(self.session.completion_time),
+        }
+
+
+def _provenance(event: TaskEvent | SessionEvent, kind: str) -> dict[str, Any]:
+    lag = event.lag
+    return {
+        "schema": SCHEMA_VERSION,
+        "type": kind,
+        "kind": event.kind.value,
+        "key": event.key,
+        "application": event.application,
+        "source": event.source.value,
+        "endpoint": event.endpoint,
+        "epoch": event.epoch,
+        "sequence": event.sequence,
+        "initial": event.initial,
+        "coalesced": event.coalesced,
+        "observed_at": _text(datetime.now(timezone.utc) - timedelta(seconds=lag)),
+        "lag": lag,
+    }
+
+
+def _millis(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat(timespec="milliseconds")

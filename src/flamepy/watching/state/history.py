@@ -1,0 +1,113 @@
+"""What the store has let go: finished tasks over the limit, deletes, epochs of absent sessions.
+
+Pure. ``store`` owns one ``History``; every part of it is bounded.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+
+from flamepy.watching.state.events import TaskEvent
+from flamepy.watching.state.records import Grave, SessionRecord, TaskRecord
+
+EPOCHS = 10_000
+
+
+class History:
+    """See the module.
+
+    Attributes:
+        retain: how many finished tasks stay in the store.
+        needed: returns the sequence number after which events are still needed by somebody, or
+            None when they are not.
+    """
+
+    def __init__(self) -> None:
+        self.retain = 100_000
+        self.needed: Callable[[], int | None] = lambda: None
+        self._ended: deque[TaskRecord] = deque()  # as told, oldest first; gone ones leave lazily
+        self._kept = 0
+        self._graves: deque[Grave] = deque()  # by sequence
+        self._epochs: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    # ------------------------------------------------------------------ finished tasks
+
+    def ended(self, record: TaskRecord) -> None:
+        """Take in that a task's end was told."""
+        self._ended.append(record)
+        self._kept += 1
+
+    def left(self, record: TaskRecord) -> None:
+        """Take in that a task left the store for another reason than its age."""
+        self._kept -= record.told_end
+
+    def trim(self, sessions: Mapping[str, SessionRecord]) -> None:
+        """Retire the oldest finished tasks over the limit that nobody needs any more.
+
+        Not before a poll has shown their session behind their end: until then they may belong to
+        another session of its id, which has not been seen yet.
+        """
+        if len(self._ended) > 2 * self._kept + 64:
+            self._ended = deque(one for one in self._ended if _is_there(one, sessions))
+        if self._kept <= self.retain:
+            return
+        needed = self.needed()
+        while self._kept > self.retain:
+            known = self._ended[0]
+            if _is_there(known, sessions):
+                session = sessions[known.task.session_id]
+                if known.window.end > session.window_start:
+                    break
+                if needed is not None and known.sequence > needed:
+                    break
+                session.retire(known.number)
+                self._kept -= 1
+            self._ended.popleft()
+
+    # ------------------------------------------------------------------ deletes
+
+    def deleted(self, known: TaskRecord, event: TaskEvent) -> None:
+        """Keep a task's delete as long as somebody needs it."""
+        self.bury()
+        if self.needed() is not None:
+            self._graves.append(Grave(known.born, known.sequence, event))
+
+    def graves(self, sequence: int) -> list[Grave]:
+        """Return the kept deletes after a sequence number, oldest first."""
+        return [grave for grave in self._graves if grave.event.sequence > sequence]
+
+    def bury(self) -> None:
+        """Drop the deletes that nobody needs any more."""
+        if not self._graves:
+            return
+        needed = self.needed()
+        if needed is None:
+            self._graves.clear()
+            return
+        while self._graves and self._graves[0].event.sequence <= needed:
+            self._graves.popleft()
+
+    # ------------------------------------------------------------------ epochs
+
+    def remember(self, session_id: str, epoch: int, since: float) -> None:
+        """Remember in which epoch an absent session will come again, and from when on."""
+        self._epochs.pop(session_id, None)
+        self._epochs[session_id] = (epoch, since)
+        if len(self._epochs) > EPOCHS:
+            self._epochs.popitem(last=False)
+
+    def recall(self, session_id: str) -> tuple[int, float]:
+        """Return what was remembered of a session."""
+        return self._epochs.get(session_id, (0, float("-inf")))
+
+    def clear(self) -> None:
+        """Forget tasks and deletes; epochs stay."""
+        self._ended.clear()
+        self._kept = 0
+        self._graves.clear()
+
+
+def _is_there(record: TaskRecord, sessions: Mapping[str, SessionRecord]) -> bool:
+    session = sessions.get(record.task.session_id)
+    return session is not None and session.tasks.get(record.number) is record

@@ -1,0 +1,238 @@
+"""Who is told about which sessions, and when they have heard all that was there before.
+
+``hub`` emits through ``Subscribers``; ``informers`` implements ``Sink``. Runs on the link's loop,
+holds no lock and calls sinks directly: a sink only queues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from flamepy.errors import FlameError
+from flamepy.types import TaskCounts, TaskState
+from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
+from flamepy.watching.state.missed import MissedEnds
+from flamepy.watching.state.records import SessionRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Which sessions a subscription covers; None means any.
+
+    Without ``tasks`` only the sessions themselves are told, which costs no call for a task.
+    """
+
+    application: str | None = None
+    session: str | None = None
+    tasks: bool = True
+
+    def covers(self, session_id: str, application: str) -> bool:
+        """Return True if the session is in the scope."""
+        if self.session is not None and self.session != session_id:
+            return False
+        return self.application is None or self.application == application
+
+
+class Sink(Protocol):
+    """Where a subscription's events go; called on the loop, must return at once."""
+
+    def task_event(self, event: TaskEvent) -> None:
+        """Take one event of a task in the scope, in order."""
+
+    def session_event(self, event: SessionEvent) -> None:
+        """Take one event of a session in the scope."""
+
+    def synced(self) -> None:
+        """Take in that everything present at the subscription was told. Called once."""
+
+    def failed(self, error: FlameError) -> None:
+        """Take in that the engine stopped answering; called once per outage."""
+
+    def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
+        """Take in that the engine lost a session, which may come again, in that epoch.
+
+        Called once per reset, before the deletes of what was in it.
+        """
+
+    def drift(self, event: TaskEvent, told: TaskState) -> None:
+        """Take in that the engine shows ``event.task`` otherwise than it was told to have ended.
+
+        The first end stays; ``told`` is its state. Called once per other state.
+        """
+
+    def stalled(self, event: TaskEvent) -> None:
+        """Take in that a task stays pending while later ones finish. Called once per task."""
+
+    def missed(self, missed: MissedEnds) -> None:
+        """Record ends of tasks that could not be read before their session was gone."""
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One subscriber.
+
+    Attributes:
+        awaiting: sessions still to be brought up to date for it; None before its first poll.
+        present: of each session in that poll its epoch and its counters. Ids are dense, so
+            they tell which tasks were there before.
+        pictured: ``present`` is known; before its first poll from the last poll before it came.
+        needed_since: finished tasks and deletes whose events are newer than this sequence
+            number are kept for it (``Store.changed_since``, ``deleted_since``); None if it
+            needs nothing kept. To be set by its owner, on the loop; ``Hub.reader_moved`` is
+            told then.
+    """
+
+    scope: Scope
+    sink: Sink
+    awaiting: set[str] | None = None
+    present: dict[str, tuple[int, TaskCounts]] = field(default_factory=dict)
+    pictured: bool = False
+    synced: bool = False
+    needed_since: int | None = None
+
+    def was_there(self, event: TaskEvent) -> bool:
+        """Return True if a task was there before the subscription."""
+        if not self.pictured:
+            return True
+        epoch, counts = self.present.get(event.task.session_id, (0, TaskCounts()))
+        return event.epoch == epoch and int(event.task.id) <= counts.total
+
+    def had(self, event: SessionEvent) -> bool:
+        """Return True if a session that is told as drained was so before the subscription."""
+        if event.kind is not SessionEventKind.DRAINED:
+            return False
+        return self.present.get(event.session.id) == (event.epoch, event.session.counts)
+
+
+class Subscribers:
+    """All subscriptions of a hub."""
+
+    def __init__(self) -> None:
+        self._all: list[Subscription] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._all)
+
+    def add(self, subscription: Subscription) -> None:
+        """Tell it everything from now on."""
+        self._all.append(subscription)
+
+    def remove(self, subscription: Subscription) -> bool:
+        """Stop telling it; return False if it had been removed already."""
+        if subscription not in self._all:
+            return False
+        self._all.remove(subscription)
+        return True
+
+    def clear(self) -> None:
+        """Stop telling everyone."""
+        self._all.clear()
+
+    def follow(self, record: SessionRecord) -> bool:
+        """Return True if somebody is told about the session's tasks."""
+        return any(
+            one.scope.tasks and one.scope.covers(record.id, record.application) for one in self._all
+        )
+
+    def may_follow(self, record: SessionRecord) -> bool:
+        """Return True if somebody is, or may be once the session itself was seen."""
+        return self.follow(record) or (record.info is None and bool(self._all))
+
+    def emit(self, event: TaskEvent) -> None:
+        """Tell those whose scope covers the task's session."""
+        for one in self._all:
+            if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
+                initial = event.kind is EventKind.ADDED and one.was_there(event)
+                one.sink.task_event(replace(event, initial=True) if initial else event)
+
+    def emit_session(self, event: SessionEvent) -> None:
+        """Tell those whose scope covers the session."""
+        for one in self._all:
+            if one.scope.covers(event.session.id, event.session.application):
+                initial = not one.pictured or one.had(event)
+                one.sink.session_event(replace(event, initial=True) if initial else event)
+            if event.kind is SessionEventKind.DELETED:
+                one.present.pop(event.session.id, None)
+
+    def failed(self, error: FlameError) -> None:
+        """Tell everyone that the engine does not answer."""
+        for one in self._all:
+            one.sink.failed(error)
+
+    def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
+        """Tell those whose scope covers a session that the engine lost it."""
+        for one in self._all:
+            if one.scope.covers(session_id, application):
+                one.sink.engine_reset(session_id, application, epoch)
+
+    def drift(self, event: TaskEvent, told: TaskState) -> None:
+        """Tell those whose scope covers the task that it ended a second time."""
+        for one in self._all:
+            if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
+                one.sink.drift(event, told)
+
+    def stalled(self, event: TaskEvent) -> None:
+        """Tell those whose scope covers the task that it does not start."""
+        for one in self._all:
+            if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
+                one.sink.stalled(event)
+
+    def missed(self, missed: MissedEnds) -> bool:
+        """Report missed ends to those whose scope covers the session; return False if none does."""
+        session = missed.session
+        covering = [
+            one
+            for one in self._all
+            if one.scope.tasks and one.scope.covers(session.id, session.application)
+        ]
+        for one in covering:
+            one.sink.missed(missed)
+        return bool(covering)
+
+    def needed_since(self) -> int | None:
+        """Return the lowest sequence number after which events must be kept, if any."""
+        needed = [one.needed_since for one in self._all if one.needed_since is not None]
+        return min(needed, default=None)
+
+    def newcomers(self) -> list[Subscription]:
+        """Return those that no poll was made for yet."""
+        return [one for one in self._all if one.awaiting is None]
+
+    def polled(
+        self, one: Subscription, records: Iterable[SessionRecord], behind: Container[str]
+    ) -> None:
+        """Take in that a poll was made for ``one``.
+
+        Args:
+            one: a newcomer.
+            records: what the poll showed.
+            behind: ids of the sessions that are not up to date yet.
+        """
+        covered = [record for record in records if one.scope.covers(record.id, record.application)]
+        one.awaiting = {record.id for record in covered if one.scope.tasks and record.id in behind}
+        if not one.pictured:
+            self.picture(one, covered)
+        self._check(one)
+
+    def picture(self, one: Subscription, records: Iterable[SessionRecord]) -> None:
+        """Record what was there before a subscription."""
+        one.pictured = True
+        one.present = {
+            record.id: (record.epoch, record.info.counts)
+            for record in records
+            if record.info and one.scope.covers(record.id, record.application)
+        }
+
+    def session_current(self, session_id: str) -> None:
+        """Take in that all that a poll had shown of a session was told."""
+        for one in self._all:
+            if one.awaiting:
+                one.awaiting.discard(session_id)
+                self._check(one)
+
+    def _check(self, one: Subscription) -> None:
+        if not one.awaiting and not one.synced:
+            one.synced = True
+            one.sink.synced()
