@@ -11,7 +11,6 @@ from typing import Any
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers import arguments, predicates
-from flamepy.informers.delivery.queue import QUEUE_SIZE
 from flamepy.runtime.seconds import seconds, seconds_or_none
 from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
@@ -21,6 +20,8 @@ Where = Callable[[Any], object]  # Any: an event of a task, or of a session
 Transform = Callable[[Any], "TaskEvent | SessionEvent | None"]
 TIMEOUT = 30.0
 NO_LIMIT = "None reports no slow callback"
+
+QUEUE_SIZE = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

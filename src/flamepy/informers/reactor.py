@@ -27,14 +27,13 @@ from flamepy.informers.arguments import (
     check_replay,
     scope_of,
 )
-from flamepy.informers.delivery.queue import QUEUE_SIZE
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.delivery.registry import Roster
 from flamepy.informers.delivery.watchdog import Watchdog
 from flamepy.informers.health import Health, InformerHealth, ReactorState, readiness
 from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import STOP_THREAD, live, run_apart, run_until_signalled
-from flamepy.informers.options import TIMEOUT, Options, Transform, Where
+from flamepy.informers.options import QUEUE_SIZE, TIMEOUT, Options, Transform, Where
 from flamepy.informers.plugins.loading import Plugin, left_out, load_plugins
 from flamepy.informers.queries.queries import Asking, HasLink, on_loop
 from flamepy.informers.reactor_checkpoint import Resuming

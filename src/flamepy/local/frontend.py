@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 
 from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.local.engine import Engine
+from flamepy.local.net.limits import MESSAGE_LIMIT, too_large
 from flamepy.local.services.changes import shorten
 from flamepy.local.state.refusal import Refusal, ResultRefusal, StorageRefusal
 from flamepy.local.state.rows import TaskRow
@@ -29,19 +30,10 @@ from flamepy.wire.tasks import encode_task, task_message
 
 logger = logging.getLogger(__name__)
 
-MESSAGE_LIMIT = 4 * 1024 * 1024
 TEXT_LIMIT = 2000  # characters of a status text
 RECEIVE_LIMIT = 64 * 1024 * 1024  # past this gRPC itself refuses, before we could say it well
 
 Context = grpc.aio.ServicerContext[Any, Any]
-
-
-def too_large(found: int) -> str:
-    """Return the engine's text for a message over its limit."""
-    return (
-        f"Error, decoded message length too large: found {found} bytes, "
-        f"the limit is: {MESSAGE_LIMIT} bytes"
-    )
 
 
 class Frontend:

@@ -19,11 +19,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
+from flamepy.informers.options import QUEUE_SIZE
 from flamepy.runtime.clocks import bounded, monotonic
 from flamepy.runtime.queues import Empty, SimpleQueue
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
-QUEUE_SIZE = 10_000
 BATCH = 64
 BUSY, GATHER = 0.002, 0.0005  # seconds since the last take, and to wait for company
 

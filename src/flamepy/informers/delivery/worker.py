@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 from flamepy.errors import ResourceExhaustedError
 from flamepy.informers.delivery import late
-from flamepy.informers.delivery.queue import QUEUE_SIZE, Mailbox
+from flamepy.informers.delivery.queue import Mailbox
 from flamepy.informers.delivery.thread_waits import waiting_for, waits_for_us
+from flamepy.informers.options import QUEUE_SIZE
 from flamepy.runtime import threads
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Claims, Flag

@@ -13,10 +13,9 @@ from typing import Any, Protocol
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers.arguments import scope_of
-from flamepy.informers.delivery.queue import QUEUE_SIZE
 from flamepy.informers.delivery.registry import Roster
 from flamepy.informers.delivery.stream import EventStream
-from flamepy.informers.options import Options, Where
+from flamepy.informers.options import QUEUE_SIZE, Options, Where
 from flamepy.informers.queries.futures import EndFuture, TaskKey, WatchedFuture, end_of, ends_of
 from flamepy.informers.queries.listers import Followed, SessionLister, TaskLister
 from flamepy.rpc.link import Link

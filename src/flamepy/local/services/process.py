@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError, Message
 from flamepy.host import platforms
 from flamepy.host.addresses import DIRECT, unix_target
 from flamepy.local.background import in_thread
-from flamepy.local.frontend import MESSAGE_LIMIT, too_large
+from flamepy.local.net.limits import MESSAGE_LIMIT, too_large
 from flamepy.local.net.serving import Traffic
 from flamepy.local.services.child import Child, Command
 from flamepy.local.services.environment import Launch

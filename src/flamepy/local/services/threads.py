@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from flamepy.local.ending import is_cut_short
-from flamepy.local.frontend import MESSAGE_LIMIT, too_large
+from flamepy.local.net.limits import MESSAGE_LIMIT, too_large
 from flamepy.local.services.executor import repeated
 from flamepy.local.services.instance import ENTER_FAILED, BindFailure, TaskOutcome
 from flamepy.runtime.pools import DaemonPool

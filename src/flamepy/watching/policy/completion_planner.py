@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from flamepy.types import TaskCounts
 from flamepy.watching.policy.sync_planner import Costs, retry_delay
+from flamepy.watching.state.waiters import Moves
 
 FEW = 8  # so many of those awaited together get streams as soon as nothing is to be looked up
 QUIET = 0.25  # seconds without an end after which the first of a crowd get streams
@@ -29,13 +29,6 @@ LOAD = 50.0  # ... at least so many times what it took
 def shared(budget: int) -> int:
     """Return how many streams of a budget go to tasks that are awaited together."""
     return budget - (budget + 3) // 4
-
-
-class Moves(NamedTuple):
-    """What happened in a session: tasks that are awaited now, and ends that were told."""
-
-    added: int
-    told: int
 
 
 class Step(enum.Enum):

@@ -11,13 +11,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from flamepy.errors import FlameError, SessionLostError
 from flamepy.texts import repr_of
 from flamepy.types import Task
-from flamepy.watching.policy.completion_planner import Moves
 from flamepy.wire.times import SAME, is_same_moment
+
+
+class Moves(NamedTuple):
+    """What happened in a session: tasks that are awaited now, and ends that were told."""
+
+    added: int
+    told: int
 
 
 class Listener(Protocol):
