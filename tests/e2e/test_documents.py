@@ -166,7 +166,7 @@ def test_the_table_of_extras_names_every_command() -> None:
 def test_a_drawing_names_real_rooms(drawing: str) -> None:
     assert drawing.startswith("flowchart ")
     rooms = {path.stem for path in (ROOT / "src" / "flamepy").rglob("*")}
-    named = set(re.findall(r"\b(cli|core|aio|watching|rpc|wire|sources|store|dispatch)\b", drawing))
+    named = set(re.findall(r"\b(cli|core|aio|watching|rpc|wire|reader|store|worker)\b", drawing))
     assert len(named) >= 4
     assert named <= rooms
 

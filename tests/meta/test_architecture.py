@@ -1,0 +1,42 @@
+"""docs/architecture.md names every room of the source, and no path that does not exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "flamepy"
+TEXT = (ROOT / "docs" / "architecture.md").read_text()
+PACKAGES = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
+CLASS_OR_FUNCTION = {"service.run", "runtime.pools.DaemonPool"}
+TITLES = re.findall(r"^### (.*)$", TEXT, re.MULTILINE)
+ROOMS = re.findall(r"^### ([^\n]*`[^\n]*)\n(.*?)(?=^##)", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def exists(path: Path) -> bool:
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def test_each_folder_of_the_source_has_a_paragraph() -> None:
+    named = {room for title in TITLES for room in re.findall(r"`([^`]+)`", title)}
+    folders = {path.parent.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("__init__.py")}
+    assert named == folders - {"."}
+
+
+def test_dotted_names_are_modules() -> None:
+    names = set(re.findall(r"`([a-z_]+(?:\.\w+)+)`", TEXT)) - CLASS_OR_FUNCTION
+    ours = {name for name in names if name.split(".")[0] in PACKAGES}
+    assert len(ours) > 50
+    missing = {name for name in ours if not exists(SOURCE / name.replace(".", "/"))}
+    assert not missing
+
+
+@pytest.mark.parametrize(("title", "text"), ROOMS, ids=[title for title, _ in ROOMS])
+def test_plain_names_in_a_paragraph_are_modules_of_the_room_or_above(title: str, text: str) -> None:
+    rooms = [SOURCE / room for room in re.findall(r"`([^`]+)`", title)]
+    beside = {path.stem for path in SOURCE.iterdir()} | {path.name for path in rooms} | {"flamepy"}
+    for name in re.findall(r"`([a-z_]+)`", text):
+        assert name in beside or any(exists(room / name) for room in rooms), f"{title}: {name}"
