@@ -42,7 +42,7 @@ class Verdict(enum.Enum):
 
 MEANING: Mapping[Failure, str] = {
     Failure.NOT_SENT: "nothing answers at the endpoint; waiting for it costs no attempt",
-    Failure.LOST: "the connection broke while the call was under way",
+    Failure.LOST: "the connection broke while the call was in flight",
     Failure.UNAVAILABLE: "UNAVAILABLE from somebody who answers, a proxy for instance",
     Failure.DEADLINE: "DEADLINE_EXCEEDED or CANCELLED `Timeout expired` before the call's end",
     Failure.EXHAUSTED: "RESOURCE_EXHAUSTED, but for the size of a message",
