@@ -11,7 +11,9 @@ def text_of(value: object) -> str:
     """Return ``str(value)``, or which class it is if that raises."""
     try:
         return str(value)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return _instead(value, error)
 
 
@@ -19,7 +21,9 @@ def repr_of(value: object) -> str:
     """Return ``repr(value)``, or which class it is if that raises."""
     try:
         return repr(value)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         return _instead(value, error)
 
 
@@ -28,5 +32,5 @@ def described(error: BaseException) -> str:
     return f"{type(error).__name__}: {text_of(error)}"
 
 
-def _instead(value: object, error: Exception) -> str:
+def _instead(value: object, error: BaseException) -> str:
     return f"<{type(value).__name__}, whose text raised {type(error).__name__}>"

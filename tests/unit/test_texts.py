@@ -14,13 +14,20 @@ class Odd(Exception):
     __repr__ = __str__
 
 
+class Leaves(Exception):
+    def __str__(self) -> str:
+        raise SystemExit
+
+    __repr__ = __str__
+
+
 class NoText(Exception):
     def __str__(self) -> str:
         return None  # type: ignore[return-value]  # that is what is wrong with it
 
 
 @pytest.mark.parametrize("make", [text_of, repr_of, described])
-@pytest.mark.parametrize("value", [Odd(), NoText()])
+@pytest.mark.parametrize("value", [Odd(), NoText(), Leaves()])
 def test_each_names_the_class_where_the_text_raises(make, value: Exception) -> None:
     assert type(value).__name__ in make(value)
 

@@ -23,6 +23,7 @@ from google.protobuf.message import Message
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
 from flamepy.host import platforms
 from flamepy.host.addresses import unix_target
+from flamepy.runtime import log_relay
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.pools import DaemonPool
@@ -115,6 +116,7 @@ def run(service: FlameService) -> None:
 
 def serve(service: FlameService, path: str, stop: Flag) -> None:
     """Serve the Instance protocol on a Unix socket until ``stop`` is set."""
+    log_relay.install()  # what a log handler raises must not become a task's answer
     platforms.require(
         "a service process",
         "socket.AF_UNIX",
@@ -188,7 +190,9 @@ class _Instance:
 
     def enter(self, request: Any, context: grpc.ServicerContext) -> Message:
         try:
-            self._service.on_session_enter(decode_session_context(request))
+            enter = getattr(self._service, "on_session_enter", None)
+            if enter is not None:
+                enter(decode_session_context(request))
         except BaseException as error:  # SystemExit must not end the server without an answer
             text = "on_session_enter raised"
             self._log.log(logging.ERROR, kind_of(error), text, error=error)
@@ -215,7 +219,9 @@ class _Instance:
     def leave(self, request: Any, context: grpc.ServicerContext) -> Message:
         self._log.flush(everything=True)
         try:
-            self._service.on_session_leave()
+            leave = getattr(self._service, "on_session_leave", None)
+            if leave is not None:
+                leave()
         except BaseException as error:  # as above
             text = "on_session_leave raised"
             self._log.log(logging.ERROR, kind_of(error), text, error=error)

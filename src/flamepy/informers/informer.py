@@ -52,6 +52,8 @@ class Informer:
     def on_error(self, error: FlameError) -> Awaitable[None] | None:
         """Take a lost connection, or what a callback of this informer raised.
 
+        The event of that callback is ``error.event`` of an ``InformerError``; an override with a
+        parameter ``event=None`` gets it there as well.
         A task's failure never comes here: see ``TaskInformer.on_failed``.
         """
 

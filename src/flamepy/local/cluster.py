@@ -376,7 +376,8 @@ class LocalCluster:
             InvalidArgumentError: the name, the service or an attribute is unusable.
             InvalidStateError: gevent or eventlet has patched what the threads need.
         """
-        if not callable(getattr(service, "on_task_invoke", None)) and not callable(service):
+        serves = callable(getattr(service, "on_task_invoke", None))
+        if not serves and (isinstance(service, type) or not callable(service)):
             raise InvalidArgumentError(
                 f"{repr_of(service)} is not a service: give a FlameService subclass or an "
                 "instance of one"

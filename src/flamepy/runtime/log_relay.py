@@ -5,6 +5,10 @@ call that needs the very thread that logs. So from the first loop on, ``Logger.h
 record of such a thread - of flamepy, asyncio, gRPC or others - into a bounded queue, from which one
 thread takes them in order. Records of other threads go as ever. What finds no room is counted, and
 said once there is room again, in one line a minute at most.
+
+What a handler or a filter raises for a record of flamepy is printed and goes no further, on any
+thread: most of our records are written where something has failed already, and a second error there
+would end a thread that others count on.
 """
 
 from __future__ import annotations
@@ -60,7 +64,10 @@ class Relay:
     def handle(self, of: logging.Logger, record: logging.LogRecord) -> None:
         """Handle a record, here or on the thread."""
         if served_by() is None or _is_quick(of, record):
-            self._original(of, record)
+            if record.name.partition(".")[0] == "flamepy":
+                self._safely(of, record)
+            else:
+                self._original(of, record)
         elif self._items.qsize() < self._limit:
             self._items.put((of, record))
             self._ensure_thread()
@@ -114,9 +121,13 @@ class Relay:
     def _safely(self, of: logging.Logger, record: logging.LogRecord) -> None:
         try:
             self._original(of, record)
-        except BaseException:  # the records of others still come
+        except BaseException as error:  # the records of others still come
+            is_main = threading.current_thread() is threading.main_thread()
+            if is_main and not isinstance(error, Exception):
+                raise  # Ctrl-C, in a handler on the main thread
             if logging.raiseExceptions:
-                traceback.print_exc()
+                with suppress(Exception):  # nobody reads standard error, or the text raises
+                    traceback.print_exc()
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that was logged by now is handled; False if that takes longer."""

@@ -114,6 +114,7 @@ class RepeatedLog:
 def kind_of(error: BaseException) -> tuple[str, str, int]:
     """Return what makes two exceptions the same: their type, and the line that raised them."""
     name, line = "", 0
-    for frame, number in walk_tb(error.__traceback__):
+    trace = object.__getattribute__(error, "__traceback__")  # a class may define how it is read
+    for frame, number in walk_tb(trace):
         name, line = frame.f_code.co_filename, number
     return f"{type(error).__module__}.{type(error).__qualname__}", name, line

@@ -423,3 +423,24 @@ def test_a_task_that_hangs_keeps_no_process_that_was_asked_to_end(socket_path: s
                 assert hanging.exception(20) is not None, "it has no outcome"
         finally:
             process.kill()
+
+
+class Only:
+    """Has the one method that a service needs."""
+
+    def on_task_invoke(self, context: TaskContext) -> bytes | None:
+        return (context.input or b"").upper()
+
+
+def test_a_service_needs_no_method_but_on_task_invoke(socket_path: str) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=serve, args=(Only(), socket_path, stop))
+    thread.start()
+    try:
+        with grpc.insecure_channel(f"unix:{socket_path}") as channel:
+            assert call(channel, "OnSessionEnter", session_id="s").return_code == 0
+            assert call(channel, "OnTaskInvoke", task_id="1", input=b"a").output == b"A"
+            assert call(channel, "OnSessionLeave").return_code == 0
+    finally:
+        stop.set()
+        thread.join(10)

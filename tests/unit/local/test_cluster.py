@@ -121,6 +121,8 @@ def test_names_are_taken_once() -> None:
             cluster.register_service("a", Upper)
         with pytest.raises(InvalidArgumentError, match="is not a service"):
             cluster.register_service("b", 7)  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgumentError, match="is not a service"):
+            cluster.register_service("b", dict)  # type: ignore[arg-type]
         with pytest.raises(InvalidArgumentError, match="name must be text, got b'b'"):
             cluster.register_service(b"b", Upper)  # type: ignore[arg-type]
 

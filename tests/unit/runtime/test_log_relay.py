@@ -255,3 +255,47 @@ def test_a_normal_end_loses_nothing_and_a_handler_that_hangs_delays_it_by_a_limi
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == [*map(str, range(20)), last]
+
+
+class Refuses(logging.Filter):
+    """Raises as a filter, and as a handler's emit."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        raise SystemExit("of the program's handler")
+
+
+def test_what_a_handler_raises_for_a_record_of_ours_goes_no_further(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log_relay.install()
+    ours, refusing = logging.getLogger("flamepy.tried"), logging.Handler()
+    refusing.addFilter(Refuses())
+    ours.addHandler(refusing)
+    went_on: list[str] = []
+
+    def write() -> None:
+        ours.error("something failed")
+        went_on.append(threading.current_thread().name)
+
+    try:
+        thread = threading.Thread(target=write, name="of-ours")
+        thread.start()
+        thread.join(LIMIT)
+        with pytest.raises(SystemExit):
+            write()  # the main thread's own: Ctrl-C comes in this way
+    finally:
+        ours.removeHandler(refusing)
+    assert went_on == ["of-ours"]
+    assert "of the program's handler" in capsys.readouterr().err
+
+
+def test_what_a_handler_raises_for_a_record_of_the_program_is_the_program_s() -> None:
+    log_relay.install()
+    own, refusing = logging.getLogger("flamepy_of_somebody_else"), logging.Handler()
+    refusing.addFilter(Refuses())
+    own.addHandler(refusing)
+    try:
+        with pytest.raises(SystemExit):
+            own.error("mine")
+    finally:
+        own.removeHandler(refusing)

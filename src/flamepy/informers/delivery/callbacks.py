@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flamepy.errors import InvalidArgumentError
+from flamepy.errors import InformerError, InvalidArgumentError
 from flamepy.informers.informer import Informer, SessionInformer, SessionProgress, TaskInformer
 from flamepy.texts import repr_of, text_of
 from flamepy.types import TaskState
@@ -87,6 +87,9 @@ class Callbacks:
         }
         for name, call in self._calls.items():
             check_signature(informer, name, call.method)
+        if "on_error" in self._calls:
+            method = with_event(self._calls["on_error"].method)
+            self._calls["on_error"] = Call("on_error", method)
         self._tasks: dict[tuple[EventKind, TaskState, bool], tuple[Call, ...]] = {}
         of_tasks = [name for name in self._calls if hasattr(TaskInformer, name)]
         shared = {"on_error", "on_synced", "on_connection"}
@@ -166,13 +169,52 @@ def check_signature(informer: Informer, name: str, method: Method) -> None:
     except (TypeError, ValueError):
         return  # a builtin or a mock: it says nothing of its signature
     try:
-        signature.bind(*[None] * wanted)
+        if name != "on_error" or _event_by(signature) is None:
+            signature.bind(*[None] * wanted)
     except TypeError as error:
         takes = "no argument" if wanted == 0 else f"one argument ({_ARGUMENTS.get(name, 'event')})"
+        if name == "on_error":
+            takes += ", or with two (error, event),"
         raise InvalidArgumentError(
             f"{_label(informer)}.{name}{signature} has the wrong signature: it is called with "
             f"{takes} beside self ({text_of(error)})"
         ) from None
+
+
+def with_event(method: Method) -> Method:
+    """Return an ``on_error`` that takes the error alone; one that takes an event gets it as well.
+
+    It takes one if it has a parameter ``event``, or needs a second argument. The event is that of
+    the callback that raised, and None for what concerns the connection.
+    """
+    try:
+        by = _event_by(inspect.signature(method))
+    except (TypeError, ValueError):
+        return method
+    if by == "name":
+        return lambda error: method(error, event=_event_of(error))
+    return (lambda error: method(error, _event_of(error))) if by == "place" else method
+
+
+def _event_by(signature: inspect.Signature) -> str | None:
+    """Return how an ``on_error`` takes an event, by name or by place; None if it takes none."""
+    named = signature.parameters.get("event")
+    for by, places, names in (("place", [None] * 2, {}), ("name", [None], {"event": None})):
+        try:
+            signature.bind(*places, **names)
+        except TypeError:
+            continue
+        if by == "name":
+            return by if named is not None else None
+        second = list(signature.parameters.values())[1:2]
+        needed = bool(second) and second[0].default is second[0].empty
+        if second == [named] or (needed and second[0].kind is not second[0].VAR_POSITIONAL):
+            return by
+    return None
+
+
+def _event_of(error: object) -> object:
+    return error.event if isinstance(error, InformerError) else None
 
 
 _ARGUMENTS = {

@@ -175,9 +175,10 @@ class Handling:
         return False
 
     def _may_repeat(self, error: BaseException) -> bool:
-        if isinstance(error, PermanentError) or not isinstance(error, Exception):
+        kind = type(error)  # isinstance asks a __class__, which a user's exception may define
+        if issubclass(kind, PermanentError) or not issubclass(kind, Exception):
             return False
-        return isinstance(error, TemporaryError) or self._retry is not None
+        return issubclass(kind, TemporaryError) or self._retry is not None
 
     def _retrying(self) -> Retrying:
         policy = self._retry or RetryPolicy(timeout=None)

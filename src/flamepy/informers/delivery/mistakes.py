@@ -22,8 +22,9 @@ def attributes(error: BaseException, item: object) -> str:
     Returns:
         Text to put behind a line of the log, or nothing: ``"; a TaskEvent has application, ..."``.
     """
-    if not isinstance(error, (AttributeError, TypeError)):
+    if not issubclass(type(error), (AttributeError, TypeError)):
         return ""
+    assert isinstance(error, (AttributeError, TypeError))
     found = _meant(error, item)
     if found is None:
         return ""

@@ -19,6 +19,7 @@ from flamepy.local.services.executor import repeated
 from flamepy.local.services.instance import ENTER_FAILED, BindFailure, TaskOutcome
 from flamepy.runtime.pools import DaemonPool
 from flamepy.runtime.repeats import RepeatedLog, kind_of
+from flamepy.texts import repr_of
 from flamepy.types import (
     Application,
     ApplicationContext,
@@ -32,16 +33,10 @@ logger = logging.getLogger(__name__)
 
 
 class Service(Protocol):
-    """What ``core.FlameService`` looks like from here."""
-
-    def on_session_enter(self, context: SessionContext) -> object:
-        """Prepare for a session."""
+    """What ``core.FlameService`` looks like from here; the two others may be missing."""
 
     def on_task_invoke(self, context: TaskContext) -> bytes | None:
         """Do a task."""
-
-    def on_session_leave(self) -> object:
-        """Clean up."""
 
 
 ServiceSource = Service | Callable[[], Service]
@@ -77,6 +72,8 @@ class ThreadInstance:
     def _make(self) -> None:
         source = self._source
         made = source() if inspect.isclass(source) or inspect.isroutine(source) else source
+        if not callable(getattr(made, "on_task_invoke", None)):
+            raise TypeError(f"{repr_of(made)} is not a service: it has no on_task_invoke")
         self._service = made  # type: ignore[assignment]  # told apart by what can be called
 
     async def enter(self, session: SessionInfo, application: Application) -> None:
@@ -93,8 +90,10 @@ class ThreadInstance:
             ),
         )
         assert self._service is not None
-        service = self._service
-        _, error = await self._run(lambda: service.on_session_enter(context))
+        enter = getattr(self._service, "on_session_enter", None)
+        if enter is None:
+            return
+        _, error = await self._run(lambda: enter(context))
         if error is not None:
             raise BindFailure(ENTER_FAILED, f"on_session_enter failed: {error}")
 
@@ -116,8 +115,9 @@ class ThreadInstance:
     async def leave(self) -> None:
         """Call on_session_leave."""
         self._log.flush(everything=True)
-        if self._service is not None:
-            _, error = await self._run(self._service.on_session_leave)
+        leave = getattr(self._service, "on_session_leave", None)
+        if leave is not None:
+            _, error = await self._run(leave)
             if error is not None:
                 said, name = "on_session_leave of %s: %s", self._name
                 repeated.log(logging.WARNING, ("leave", name), said, name, error)

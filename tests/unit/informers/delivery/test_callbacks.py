@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.made import made_session, made_task
 
-from flamepy.errors import FlameError, InformerError, InvalidArgumentError
+from flamepy.errors import FlameError, FlameErrorCode, InformerError, InvalidArgumentError
 from flamepy.informers.delivery.callbacks import Callbacks, task_callbacks
 from flamepy.informers.delivery.invocation import Failure, Handling
 from flamepy.informers.informer import SessionInformer, TaskInformer
@@ -92,6 +92,55 @@ def test_what_a_callback_raises_is_counted_and_told_and_the_others_run() -> None
     told.event(event(TaskState.FAILED))
     assert seen == [(InformerError, "Mine.on_update raised ValueError: mine", ValueError), "failed"]
     assert told.handling.failures == len(told.failures) == 1
+
+
+class Given(TaskInformer):
+    """Raises; the classes below write down what ``on_error`` gets."""
+
+    def __init__(self) -> None:
+        self.got: list[Any] = []
+
+    def on_failed(self, event: TaskEvent) -> None:
+        raise ValueError("mine")
+
+
+class ByPlace(Given):
+    def on_error(self, error, event) -> None:
+        self.got.append(event)
+
+
+class ByPlaceOrNone(Given):
+    def on_error(self, error, event=None) -> None:
+        self.got.append(event)
+
+
+class ByName(Given):
+    async def on_error(self, error, *, event=None) -> None:
+        self.got.append(event)
+
+
+class ByAnotherName(Given):
+    def on_error(self, error, about) -> None:
+        self.got.append(about)
+
+
+class OfTheError(Given):
+    def on_error(self, error, *more, verbose=False) -> None:
+        assert not more
+        self.got.append(getattr(error, "event", None))
+
+
+@pytest.mark.parametrize("kind", [ByPlace, ByPlaceOrNone, ByName, ByAnotherName, OfTheError])
+def test_on_error_gets_the_event_as_it_asks_for_it(kind: type[Given]) -> None:
+    informer = kind()
+    told = Told(informer)
+    failed = event(TaskState.FAILED)
+    told.event(failed)
+    on_error = told.callbacks.get("on_error")
+    assert on_error is not None
+    told.handling.call(on_error, FlameError(FlameErrorCode.INTERNAL, "of no event"))
+    told.handling.asynchronous.close()
+    assert informer.got == [failed, None]
 
 
 def test_an_on_error_that_raises_ends_there() -> None:

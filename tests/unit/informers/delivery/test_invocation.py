@@ -334,3 +334,23 @@ def test_on_error_gets_the_event() -> None:
     told.call(Raising(ValueError()))
     assert told.errors[0].event is told.failures[0].event
     assert told.errors[0].event is not None
+
+
+class NoClass(Exception):
+    @property
+    def __class__(self) -> Any:
+        raise ValueError("no class")
+
+
+class NoAttributes(Exception):
+    def __getattribute__(self, name: str) -> Any:
+        raise ValueError(name)
+
+
+@pytest.mark.parametrize("kind", [NoClass, NoAttributes])
+def test_an_exception_that_cannot_be_looked_at_is_told_as_any_other(kind: Any) -> None:
+    quiet = logging.Logger("quiet", logging.CRITICAL + 1)  # traceback itself does not bear them
+    told = Told(log=RepeatedLog(quiet))
+    assert told.call(Raising(kind())) is False
+    assert [type(one.error) for one in told.failures] == [kind]
+    assert len(told.errors) == 1

@@ -87,3 +87,19 @@ def test_a_constructor_that_raises_is_a_bind_failure() -> None:
 
     with pytest.raises(BindFailure, match="not today"):
         outcomes(Broken, "a")
+
+
+class Only:
+    """Has the one method that a service needs."""
+
+    def on_task_invoke(self, context: TaskContext) -> bytes | None:
+        return (context.input or b"").upper()
+
+
+def test_a_service_needs_no_method_but_on_task_invoke() -> None:
+    assert outcomes(Only, "a") == [TaskOutcome(0, b"A", None)]
+
+
+def test_a_factory_of_something_else_is_a_bind_failure() -> None:
+    with pytest.raises(BindFailure, match="7 is not a service: it has no on_task_invoke"):
+        outcomes(lambda: 7, "a")
