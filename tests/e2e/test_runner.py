@@ -78,6 +78,7 @@ class TestRunner:
     def test_calls_of_functions_in_every_form(self) -> None:
         with Runner("calls") as runner:
             service = runner.service(lambda x, *, plus=0: x + plus)
+            assert service.session_id.startswith("calls-lambda-")
             futures = [service(n, plus=10) for n in range(20)]
             assert runner.get(futures) == [n + 10 for n in range(20)]
             assert sorted(one.get() for one in runner.select(futures)) == [
@@ -94,6 +95,7 @@ class TestRunner:
     def test_an_instance_keeps_its_state_and_a_failed_call_does_not_change_it(self) -> None:
         with Runner("state") as runner:
             counter: Any = runner.service(counter_of(2))
+            assert counter.session_id.startswith("state-Counter-")
             assert counter.add(4).get() == 6
             with pytest.raises(TaskFailedError, match=r"not so(.|\n)*Remote traceback(.|\n)*fail"):
                 counter.fail().get()

@@ -69,6 +69,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 NAME = "flamepy-cluster"
+LEAST_EXECUTORS = 8  # by default
 DRAIN = 1.0  # then running tasks are ended, which takes up to process.GRACE: 5 s in all
 STOP_LIMIT = 30.0  # a slow disk may take longer than that
 OBJECTS = "objects"  # the folder of the object cache in the data folder
@@ -96,7 +97,8 @@ class LocalCluster:
     Args:
         host: address to listen on; anything but loopback lets others run commands here.
         port: 0 picks a free one.
-        executors: service processes at once; by default one per CPU.
+        executors: service processes at once; by default one per CPU, and at least 8: they start as
+            tasks come, and tasks that wait for tasks need one each.
         apps: applications to register at the start: manifest files, or (name, attributes).
         bind_timeout: seconds a service has to open its socket.
         data: a folder that keeps applications, sessions and tasks over restarts and kills;
@@ -132,7 +134,7 @@ class LocalCluster:
             raise InvalidArgumentError(f"port must be 0 (a free one) to 65535, got {port}")
         self._host = host
         self._port = port
-        self._executors = executors or os.cpu_count() or 1
+        self._executors = executors or max(os.cpu_count() or 1, LEAST_EXECUTORS)
         self._apps = [_checked(*_named(one)) for one in apps]
         self._bind_timeout = seconds("bind_timeout", bind_timeout, zero=False)
         self._max_sessions = max_sessions

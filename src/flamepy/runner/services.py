@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from flamepy.texts import repr_of
 from flamepy.types import ResourceRequirement, SessionAttributes
 
 logger = logging.getLogger(__name__)
+
+LABEL_LENGTH = 40  # characters of a session id that say what it runs
 
 
 class RunnerService:
@@ -61,7 +64,9 @@ class RunnerService:
         self._function_wrapper: Callable[..., ObjectFuture] | None = None
         self._informer = informer
         context = RunnerContext(execution_object, autoscale=autoscale, warmup=warmup)
-        self._session_id = _chosen_id(execution_object) or short_name(app)
+        self._session_id = _chosen_id(execution_object) or short_name(
+            f"{app}-{_label(execution_object)}".rstrip("-")
+        )
         self._prefix = f"{app}/{self._session_id}"
         self._ref = put_object(self._prefix, _pickled(context))
         self._session: Session | None = open_session(
@@ -178,6 +183,12 @@ def _chosen_id(execution_object: object) -> str | None:
         )
         return None
     return chosen.session_id
+
+
+def _label(execution_object: object) -> str:
+    """Return a name for session ids, so that tables and events say what a session runs."""
+    named = getattr(execution_object, "__name__", type(execution_object).__name__)
+    return re.sub(r"[^A-Za-z0-9_]", "", named)[:LABEL_LENGTH]
 
 
 def _pickled(context: RunnerContext) -> bytes:

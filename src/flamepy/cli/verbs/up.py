@@ -55,7 +55,7 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     "--executors",
     type=click.IntRange(1),
     metavar="N",
-    help="Service processes at once; default: one per CPU.",
+    help="Service processes at once; default: one per CPU, at least 8.",
 )
 @click.option(
     "--app",
