@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from flamepy.aio.connection import short_name
     from flamepy.config import FlameClientTls, FlameContext, FlameContextRunner, FlamePackage
     from flamepy.core.cache import (
+        WILDCARD_SESSION,
         ObjectKey,
         ObjectRef,
         delete_objects,
@@ -83,8 +84,8 @@ _HOMES = {
     "flamepy.aio.connection": "short_name",
     "flamepy.config": "FlameClientTls FlameContext FlameContextRunner FlamePackage",
     "flamepy.core.cache": (
-        "ObjectKey ObjectRef delete_objects download_object get_object patch_object put_object "
-        "update_object upload_object"
+        "WILDCARD_SESSION ObjectKey ObjectRef delete_objects download_object get_object "
+        "patch_object put_object update_object upload_object"
     ),
     "flamepy.core.client": (
         "Connection Session TaskFuture TaskWatcher close_session connect create_session "
@@ -110,6 +111,7 @@ __all__ = [
     "DEFAULT_FLAME_CONF",
     "DEFAULT_FLAME_ENDPOINT",
     "FLAME_INSTANCE_ENDPOINT",
+    "WILDCARD_SESSION",
     "Application",
     "ApplicationAttributes",
     "ApplicationContext",

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from flamepy.objects.attached import client_of
 from flamepy.rpc.implicit import implicit_link
 from flamepy.types import RetryPolicy
-from flamepy.wire.objects import ObjectKey, ObjectRef
+from flamepy.wire.objects import WILDCARD, ObjectKey, ObjectRef
 
 if TYPE_CHECKING:
     from flamepy.objects.store import CacheInfo
 
 __all__ = [
+    "WILDCARD_SESSION",
     "ObjectKey",
     "ObjectRef",
     "cache_info",
@@ -33,6 +34,7 @@ __all__ = [
     "upload_object",
 ]
 
+WILDCARD_SESSION = WILDCARD  # of a prefix: all sessions of an application
 Progress = Callable[[int, int], object]
 
 

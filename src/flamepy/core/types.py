@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from flamepy.config import (
+    DEFAULT_TEMPLATE,
     FlameClientCache,
     FlameClientTls,
     FlameContext,
@@ -58,10 +59,13 @@ if TYPE_CHECKING:
     from flamepy.aio.connection import short_name
     from flamepy.informers.informer import TaskInformer
 
+DEFAULT_FLAME_RUNNER_TEMPLATE = DEFAULT_TEMPLATE
+
 __all__ = [
     "DEFAULT_FLAME_CACHE_ENDPOINT",
     "DEFAULT_FLAME_CONF",
     "DEFAULT_FLAME_ENDPOINT",
+    "DEFAULT_FLAME_RUNNER_TEMPLATE",
     "FLAME_INSTANCE_ENDPOINT",
     "Application",
     "ApplicationAttributes",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from flamepy.core.cache import ObjectRef, get_object
 from flamepy.enums import TextEnum
@@ -50,7 +50,25 @@ class RunnerError(Exception):
         self.data_type = data_type
 
 
-def get_data(data: bytes) -> dict[str, Any]:
+class TaskInputData(TypedDict):
+    """What ``get_data`` returns for the input of a task: a call."""
+
+    type: Literal["input"]
+    method: str | None
+    args: Any  # of the caller's types
+    kwargs: Any
+    metadata: dict[str, Any]
+
+
+class TaskOutputData(TypedDict):
+    """What ``get_data`` returns for anything else: a result."""
+
+    type: Literal["output"]
+    result: Any
+    metadata: dict[str, Any]
+
+
+def get_data(data: bytes) -> TaskInputData | TaskOutputData:
     """Return what a task's input or output says.
 
     Unpickles, which runs code of whoever wrote it.
