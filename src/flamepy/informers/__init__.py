@@ -1,11 +1,12 @@
 """Informers: from the hub's events to callbacks and signals.
 
-Belongs here: the ``Reactor`` a user starts, the informers a user subclasses, the signals a user
-connects to, plugins, and the queues and threads between them and the loop. Does not belong here:
-how changes are found out; that is ``watching``. An event's way: ``inbox`` (on the loop) ->
-``mailbox`` -> ``dispatch`` (a thread) -> ``registration`` -> ``callbacks`` and ``handling``; to
-signals ``receivers`` stands in the place of ``registration``, a stream (``streaming``) is taken
-from behind the ``mailbox``. docs/architecture.md has the other rooms.
+Belongs here: the ``Reactor`` that users start, the informers that users subclass, the signals that
+users connect to, plugins, and the queues and threads between them and the loop. Does not belong
+here: finding changes; that is ``watching``. The path of an event: ``delivery.inbox`` (on the loop)
+-> ``delivery.queue`` -> ``delivery.worker`` (a thread) -> ``delivery.registration`` ->
+``delivery.callbacks`` and ``delivery.invocation``. For signals ``receivers.receiver`` takes the
+place of the registration; a stream (``delivery.stream``) is read from the queue directly.
+docs/architecture.md describes every room.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What careless arguments of a reactor are told, before they are silence or a riddle. Pure."""
+"""Checks of a reactor's arguments: mistakes that would be silent or obscure raise here. Pure."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def check_reactor(
 
 
 def check_replay(name: str, value: str) -> str:
-    """Return what says which part of the present state is told; refuse anything else."""
+    """Return ``replay``, the part of the present state to deliver; refuse unknown values."""
     if value not in REPLAYS:
         raise InvalidArgumentError(
             f"{name} must be one of {', '.join(map(repr, REPLAYS))}, got {repr_of(value)}"
@@ -114,7 +114,7 @@ def scope_of(application: object, session: object) -> Scope:
     """Return the scope of a registration or a stream.
 
     Raises:
-        InvalidArgumentError: one of them is not a name, so that nothing would ever be told.
+        InvalidArgumentError: one of them is not a name, so that nothing would ever be delivered.
     """
     for name, value in (("application", application), ("session", session)):
         if value is None or (isinstance(value, str) and value):

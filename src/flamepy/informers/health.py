@@ -42,10 +42,10 @@ class Health:
     Attributes:
         state, connection, endpoint: of the reactor, of its connection, of the engine.
         live: False once it has failed or stopped: restart it.
-        ready: it runs, the engine answers, every informer was told what was there, and what is
+        ready: it runs, the engine answers, every informer received the initial state, and what is
             known of the engine is not older than the reactor's ``ready_within``.
         reason: why it is not ready, else None.
-        synced: every informer was told what was there.
+        synced: every informer received the initial state.
         freshness: seconds since the last answer that showed every session; inf before the first.
         informers: each registered informer.
         error: why it failed, else None.

@@ -3,7 +3,7 @@
 Every callback is optional to override. Callbacks of one informer run one after another, in
 observation order per task or session, on the informer's own thread; an ``async def`` callback is
 awaited, on a loop of the informer's own, before the next one starts. What a callback raises, or
-that it blocks, disturbs nobody else (docs/delivery.md).
+that it blocks, affects no other informer (docs/delivery.md).
 
 An informer may also have ``start()`` and ``close()``, called once on its thread, before the first
 event and after the last, and ``attach(reactor)``, called when it is registered. ``callbacks`` looks
@@ -43,7 +43,7 @@ class Informer:
     """What both informers have; subclass one of them, not this.
 
     Attributes:
-        resume: whether a checkpoint is to remember what it was told; False for one that counts,
+        resume: whether a checkpoint stores what was delivered to it; False for one that counts,
             and needs everything again in each process. ``Reactor.register`` can say otherwise.
     """
 
@@ -58,14 +58,14 @@ class Informer:
         """
 
     def on_synced(self) -> Awaitable[None] | None:
-        """Take in that everything present at the registration was told."""
+        """Called once everything present at the registration was delivered."""
 
     def on_connection(self, state: ConnectionState) -> Awaitable[None] | None:
         """Take a change of the connection's state."""
 
 
 class TaskInformer(Informer):
-    """Subclass it and override what you want to be told of tasks.
+    """Subclass it and override the callbacks of tasks that you need.
 
     ``on_transition`` is the one primitive; the others are conveniences over it. ``on_update`` and
     ``on_error`` keep the form of the official SDK. Override ``on_batch`` instead of the others to
@@ -107,10 +107,10 @@ class TaskInformer(Informer):
 
 
 class SessionInformer(Informer):
-    """Subclass it and override what you want to be told of sessions.
+    """Subclass it and override the callbacks of sessions that you need.
 
     A registration of a class that is no ``TaskInformer`` and has no ``on_drained`` costs no task
-    call at all: sessions are told from their counters.
+    call at all: events of sessions come from their counters.
     """
 
     def on_opened(self, event: SessionEvent) -> Awaitable[None] | None:
@@ -137,7 +137,7 @@ class SessionInformer(Informer):
         """
 
     def on_event(self, event: SessionEvent) -> Awaitable[None] | None:
-        """Take ``event.event``: code 1001, a service could not be started; 1002, given up."""
+        """Handle ``event.event``: code 1001, a service did not start; 1002, out of retries."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

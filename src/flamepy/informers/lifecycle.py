@@ -33,7 +33,7 @@ class Living(Protocol):
     exit_timeout: float
 
     def stop(self, timeout: float) -> None:
-        """Stop within so many seconds."""
+        """Stop within ``timeout`` seconds."""
 
     def join(self, timeout: float | None) -> bool:
         """Wait for the stop."""

@@ -68,11 +68,11 @@ class RegistrationStats:
         queued: events, and a few markers between them, that were accepted and have not been
             handled to their end: in the queue, taken from it, collected for a batch, in a callback
             or a pause before it is called again, and those that found no place in the queue and
-            are made good from the store.
-        oldest_age: seconds since the oldest of them was accepted; 0 if there is none.
+            are read from the store later.
+        oldest_age: seconds since the oldest of them was accepted; 0 if none waits.
         missed: ends in the informer's scope that could not be read before their session was gone
             (signal ``events_missed``); with a checkpoint those of earlier processes as well.
-        coalesced: changes that were folded into later ones, or left out while the queue was full.
+        coalesced: changes that were merged into later ones, or left out while the queue was full.
         failures: callbacks that failed for good.
         retries: callbacks called again after an error.
         slow: callbacks that ran longer than the ``timeout``.

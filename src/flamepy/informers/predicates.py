@@ -98,7 +98,7 @@ def check_judges(where: object, *, tasks: bool, sessions: bool) -> None:
 
 
 def check_made(where: object) -> None:
-    """Refuse a function of this module that was not called: it makes predicates, and is none."""
+    """Refuse a function of this module that was not called: it makes predicates, it is not one."""
     name = getattr(where, "__name__", "")
     if getattr(where, "__module__", None) == __name__ and name in _MAKERS:
         raise InvalidArgumentError(
@@ -145,7 +145,7 @@ def session(session_id: str) -> Predicate:
 
 
 def changed() -> Predicate:
-    """Let events pass that tell of a state: not deletes, nor a state that was told before."""
+    """Pass events with a state: not deletes, nor a state that was delivered before."""
     return Predicate(_changed, "changed()")
 
 

@@ -78,8 +78,8 @@ class Reactor(Asking):
         strict: raise ``PluginError`` at ``start`` where a broken plugin would be skipped.
         on_fatal: called with the exception when the reactor failed and watches no more, on a
             thread of its own.
-        checkpoint: a file in which it is remembered what each informer with a ``uid`` was told,
-            so that after a restart of this process it is told what happened meanwhile. One
+        checkpoint: a file that stores what was delivered to each informer with a ``uid``,
+            so that after a restart of this process it receives what happened meanwhile. One
             reactor has it at a time, and it belongs to one engine.
         signal_replay: what of the present state each receiver of signals gets first, as
             ``replay`` of ``register``. Of several reactors on one connection that of the one
@@ -306,7 +306,7 @@ class Reactor(Asking):
             raise InvalidStateError(f"this reactor is {self._state}; {way}")
 
     def _link_closed(self) -> None:
-        """Take in that the connection was closed under it: there is nothing to watch any more."""
+        """Handle that the connection was closed by another owner: nothing is left to watch."""
         if self._state is not ReactorState.RUNNING or not self._claims.take("end"):
             return
         self._state = ReactorState.STOPPING
@@ -337,9 +337,9 @@ class Reactor(Asking):
         batch_size: int = 100,
         batch_delay: float = 1.0,
     ) -> Registration:
-        """Tell ``informer`` the present state of what is in scope, then every observed change.
+        """Deliver to ``informer`` the present state in scope, then every observed change.
 
-        May be called before ``start`` and from a callback. Tasks of every process are told, also
+        May be called before ``start`` and from a callback. It gets tasks of every process, also
         those made before the registration (``event.initial``).
 
         Args:
@@ -352,13 +352,13 @@ class Reactor(Asking):
             name: for the thread and the logs; the ``uid`` or the class name by default.
             uid: its name in a checkpoint; if it is registered already, that registration is
                 returned and nothing changes.
-            queue_size: events that wait at most; more are folded, an end is never lost.
+            queue_size: events that wait at most; more are coalesced, an end is never lost.
             retry: how a callback that raised is called again; see also ``TemporaryError``.
             timeout: seconds after which a running callback is reported; None for never.
-            replay: tasks there that are told: ``"all"``, ``"active"`` (not ended), ``"none"``.
+            replay: existing tasks to deliver: ``"all"``, ``"active"`` (not ended), ``"none"``.
             resume: False has a checkpoint remember nothing of it; default: ``informer.resume``.
-            batch_size: ``on_batch`` gets so many events at most,
-            batch_delay: and they are so many seconds old at most.
+            batch_size: the number of events that ``on_batch`` gets at most,
+            batch_delay: and their greatest age in seconds.
 
         Raises:
             InvalidArgumentError: not an informer, a misspelt or wrong callback, an option out of
@@ -410,7 +410,7 @@ class Reactor(Asking):
             self._watchdog.start()  # it may have to look more often now
 
     def wait_synced(self, timeout: float | None = None) -> None:
-        """Wait until every informer registered by now was told what was there.
+        """Wait until every informer registered by now received the initial state.
 
         Raises:
             DeadlineExceededError: (a TimeoutError) it takes longer than ``timeout`` seconds.
@@ -423,14 +423,14 @@ class Reactor(Asking):
                 registration.wait_synced(left)
             except InvalidStateError:
                 if registration in self._roster.registrations:
-                    raise  # else it was removed meanwhile, and nobody waits for it any more
+                    raise  # else it was removed meanwhile, and no thread waits for it any more
 
     # ------------------------------------------------------------------ stop
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Stop: what has happened by now is told, queues drain, threads end.
+        """Stop: what has happened by now is delivered, queues drain, threads end.
 
-        All that takes up to ``timeout`` seconds; 0 drops what was not told yet. Callable from any
+        All that takes up to ``timeout`` seconds; 0 drops what is queued. Callable from any
         thread, callbacks included (the callback's own thread ends when it returns), and again:
         what Ctrl-C or another exception cut is done then. Afterwards no new callback starts.
         """
@@ -448,7 +448,7 @@ class Reactor(Asking):
             self._finish(limit, signals.reactor_stopped)
 
     def _fail(self, error: BaseException) -> None:
-        """Take in that the hub failed: watch no more, and say so (contract G17); on the loop."""
+        """Handle a failure of the hub: stop watching, and report it (contract G17); on the loop."""
         if self._state is not ReactorState.RUNNING or not self._claims.take("end"):
             return
         self._state, self._error = ReactorState.FAILED, error
@@ -487,7 +487,7 @@ class Reactor(Asking):
         self._roster.close()
         registrations, link = self._roster.registrations, self._link
         if link is not None and link.reactor is not None and link.reactor.is_current:
-            limit = 0.0  # no thread could be started (``run_apart``), and the loop waits for nobody
+            limit = 0.0  # no thread could be started (``run_apart``), and the loop must not wait
         if link is not None and not link.closed and signal is not None:
             own = {one for one in registrations if one.worker.waits_for_us}
             try:
@@ -496,7 +496,7 @@ class Reactor(Asking):
                 logger.warning("the reactor's loop ended before the reactor: %s", error)
         self._roster.end_streams()
         for registration in registrations:
-            registration.finish()  # all drain at once, so that a stuck one takes nobody's time
+            registration.finish()  # all drain at once, so that a stuck one delays no other
         for registration in registrations:
             registration.close(left(), self._error)
         self._resuming.close()
@@ -509,7 +509,7 @@ class Reactor(Asking):
     async def _detach(
         self, timeout: float, own: Container[Registration], signal: FlameSignal
     ) -> None:
-        """Tell what has happened by now, then end what happens on the loop."""
+        """Deliver what has happened by now, then end what happens on the loop."""
         loop = asyncio.get_running_loop()
         limit = loop.time() + timeout / 2  # the other half is for what is queued
         if self._hub is not None:
@@ -519,7 +519,7 @@ class Reactor(Asking):
             caught_up.cancel()
             await asyncio.gather(caught_up, return_exceptions=True)
         while loop.time() < limit and not self._aborted.is_set() and self._roster.behind(own):
-            await asyncio.sleep(0.01)  # its queue drains; what waits behind it is queued next
+            await asyncio.sleep(0.01)  # its queue drains; what waits is queued next
         self._leave(signal, {})
 
     def _leave(self, signal: FlameSignal, values: dict[str, Any]) -> None:
@@ -560,7 +560,7 @@ class Reactor(Asking):
             raise InvalidStateError(f"the reactor failed: {repr_of(self._error)}") from self._error
 
     def abort(self) -> None:
-        """Drop what is queued and wait for no callback, so that a stop under way ends soon."""
+        """Drop what is queued and wait for no callback, so that a running stop ends soon."""
         self._aborted.set()
         for registration in self._roster.registrations:
             registration.abandon()
@@ -586,7 +586,7 @@ class Reactor(Asking):
     async def __aenter__(self) -> Reactor:
         try:
             return await asyncio.to_thread(self.start)
-        except asyncio.CancelledError:  # the thread goes on, and nobody would stop what it starts
+        except asyncio.CancelledError:  # the thread continues, and must not start anything
             run_apart(lambda: self.stop(0.0))
             raise
 

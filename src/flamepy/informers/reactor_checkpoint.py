@@ -1,7 +1,7 @@
-"""What registrations of one reactor are told, kept in its checkpoint; each is loaded once.
+"""The checkpoint of one reactor's registrations: each one's past is loaded once.
 
 A registration may come before the reactor starts or after, on any thread; its memory is loaded once
-the checkpoint is open. ``checkpoint_store`` has the file, ``inbox`` goes by the memory.
+the checkpoint is open. ``store`` has the file, ``inbox`` goes by the memory.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Resuming:
         return self._store.works if self._store is not None else None
 
     def open(self, registrations: Iterable[Registration]) -> None:
-        """Take the file and load what those were told.
+        """Open the file and load the past of the registrations.
 
         Raises:
             InvalidStateError: another reactor has it.
@@ -62,7 +62,7 @@ class Resuming:
             self.prepare(registration)
 
     def prepare(self, registration: Registration) -> None:
-        """Load what a registration was told in an earlier process; on the caller's thread."""
+        """Load what an earlier process delivered to a registration; on the caller's thread."""
         with self._guard:
             store = self._store
             if store is None or registration.prepared:

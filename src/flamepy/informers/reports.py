@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 class Reports:
-    """See the module; silent until ``attach``."""
+    """Logs and signals of one reactor; silent until ``attach``."""
 
     def __init__(self) -> None:
         self._sender: SignalSender | None = None
         self._endpoint = ""
         self.missed_ends = 0  # of sessions that an earlier process saw
         self._missed: dict[tuple[str, datetime], MissedEnds] = {}
-        self.log = RepeatedLog(logger)  # of all that can go wrong again and again
+        self.log = RepeatedLog(logger)  # of every repeated warning
 
     def attach(self, sender: SignalSender, endpoint: str) -> None:
         """Send signals from now on."""
@@ -51,7 +51,7 @@ class Reports:
         sender.send(signal, known or self._endpoint, endpoint=self._endpoint, **values)
 
     def failed(self, failure: Failure) -> None:
-        """Say that a callback failed for good; ``handling`` has logged it."""
+        """Say that a callback failed for good; ``invocation`` has logged it."""
         self.send(
             signals.handler_failed,
             informer=failure.informer,
@@ -67,7 +67,7 @@ class Reports:
         self.send(signals.handler_slow, seconds=age, stack=stack, **values)
 
     def missed(self, missed: MissedEnds) -> None:
-        """Say that ends were shown to an earlier process, and cannot be told by this one."""
+        """Report ends that an earlier process saw, and that this one cannot deliver."""
         session = missed.session
         key = session.id, session.creation_time
         if self._missed.setdefault(key, missed) is not missed:
@@ -83,7 +83,7 @@ class Reports:
             self._sender.queue(of_missed(missed, self._endpoint))
 
     def synced(self, registration: Registration) -> None:
-        """Say that an informer was told all that was there."""
+        """Report that an informer received the initial state."""
         self.send(signals.informer_synced, registration=registration)
 
     def overflowed(self, registration: Registration) -> None:
@@ -92,7 +92,7 @@ class Reports:
         self.log.log(
             logging.WARNING,
             ("full", registration.name),
-            "the queue of %s is full (%d events): its changes are folded together; ends are late, "
+            "the queue of %s is full (%d events): its changes are coalesced; ends are late, "
             "not lost",
             *(registration.name, size),
         )

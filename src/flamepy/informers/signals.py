@@ -1,4 +1,4 @@
-"""Signals: connect a function, and it is told; no subclass, no registration.
+"""Signals: connect a function, and it is called; no subclass, no registration.
 
 The sender is the application's name, or the endpoint for what belongs to no application::
 
@@ -17,18 +17,18 @@ logged and sent as ``handler_failed``, and ``handler_slow`` reports one that run
 seconds. The engine is asked for tasks only while a receiver is connected to a signal of tasks.
 
 A receiver gets what happens from its connect on, or from the start of the reactor where that comes
-later. What was there before is sent only with ``Reactor(signal_replay="all")``.
+later. The state before that is sent only with ``Reactor(signal_replay="all")``.
 
 These are blinker's signals, in a ``blinker.Namespace``; what differs: ``connect`` holds receivers
 strongly unless ``weak=True`` (a lambda would vanish at once); ``sender=None`` is every sender, and
 a session's id selects the events of that session; a sender that can never match, and a receiver
-that does not take the arguments, are refused. ``sending`` sends them.
+that does not take the arguments, are refused. ``signal_sender`` sends them.
 
 ================== ============================================================ ==================
 signals            keyword arguments                                            sender
 ================== ============================================================ ==================
 ``task_*``         ``event``: a ``TaskEvent``; ``task_drift`` also ``told``:    application
-                   the state that was told, where the event has another
+                   the delivered state, where the event has another
 ``session_*``      ``event``: a ``SessionEvent``                                application
 connection_changed ``state``, ``previous``: ``ConnectionState``; ``endpoint``   endpoint
 engine_reset       ``session_id``, ``epoch``, ``endpoint``                      application
@@ -48,7 +48,7 @@ reactor_stopped    ``reactor``, ``endpoint``                                    
 reactor_failed     ``reactor``, ``error``, ``endpoint``                         endpoint
 ================== ============================================================ ==================
 
-When a receiver is so slow that its queue is full, changes of one task are folded for it as for
+When a receiver is so slow that its queue is full, changes of one task are coalesced for it as for
 informers; ``handler_failed``, ``handler_slow``, ``queue_overflow`` and ``retry_scheduled`` are
 left out then. A report about a receiver of ``handler_failed`` or ``handler_slow`` goes to the
 others.
@@ -129,7 +129,7 @@ class FlameSignal(NamedSignal):
             receiver: a function, a method, or anything else that can be called.
             sender: of this sender only: an application's name or a session's id, or an endpoint,
                 as the signal's documentation says; None for every sender.
-            weak: let go of the receiver, and call it no more, when nothing else holds it.
+            weak: drop the receiver, and call it no more, when nothing else refers to it.
 
         Raises:
             InvalidArgumentError: the receiver cannot be called with what is sent, or the sender
@@ -203,7 +203,7 @@ def _tell() -> None:
 
 
 def reset_after_fork() -> None:
-    """Forget whom the parent told of receivers, and a lock that another thread may have held."""
+    """Reset, in a forked child, the parent's callback and a lock that a thread may have held."""
     global _guard
     _guard = threading.RLock()
     _changed.clear()
@@ -250,7 +250,7 @@ task_failed = _signal("task_failed", "a task failed; the text is event.task.erro
 task_cancelled = _signal("task_cancelled", "a task was cancelled with its session")
 task_deleted = _signal("task_deleted", "the engine no longer knows a task")
 task_stalled = _signal("task_stalled", "a task has been pending while later ones ended")
-task_drift = _signal("task_drift", "the engine shows another end than the one that was told")
+task_drift = _signal("task_drift", "the engine shows another end than the delivered one")
 session_opened = _signal("session_opened", "a session was first seen")
 session_updated = _signal("session_updated", "a session's counters moved")
 session_drained = _signal("session_drained", "all tasks of a session have ended")
@@ -260,10 +260,10 @@ session_event = _signal("session_event", "the engine recorded an event of a sess
 connection_changed = _signal("connection_changed", "the connection's state changed")
 events_missed = _signal("events_missed", "ends were not read before their session was gone")
 engine_reset = _signal("engine_reset", "a session is another one under its old id, or was lost")
-informer_synced = _signal("informer_synced", "an informer was told all that was there")
+informer_synced = _signal("informer_synced", "an informer received the initial state")
 handler_failed = _signal("handler_failed", "a callback or receiver failed for good")
 handler_slow = _signal("handler_slow", "a callback runs longer than its timeout")
-queue_overflow = _signal("queue_overflow", "an informer's queue is full; changes are folded")
+queue_overflow = _signal("queue_overflow", "an informer's queue is full; changes are coalesced")
 retry_scheduled = _signal("retry_scheduled", "a call failed and will be repeated")
 reactor_started = _signal("reactor_started", "a reactor was started")
 reactor_stopped = _signal("reactor_stopped", "a reactor was stopped")

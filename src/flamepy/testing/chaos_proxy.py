@@ -35,7 +35,7 @@ class ChaosProxy:
     """A proxy to one server; use it with ``with``.
 
     Each of the methods that break something takes ``connections``: ``"existing"``, ``"new"`` or
-    ``"all"``. A connection has one fault at a time; ``heal`` ends it, and what was held goes on.
+    ``"all"``. A connection has one fault at a time; ``heal`` ends it, and what was held is sent.
 
     Args:
         target: where connections go: ``http://host:port``, https, or ``host:port``.
@@ -78,7 +78,7 @@ class ChaosProxy:
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open now, broken ones that nobody closed included."""
+        """How many connections are open now, broken ones that no side has closed included."""
         return len(self._relays)
 
     # ------------------------------------------------------------------ faults
@@ -100,13 +100,13 @@ class ChaosProxy:
         self._apply(Fault(delay=checked_seconds("seconds", seconds, zero=False)), connections)
 
     def throttle(self, bytes_per_second: float, *, connections: Which = "all") -> None:
-        """Let so many bytes a second through in each direction of each connection."""
+        """Limit each direction of each connection to a number of bytes a second."""
         self._apply(Fault(rate=_above("bytes_per_second", bytes_per_second)), connections)
 
     def cut_after(
         self, count: int, *, towards: Towards = CLIENT, connections: Which = "all"
     ) -> None:
-        """End a connection when so many bytes, counted from now, went to that side."""
+        """End a connection after a number of bytes, counted from now, went to that side."""
         if count < 0:
             raise InvalidArgumentError(f"count must be 0 or more bytes, got {repr_of(count)}")
         self._apply(Fault(cut=(_side(towards), count)), connections)
@@ -179,7 +179,7 @@ class ChaosProxy:
         while self._listener is not None and self._accepting:
             try:
                 client, _ = self._listener.accept()
-            except OSError:  # nobody waits, or who did is gone
+            except OSError:  # no waiter is left
                 return
             client.setblocking(False)
             self.accepted += 1
@@ -195,7 +195,7 @@ class ChaosProxy:
     async def _refuse(self) -> None:
         if self._accepting:
             self._stop_listening()
-            # Held, but nobody listens: connecting is refused, and the port is nobody else's.
+            # Held, but not listening: connecting is refused, and no other program gets the port.
             self._listener = _bound(self._port)
 
     async def _change(self, fault: Fault, connections: Which) -> None:

@@ -1,7 +1,7 @@
 """``check_informer``: does an informer bear everything that a real engine will do to it?
 
 It plays every situation of ``situations`` with a fresh informer, on a scripted engine and a real
-reactor, and reports what its callbacks raised, which were too slow or hang, what was left behind::
+reactor, and reports what its callbacks raised, which were too slow or hang, which threads stay::
 
     def test_alerts() -> None:
         check_informer(Alerts)
@@ -114,7 +114,7 @@ def check_informer(
 ) -> InformerReport:
     """Put fresh informers into every situation that engines bring about.
 
-    It takes some seconds. Receivers that are connected to ``signals`` meanwhile are told as well.
+    It takes some seconds. Receivers that are connected to ``signals`` meanwhile are called as well.
 
     Args:
         make: an informer class, or a function without arguments that returns a new informer.
@@ -142,7 +142,7 @@ def check_informer(
         played.append(SituationReport(title, tuple(check.findings)))
         hangs += check.hangs
         if check.unusable or hangs >= HANGS:
-            break  # the others would tell the same, and wait as long for it
+            break  # the others would report the same, and wait as long for it
     left_out = tuple(chosen)[len(played) :]
     report = InformerReport(fresh.name, tuple(played), called, left_out)
     if strict and not report.ok:
@@ -249,7 +249,7 @@ class _Check:
         while (left := self._left(before)) and monotonic() < end:
             threading.Event().wait(LOOK)
         for thread in left:
-            self._add("", f"the thread {repr_of(thread.name)} was left behind; end it in close()")
+            self._add("", f"the thread {repr_of(thread.name)} is still running; end it in close()")
 
     def _left(self, before: set[threading.Thread]) -> list[threading.Thread]:
         # The log's thread is the process's; those of ours hang with a callback that hangs.

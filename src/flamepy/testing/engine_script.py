@@ -1,6 +1,6 @@
 """``EngineScript``: what a test lets the tasks of an embedded engine do, one method per move.
 
-Nothing runs by itself. ``FakeEngine`` has these methods for an engine behind a real server.
+Nothing runs by itself. ``FakeEngine`` has these methods for an engine with a real server.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class EngineScript(ABC):
-    """See the module."""
+    """What a test does to an embedded engine: start, finish, fail, forget."""
 
     @abstractmethod
     def _do(self, act: Callable[[Engine], T]) -> T:
@@ -68,7 +68,7 @@ class EngineScript(ABC):
         self._do(back)
 
     def set_state(self, session_id: str, task_id: str, number: int) -> None:
-        """Put a task into a state by its number, known to anybody or not."""
+        """Put a task into a state by its number, whether a client knows it or not."""
 
         def put(engine: Engine) -> None:
             session, task = _find(engine, session_id, task_id)
@@ -87,11 +87,11 @@ class EngineScript(ABC):
         self._do(record)
 
     def drop_session(self, session_id: str) -> None:
-        """Forget a session without telling anybody, as an eviction does."""
+        """Forget a session without notifying anything, as an eviction does."""
         self._do(lambda engine: engine.state.sessions.pop(session_id))
 
     def evict(self, session_id: str) -> None:
-        """Forget a closed session without telling anybody, as an engine does to make room.
+        """Forget a closed session without notifying anything, as an engine does to make room.
 
         Raises:
             InvalidArgumentError: there is no such session, or it is open: no engine evicts those;

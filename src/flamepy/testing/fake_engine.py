@@ -43,7 +43,7 @@ LIMIT = 10.0  # seconds for anything that is done on the engine's thread
 
 
 class FakeEngine(EngineScript):
-    """See the module; use it with ``with``. Methods may be called from any thread.
+    """An engine on a port of its own whose tasks do what a test says; use it with ``with``.
 
     Args:
         options: of gRPC, for its server: ``{"grpc.max_connection_age_ms": 2000}``, for example.
@@ -207,7 +207,7 @@ class FakeEngine(EngineScript):
             task_id: of the task; or a code of gRPC, as ``"UNAVAILABLE"``.
             text_of_task: the service's text, for a task.
             text: of the calls' error.
-            times: so many calls fail; None for all until ``heal``.
+            times: the number of calls that fail; None for all until ``heal``.
             when: ``"before"`` the engine does what is asked, or ``"after"`` it, so that only the
                 answer is lost; or a function of the request, for those that are meant.
 
@@ -228,7 +228,7 @@ class FakeEngine(EngineScript):
         Args:
             rpc: its name.
             seconds: how long; several delays of one RPC add up.
-            times: so many calls; None for all until ``heal``.
+            times: the number of calls; None for all until ``heal``.
             when: a function of the request, for those that are meant.
 
         Raises:
@@ -241,7 +241,7 @@ class FakeEngine(EngineScript):
         """End every open stream, as a proxy or a reset does; return how many there were.
 
         Args:
-            code: of gRPC; None lets them end well, in the middle of what they tell.
+            code: of gRPC; None ends them with OK, in the middle of the stream.
 
         Raises:
             InvalidArgumentError: there is no such code.

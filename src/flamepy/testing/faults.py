@@ -100,7 +100,7 @@ def check_code(code: str | grpc.StatusCode) -> str:
 
 
 class Faults:
-    """See the module."""
+    """The faults of one engine: which calls fail, are late, or are cut."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []

@@ -55,7 +55,7 @@ class _Call:
 
 
 class Observed:
-    """See the module.
+    """Wraps an informer's callbacks: records errors, durations and calls that hang.
 
     Args:
         informer: is wrapped; it must not be registered yet.

@@ -1,4 +1,4 @@
-"""``RecordingInformer``: remembers what it was told, for assertions."""
+"""``RecordingInformer``: records what it receives, for assertions."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RecordingInformer(TaskInformer):
                 )
 
     def terminal(self) -> list[tuple[str, str, str]]:
-        """Return (session id, task id, state) of every terminal state told, in order."""
+        """Return (session id, task id, state) of every terminal state received, in order."""
         return [
             (event.task.session_id, event.task.id, event.task.state.name)
             for event in self.events

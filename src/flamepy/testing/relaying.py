@@ -29,8 +29,8 @@ class Fault:
     """What happens to a connection.
 
     Attributes:
-        held: nothing goes on.
-        ended: the side that is told that nothing more comes.
+        held: nothing is passed on.
+        ended: the side that gets the end of the stream.
         delay: seconds that each piece waits.
         rate: bytes per second in each direction.
         cut: a side, and after how many bytes to it the connection ends.
@@ -53,7 +53,7 @@ class _Cut(Exception):
 
 
 class Relay:
-    """See the module.
+    """One connection through the proxy, with the fault that it suffers.
 
     Args:
         client: the accepted socket.
@@ -149,7 +149,7 @@ class Relay:
                 self._shut_down(sink)
                 return
             if sink in self._shut:
-                continue  # nobody reads there any more
+                continue  # no reader is left there
             cut = self._fault.cut
             if cut is not None and cut[0] == sink:
                 data = data[: cut[1] - self._sent]
@@ -167,7 +167,7 @@ class Relay:
             await self._changed.wait()
 
     async def _unless_held(self, io: Awaitable[T]) -> T:
-        """Await reading or writing; that it failed is not known behind a black hole."""
+        """Await reading or writing; in a black hole a failure stays unknown."""
         try:
             return await io
         except OSError:

@@ -28,7 +28,7 @@ ENDPOINT = "http://scripted.invalid:8080"
 
 
 class ScriptedConnection:
-    """See the module. Methods may be called from any thread but the reactor's.
+    """A connection without an engine. Methods may be called from any thread but the reactor's.
 
     Args:
         clock: the time of the reactor's thread; real time by default.
@@ -99,7 +99,7 @@ class _ScriptedLink(Link):
 
 
 class _Told:
-    """The calls of a source; how each ended is told to the link, which keeps its state by it."""
+    """The calls of a source; how each ended is reported to the link, which derives its state."""
 
     def __init__(
         self, source: ScriptedSource, outcome: Callable[[FlameError | None], None]

@@ -89,7 +89,7 @@ class Hold:
 
 
 class ScriptedSource:
-    """See the module. Everything is called on one event loop.
+    """An engine without a wire, for a hub. Everything is called on one event loop.
 
     Args:
         clock: seconds, for creation times; ``monotonic`` by default.
@@ -147,7 +147,7 @@ class ScriptedSource:
         )
 
     def drop_session(self, session_id: str) -> None:
-        """Forget a session without telling anybody, as a deletion or an eviction does."""
+        """Forget a session without notifying anything, as a deletion or an eviction does."""
         del self._sessions[session_id]
 
     def lose_state(self) -> None:
@@ -402,7 +402,7 @@ class ScriptedSource:
                 yield row.listed if payloads else row.bare
 
     def watch_task(self, session_id: str, task_id: str) -> ScriptedStream:
-        """Return the changes of one task; see the module."""
+        """Return a stream of the changes of one task."""
         stream = ScriptedStream(lambda: self._watch(stream, session_id, int(task_id)))
         return stream
 

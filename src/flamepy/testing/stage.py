@@ -1,7 +1,7 @@
 """The stage on which ``checking`` plays a situation: a scripted engine, a reactor, the informer.
 
-Beside the informer under observation stands a witness of our own that is told the same, so that a
-script knows what has been told by now.
+Beside the informer under observation a witness of our own receives the same, so that a
+script knows what has been delivered by now.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class NotRegistered(Exception):
 
 
 class Witness(TaskInformer, SessionInformer):
-    """Writes down what is told: ``s/1 succeed``, ``s/1 deleted``, ``s opened``."""
+    """Writes down what it receives: ``s/1 succeed``, ``s/1 deleted``, ``s opened``."""
 
     def __init__(self) -> None:
         self._told: Counter[str] = Counter()
@@ -63,7 +63,7 @@ class Witness(TaskInformer, SessionInformer):
             self._news.notify_all()
 
     def wait(self, wanted: Counter[str], timeout: float) -> Counter[str]:
-        """Wait until all of it was told, and take it off the list; return what is missing."""
+        """Wait until all of it was delivered, and take it off the list; return what is missing."""
         with self._news:
             self._news.wait_for(lambda: not wanted - self._told, timeout)
             missing = wanted - self._told
@@ -72,7 +72,7 @@ class Witness(TaskInformer, SessionInformer):
 
 
 class Stage:
-    """See the module; a context manager that stops everything at its end.
+    """An engine, a reactor and an informer on it; a context manager that stops all of them.
 
     Args:
         make: returns the informer of a registration.
@@ -160,14 +160,14 @@ class Stage:
         return made
 
     def told(self, *texts: str) -> None:
-        """Wait until the witness was told all of this since it was last asked.
+        """Wait until the witness received all of this since the last call.
 
         Raises:
             TimeoutError: it was not; then the kit is at fault, or the machine very slow.
         """
         missing = self.witness.wait(Counter(texts), PATIENCE)
         if missing:
-            raise TimeoutError(f"not told within {PATIENCE:g} s: {', '.join(sorted(missing))}")
+            raise TimeoutError(f"not delivered within {PATIENCE:g} s: {', '.join(sorted(missing))}")
 
     def connected(self, state: ConnectionState) -> None:
         """Wait until the connection is in that state.
@@ -199,7 +199,7 @@ class Stage:
         self.reactor = self._new_reactor()
 
     def stop(self, timeout: float | None = None) -> None:
-        """Stop the reactor; what is queued is told first."""
+        """Stop the reactor; what is queued is delivered first."""
         self.reactor.stop(2 * self._limit + 0.5 if timeout is None else timeout)
         for registration in self.registrations:
             registration.remove(wait=True, timeout=self._limit)  # until close() has returned

@@ -1,7 +1,7 @@
-"""From answers of the engine to one ordered sequence of events per task; no threads of its own.
+"""From replies of the engine to one ordered sequence of events per task; no threads of its own.
 
-Belongs here: what a poll, a probe, a list or a watch message means (``store``, ``diff``), what
-to ask next (``cursor``), the asking (``sources``), and who waits for what (``interests``,
-``collector``, ``hub``). Does not belong here: user code. ``informers`` takes the events from the
-hub to callbacks; ``aio`` takes results to futures.
+Belongs here: reading the engine (``io``), when to read what (``policy``), what a reply means and
+who receives the events (``state``), and ``hub``, which other layers call. Does not belong here:
+user code. ``informers`` takes the events from the hub to callbacks; ``aio`` takes results to
+futures.
 """

@@ -2,9 +2,9 @@
 
 There is one hub per link, so a task is never watched twice: futures, ``watch_task``, followed
 runs and informers all come here. It runs on the link's loop, owns every asyncio task that
-watching needs. ``observing`` takes every observation: ``store`` says what it means,
-``subscriptions`` and ``interests`` who is told. ``polling`` and ``updating`` keep the picture
-fresh while anybody listens. User code never runs here.
+watching needs. ``observer`` takes every observation: ``store`` says what it means,
+``waiters`` who receives it. ``io.poller`` and ``io.session_sync`` keep the state
+fresh while it has subscribers or waiters. User code never runs here.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ PATIENCE = 120.0
 
 
 class Hub:
-    """See the module. Everything here is called on the link's loop.
+    """Reads the engine for one link, and delivers what it finds. Call it on the link's loop.
 
     Args:
         engine: the calls, usually ``rpc.frontend.Frontend``.
@@ -54,7 +54,7 @@ class Hub:
         settings: what watching may cost; ``configure`` changes it.
         patience: seconds without an answer after which waits end with ``UnavailableError``.
         spread: jitter of polls after a failure.
-        patient: the calls for what somebody asks for now; ``engine`` by default.
+        patient: the calls made for a caller that waits for the answer; ``engine`` by default.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Hub:
 
     @property
     def dropped(self) -> deque[tuple[Interest, Listener]]:
-        """Where a finalizer notes, on any thread, who waits no longer; swept at each poll."""
+        """Where a finalizer records, on any thread, a wait that has ended; swept at each poll."""
         return self._interests.dropped
 
     @property
@@ -163,7 +163,7 @@ class Hub:
         return self._settings
 
     def configure(self, settings: WatchSettings) -> None:
-        """Go on with other settings.
+        """Continue with other settings.
 
         Streams that are open stay open. Payloads that are wanted from now on come with each
         session's next list, at once for those that are known.
@@ -241,7 +241,7 @@ class Hub:
 
         Args:
             task: as last shown.
-            alone: somebody waits for this very task; False for one of many.
+            alone: a caller waits for this very task; False for one of many.
         """
         future: asyncio.Future[Task] = self._loop.create_future()
         listener = FutureListener(future)
@@ -251,7 +251,7 @@ class Hub:
         return future
 
     def tell_end(self, task: Task, listener: Listener, *, alone: bool = False) -> Interest | None:
-        """Tell ``listener`` how a task ends, now if it has ended; as ``wait``."""
+        """Notify ``listener`` of the end of a task, now if it has ended; as ``wait``."""
         if task.state.is_terminal and not task.is_failed():
             listener.changed(task)
             return None
@@ -280,12 +280,12 @@ class Hub:
         born: datetime | None,
         alone: bool = False,
     ) -> Interest:
-        """Tell ``listener`` how a task ends; as ``wait``, for who waits for many.
+        """Notify ``listener`` of the end of a task; as ``wait``, for callers that wait for many.
 
         Args:
             session_id: of the task.
             number: its id.
-            listener: is told the end, and nothing before it; or that it is lost.
+            listener: receives the end, and nothing before it; or that it is lost.
             born: when the engine created it.
             alone: see ``wait``.
         """
@@ -323,7 +323,7 @@ class Hub:
     def watch_key(self, session_id: str, task_id: str) -> WatchedKey:
         """Give a task a stream, within the budget, so that its changes are seen at once.
 
-        Nobody waits for it; subscriptions are told. It ends with the task, or by ``release``.
+        It has no waiter; subscriptions get the events. It ends with the task, or by ``release``.
         """
         self._check_open()
         key = WatchedKey(self.leave)
@@ -348,7 +348,7 @@ class Hub:
         return interest
 
     def hasten(self, session_id: str, number: int) -> None:
-        """Take in that a caller blocks until a task ends that is awaited among others."""
+        """Record that a caller blocks until a task ends that is awaited among others."""
         self._collector.hasten(session_id, number)
 
     def leave(self, interest: Interest, listener: Listener) -> None:
@@ -359,7 +359,7 @@ class Hub:
     # ------------------------------------------------------------------ subscriptions
 
     def present_sessions(self, scope: Scope) -> list[SessionEvent]:
-        """Return the present state of the sessions in the scope, for a newcomer."""
+        """Return the present state of the sessions in the scope, for a new subscription."""
         return [
             event
             for record in list(self.store.sessions.values())
@@ -370,7 +370,7 @@ class Hub:
     def subscribe(
         self, scope: Scope, sink: Sink, *, replay: bool = True, live: bool = False
     ) -> Subscription:
-        """Tell ``sink`` the present state of the scope, then every observed change.
+        """Deliver to ``sink`` the present state of the scope, then every observed change.
 
         The present state is flagged ``initial``; there is no gap and no repetition between it
         and what follows (contract G9).
@@ -378,10 +378,10 @@ class Hub:
         Args:
             scope: which sessions.
             sink: what gets the events.
-            replay: False: the caller tells the present state.
+            replay: False: the caller delivers the present state.
             live: the caller leaves out what is ``initial``, so that nothing may be flagged so
                 that came after the subscription. Where the sessions were polled before, the last
-                poll says what was there; else the next one does.
+                poll decides what is initial; else the next one does.
         """
         self._check_open()
         if replay:
@@ -409,7 +409,7 @@ class Hub:
     async def first_look(self, timeout: float) -> None:
         """Wait until a poll has shown the sessions, the engine is away, or the time is up.
 
-        What is created from then on is not taken for what was there before.
+        What is created from then on does not count as initial.
         """
         limit = self._loop.time() + timeout
         while not self._poller.pictured and self.health.down_since is None:
@@ -418,7 +418,7 @@ class Hub:
             await asyncio.sleep(0.002)
 
     async def catch_up(self, timeout: float) -> None:
-        """Wait, for ``timeout`` seconds at most, until what has happened by now was told."""
+        """Wait, for ``timeout`` seconds at most, until what has happened by now was delivered."""
         limit = self._loop.time() + timeout
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._poller.catch_up(), timeout)
@@ -428,7 +428,7 @@ class Hub:
             await asyncio.sleep(0.005)
 
     def _prune(self, record: SessionRecord) -> None:
-        # Nobody is told about this session any more: keep only what somebody waits for.
+        # The session has no subscription any more: keep only the tasks with waiters.
         if self._subscribers.follow(record):
             return
         record.synced = record.drained = False
@@ -439,7 +439,7 @@ class Hub:
             self.store.forget_task(record.id, number)
 
     def reader_moved(self) -> None:
-        """Take in that ``needed_since`` of a subscription changed."""
+        """Apply a change of ``needed_since`` of a subscription."""
         self.store.trim()
 
     def _follows(self, session_id: str) -> bool:
@@ -466,7 +466,7 @@ class Hub:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        """Watch no more; whoever waits is told why (contract G17)."""
+        """Watch no more; every waiter gets the reason (contract G17)."""
         logger.error("the hub of %s failed: %s", self._endpoint, repr_of(error), exc_info=error)
         failed = InternalError(f"watching the engine at {self._endpoint} failed: {repr_of(error)}")
         failed.__cause__ = error
@@ -479,14 +479,14 @@ class Hub:
             function(error)
 
     def _end(self, interest: Interest, why: FlameError) -> None:
-        # The mistake may be in what tells them; none of them must wait for ever.
+        # The mistake may be in the code that notifies them; none of them must wait for ever.
         listeners, interest.listeners = list(interest.listeners), []
         for listener in listeners:
             listener.lost(why)
         self._interests.lose(interest, why)
 
     async def aclose(self) -> None:
-        """Cancel everything and tell those who wait that the connection was closed."""
+        """Cancel everything and notify the waiters that the connection was closed."""
         self._closed = True
         self._subscribers.clear()
         for interest in self._interests.all():

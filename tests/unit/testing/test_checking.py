@@ -327,7 +327,7 @@ def test_a_thread_that_is_left_behind_is_found(gate: threading.Event) -> None:
         def start(self) -> None:
             threading.Thread(target=gate.wait, args=(60,), name="upload-1", daemon=True).start()
 
-    with pytest.raises(AssertionError, match="the thread 'upload-1' was left behind"):
+    with pytest.raises(AssertionError, match="the thread 'upload-1' is still running"):
         check_informer(Leaking, limit=0.1, situations=["nothing happens"])
     assert check_informer(Leaking, situations=["nothing happens"], threads=["upload-*"]).ok
 

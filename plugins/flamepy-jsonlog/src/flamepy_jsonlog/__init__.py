@@ -21,7 +21,7 @@ class JsonLog(TaskInformer, SessionInformer):
 
     Args:
         path: the file to append to; "-" is standard output.
-        initial: also write what was there before this informer.
+        initial: also write the state before this informer was registered.
     """
 
     def __init__(self, *, path: str = "-", initial: bool = True) -> None:

@@ -18,7 +18,7 @@ from flamepy.types import ConnectionState, SessionInfo
 STATES = ("pending", "running", "succeed", "failed", "cancelled")
 COUNTERS = (
     ("delivered", "flame_informer_events", "Events given to an informer."),
-    ("coalesced", "flame_informer_coalesced", "Events folded together by a full queue."),
+    ("coalesced", "flame_informer_coalesced", "Events coalesced by a full queue."),
     ("missed", "flame_informer_missed", "Ends in an informer's scope that it could not be given."),
     ("failures", "flame_informer_failures", "Exceptions of an informer's callbacks."),
     ("slow", "flame_informer_slow", "Callbacks of an informer that ran over their time limit."),
@@ -124,5 +124,5 @@ class ReactorCollector(Collector):
             yield counter
 
     def describe(self) -> list[Metric]:
-        """Name nothing at registration: the reactor need not run yet."""
+        """Name nothing at registration: the reactor may not run yet."""
         return []

@@ -122,7 +122,7 @@ class Prometheus(TaskInformer, SessionInformer):
             self._retries.inc()
 
     def on_transition(self, event: TaskEvent) -> None:
-        """Count a change; what was there before is in the gauges only."""
+        """Count a change; the initial state is in the gauges only."""
         if event.initial:
             return
         self._lag.observe(event.lag)

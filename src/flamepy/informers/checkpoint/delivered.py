@@ -1,8 +1,8 @@
-"""What one informer was told, from its thread to the checkpoint and back after a restart.
+"""Collect what was delivered to one informer, for the checkpoint, and what earlier processes did.
 
-Used on the informer's thread only. What was told is noted, and kept before the next callback;
-what was not told (unchanged after a restart, left out by ``where``) is noted as well, and kept with
-the next callback, in a second at the latest, since nothing is told twice when that is lost.
+Used on the informer's thread only. A delivery is recorded, and written before the next callback;
+events without a delivery (unchanged after a restart, dropped by ``where``) are recorded as well,
+and written with the next callback, after a second at the latest: losing them repeats nothing.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ TaskKey = tuple[SessionKey, int]
 
 
 class TaskRow(NamedTuple):
-    """What is kept of a task; ``told`` None removes it."""
+    """The stored state of a task; ``told`` None removes it."""
 
     application: str
     told: Told | None
 
 
 class SessionRow(NamedTuple):
-    """What is kept of a session; ``told`` None removes what was told of the session itself."""
+    """The stored state of a session; ``told`` None removes what was delivered of the session."""
 
     application: str
     told: ToldSession | None
@@ -63,10 +63,10 @@ class Changes:
         tasks: by task, oldest first.
         sessions: by session.
         shown: by session.
-        missed: ends that could not be told, to be added to those that are counted.
-        gone: sessions that the engine no longer has; what is not yet told of their tasks stays.
+        missed: ends that could not be delivered, added to the stored count.
+        gone: sessions that the engine no longer has; tasks with undelivered events stay.
         forgotten: sessions of which nothing needs to be remembered.
-        complete: the informer was told everything in its scope.
+        complete: everything in the informer's scope was delivered.
     """
 
     tasks: dict[TaskKey, TaskRow] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Keeper(Protocol):
 
 
 class Memory:
-    """See the module.
+    """What was delivered to one informer: loaded at its start, updated, and handed to a keeper.
 
     Args:
         past: what is remembered of the informer.
@@ -107,7 +107,7 @@ class Memory:
         self, past: Past, keeper: Keeper, *, replay: str, scope: Scope, retain: int = 100_000
     ) -> None:
         self.unfinished = past.unfinished()
-        self.missed = past.missed  # ends that could not be told, of all processes
+        self.missed = past.missed  # ends that could not be delivered, of all processes
         self._told = {key: one.told for key, one in past.sessions.items() if one.told is not None}
         self._resumption = Resumption(past, replay, scope)
         self._keeper = keeper
@@ -116,10 +116,10 @@ class Memory:
         self._since: float | None = None
         self._sealed = False
 
-    # ------------------------------------------------------------------ what is told
+    # ------------------------------------------------------------------ what is delivered
 
     def task(self, event: TaskEvent) -> list[Step]:
-        """Return the events that an event means to this informer, and whether each is told."""
+        """Return the events that an event means to this informer, and whether each is delivered."""
         return self._resumption.task(event)
 
     def session(self, event: SessionEvent) -> list[Step]:
@@ -127,9 +127,9 @@ class Memory:
         return self._resumption.session(event)
 
     def lost(self, presence: Presence) -> list[MissedEnds]:
-        """Count the ends that were shown before and cannot be told any more; return them, once.
+        """Count the ends that an earlier process saw and that are lost now; return them, once.
 
-        They are kept as counted before what is left of their sessions is told as deleted.
+        They are stored as counted before the rest of their sessions is delivered as deleted.
         """
         lost = self._resumption.missed(presence)
         for key, missed in lost:
@@ -139,13 +139,13 @@ class Memory:
         return [missed for _, missed in lost]
 
     def missing(self, presence: Presence) -> Iterator[TaskEvent | SessionEvent]:
-        """Yield what is told of that which was not seen again by the time it is synced."""
+        """Yield the events of stored tasks that were not seen again by the time it is synced."""
         return self._resumption.missing(presence)
 
     # ------------------------------------------------------------------ what is kept
 
     def note(self, event: TaskEvent | SessionEvent) -> None:
-        """Take in that an event was told, or needs not be."""
+        """Record that an event was delivered, or does not have to be."""
         if self._since is None:
             self._since = monotonic()
         if isinstance(event, SessionEvent):
@@ -169,7 +169,7 @@ class Memory:
         self._changes.sessions[key] = SessionRow(event.application, told)
 
     def shown(self, rows: dict[SessionKey, ShownRow]) -> None:
-        """Keep the counters that sessions show: what is not told by the next process is missed."""
+        """Store the counters of sessions: ends that the next process cannot deliver are missed."""
         self._changes.shown.update(rows)
         self.commit()
 
@@ -178,7 +178,7 @@ class Memory:
         self._changes.missed += count
 
     def gone(self, session: SessionKey, missed: int = 0) -> None:
-        """Take in that a session is gone, and how many ends could not be read.
+        """Record that a session is gone, and how many ends could not be read.
 
         Deletes of its tasks may still be on their way.
         """
@@ -188,7 +188,7 @@ class Memory:
         self._since = self._since or monotonic()
 
     def synced(self, presence: Presence) -> None:
-        """Take in that the informer was told everything that was there."""
+        """Record that the whole present state was delivered to the informer."""
         self._changes.forgotten.update(self._resumption.settle(presence))
         self._changes.complete = True
         self.commit()
@@ -209,14 +209,14 @@ class Memory:
 
     @property
     def due(self) -> float | None:
-        """When ``commit`` is to be called though nothing is told; None if it need not be."""
+        """When to call ``commit`` although nothing is delivered; None if that is not needed."""
         if self._since is None or self._sealed:
             return None
         retry = self._keeper.retry_at
         return self._since + LAZY if retry is None else retry
 
     def seal(self) -> None:
-        """Keep nothing more: what is noted now was not told to its end."""
+        """Store nothing more: the handling of later events does not finish."""
         self._sealed = True
 
     def _shorten(self) -> None:

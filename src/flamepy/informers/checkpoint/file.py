@@ -4,7 +4,7 @@ What cannot be read as a checkpoint - damaged, another program's - is renamed wi
 it, and reported. One of a newer release is refused and left as it is; one of an older release is
 brought to ``FORMAT`` (``formats``). Changes are transactions of a
 write-ahead log that the operating system has when they return: they survive the death of the
-process at any moment (of the machine: up to the last checkpoint; what follows is told again).
+process at any moment (of the machine: up to the last checkpoint; what follows is delivered again).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class CheckpointFile:
         platforms.require(
             f"checkpoint {self.path}",
             *platforms.LOCKS,
-            instead="leave checkpoint= out; informers are then told everything again at each start",
+            instead="leave checkpoint= out; informers then receive everything again at each start",
         )
         import fcntl
 

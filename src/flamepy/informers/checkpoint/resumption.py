@@ -1,8 +1,8 @@
-"""What an informer is told after a restart of its own process: what differs from before. Pure.
+"""What an informer receives after a restart of its own process: what changed meanwhile. Pure.
 
-``Past`` is what a checkpoint remembers of one informer; ``Resumption`` holds it against the first
-sight of each task and session, and against what is there once everything was seen.
-``checkpoint_memory`` asks it on the informer's thread, ``checkpoint_rows`` has the past.
+``Past`` is the stored past of one informer; ``Resumption`` compares it with the first
+observation of each task and session, and with the present state once everything was seen.
+``delivered`` asks it on the informer's thread, ``tables`` has the past.
 """
 
 from __future__ import annotations
@@ -85,20 +85,20 @@ class Ranges:
 
 
 class Told(NamedTuple):
-    """What was last told of a task: its creation time and its state."""
+    """The last delivered state of a task, with its creation time."""
 
     created: int
     state: TaskState
 
     def task(self, session_id: str, number: int) -> Task:
-        """Return the task as far as it is remembered."""
+        """Return the task with the fields that are stored."""
         created = _EPOCH + timedelta(microseconds=self.created)
         return Task(str(number), session_id, self.state, created, payloads_loaded=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ToldSession:
-    """What was last told of a session, to informers of sessions."""
+    """The last delivered state of a session, for informers of sessions."""
 
     counts: TaskCounts = field(default_factory=TaskCounts)
     closed: bool = False
@@ -106,7 +106,7 @@ class ToldSession:
     events: tuple[tuple[int, int], ...] = ()  # code and time of each that the engine recorded
 
     def after(self, event: SessionEvent) -> ToldSession:
-        """Return what is remembered once an event was told."""
+        """Return what to store once an event was delivered."""
         kind, counts = event.kind, event.session.counts
         if kind is SessionEventKind.EVENT:
             return replace(self, events=(*self.events, _recorded(event)))
@@ -133,9 +133,9 @@ class PastSession:
     """One session of a ``Past``.
 
     Attributes:
-        tasks: what was told of each, without those in ``retired``.
+        tasks: the last delivered state of each, without those in ``retired``.
         retired: numbers of tasks that had ended and are no longer kept one by one.
-        told: what was told of the session itself; None if nothing was.
+        told: the last delivered state of the session itself; None if nothing was delivered.
         shown: its counters when it was last looked at; None once what was missed is counted.
     """
 
@@ -146,9 +146,9 @@ class PastSession:
     shown: Shown | None = None
 
     def missed(self, key: SessionKey) -> MissedEnds | None:
-        """Return the ends that were not told, of a session that is gone; None if all were.
+        """Return the undelivered ends of a session that is gone; None if there are no such ends.
 
-        How the tasks ended is known only as far as each told one is remembered with its state.
+        How the tasks ended is known only for those whose delivered state is stored.
         """
         if self.shown is None:
             return None
@@ -172,7 +172,7 @@ class PastSession:
         return MissedEnds(session=session, counts=left, unknown=unknown, reason=Reason.AWAY)
 
     def info(self, key: SessionKey) -> SessionInfo:
-        """Return the session as far as it is remembered."""
+        """Return the session with the fields that are stored."""
         told = self.told or ToldSession()
         state = SessionState.CLOSED if told.closed else SessionState.OPEN
         created = _EPOCH + timedelta(microseconds=key[1])
@@ -181,11 +181,11 @@ class PastSession:
 
 @dataclass(slots=True, eq=False)
 class Past:
-    """What an informer was told before its process began.
+    """What was delivered to an informer before its process began.
 
     Attributes:
-        complete: True once it was told all of its scope: what it does not know is new then.
-        missed: ends that it could not be told, of all its processes.
+        complete: True once its whole scope was delivered: unknown tasks are new then.
+        missed: ends that could not be delivered, of all its processes.
     """
 
     complete: bool = False
@@ -216,18 +216,18 @@ class Presence:
 
 
 class Step(NamedTuple):
-    """An event to be remembered, and whether it is told before."""
+    """An event to store, and whether to deliver it before."""
 
     event: TaskEvent | SessionEvent
     tell: bool
 
 
 class Resumption:
-    """See the module; for one informer, on its thread.
+    """Compares events with the stored past of one informer; used on the informer's thread.
 
     Args:
         past: what is remembered; used up.
-        replay: of the registration: what a newcomer is told of what was there.
+        replay: of the registration: which part of the present state it receives at first.
         scope: of the registration; what is remembered of other sessions is forgotten.
         endpoint: for the events that are made here.
     """
@@ -246,7 +246,7 @@ class Resumption:
     # ------------------------------------------------------------------ tasks
 
     def task(self, event: TaskEvent) -> list[Step]:
-        """Return what becomes of an event: nothing, itself, or what it means after the past."""
+        """Return what to deliver for an event: nothing, itself, or what it means after the past."""
         key, number = session_key(event), int(event.task.id)
         if event.kind is not EventKind.ADDED:
             if not self._final or (key, number) not in self._final:
@@ -371,7 +371,7 @@ class Resumption:
     # ------------------------------------------------------------------ once all was seen
 
     def missed(self, present: Presence) -> list[tuple[SessionKey, MissedEnds]]:
-        """Return the ends that were shown before and cannot be told any more; once."""
+        """Return the ends that an earlier process saw and nothing can deliver any more; once."""
         found = []
         for key, session in self._sessions.items():
             covered = self._scope.covers(key[0], session.application)

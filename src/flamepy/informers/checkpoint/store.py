@@ -1,8 +1,8 @@
-"""A checkpoint as a reactor has it: informers' memories are loaded from it and kept in it.
+"""A reactor's checkpoint: the past of each informer is loaded from it, and deliveries stored in it.
 
-One connection, and a lock that no callback runs under: informers' threads write, each what its own
-informer was told. When the file cannot be used, informers go on without it; what they are told
-waits in their memories, and is written once that works again.
+One connection, and a lock that no callback runs under: informers' threads write, each its own
+informer's deliveries. When the file cannot be used, informers continue without it; their deliveries
+stay in memory, and are written once that works again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RETRY = 2.0
 
 
 class CheckpointStore:
-    """See the module.
+    """The checkpoint of one reactor: one file for all its informers, with retries while it fails.
 
     Args:
         path: the file.
@@ -83,7 +83,7 @@ class CheckpointStore:
         return self._database
 
     def memory(self, uid: str, *, replay: str, scope: Scope) -> Memory:
-        """Return what is remembered of an informer, and where it is told what to remember."""
+        """Return what is stored of an informer, and the keeper that stores its deliveries."""
         slot = _Slot(self, uid, f"{scope.application or ''}\n{scope.session or ''}")
         past = Past()
         with self._guard:
@@ -121,8 +121,8 @@ class CheckpointStore:
         if self._failing_since is None:
             self._failing_since = now
             logger.warning(
-                "checkpoint %s cannot be used: %s. Informers go on without it; what they are told "
-                "until it works again is told again after a restart",
+                "checkpoint %s cannot be used: %s. Informers continue without it; what they get "
+                "until it works again will be delivered again after a restart",
                 *(self.path, error),
             )
         database, self._database = self._database, None
@@ -133,13 +133,13 @@ class CheckpointStore:
     def _recovered(self) -> None:
         assert self._failing_since is not None
         logger.info(
-            "checkpoint %s works again, after %.1f s; what was told meanwhile is kept",
+            "checkpoint %s works again, after %.1f s; deliveries meanwhile are stored",
             *(self.path, self._clock() - self._failing_since),
         )
         self._failing_since = self._retry_at = None
 
     def close(self) -> None:
-        """Let the file go; what is told now is not kept. Idempotent."""
+        """Release the file; later deliveries are not stored. Idempotent."""
         with self._guard:
             self._closed = True
             database, self._database = self._database, None

@@ -1,6 +1,6 @@
 """The tables of a checkpoint: what is remembered of each informer, read and written.
 
-Who opens the file, and who may write when, is ``checkpoint_file``'s and ``checkpoint_store``'s.
+Who opens the file, and who may write when, is ``file``'s and ``store``'s.
 Finished tasks beyond the limit become numbers in their session's row: a few bytes for many.
 """
 
@@ -63,7 +63,7 @@ class Rows:
         sessions: the keys of its sessions' rows.
         finished: how many finished tasks have a row, or a few more.
         sequence: the number of the last end, by which the oldest are found.
-        leaving: sessions that are gone, while tasks of theirs are still to be told.
+        leaving: sessions that are gone, with undelivered events of their tasks.
     """
 
     informer: int
@@ -74,7 +74,7 @@ class Rows:
 
 
 def find(database: sqlite3.Connection, uid: str, scope: str) -> tuple[Rows, bool]:
-    """Return an informer's rows, made if need be, and whether it was told all of that scope."""
+    """Return an informer's rows, made if missing, and whether that whole scope was delivered."""
     found = database.execute(
         "SELECT id, scope, complete FROM informers WHERE uid = ?", (uid,)
     ).fetchone()

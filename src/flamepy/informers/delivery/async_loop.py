@@ -1,7 +1,7 @@
 """The loops on which ``async def`` callbacks and receivers run, one for each of their owners.
 
 A loop and its thread start with the owner's first coroutine and end when the owner closes them: a
-coroutine that blocks holds up nobody else's. The thread that owns the callback waits for it, so
+coroutine that blocks delays no other owner's. The thread that owns the callback waits for it, so
 order and back-pressure are those of plain callbacks.
 """
 
@@ -60,8 +60,8 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
             loop.run_forever()
             return
         except (KeyboardInterrupt, SystemExit):
-            # asyncio lets these through, of any coroutine. Whoever waits for it gets them as well,
-            # and what else runs on the loop goes on.
+            # asyncio lets these through, of any coroutine. The waiting thread gets them as well,
+            # and other coroutines of the loop continue.
             continue
 
 

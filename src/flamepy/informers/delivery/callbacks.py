@@ -1,7 +1,7 @@
 """Which callbacks an informer overrides, and which of them an event goes to. Pure.
 
 Looked up once, at registration, where a misspelt name or a wrong signature is refused: it would
-be silence for ever. ``handling`` makes the calls.
+be silence for ever. ``invocation`` makes the calls.
 """
 
 from __future__ import annotations

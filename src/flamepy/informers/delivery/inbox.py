@@ -1,14 +1,14 @@
-"""One subscriber's side on the loop: what the hub tells goes into its mailbox.
+"""One subscriber's side on the loop: it puts the hub's events into the subscriber's mailbox.
 
-While the mailbox has room every event is queued. When it has none, and folding does not help,
-the inbox falls behind: it queues a marker, remembers the sequence number up to which everything
+While the mailbox has room every event is queued. When it is full, and coalescing does not help,
+the inbox lags: it queues a marker, remembers the sequence number up to which everything
 was queued, and only counts from then on. When the subscriber's thread reaches the marker, a walk
 begins: the difference between that number and the store is queued, a mailbox full at a time, each
 task's present state once, deletes included. Walks follow each other until nothing is missing. So
-a queue stays bounded, and an end is late, never lost and never told twice (contract G8). A
-newcomer begins with a walk over everything that is there (G9).
+a queue stays bounded, and an end is late, never lost and never delivered twice (contract G8). A
+new subscriber begins with a walk over the present state (G9).
 
-Runs on the loop; ``registration``, ``sending`` and ``streaming`` own one each.
+Runs on the loop; ``registration``, ``signal_sender`` and ``stream`` own one each.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Key = tuple[str, int, int]  # session id, task number, sequence number of its fi
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """The marker behind the last event of what was there before.
+    """The marker after the last event of the present state at the subscription.
 
     Attributes:
         presence: what the store has then, for a subscriber that compares.
@@ -52,7 +52,7 @@ class Synced:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The marker behind the last event of a session that the engine no longer has.
+    """The marker after the last event of a session that the engine no longer has.
 
     Attributes:
         session: which one.
@@ -70,7 +70,7 @@ class ShownCounters:
 
 @dataclass(frozen=True, slots=True)
 class Behind:
-    """The marker behind which events wait for a place."""
+    """The marker after which events wait for room in the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +92,21 @@ class _Missed:
 
 
 class Inbox:
-    """See the module.
+    """Queues events for one subscriber, and reads what did not fit from the store later.
 
     Args:
         hub: whose store the differences are taken from.
         put: queues an item for the subscriber's thread; False when an event found no place.
         closed: whether the subscriber takes nothing any more, which is no overflow.
         tasks, sessions: whether the subscriber wants events of tasks, of sessions.
-        replay: what of the present state is told: ``"all"``, ``"active"`` (tasks that have not
-            ended), ``"none"``.
-        overflowed: told when the inbox falls behind, once for falls that follow each other within
+        replay: the part of the present state to deliver: ``"all"``, ``"active"`` (unfinished
+            tasks), ``"none"``.
+        overflowed: called when the inbox begins to lag, once for episodes that follow within
             ``EPISODE`` seconds.
         notices: whether notices are queued as well.
         compares: for a subscriber that compares with what it knows from before, the unfinished
             tasks that it knows: it is given all of the present state, whatever ``replay`` says,
-            and told of sessions that go.
+            and is notified of sessions that go.
     """
 
     def __init__(
@@ -134,25 +134,25 @@ class Inbox:
         self._subscription: Subscription | None = None
         self._gone = False
         self._behind: int | None = None  # the watermark; None: everything is queued
-        self._decided = 0  # what the store had decided when the inbox fell behind
-        self._late: deque[TaskEvent] = deque()  # and had not yet told: told as it is
+        self._decided = 0  # what the store had decided when the inbox began to lag
+        self._late: deque[TaskEvent] = deque()  # and had not delivered yet: delivered unchanged
         self._walking = False
         self._walk: deque[_Missed] = deque()
         self._next: deque[TaskEvent] = deque()  # of the object that the walk has come to
         self._walk_top = 0  # the newest sequence number when the walk began
-        self._ahead: dict[Key, int] = {}  # told in a walk in a state newer than its top
-        self._initial: set[int] = set()  # of what was there, as far as it was told while behind
+        self._ahead: dict[Key, int] = {}  # delivered by a walk in a state newer than its top
+        self._initial: set[int] = set()  # of the initial state, delivered while lagging
         self._newcomer = False
-        self._synced_at: int | None = None  # the marker waits for what is behind
+        self._synced_at: int | None = None  # the marker waits until the inbox no longer lags
         self._owed: set[tuple[str, str]] = set()  # tasks that changed since the walk began
         self._owed_at: float | None = None  # when the first of them did, and ...
-        self._walk_at: float | None = None  # ... the first of those that the walk tells
-        self._skipped = 0  # events since the last one told, for its ``coalesced``
+        self._walk_at: float | None = None  # ... the first of those that the walk delivers
+        self._skipped = 0  # events since the last delivered one, for its ``coalesced``
         self._overflow_at: float | None = None  # the end of the last overflow
         self.coalesced = 0
         self.missed_ends = 0
         self._shown: dict[SessionKey, ShownRow] = {}  # by session, for ``take_shown``
-        self._marked = False  # a marker is queued, behind which they are taken
+        self._marked = False  # a marker is queued; they are taken after it
         self._missed_of: dict[SessionKey, int] = {}  # until the session's delete, which follows
 
     def subscribe(self, scope: Scope) -> Subscription:
@@ -200,10 +200,10 @@ class Inbox:
         """When the first of them came, monotonic seconds; from any thread."""
         return self._owed_at if self._walk_at is None else self._walk_at
 
-    # ------------------------------------------------------------------ what the hub tells
+    # ------------------------------------------------------------------ events of the hub
 
     def task_event(self, event: TaskEvent) -> None:
-        """Queue a task's event, or count it while behind."""
+        """Queue a task's event, or count it while the inbox lags."""
         if not self._tasks:
             return
         if self._behind is not None and event.initial:
@@ -219,7 +219,7 @@ class Inbox:
             self._fall_behind(event)
 
     def session_event(self, event: SessionEvent) -> None:
-        """Queue a session's event; there are few, and moves of counters are folded."""
+        """Queue a session's event; there are few, and moves of counters are coalesced."""
         if self._sessions and not (event.initial and self._replay == "none"):
             self._put(event)
         if self._compares is not None:
@@ -250,7 +250,7 @@ class Inbox:
         return taken
 
     def synced(self) -> None:
-        """Queue the marker behind what was there before."""
+        """Queue the marker after the initial state."""
         if self._behind is None:
             self._put(self._synced_marker())
         else:
@@ -280,11 +280,11 @@ class Inbox:
     def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
         """Queue that the engine lost a session, or has another one under its id."""
         values = {"session_id": session_id, "application": application, "epoch": epoch}
-        if self._sessions:  # else whoever has an inbox for each would be told twice
+        if self._sessions:  # else a subscriber with an inbox for each would get two
             self._notice("reset", values)
 
     def drift(self, event: TaskEvent, told: TaskState) -> None:
-        """Queue that the engine shows another end than the one that was told."""
+        """Queue a drift: the engine shows another end than the delivered one."""
         self._notice("drift", {"event": event, "told": told})
 
     def stalled(self, event: TaskEvent) -> None:
@@ -319,7 +319,7 @@ class Inbox:
         self._skipped += 1
         self.coalesced += 1
 
-    # ------------------------------------------------------------------ behind
+    # ------------------------------------------------------------------ lagging
 
     def _fall_behind(self, event: TaskEvent) -> None:
         # One answer of the engine may decide many events, the deletes of a whole session, and
@@ -335,7 +335,7 @@ class Inbox:
             self._overflowed()
 
     def catch_up(self) -> None:
-        """Go on with the walk as far as there is room; called when the marker was reached."""
+        """Continue the walk while there is room; called when the marker was reached."""
         if self._behind is None:
             return
         if not self._walking:
@@ -384,7 +384,7 @@ class Inbox:
         self._hub.reader_moved()
 
     def _begin_walk(self, since: int) -> None:
-        """Note what the store has that is newer than ``since`` and was not told ahead."""
+        """Record what the store has that is newer than ``since`` and was not delivered ahead."""
         assert self._subscription is not None
         self._behind = since
         self._need(since)
@@ -396,7 +396,7 @@ class Inbox:
             for record, known in store.changed_since(since, covers)
             if self._ahead.get((record.id, known.number, known.born)) != known.sequence
         ]
-        if not self._newcomer:  # what went before it came is none of its business
+        if not self._newcomer:  # deletes before the subscription do not concern it
             graves = store.deleted_since(since, covers)
             missed += [_Missed(one.event.sequence, grave=one) for one in graves]
             missed.sort(key=lambda one: one.sequence)
@@ -410,7 +410,7 @@ class Inbox:
         assert self._behind is not None
         if missed.task is not None and missed.session is not None:
             known = missed.task
-            self._owed.discard((missed.session.id, str(known.number)))  # its present state is told
+            self._owed.discard((missed.session.id, str(known.number)))  # its state is delivered
             if known.sequence > self._walk_top:
                 self._ahead[missed.session.id, known.number, known.born] = known.sequence
             yield self._present(missed.session, known)

@@ -1,9 +1,9 @@
-"""How one callback is called: timed, awaited, tried again, and what becomes of its error.
+"""How one callback is called: timed, awaited, retried, and how its final error is handled.
 
 An exception is repeated as the registration's ``retry`` says (tenacity runs it; waits end at once
-when the registration stops), then logged - once with its traceback where it comes again and again,
+when the registration stops), then logged - once with its traceback where it repeats,
 then with how often it came - counted, given to ``on_error`` and reported, and
-delivery goes on with the next event. Runs on the informer's thread.
+delivery continues with the next event. Runs on the informer's thread.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Handling:
         name: the registration's, for logs.
         retry: how a failed callback is repeated; None: only after ``TemporaryError``.
         stopping: set when the registration ends at once.
-        failed: told each failure, before ``on_error``.
+        failed: called with each failure, before ``on_error``.
         on_error: the informer's own ``on_error``, if it is overridden.
         log: writes the lines about failures; its owner flushes it.
     """

@@ -20,7 +20,7 @@ def attributes(error: BaseException, item: object) -> str:
         item: what it was called with.
 
     Returns:
-        Text to put behind a line of the log, or nothing: ``"; a TaskEvent has application, ..."``.
+        Text to append to a line of the log, or nothing: ``"; a TaskEvent has application, ..."``.
     """
     if not issubclass(type(error), (AttributeError, TypeError)):
         return ""

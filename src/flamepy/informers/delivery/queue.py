@@ -1,6 +1,6 @@
 """The bounded queue between the loop and one thread.
 
-The loop puts, one thread takes, many items at a time. At its limit a new event is folded into one
+The loop puts, one thread takes, many items at a time. At its limit a new event is merged into one
 of the same object that still waits; where that would hide a terminal state or a delete it is
 refused, and the loop's side (``inbox``) makes it good later (contract G8).
 
@@ -29,10 +29,10 @@ BUSY, GATHER = 0.002, 0.0005  # seconds since the last take, and to wait for com
 
 
 class _Cell:
-    """What waits: ``items`` has one item, or none while it is folded or when it was taken.
+    """What waits: ``items`` has one item; it is empty while coalescing or when it was taken.
 
     Taking it out is one operation, so that the two never both have it. ``since`` is when it was
-    put, monotonic seconds; what is folded into it keeps that.
+    put, monotonic seconds; a coalesced event keeps that.
     """
 
     __slots__ = ("items", "since")
@@ -43,7 +43,7 @@ class _Cell:
 
 
 class _Moves(tuple[SessionEvent, ...]):
-    """A progress and the drain behind it, in one cell."""
+    """A progress and the drain after it, in one cell."""
 
 
 class Mailbox:
@@ -60,7 +60,7 @@ class Mailbox:
         self.limit = limit
         self._announce = ready
         self._cells: deque[_Cell] = deque()
-        self._last: dict[tuple[str, str], _Cell] = {}  # where folding may happen; filled near full
+        self._last: dict[tuple[str, str], _Cell] = {}  # for coalescing; filled near full
         self._waiting: deque[SimpleQueue[None]] = deque()
         self._took = float("-inf")
         self._hands: deque[float] = deque()  # of each item that was taken: when it was put
@@ -103,7 +103,7 @@ class Mailbox:
 
     @property
     def room(self) -> int:
-        """How many more events of tasks are taken without folding."""
+        """How many more events of tasks are accepted without coalescing."""
         return max(0, self.limit - self.waiting)
 
     def put(self, item: object) -> bool:
@@ -161,7 +161,7 @@ class Mailbox:
             self._wait(timeout)
             if self._cells and monotonic() - self._took < BUSY:
                 # Events come one by one faster than a thread is woken: let some gather. Who
-                # puts wakes nobody now, which is what costs.
+                # puts wakes no thread now, which is what costs.
                 _rest()
         self._took = monotonic()
         taken: list[object] = []
@@ -276,7 +276,7 @@ def _object(event: TaskEvent | SessionEvent) -> tuple[str, str]:
 
 
 def _folded(waiting: object, new: TaskEvent | SessionEvent) -> tuple[object, int]:
-    """Return what waits instead of both, None if both must be told, and how many are left out."""
+    """Return what waits instead of both, None if both must stay, and how many are left out."""
     if isinstance(new, SessionEvent):
         several = waiting if isinstance(waiting, _Moves) else (waiting,)
         moves = fold_session(several, new)
@@ -287,10 +287,10 @@ def _folded(waiting: object, new: TaskEvent | SessionEvent) -> tuple[object, int
 
 
 def fold(waiting: TaskEvent, new: TaskEvent) -> TaskEvent | None:
-    """Return one event for two of the same task, or None if both must be told.
+    """Return one event for two of the same task, or None if both must be delivered.
 
-    A terminal state, a delete and another incarnation are never folded away, and what is deleted
-    was added first. The result is ``initial`` only if both were: it tells of a change.
+    A terminal state, a delete and another incarnation are never coalesced away, and what is deleted
+    was added first. The result is ``initial`` only if both were: it reports a change.
     """
     same = waiting.task.creation_time == new.task.creation_time
     if not same or waiting.task.state.is_terminal or waiting.kind is EventKind.DELETED:
@@ -313,10 +313,10 @@ _MOVES = (SessionEventKind.PROGRESS, SessionEventKind.DRAINED)
 
 
 def fold_session(waiting: tuple[object, ...], new: SessionEvent) -> tuple[SessionEvent, ...] | None:
-    """Return what is told instead of a session's waiting moves and a new one, or None.
+    """Return what replaces a session's waiting moves and a new one, or None.
 
-    Of any number of moves of the counters and drains the last progress is left, and behind it a
-    drain that still holds; everything else of a session is told as it is.
+    Of any number of moves of the counters and drains the last progress stays, and after it a
+    drain that still holds; everything else of a session is delivered unchanged.
     """
     moves = [one for one in waiting if isinstance(one, SessionEvent)]
     for one in (*moves, new):

@@ -1,6 +1,6 @@
 """One registered informer: its inbox at the hub, its queue, its thread.
 
-``Reactor.register`` makes it. The hub tells the inbox on the loop, which only queues; the
+``Reactor.register`` makes it. The hub calls the inbox on the loop, which only queues; the
 informer's thread takes the events through ``transform`` and ``where`` to the callbacks.
 """
 
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What a registration tells its reactor, from the informer's thread unless noted.
+    """What a registration reports to its reactor, from the informer's thread unless noted.
 
     Attributes:
         log: writes what informers of one reactor fail with; the reactor flushes it.
@@ -57,7 +57,7 @@ class _Start:
 
 
 class _Nothing:
-    """Starts the thread of an informer that was told nothing, so that it can be closed there."""
+    """Starts the thread of an informer without any event, so that it can be closed there."""
 
 
 class Registration:
@@ -114,7 +114,7 @@ class Registration:
 
     @property
     def resumes(self) -> bool:
-        """Whether a checkpoint is to remember what it was told."""
+        """Whether a checkpoint stores what was delivered to it."""
         given = self.options.resume
         return bool(getattr(self.informer, "resume", True) if given is None else given)
 
@@ -124,7 +124,7 @@ class Registration:
 
     @property
     def synced(self) -> bool:
-        """True once the informer was told everything that was there at its registration."""
+        """True once the state at its registration was delivered to the informer."""
         return self._synced
 
     @property
@@ -164,7 +164,7 @@ class Registration:
         return 0 if self.inbox is None else self.inbox.missed_ends
 
     def wait_synced(self, timeout: float | None = None) -> None:
-        """Wait until the informer was told everything that was there at its registration.
+        """Wait until the state at its registration was delivered to the informer.
 
         Raises:
             DeadlineExceededError: (a TimeoutError) it takes longer than ``timeout`` seconds.
@@ -186,7 +186,7 @@ class Registration:
             raise InvalidStateError(f"{self.name} was not synced; it {why}") from self._error
 
     def remove(self, *, wait: bool = False, timeout: float = 10.0) -> None:
-        """Tell the informer nothing more; idempotent.
+        """Deliver nothing more to the informer; idempotent.
 
         Two informers may remove each other at the same time: neither waits for the other then.
         ``informer.close()`` is still called, on the informer's thread.
@@ -227,14 +227,14 @@ class Registration:
         return self.worker.put(item)
 
     def finish(self) -> None:
-        """Take no more events, end behind those that are queued; returns at once."""
+        """Accept no more events, end after the queued ones; returns at once."""
         self._deactivate()
         self.worker.close()
 
     def close(self, timeout: float, error: BaseException | None = None) -> bool:
         """Take no more events, let the queue drain for ``timeout`` seconds; True if it did.
 
-        Whoever waits for it to be synced is told ``error`` then.
+        Threads that wait for it to be synced get ``error`` then.
         """
         self._error = self._error or error
         self._deactivate()
@@ -315,7 +315,7 @@ class Registration:
                 return
 
     def _tell_missing(self, memory: Memory, marker: Synced) -> bool:
-        """Tell what became of that which was not seen again; False if the stop cut it."""
+        """Deliver the events of stored tasks that were not seen again; False if the stop cut it."""
         presence = marker.presence or Presence()
         for missed in memory.lost(presence):
             self._hooks.missed(missed)
@@ -327,7 +327,7 @@ class Registration:
         return True
 
     def _remember(self, memory: Memory, step: Step) -> bool:
-        """Tell an event if need be and have it remembered; False if the stop cut it."""
+        """Deliver an event if required, and record it; False if the stop cut it."""
         event = step.event
         batches = self.callbacks.batches and isinstance(event, TaskEvent)
         if batches:
@@ -373,7 +373,7 @@ class Registration:
             self._due = monotonic() + self.options.batch_delay
 
     def _passed(self, event: TaskEvent | SessionEvent) -> TaskEvent | SessionEvent | None:
-        """Return what is told of an event; None if nothing is, or one of the functions failed."""
+        """Return the event to deliver; None if it is dropped, or one of the functions failed."""
         passed = event
         if self._transform is not None:
             answer = self._handling.ask(self._transform, event, partial(_transformed, type(event)))

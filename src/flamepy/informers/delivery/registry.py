@@ -1,4 +1,4 @@
-"""Who is told by one reactor: its registrations and streams, and their inboxes at the hub.
+"""The subscribers of one reactor: registrations and streams, and their inboxes at the hub.
 
 ``reactor`` fills it from any thread, inboxes are made and used on the loop. There is no lock, for
 the loop would wait for a thread that a signal handler holds up: each change is one operation of a
@@ -30,13 +30,13 @@ class _Place:
 
 
 class Roster:
-    """See the module.
+    """Every registration and stream of one reactor, subscribed while the reactor runs.
 
     Streams are held weakly: one that its taker drops is noted by the finalizer, on any thread, and
     unsubscribed by ``sweep`` on the loop.
 
     Args:
-        overflowed: told a registration whose queue is full.
+        overflowed: called with a registration whose queue is full.
     """
 
     def __init__(self, overflowed: Callable[[Registration], None]) -> None:
@@ -60,7 +60,7 @@ class Roster:
     # ------------------------------------------------------------------ coming
 
     def add(self, registration: Registration) -> Registration:
-        """Take in a registration; return it, or the one that has its ``uid`` already.
+        """Add a registration; return it, or the one that has its ``uid`` already.
 
         Raises:
             InvalidArgumentError: the same instance is registered already.
@@ -89,7 +89,7 @@ class Roster:
                 self._taken.pop(key, None)
 
     def add_stream(self, stream: EventStream) -> None:
-        """Take in a stream. Raises InvalidStateError when the reactor has been stopped."""
+        """Add a stream. Raises InvalidStateError when the reactor has been stopped."""
         self._check_open()
         seat = ref(stream, self._dropped.append)
         self._streams[seat] = _Place()
@@ -103,7 +103,7 @@ class Roster:
             raise InvalidStateError("this reactor is stopped; make a new one")
 
     def open(self, link: Link) -> None:
-        """Start telling everybody who came before; on the loop."""
+        """Subscribe everything that was added before the start; on the loop."""
         self._link = link
         for registration in self.registrations:
             self.attach(registration)
@@ -111,10 +111,10 @@ class Roster:
             self.attach_stream(stream)
 
     def attach(self, registration: Registration) -> None:
-        """Start telling a registration, unless that was done; on the loop."""
+        """Subscribe a registration, unless that was done; on the loop."""
         link, wants = self._link, registration.callbacks
         if link is None or self.detached or not registration.prepared:
-            return  # ``open`` does it, or who prepares it; or everybody is told no more
+            return  # ``open`` does it, or the thread that prepares it; or delivery has ended
         mailbox = registration.worker.mailbox
         inbox = Inbox(
             Hub.of(link),
@@ -140,7 +140,7 @@ class Roster:
             inbox.unsubscribe()  # removed meanwhile, by a thread that saw no inbox
 
     def attach_stream(self, stream: EventStream) -> None:
-        """Start telling a stream, unless that was done; on the loop."""
+        """Subscribe a stream, unless that was done; on the loop."""
         link = self._link
         if link is None or self.detached:
             return
@@ -163,16 +163,16 @@ class Roster:
             inbox.unsubscribe()
 
     def _held(self) -> list[EventStream]:
-        """Return the streams that somebody holds."""
+        """Return the streams that are still referenced."""
         held = [seat() for seat in list(self._streams)]
         return [stream for stream in held if stream is not None]
 
     # ------------------------------------------------------------------ going
 
     def remove(self, registration: Registration) -> None:
-        """Tell a registration nothing more; from any thread."""
+        """Deliver nothing more to a registration; from any thread."""
         self._forget(registration)
-        # Before it is let go: a remove that Ctrl-C cuts is done by the next one. And again, for an
+        # Before its release: a remove that Ctrl-C cuts is done by the next one. And again, for an
         # inbox that the loop has made meanwhile.
         self._unsubscribe(self._registrations.get(registration))
         self._unsubscribe(self._registrations.pop(registration, None))
@@ -182,21 +182,21 @@ class Roster:
             _post(self._link, place.inbox.unsubscribe)
 
     def close(self) -> None:
-        """Take nobody in any more."""
+        """Accept no more registrations and streams."""
         self._closed = True
 
     # ------------------------------------------------------------------ on the loop
 
     @property
     def inboxes(self) -> list[Inbox]:
-        """Everybody's inbox."""
+        """The inboxes of all subscribers."""
         both = list(self._registrations.values()) + list(self._streams.values())
         return [one.inbox for one in both if one.inbox is not None]
 
     def behind(self, but: Container[Registration]) -> bool:
         """Return True while events wait behind a full queue of an informer, ``but`` some.
 
-        Streams do not count: nobody may be reading them.
+        Streams do not count: they may have no reader.
         """
         return any(
             place.inbox is not None and place.inbox.is_behind and one not in but
@@ -204,18 +204,18 @@ class Roster:
         )
 
     def detach(self) -> None:
-        """Tell nobody anything more."""
+        """Deliver nothing more to any subscriber."""
         self.detached = True
         for inbox in self.inboxes:
             inbox.unsubscribe()
 
     def connection(self, state: ConnectionState) -> None:
-        """Tell everybody that the connection's state changed."""
+        """Notify every subscriber that the connection's state changed."""
         for inbox in self.inboxes:
             inbox.connection(state)
 
     def catch_up(self, registration: Registration) -> None:
-        """Queue what a registration is behind with; from any thread."""
+        """Queue what a registration still lacks; from any thread."""
         place = self._registrations.get(registration)
         if place is not None and place.inbox is not None and self._link is not None:
             _post(self._link, place.inbox.catch_up)
@@ -226,7 +226,7 @@ class Roster:
             stream.end()
 
     def sweep(self) -> None:
-        """Tell streams that nobody holds any more nothing; on the loop, now and then."""
+        """Unsubscribe streams that are no longer referenced; on the loop, now and then."""
         while self._dropped:
             place = self._streams.pop(self._dropped.popleft(), None)
             if place is not None and place.inbox is not None:
@@ -239,4 +239,4 @@ def _post(link: Link, function: Callable[[], None]) -> None:
     try:
         link.reactor.call_soon(function)
     except ConnectionClosedError:
-        return  # closed meanwhile: there is nothing to tell any more
+        return  # closed meanwhile: there is nothing to deliver any more

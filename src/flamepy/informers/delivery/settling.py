@@ -61,7 +61,7 @@ _Item = tuple[Settled[Any], Any, "BaseException | None"]  # Any: a future's own 
 
 
 class Settling:
-    """See the module; used on the loop of its link."""
+    """Completes futures from the loop without taking their waiters' locks; used on that loop."""
 
     def __init__(self, link: Link) -> None:
         self._loop = asyncio.get_running_loop()

@@ -2,7 +2,7 @@
 
 It is an informer turned inside out: a bounded queue that you take from, on a thread or in an
 event loop of your own. ``Reactor.stream`` makes it; it ends with ``close`` or with the reactor, or
-when nobody holds it any more.
+when it is no longer referenced.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ AnyEvent = TaskEvent | SessionEvent
 
 
 class _Waker:
-    """Wakes a taker on a loop; holds no stream, so that one that nobody holds is let go."""
+    """Wakes a reader on a loop; does not refer to the stream, so that unused ones are collected."""
 
     def __init__(self) -> None:
         self.waits: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
@@ -38,11 +38,11 @@ class _Waker:
             try:
                 loop.call_soon_threadsafe(news.set)
             except RuntimeError:
-                return  # the taker's loop is closed: nobody waits there
+                return  # the reader's loop is closed: no coroutine waits there
 
 
 class EventStream:
-    """See the module. One taker at a time; one that nobody holds any more ends by itself.
+    """The events of a scope as an iterator. One reader at a time; ends when it is collected.
 
     Args:
         scope: which sessions.

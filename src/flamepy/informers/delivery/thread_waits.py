@@ -1,8 +1,8 @@
 """Which thread waits for which, so that no two ever wait for each other.
 
 A thread that is about to wait for another one says so here, and learns whether that other one
-waits for it, directly or through others. ``dispatch`` asks before it joins a thread,
-``async_handlers`` notes that a thread waits for the loop of the coroutines.
+waits for it, directly or through others. ``worker`` asks before it joins a thread,
+``async_loop`` notes that a thread waits for the loop of the coroutines.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Reports callbacks that run longer than their registration's ``timeout``, once each.
 
-What comes again and again is logged once a minute at most; the counter and the signal tell each.
+A repeated report is logged once a minute at most; the counter and the signal have each of them.
 
 It cannot end them - a thread cannot be ended - but it says where they are: the stack of the
 thread, or of the coroutine. Ticks on the loop; ``reactor`` owns one.
@@ -42,12 +42,12 @@ W = TypeVar("W", bound=Watched)
 
 
 class Watchdog(Generic[W]):
-    """See the module.
+    """Looks for callbacks that run too long, and reports each of them once.
 
     Args:
         registrations: returns those to look at.
-        report: told the registration, what runs, for how many seconds, and the stack.
-        clock: monotonic seconds, as ``handling`` notes them.
+        report: called with the registration, what runs, for how many seconds, and the stack.
+        clock: monotonic seconds, as ``invocation`` notes them.
         beside: called at each look as well.
         log: writes the lines about slow callbacks; what it has counted is flushed here.
     """
@@ -70,7 +70,7 @@ class Watchdog(Generic[W]):
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Look now and then, until ``stop``; again when somebody came. On the loop."""
+        """Look now and then, until ``stop``; again after a new registration. On the loop."""
         self.stop()
         limits = [one.options.timeout for one in self._registrations() if one.options.timeout]
         delay = max(TICK[0], min([TICK[1], *(limit / 4 for limit in limits)]))

@@ -1,7 +1,7 @@
 """``Worker``: one named daemon thread that takes items from a mailbox.
 
 Started at the first item, ended by ``stop``, which drains and is bounded. What an item means is
-its handler's business (``registration``, ``sending``, ``core.futures``).
+its handler's business (``registration``, ``signal_sender``, ``core.futures``).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LAST_LINES = 0.5  # seconds to join a thread that has nothing left to do
 
 
 class Worker:
-    """See the module.
+    """A named daemon thread with a mailbox: started by the first item, stopped within a limit.
 
     Args:
         name: the thread's name.
@@ -65,7 +65,7 @@ class Worker:
         self.stopping = Flag()  # set when what is queued is dropped: ends waits inside
         self._claims = Claims()  # who starts the thread
         self._thread: threading.Thread | None = None
-        self._over = Flag()  # nobody needs to wait for the end any longer
+        self._over = Flag()  # waiting for the end has no purpose any longer
         self._abandoned = False
         self._log = RepeatedLog(logger)
 
@@ -107,12 +107,12 @@ class Worker:
 
     @property
     def waits_for_us(self) -> bool:
-        """True if the worker's thread cannot go on before this one does."""
+        """True if the worker's thread cannot continue before this one does."""
         thread = self._thread
         return thread is not None and waits_for_us(thread)
 
     def stop(self, timeout: float) -> bool:
-        """Let the queue drain for so many seconds, then drop the rest; True if it drained.
+        """Let the queue drain for ``timeout`` seconds, then drop the rest; True if it drained.
 
         Where the worker waits for the calling thread - in its own callback, which is the usual
         case - nothing can drain: what is queued is dropped at once, so that nothing is called
@@ -133,17 +133,17 @@ class Worker:
         return False
 
     def close(self) -> None:
-        """Take nothing more and end behind what is queued; returns at once."""
+        """Accept nothing more and end after what is queued; returns at once."""
         self.mailbox.close()
 
     def abandon(self) -> None:
-        """Drop what is queued, and let nobody wait any longer for the callback that runs."""
+        """Drop what is queued, and release the threads that wait for the running callback."""
         self._drop()
         self._abandoned = True
         self._over.set()
 
     def join(self, timeout: float) -> bool:
-        """Wait up to so many seconds for the thread to end; True if it has, or if it is us.
+        """Wait up to ``timeout`` seconds for the thread to end; True if it has, or if it is us.
 
         Never waits on a thread that waits for this one, directly or through others.
         """
@@ -197,7 +197,7 @@ class Worker:
         self.mailbox.begin()
         try:
             self._handle(item)
-        except BaseException as error:  # nothing may end the thread while somebody counts on it
+        except BaseException as error:  # nothing may end the thread while it has waiters
             text = "%s: an error in the handling of %s"
             kind = kind_of(error)
             self._log.log(logging.ERROR, kind, text, self._name, repr_of(item), error=error)

@@ -74,7 +74,7 @@ def _installed() -> Iterator[PluginInfo]:
             text = distribution.read_text("entry_points.txt") or ""
             version = str(distribution.metadata["Version"] or "")
         except Exception as error:
-            # Whatever the metadata of somebody else's distribution does to its reader.
+            # Whatever the metadata of a foreign distribution does to its reader.
             problem = f"its metadata cannot be read: {described(error)}"
             yield PluginInfo("?", _folder(distribution), problem=problem)
             continue

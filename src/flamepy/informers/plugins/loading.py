@@ -90,7 +90,7 @@ def left_out(message: str, error: BaseException | None) -> None:
 
 
 def load_informer(value: str, options: Options | None = None) -> Plugin:
-    """Import ``module:Class`` and make an informer; it need not be an installed plugin.
+    """Import ``module:Class`` and make an informer; an installed plugin is not required.
 
     Raises:
         PluginError: it cannot be used.
@@ -231,7 +231,7 @@ def _refused(factory: Callable[..., object], options: Options) -> str | None:
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):
-        return None  # something built in; calling it will tell
+        return None  # something built in; calling it will show
     takes = [one.name for one in parameters if one.kind in _NAMED]
     listed = f"its options: {', '.join(takes) or 'none'}"
     if not any(one.kind is one.VAR_KEYWORD for one in parameters):

@@ -1,4 +1,4 @@
-"""``session.run(data, informer=x)``: x is told one task's changes, without a ``Reactor``.
+"""``session.run(data, informer=x)``: x receives one task's changes, without a ``Reactor``.
 
 The task's present state comes first, then each observed change until the end, with payloads. The
 same informer in several runs is one queue and one thread, which ends when nothing is followed any
@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 
 
 def follow_task(link: Link, informer: TaskInformer, task: Task) -> None:
-    """Tell ``informer`` the task's present state, then its changes; returns at once.
+    """Deliver the task's present state to ``informer``, then its changes; returns at once.
 
-    May be called from any thread. A wait that ends without the task's end is told by
+    May be called from any thread. A wait that ends without the task's end is reported by
     ``on_error``.
 
     Raises:
@@ -42,7 +42,7 @@ def follow_task(link: Link, informer: TaskInformer, task: Task) -> None:
         ConnectionClosedError: the link is closed.
     """
     assert link.reactor is not None  # core has synchronous links only
-    Callbacks(informer)  # a wrong argument is the caller's, so it is told here
+    Callbacks(informer)  # a wrong argument is the caller's, so it raises here
     link.reactor.call_soon(_follow, link, informer, task)
 
 
@@ -99,7 +99,7 @@ class Following:
                 old = now
         except FlameError as error:
             follower.worker.put(error)
-        except Exception as error:  # a mistake of ours: whoever follows is told all the same
+        except Exception as error:  # a mistake of ours: the followers are notified nevertheless
             failed = InternalError(f"following task {task.id} failed: {repr_of(error)}")
             failed.__cause__ = error
             follower.worker.put(failed)
@@ -176,10 +176,10 @@ class _Follower:
 
 @dataclass(frozen=True, slots=True)
 class _Last:
-    """The marker behind the last followed run."""
+    """The marker after the last followed run."""
 
     reached: Callable[[], None]
 
 
 def _logged(failure: Failure) -> None:
-    """Nothing more to do: ``handling`` has logged it and told ``on_error``."""
+    """Nothing more to do: ``invocation`` has logged it and called ``on_error``."""

@@ -38,11 +38,11 @@ TaskKey = tuple[str, str]
 class FutureListener(ReferenceType["WatchedFuture[Any]"]):
     """What waits for a task in place of a future, which it holds weakly; an ``interests.Listener``.
 
-    A future that nobody holds any more, and without callbacks, waits no longer: its finalizer, on
+    A future without references and callbacks no longer waits: its finalizer, on
     any thread, notes that in ``dropped``, and the hub sweeps it.
 
     Attributes:
-        kept: the future, while its end is to be told to callbacks.
+        kept: the future, while callbacks wait for its end.
         interest: what it waits for, once it does.
         dropped: the hub's.
     """
@@ -58,7 +58,7 @@ class FutureListener(ReferenceType["WatchedFuture[Any]"]):
         self.kept = self.interest = None
 
     def changed(self, task: Task) -> None:
-        """Tell the future a state."""
+        """Receive a state."""
         future = self()
         if task.state.is_terminal:
             self.kept = None
@@ -66,7 +66,7 @@ class FutureListener(ReferenceType["WatchedFuture[Any]"]):
             future.changed(task)
 
     def lost(self, error: FlameError) -> None:
-        """Tell the future that nothing more will be known."""
+        """Receive the error by which the wait ends."""
         future, self.kept = self(), None
         if future is not None:
             future.lost(error)
@@ -110,10 +110,10 @@ class WatchedFuture(Settled[R], Generic[R]):
         return super().exception(timeout)
 
     def _hasten(self) -> None:
-        """Say that somebody blocks on this very task, so that it gets a stream now."""
+        """Note that a thread blocks on this very task, so that it gets a stream now."""
         reactor = self._link.reactor
         if reactor is not None and not self.done():
-            with suppress(FlameError):  # the connection is closed: that is told as its result
+            with suppress(FlameError):  # the connection is closed: its result says so
                 reactor.call_soon(_block, self._link, self.session_id, int(self.task_id))
 
     def cancel(self) -> bool:
@@ -123,7 +123,7 @@ class WatchedFuture(Settled[R], Generic[R]):
     def add_done_callback(self, fn: Callable[[concurrent.futures.Future[Any]], object]) -> None:
         """Call ``fn(future)`` on the thread ``flamepy-completions`` once the task has ended."""
         if not self.done():
-            self.listener.kept = self  # it is called though nobody holds the future
+            self.listener.kept = self  # it is called although nothing else refers to the future
         super().add_done_callback(lambda _: self._completions.put((fn, self)))
 
     def __repr__(self) -> str:
@@ -137,7 +137,7 @@ class WatchedFuture(Settled[R], Generic[R]):
         self._told = True
         try:
             outcome = self._outcome(task)
-        except Exception as error:  # whatever it is: nobody may wait for ever
+        except Exception as error:  # whatever it is: no thread may wait for ever
             self._settling.put(self, None, error)
         else:
             self._settling.put(self, outcome, None)
@@ -165,7 +165,7 @@ class EndFuture(WatchedFuture[Task]):
 
 
 def _block(link: Link, session_id: str, number: int) -> None:
-    with suppress(ConnectionClosedError):  # it was told its end, and closed, before we came here
+    with suppress(ConnectionClosedError):  # it has ended, and was closed, before we came here
         Hub.of(link).hasten(session_id, number)
 
 

@@ -62,7 +62,7 @@ class Followed:
 
 
 class Lister(Generic[K, V]):
-    """A read-only view of the store; see the module."""
+    """A read-only view of the hub's store: ``get``, ``list``, ``index``, ``by_index``."""
 
     def __init__(self, link: Link, hub: Hub, followed: Followed) -> None:
         self._link = link
@@ -163,12 +163,12 @@ class TaskLister(Lister[tuple[str, str], Task]):
     def get(
         self, session_id: str, task_id: str | int, *, max_age: float | None = None
     ) -> Task | None:
-        """Return a task as it was last told, or None.
+        """Return a task as it was last delivered, or None.
 
         Args:
             session_id: its session's.
             task_id: its number.
-            max_age: ask the engine if what is known is older than so many seconds.
+            max_age: ask the engine if what is known is older, in seconds.
 
         Raises:
             FlameError: the engine was asked and did not answer.
@@ -211,7 +211,7 @@ class SessionLister(Lister[str, SessionInfo]):
 
         Args:
             session_id: which.
-            max_age: ask the engine if what is known is older than so many seconds.
+            max_age: ask the engine if what is known is older, in seconds.
 
         Raises:
             FlameError: the engine was asked and did not answer.

@@ -45,7 +45,7 @@ def on_loop(link: Link, act: Callable[[], None]) -> None:
 
 
 class Asking:
-    """See the module; ``Reactor`` fills what is declared here."""
+    """The queries of a ``Reactor``, which fills what is declared here."""
 
     _roster: Roster
     _link: Link | None

@@ -1,1 +1,6 @@
-"""Receivers of signals: a queue and a thread each, and the events that they get."""
+"""Receivers of signals: an inbox, a queue and a thread for each connected function.
+
+Belongs here: which events a function receives, and when its thread ends. Does not belong here: the
+signals (``informers.signals``) and the checks of ``connect`` (``informers.signal_checks``). Events
+come from ``watching.hub`` through ``delivery.inbox`` and end in the connected function.
+"""

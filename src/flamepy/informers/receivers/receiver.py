@@ -58,7 +58,7 @@ class _Disconnected:
 
 
 class Receiver:
-    """See the module. Methods are called on the link's loop unless noted.
+    """One connected function: its inboxes, queue and thread. On the link's loop unless noted.
 
     Args:
         key: blinker's, the same as long as ``function`` lives.
@@ -163,7 +163,7 @@ class Receiver:
         self._tasks = self._sessions = None
 
     def catch_up(self) -> None:
-        """Queue what found no place, as far as there is room now."""
+        """Queue what did not fit before, while there is room."""
         for inbox in (self._tasks, self._sessions):
             if inbox is not None:
                 inbox.catch_up()

@@ -38,7 +38,7 @@ LOOK = 1.0  # seconds between looks at receivers that are slow, or gone
 
 
 class SignalSender:
-    """See the module."""
+    """The receivers of one link, made and ended as functions connect and disconnect."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -86,7 +86,7 @@ class SignalSender:
         self._look()
 
     def release(self, closed: Callable[[], None]) -> Drain | None:
-        """Let go; the last holder gets what drains and ends the threads, outside the loop."""
+        """Release it; the last holder gets what drains and ends the threads, outside the loop."""
         if closed in self._holders:
             self._holders.remove(closed)
         if self._holders or not self._undo:
@@ -105,7 +105,7 @@ class SignalSender:
         return self._drain
 
     async def aclose(self) -> None:
-        """Tell the reactors that the link is closed under them; each releases then."""
+        """Notify the reactors that their link is closed; each releases then."""
         for closed in list(self._holders):
             closed()
 
@@ -193,7 +193,7 @@ class SignalSender:
 
     def _send(self, sending: Sending) -> None:
         if self._unsent or self._changed != self._matched:
-            # Somebody was connected a moment ago and has no ``Receiver`` yet.
+            # A function was connected a moment ago and has no ``Receiver`` yet.
             self._unsent.append(sending)
             if not self._post(self._send_waiting):
                 self._send_waiting()
@@ -238,7 +238,7 @@ class SignalSender:
         self._log.log(
             logging.WARNING,
             ("full", receiver.name),
-            "the queue of the receiver %s is full (%d events): changes of one task are folded; "
+            "the queue of the receiver %s is full (%d events): changes of one task are coalesced; "
             "ends are late, not lost",
             *(receiver.name, size),
         )

@@ -1,9 +1,9 @@
-"""Gathering: the ends of awaited tasks that have no stream, session by session.
+"""Read the ends of awaited tasks that have no stream, session by session.
 
-Rounds ask for the counters of the sessions concerned; what they say has changed is looked up by
-GetTask or by one list, as ``crowding`` decides from what both were measured to cost. Rounds come
+Rounds ask for the counters of the sessions concerned; changes that they show are read by GetTask
+or by one list, as ``completion_planner`` decides from the measured costs of both. Rounds come
 quickly while tasks end and rest in proportion to what they take. Runs on the link's loop, while
-any task is awaited without a stream; ``observing`` gets what is found.
+any task is awaited without a stream; ``observer`` gets what is found.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from flamepy.watching.state.waiters import Interest, Interests
 logger = logging.getLogger(__name__)
 
 FASTEST, FAST, SLOWEST = 0.005, 0.05, 1.0  # seconds between rounds; FAST while tasks end
-SHARE = 4.0  # rounds rest so many times what they took
+SHARE = 4.0  # rounds rest for this multiple of their duration
 AWAY = (0.2, 30.0)  # seconds between rounds while the engine cannot be reached: first, and at most
-SINGLE = 16  # so many sessions are asked for one by one
+SINGLE = 16  # up to this number, sessions are read one by one
 AT_ONCE = 32  # GetTasks in flight
 
 
 class Gatherer:
-    """See the module.
+    """Reads the counters of sessions with awaited tasks in rounds, and then the ends.
 
     Args:
         reader: makes the calls and reports the answers.
-        interests: who waits.
+        interests: the awaited tasks.
         collector: opens streams.
         clock: monotonic seconds.
         spawn: starts a coroutine on the loop.
-        missed: is told that a session or the engine seems to be gone, so that the poll looks.
+        missed: called when a session or the engine seems to be gone, so that the poll checks it.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ class Gatherer:
         return max(FASTEST, min((FAST, *wanted)))
 
     def _least(self, took: float) -> float:
-        """Return the shortest rest after a round of so many seconds."""
-        if self._asked <= SINGLE:  # what it took is mostly waiting behind others' calls
+        """Return the shortest rest after a round of that duration."""
+        if self._asked <= SINGLE:  # its duration is mostly waiting for others' calls
             return FASTEST * self._asked
         return SHARE * took
 
@@ -172,7 +172,7 @@ class Gatherer:
             if step is Step.LIST:
                 await self._list(session_id, awaited, crowd)
             elif step is Step.ALL:
-                await self._probe(awaited, crowd, at_once=FEW)  # nobody is in a hurry
+                await self._probe(awaited, crowd, at_once=FEW)  # no caller blocks
             else:
                 await self._probe_likely(awaited, crowd)
         except SessionNotFoundError:
@@ -191,7 +191,7 @@ class Gatherer:
             asyncio.get_running_loop().call_later(self._soon(), self._wake.set)
 
     async def _probe_likely(self, awaited: list[Interest], crowd: Crowd) -> None:
-        """Ask for as many as have ended, the lowest first, and then for those that may run."""
+        """Read as many tasks as have ended, the lowest first, and then those that may run."""
         wanted = crowd.wanted
         found = await self._probe(awaited[:wanted], crowd)
         if found < wanted:
@@ -220,7 +220,7 @@ class Gatherer:
         await self._probe([one for one in awaited if one.number not in shown], crowd)
 
     def _net(self, one: Interest, began: float, calls: int, crowd: Crowd) -> float:
-        """Return the seconds that calls took beside others; 0.0 if that cannot be told."""
+        """Return the seconds that calls took beside others; 0.0 if that is unknown."""
         beside = self._interests.added_in(one.session_id)
         if beside > calls / 4:
             return 0.0  # tasks are being made meanwhile: it was mostly their time

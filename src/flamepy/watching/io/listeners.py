@@ -1,4 +1,4 @@
-"""Those who wait for one task: a future, an iterator, or a key that is to be seen quickly."""
+"""What waits for one task: a future, an iterator, or a key whose changes are read quickly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FutureListener:
 
 
 class QueueListener:
-    """Queues each state; bounded by the number of a task's changes that nobody read."""
+    """Queues each state; bounded by the number of a task's changes that were not read yet."""
 
     def __init__(self) -> None:
         self.items: asyncio.Queue[Task | FlameError] = asyncio.Queue()
@@ -45,7 +45,7 @@ class QueueListener:
 class WatchedKey:
     """A task that gets a stream, within the budget, until it ended or ``release`` is called.
 
-    Its changes are told to the subscriptions, as quickly as a stream shows them. A task that
+    Subscriptions receive its changes as quickly as a stream shows them. A task that
     the engine does not know is watched no longer (``active`` is False then).
     """
 
@@ -64,7 +64,7 @@ class WatchedKey:
         return not self._over
 
     def changed(self, task: Task) -> None:
-        """Note the end; subscriptions are told by the hub."""
+        """Record the end; the hub notifies the subscriptions."""
         self._over = self._over or task.state.is_terminal
 
     def lost(self, error: FlameError) -> None:

@@ -1,7 +1,7 @@
-"""Taking in observations: the store says what each means, everybody concerned is told.
+"""Handle observations: the store decides what each means, subscribers and waiters are notified.
 
-``sources`` and ``collector`` report every task that an answer showed to ``Observer.observe``.
-What needs another look (a contradiction, a failure without its text) is asked again here. Runs
+``reader`` and ``watch_streams`` report every task that an answer showed to ``Observer.observe``.
+What needs another read (a contradiction, a failure without its text) is read again here. Runs
 on the link's loop.
 """
 
@@ -32,7 +32,7 @@ _NOTHING = Observation(Verdict.UNCHANGED)
 
 @dataclass(slots=True)
 class Activity:
-    """Whether anything was told since the last poll began; the poll interval follows it."""
+    """Whether anything was delivered since the last poll began; the poll interval follows it."""
 
     moved: bool = False
     drifts: int = 0
@@ -43,7 +43,7 @@ class Activity:
 
 
 class Observer:
-    """Tells subscribers and listeners what observations bring to light.
+    """Delivers the events of observations to subscribers and listeners.
 
     Args:
         store, subscribers: of the hub.
@@ -83,7 +83,7 @@ class Observer:
     def observe(
         self, task: Task, window: Window, source: EventSource, text_known: bool
     ) -> Observation:
-        """Take in a task as an answer showed it."""
+        """Record a task as a reply showed it."""
         if not task.id.isdecimal():
             text = "ignored a task with the id %r: ids are decimal numbers"
             self._log.log(logging.WARNING, "id", text, task.id)
@@ -98,13 +98,13 @@ class Observer:
             if not task.state.is_terminal:
                 return _NOTHING
             if task.payloads_loaded and not (task.is_failed() and task.error is None):
-                self.interests.tell(task)  # whole, so it is told as it is
+                self.interests.tell(task)  # whole, so it is delivered unchanged
                 return _NOTHING
         observation = self._store.observe_task(task, window, source, text_known=text_known)
         for event in observation.events:
             self.emit(event)
         if record.info is None and self._subscribers:
-            self._hurry()  # nothing is told before the session was seen
+            self._hurry()  # nothing is delivered before the session was seen
         if observation is not _NOTHING and observation.verdict is not Verdict.UNCHANGED:
             self._follow_up(task, observation)
         if awaited:
@@ -115,7 +115,7 @@ class Observer:
         return observation
 
     def _wants_end_only(self, record: SessionRecord, interest: Interest, window: Window) -> bool:
-        """Return True if nobody is told but who waits for the task's end."""
+        """Return True if only waiters for the task's end are notified."""
         if interest.states or interest.number in record.tasks or window.start < record.since:
             return False
         return not self._subscribers.may_follow(record)
@@ -160,7 +160,7 @@ class Observer:
         self.let_go(task.session_id, number)
 
     def let_go(self, session_id: str, number: int) -> None:
-        """Drop a task that nobody waits for and nobody is told about."""
+        """Drop a task without waiters and subscriptions."""
         record = self._store.sessions.get(session_id)
         awaited = self.interests.get(session_id, number) is not None
         if record is not None and not awaited and not self._subscribers.follow(record):
@@ -180,20 +180,20 @@ class Observer:
             except FlameError as error:
                 logger.debug("could not look again at %s/%s: %s", session_id, number, error)
 
-    # ------------------------------------------------------------------ telling
+    # ------------------------------------------------------------------ delivering
 
     def emit(self, event: TaskEvent) -> None:
-        """Tell an event of a task."""
+        """Deliver an event of a task."""
         self.activity.moved = True
         self._subscribers.emit(event)
 
     def emit_session(self, event: SessionEvent) -> None:
-        """Tell an event of a session."""
+        """Deliver an event of a session."""
         self.activity.moved = True
         self._subscribers.emit_session(event)
 
     def take(self, outcome: Outcome) -> None:
-        """Tell what an observation of a session brought to light."""
+        """Deliver the events of an observation of a session."""
         if outcome.reset is not None:
             self._subscribers.engine_reset(outcome.session_id, outcome.application, outcome.reset)
         for event in outcome.tasks:
@@ -212,7 +212,7 @@ class Observer:
         self._say_missed()
 
     def tick(self, *, everything: bool = False) -> None:
-        """Log what was counted and is due, ``everything`` at the end; let go of who is gone."""
+        """Log what was counted and is due, ``everything`` at the end; release what is gone."""
         for interest in self.interests.sweep():
             self.let_go(interest.session_id, interest.number)
         self._log.flush(everything=everything)
@@ -232,13 +232,13 @@ class Observer:
         activity.warned_at, activity.warned = now, activity.missed
 
     def check_drained(self, record: SessionRecord) -> None:
-        """Tell that a session is drained, if it has just become so."""
+        """Report that a session is drained, if it has just become so."""
         event = self._store.drained(record, self._now())
         if event is not None:
             self.emit_session(event)
 
     def check_stalled(self, record: SessionRecord, after: float) -> None:
-        """Tell which tasks of a session do not start."""
+        """Report which tasks of a session do not start."""
         now = self._now()
         for known in stalled_tasks(record, now, after):
             text = "task %s of session %s stays pending while later ones finish"

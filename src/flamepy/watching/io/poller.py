@@ -1,9 +1,9 @@
-"""The poll: session counters, again and again, as often as changes and their cost allow.
+"""The poll: session counters, repeatedly, as often as changes and their cost allow.
 
 With subscribers one ListSession shows every session; with waiting futures only, one GetSession a
 session does; while only the connection is watched, a ListNodes. A poll is also the heartbeat:
 when it fails the engine is away, when it works again everything unfinished is suspect.
-``updating`` works on what a poll shows.
+``session_sync`` works on what a poll shows.
 """
 
 from __future__ import annotations
@@ -64,14 +64,14 @@ class Health:
 
 
 class Poller:
-    """Polls while anybody listens; see the module.
+    """Polls while there are subscribers or waiters: the counters, and the connection's state.
 
     Args:
         engine, store, reader, interests, collector, subscribers, updater, gatherer: of the hub.
-        observer: tells what a poll brings to light.
+        observer: delivers what a poll shows.
         endpoint: for messages.
         spawn: starts a coroutine on the loop.
-        patience: seconds of silence after which the waiting is given up.
+        patience: seconds of silence after which waits end with an error.
         spread: jitter.
     """
 
@@ -123,7 +123,7 @@ class Poller:
         self.health = Health()
 
     def configure(self, settings: WatchSettings) -> None:
-        """Go on with other settings."""
+        """Continue with other settings."""
         self._settings = settings
         self._fast, self._slow = settings.poll_limits
         self._deadline.configure(settings.poll_timeout, self._slow)
@@ -363,7 +363,7 @@ class Poller:
             self._spawn(self._give_up(info.id, error))
 
     async def _give_up(self, session_id: str, error: FlameError) -> None:
-        # Each wait ends only after a last look at its task; a running one goes on.
+        # Each wait ends only after a last look at its task; a running one continues.
         for number in self._interests.numbers(session_id):
             try:
                 task = await self._reader.probe(session_id, number)

@@ -1,4 +1,4 @@
-"""The asking: what the hub needs of the engine, and how one session is listed or probed.
+"""Read the engine: the calls that the hub makes, and how one session is listed or probed.
 
 ``Reader`` makes the calls and reports every answer with its window to an ``observe`` function;
 it decides nothing. Runs on the link's loop.
@@ -81,12 +81,12 @@ class Reader:
         store: what is known; read only here, but for confirmed absences.
         observe: gets task, window, source, and whether a failed task's text would be in it.
         clock: monotonic seconds.
-        followed: tells whether all tasks of a session are observed, awaited or not.
+        followed: returns whether all tasks of a session are observed, awaited or not.
 
     Attributes:
         payloads: list with the tasks' inputs and outputs.
-        limits: how fast it may ask; tasks that somebody waits for are asked beside them.
-        workers: to be held by whoever asks on nobody's behalf.
+        limits: how fast it may ask; reads for awaited tasks are exempt.
+        workers: held by background reads.
         costs: what calls take.
     """
 
@@ -130,7 +130,7 @@ class Reader:
         Args:
             session_id: of which session.
             number: which task.
-            paced: wait for the limits; False for a task that somebody waits for.
+            paced: wait for the limits; False for an awaited task.
 
         Raises:
             SessionNotFoundError: the session is not there either.
@@ -201,7 +201,7 @@ class Reader:
 
         Args:
             session_id: which one.
-            awaited: their numbers; other tasks are left out, unless somebody follows the session.
+            awaited: their numbers; other tasks are left out, unless the session has a subscription.
 
         Raises:
             FlameError: the list broke off; what came before was observed.
@@ -256,10 +256,10 @@ class Reader:
             return False  # the poll drops the whole session
 
     async def text(self, session_id: str, number: int) -> None:
-        """Read a failed task's text, again and again until the engine answers.
+        """Read a failed task's text, repeatedly until the engine answers.
 
         The engine changes the state before it records the event (docs/protocol.md#events), so a
-        failure without text is read a second time a moment later, then told as it is.
+        failure without text is read a second time a moment later, then delivered as it is.
         """
         attempt = 0
         task: Task | None = None

@@ -1,8 +1,8 @@
-"""Bringing sessions up to date: one worker a session, as ``cursor`` decides.
+"""Bring sessions up to date: one worker a session, as ``sync_planner`` decides.
 
 A session is worked on when its counters ask for it, when an earlier try left something
 unexplained (with a growing back-off), or when its audit is due: what counters hide, such as two
-tasks that swap states, an occasional list finds. ``polling`` brings the counters, ``sources``
+tasks that swap states, an occasional list finds. ``poller`` brings the counters, ``reader``
 makes the calls, ``hub`` gets the observations.
 """
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 AUDIT = 600.0
 WORKERS = 64  # sessions that are read at once
 FEW = 8  # ... while the engine forgets: who is chosen must not wait long for the answer
-LOAD = 50.0  # a list that explained nothing is repeated after so many times its duration
+LOAD = 50.0  # a list that explained nothing is repeated after this multiple of its duration
 
 
 @dataclass(slots=True)
@@ -52,10 +52,10 @@ class Updater:
 
     Args:
         store, reader: of the hub.
-        follows: tells whether somebody is told about a session's tasks.
-        observer: tells what a list brought to light.
-        current: is told the id of a session when all that its counters showed was told.
-        missed: is told that a session seems to be gone, so that the poll looks at once.
+        follows: returns whether the tasks of a session have a subscription.
+        observer: delivers what a list shows.
+        current: called with the id of a session when all that its counters showed was delivered.
+        missed: called when a session seems to be gone, so that the poll checks at once.
         spawn: starts a coroutine on the loop.
     """
 
@@ -111,11 +111,11 @@ class Updater:
         self._progress.pop(session_id, None)
 
     def clear(self) -> None:
-        """Drop everything: nobody listens any more."""
+        """Drop everything: no subscription is left."""
         self._progress.clear()
 
     def audit_every(self, period: float) -> None:
-        """Go on with another audit period."""
+        """Continue with another audit period."""
         if period != self._rota.period:
             self._rota.period = period
             for progress in self._progress.values():
@@ -145,7 +145,7 @@ class Updater:
         """Start work on a session if its counters, a leftover, or its audit ask for it."""
         now = self._now()
         if not self._follows(record):
-            return  # of awaited tasks alone ``gathering`` takes care
+            return  # of awaited tasks alone ``gatherer`` takes care
         if record.synced and now >= progress.audit_at:
             progress.refresh = progress.audit = True
             progress.audit_at = self._rota.next(progress.audit_at, now)
@@ -178,7 +178,7 @@ class Updater:
         while self._workers < self._limit and (session_id := self._queue.next()) is not None:
             record = self._store.sessions.get(session_id)
             progress = self._progress.get(session_id)
-            if record is None or progress is None:  # gone, or followed by nobody any more
+            if record is None or progress is None:  # gone, or without subscriptions
                 self._busy.discard(session_id)
                 self._audits.discard(session_id)
                 continue
@@ -263,7 +263,7 @@ class Updater:
                 self._current(record.id)
 
     def is_behind(self, record: SessionRecord) -> bool:
-        """Return True while something that the counters show was not told yet."""
+        """Return True while something that the counters show was not delivered yet."""
         if record.info is None or record.id in self._busy or not record.synced or record.held:
             return True
         return decide(record, self._reader.costs) is not Step.NOTHING

@@ -1,12 +1,12 @@
-"""The watch streams that serve who waits (``interests``). Runs on the link's loop.
+"""The watch streams that serve waiting callers (``waiters``). Runs on the link's loop.
 
-A stream tells a change at once and costs as much as ten tasks of a list, so at most ``budget``
+A stream delivers a change at once and costs as much as ten tasks of a list, so at most ``budget``
 tasks have one: what a caller waits for alone, at once; of those that are awaited together the one
-that a caller blocks on, the first few that have not ended at the first look, and in a session that
-stands still the lowest (``crowding``). The others are gathered by counters (``gathering``).
+that a caller blocks on, the first few that have not ended at the first read, and in a session that
+stands still the lowest (``completion_planner``). ``gatherer`` reads the others by counters.
 Whatever ends a stream, GetTask is asked: an end without a terminal message says nothing. A silent
-stream is not trusted either: it hides what changed before it was opened and hangs when nobody
-notifies it, so GetTask is asked beside it, ever less often (docs/protocol.md#watch).
+stream is not trusted either: it hides what changed before it was opened and hangs without a
+notification, so GetTask is asked beside it, ever less often (docs/protocol.md#watch).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Collector:
     """The streams of one link's interests.
 
     Args:
-        interests: who waits.
+        interests: the awaited tasks.
         engine: the calls.
         reader: asks for single tasks.
         observe: reports what a stream showed.
@@ -89,10 +89,10 @@ class Collector:
         Args:
             session_id: of which session.
             number: which task.
-            listener: who waits.
+            listener: receives its states, or its end.
             born: when the engine created the task, where that is known.
             states: it wants each state, not only the end.
-            alone: somebody waits for this very task: it gets a stream now or when one is free.
+            alone: a caller waits for this very task: it gets a stream now or when one is free.
         """
         interest = self._interests.add(session_id, number, listener, born, states=states)
         if not self._interests.has(interest):
@@ -128,12 +128,12 @@ class Collector:
         self._answers.set()
 
     def resize(self, budget: int) -> None:
-        """Go on with another budget; streams that are open stay open."""
+        """Continue with another budget; streams that are open stay open."""
         self._budget = budget
         self._fill()
 
     def hasten(self, session_id: str, number: int) -> None:
-        """Take in that a caller blocks until a task ends; of a few it gets a stream now."""
+        """Record that a caller blocks until a task ends; of a few it gets a stream now."""
         interest = self._interests.get(session_id, number)
         if interest is None or interest.watched or interest.useless:
             return
@@ -142,11 +142,11 @@ class Collector:
             self.crowded()
 
     def share(self, session_id: str, most: int | None = None) -> None:
-        """Give streams to the awaited tasks of a session that came first, as far as there are.
+        """Give streams to the awaited tasks of a session that came first, while some are free.
 
         Args:
             session_id: which session.
-            most: so many of its tasks have streams then, at most.
+            most: the number of its tasks that have streams then, at most.
         """
         watched = self._interests.watched_in(session_id)
         room = self._budget if most is None else most - watched
@@ -249,7 +249,7 @@ class Collector:
             self._interests.lose(interest, lost_session(interest.session_id, error))
             return
         except FlameError:
-            return  # the engine is away; the next stream or poll tells
+            return  # the engine is away; the next stream or poll shows it
         if task is None:
             text = f"task {interest.number} of session {repr_of(interest.session_id)} is gone"
-            self._interests.lose(interest, TaskLostError(f"{text}; nobody can tell how it ended"))
+            self._interests.lose(interest, TaskLostError(f"{text}; how it ended is unknown"))

@@ -3,7 +3,7 @@
 A session's counters say how many tasks have ended, not which. Tasks start in the order of their
 numbers, so those that ended are likely the lowest awaited ones: a GetTask each finds them, and one
 ListTask finds all but shows everything that the session ever had. ``Crowd`` keeps the account of
-one session; ``gathering`` carries out what it asks for, ``collector`` opens the streams.
+one session; ``gatherer`` carries out what it asks for, ``watch_streams`` opens the streams.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from flamepy.types import TaskCounts
 from flamepy.watching.policy.sync_planner import Costs, retry_delay
 from flamepy.watching.state.waiters import Moves
 
-FEW = 8  # so many of those awaited together get streams as soon as nothing is to be looked up
+FEW = 8  # so many of those awaited together get streams as soon as nothing is left to read
 QUIET = 0.25  # seconds without an end after which the first of a crowd get streams
 SAFETY = (2.0, 60.0)  # seconds after which all are asked, whatever the counters say
 REST = (0.002, 1.0)  # seconds between steps: the first, and after many that found nothing
 FIRST_RATE = 1000.0  # ends a second, until it was seen: the first callers do not wait for that
 HANDFUL = 16  # ends that are worth asking for the counters
 PAUSE = (0.1, 0.5)  # seconds for which a growing crowd is left alone, at least and at most ...
-SPARE = 40.0  # ... else so many times what the step takes
-LOAD = 50.0  # ... at least so many times what it took
+SPARE = 40.0  # ... else this multiple of the step's duration
+LOAD = 50.0  # ... at least this multiple of its duration
 
 
 def shared(budget: int) -> int:
@@ -49,7 +49,7 @@ class Crowd:
 
     Attributes:
         costs: what calls take here; seconds of the whole connection's time, not of one caller.
-        debt: how many ends were counted and not told; those that are awaited are among them.
+        debt: the number of ends that were counted and not delivered, awaited ones included.
         wanted: how many of them may be found.
         running, total: tasks that ran, and all of them, when the counters were last shown.
         busy: True while a step is carried out.
@@ -68,20 +68,20 @@ class Crowd:
     _misses: int = 0
     _not_before: float = float("-inf")
     _asked_at: float = float("-inf")
-    _rate: float = FIRST_RATE  # ends a second, of late
+    _rate: float = FIRST_RATE  # ends a second, recently
     _since: float | None = None  # when what is wanted could have been asked for first
 
     def decide(
         self, counts: TaskCounts, moves: Moves, waiting: int, now: float, *, blocking: int = 0
     ) -> Step:
-        """Take in the counters; return what to do.
+        """Record the counters; return what to do.
 
         Args:
             counts: as just shown.
             moves: what happened since the last call.
             waiting: awaited tasks without a stream.
             now: monotonic seconds.
-            blocking: on how many of them callers block. Where they do on half of who waits, tasks
+            blocking: on how many of them callers block. Where they do on half of the waiters, tasks
                 are made by callers who wait in turn, and none of them must wait for more.
         """
         told = moves.told
@@ -114,7 +114,7 @@ class Crowd:
 
         Args:
             waiting: awaited tasks without a stream.
-            blocking: on how many of them callers block; then it is no large part of who waits.
+            blocking: on how many of them callers block; then it is no large part of the waiters.
         """
         wanted = min(HANDFUL, waiting / 4) if blocking else HANDFUL
         return wanted / self._rate if self._rate > 0.0 else float("inf")
@@ -137,7 +137,7 @@ class Crowd:
         self._due, self._passes = float("-inf"), 0
 
     def asked(self, step: Step, *, found: int, waiting: int, took: float, now: float) -> None:
-        """Take in that a step was carried out.
+        """Record that a step was carried out.
 
         Args:
             step: which one.

@@ -1,8 +1,8 @@
 """How fast the hub may ask, and how long it waits for a poll: pace, token buckets, deadline. Pure.
 
-A bucket is reserved from, not polled: who comes takes its amount at once, also below zero, and
-gets told how long to wait until that is paid for. So waiting is first come, first served, and
-nobody can wait for somebody who waits for him. ``sources`` does the waiting.
+A bucket is reserved from, not polled: a caller takes its amount at once, also below zero, and
+learns how long to wait until that is paid for. So waiting is first come, first served, and
+no two callers can wait for each other. ``reader`` does the waiting.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 LOAD = 50.0  # a poll takes at most 1/50 of the time
 LONGEST_REST = 60.0
 SHORTEST, LONGEST = 5.0, 30.0  # seconds that a poll waits for its answer
-USUAL = 20.0  # so many times what polls took of late
-ODD = (4.0, 0.005)  # so many times the last poll, and so many seconds, are believed at once
+USUAL = 20.0  # times the recent duration of polls
+ODD = (4.0, 0.005)  # times the last poll, and seconds, that are believed at once
 LONGEST_DEBT = 60.0  # seconds; one huge list must not silence the hub for longer
 
 
@@ -32,7 +32,7 @@ class Bucket:
         self._at = float("-inf")
 
     def resize(self, rate: float) -> None:
-        """Go on with another rate; what is owed stays owed."""
+        """Continue with another rate; debts remain."""
         self._rate = rate
         self._level = min(self._level, rate * self._burst)
 
@@ -61,7 +61,7 @@ class Limits:
         self._lists = Bucket(half, burst=1.0, debt=LONGEST_DEBT)
 
     def resize(self, calls_per_second: float, bytes_per_second: float) -> None:
-        """Go on with other limits."""
+        """Continue with other limits."""
         self._calls.resize(calls_per_second)
         self._single.resize(bytes_per_second / 2.0)
         self._lists.resize(bytes_per_second / 2.0)
@@ -87,7 +87,7 @@ class Pace:
         self._last = 0.0
 
     def rest(self, took: float) -> float:
-        """Return seconds, after a poll of so many seconds."""
+        """Return the seconds to wait after a poll of that duration."""
         believed = min(took, self._last * ODD[0] + ODD[1])
         self._last = took
         return min(believed * LOAD, LONGEST_REST)
@@ -96,7 +96,7 @@ class Pace:
 class Deadline:
     """How long a poll waits for an answer before the engine counts as silent.
 
-    Without a given number it is derived: well above what polls took of late and the slow poll's
+    Without a given number it is derived: well above the times of recent polls and the slow poll's
     interval, and longer after each silence, so that an engine that is merely slow is not away.
     """
 

@@ -4,7 +4,7 @@ An engine keeps a limited number of sessions and forgets the closed ones, oldest
 few end, that is days later; under churn it is seconds, and a task list that is read too late is
 gone. ``Retention`` learns from the polls how fast sessions vanish; ``ReadQueue`` hands out the
 sessions that wait to be read, those first that will be gone soonest and can still be caught.
-``polling`` feeds both, ``updating`` reads.
+``poller`` feeds both, ``session_sync`` reads.
 """
 
 from __future__ import annotations

@@ -20,14 +20,14 @@ class WatchSettings:
             number means both.
         poll_timeout: seconds after which a poll without an answer counts as failed and the engine
             as away; None derives it from what polls take: 5 to 30.
-        audit: every session is listed once in so many seconds, whatever its counters say.
-        watch_budget: watch streams open at most; they go to tasks that somebody waits for.
+        audit: seconds within which every session is listed once, whatever its counters say.
+        watch_budget: watch streams open at most; they go to awaited tasks.
         calls_per_second: GetTask and ListTask calls of the hub at most, on average.
         bytes_per_second: bytes of their answers at most, on average.
         payloads: keep the tasks' inputs and outputs, and hand them on with every event.
-        retain_terminal: so many finished tasks are kept; older ones leave the store and only
+        retain_terminal: the number of finished tasks kept; older ones leave the store and only
             how they ended is remembered, one byte a task.
-        stall_after: a task that stays pending so many seconds while later ones finish is
+        stall_after: seconds that a task stays pending, while later ones finish, before it is
             reported as stalled.
 
     Raises:

@@ -2,7 +2,7 @@
 
 An engine leaves a session open whose services cannot be started: tasks stay pending for ever and
 no stream says so (docs/protocol.md#events). It may also lose one task on its way to an executor,
-which stays pending while later ones run and finish. ``polling`` asks at every poll.
+which stays pending while later ones run and finish. ``poller`` asks at every poll.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def stuck_session(info: SessionInfo, quiet: float) -> FlameError | None:
         info: the session with its events.
         quiet: for how many seconds its counters have stood still. Executors that were bound
             before the retry limit keep working, and a closed session may still run a task that
-            was on its way to an executor: a while without movement tells.
+            was on its way to an executor: a while without movement shows it.
     """
     if info.counts.running or not info.counts.pending:
         return None
@@ -79,5 +79,5 @@ def stalled_tasks(record: SessionRecord, now: float, after: float) -> list[TaskR
         record.finished = 0
     stalled = [number for number, since in overtaken.items() if now - since >= after]
     for number in stalled:
-        overtaken[number] = float("inf")  # told
+        overtaken[number] = float("inf")  # reported
     return [record.tasks[number] for number in sorted(stalled)]

@@ -38,7 +38,7 @@ class Costs:
         self.get += (min(seconds, 0.1) - self.get) * 0.05
 
     def learn_list(self, seconds: float, tasks: int) -> None:
-        """Fold in the duration of one ListTask of so many tasks."""
+        """Include the duration of one ListTask of ``tasks`` tasks."""
         if tasks >= BATCH:
             self.listed += (min(seconds / tasks, 0.1) - self.listed) * 0.2
 
@@ -83,7 +83,7 @@ class Probing:
     """One pass over a session: yields ids to ask, batch by batch, until nothing is left to learn.
 
     Ids come lowest unfinished first, then new ones from the highest known on, until two of those
-    were not found. The pass gives up (``gave_up``) when it has asked more than a list would cost.
+    were not found. The pass stops (``gave_up``) when it has asked more than a list would cost.
     """
 
     def __init__(self, record: SessionRecord, *, limit: int) -> None:
@@ -108,7 +108,7 @@ class Probing:
         return wanted
 
     def answered(self, number: int, *, found: bool) -> None:
-        """Take in that a GetTask of ``number`` was answered, or said not found."""
+        """Record that a GetTask of ``number`` was answered, or returned not found."""
         if not found and number >= self._record.highest:
             self._misses += 1
 

@@ -1,6 +1,6 @@
 """What differs between two pictures of the engine. Pure functions.
 
-``store`` asks what a new picture of a session means; ``sources`` asks which tasks a list lacks.
+``store`` asks what a new picture of a session means; ``reader`` asks which tasks a list lacks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Seen(Protocol):
 def session_changes(old: SessionInfo | None, new: SessionInfo) -> list[SessionEventKind]:
     """Return what happened between two pictures of one session, in order.
 
-    A session first seen closed was opened and closed: both are told.
+    A session first seen closed was opened and closed: both are delivered.
     """
     kinds: list[SessionEventKind] = []
     if old is None:
@@ -60,7 +60,7 @@ def is_drained(info: SessionInfo) -> bool:
 def missing(known: Iterable[Seen], mark: int, window: Window) -> list[int]:
     """Return the numbers that a complete list lacks although they were known before it was sent.
 
-    A task made while the list was under way may lack for that reason alone, so absence counts
+    A task made while the list was in flight may lack for that reason alone, so absence counts
     only for what was seen before; the caller confirms it with GetTask.
 
     Args:

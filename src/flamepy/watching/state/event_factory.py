@@ -1,4 +1,4 @@
-"""Making events: what is told is noted in the records, and every event gets its number. Pure."""
+"""Make events: each is recorded as delivered, and gets its sequence number. Pure."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Maker:
         window: Window,
         source: EventSource,
     ) -> TaskEvent:
-        """Return that a task was first seen or changed, and note in its record what is told."""
+        """Return the event of a task first seen or changed, and record it as delivered."""
         old = known.task if known.delivered else None
         known.task, known.delivered, known.source = task, True, source
         if window.end > known.window.end:
@@ -76,7 +76,7 @@ class Maker:
         )
 
     def replay(self, record: SessionRecord, known: TaskRecord, now: float) -> TaskEvent:
-        """Return a task's present state for a newcomer."""
+        """Return a task's present state for a new subscription."""
         return TaskEvent(
             kind=EventKind.ADDED,
             task=known.task,
@@ -92,7 +92,7 @@ class Maker:
         )
 
     def replay_session(self, record: SessionRecord, now: float) -> list[SessionEvent]:
-        """Return a session's present state for a newcomer, in the order of its life."""
+        """Return a session's present state for a new subscription, in the order of its life."""
         info = record.info
         if info is None:
             return []

@@ -1,4 +1,4 @@
-"""What the hub tells its subscribers: frozen events of tasks and sessions.
+"""What the hub delivers to its subscribers: frozen events of tasks and sessions.
 
 An event says what changed (``old`` to ``task``) and how it was learned (``source``, ``epoch``,
 ``sequence``, ``observed_at``). Events are made by ``store`` only, handed on by ``hub``; what a
@@ -60,13 +60,13 @@ class TaskEvent:
             ``task.payloads_loaded``. A failed task carries its events: ``task.error``.
         old: the state delivered before, None for ADDED.
         application: name of the session's application; "" while it is not known.
-        source: which answer showed it; REPLAY for the present state given to a newcomer.
+        source: which reply showed it; REPLAY for the present state at a subscription.
         endpoint: the engine.
         epoch: raised when the session was replaced by another of the same id.
         sequence: grows with each event of one link.
-        initial: True for what was there before the informer was registered; each informer
+        initial: True for the state before the informer was registered; each informer
             gets its own answer.
-        coalesced: how many intermediate changes were folded into this one by a full queue.
+        coalesced: the number of intermediate changes that a full queue merged into this one.
         final_state_known: for DELETED: True if the task had ended before it vanished.
         observed_at: monotonic seconds of the observation.
         session_creation_time: the session's; another one is another session of the same id.
@@ -149,9 +149,9 @@ class SessionEvent:
             its tasks have ended (a session may un-drain), CLOSED, DELETED when the engine no
             longer knows it, EVENT for something that the engine recorded (``event``).
         session: the session now (for DELETED as last seen).
-        old: as it was told before; None for OPENED.
+        old: as it was delivered before; None for OPENED.
         event: for EVENT: code 1001 (a bind failed) or 1002 (the retry limit), and its text.
-        source: POLL, or REPLAY for the present state given to a newcomer.
+        source: POLL, or REPLAY for the present state at a subscription.
         endpoint, epoch, sequence, initial, coalesced, observed_at: as of ``TaskEvent``.
         final_state_known: for DELETED: True if it was closed before it vanished.
     """

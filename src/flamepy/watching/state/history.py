@@ -1,4 +1,4 @@
-"""What the store has let go: finished tasks over the limit, deletes, epochs of absent sessions.
+"""What the store has evicted: finished tasks over the limit, deletes, epochs of absent sessions.
 
 Pure. ``store`` owns one ``History``; every part of it is bounded.
 """
@@ -15,18 +15,18 @@ EPOCHS = 10_000
 
 
 class History:
-    """See the module.
+    """Finished and deleted tasks in the order in which they may leave the store.
 
     Attributes:
         retain: how many finished tasks stay in the store.
-        needed: returns the sequence number after which events are still needed by somebody, or
+        needed: returns the sequence number after which a subscription still needs events, or
             None when they are not.
     """
 
     def __init__(self) -> None:
         self.retain = 100_000
         self.needed: Callable[[], int | None] = lambda: None
-        self._ended: deque[TaskRecord] = deque()  # as told, oldest first; gone ones leave lazily
+        self._ended: deque[TaskRecord] = deque()  # oldest end first; gone ones leave lazily
         self._kept = 0
         self._graves: deque[Grave] = deque()  # by sequence
         self._epochs: OrderedDict[str, tuple[int, float]] = OrderedDict()
@@ -34,18 +34,18 @@ class History:
     # ------------------------------------------------------------------ finished tasks
 
     def ended(self, record: TaskRecord) -> None:
-        """Take in that a task's end was told."""
+        """Record that a task's end was delivered."""
         self._ended.append(record)
         self._kept += 1
 
     def left(self, record: TaskRecord) -> None:
-        """Take in that a task left the store for another reason than its age."""
+        """Record that a task left the store for another reason than its age."""
         self._kept -= record.told_end
 
     def trim(self, sessions: Mapping[str, SessionRecord]) -> None:
-        """Retire the oldest finished tasks over the limit that nobody needs any more.
+        """Retire the oldest finished tasks over the limit that no subscription needs any more.
 
-        Not before a poll has shown their session behind their end: until then they may belong to
+        Not before a poll has shown their session after their end: until then they may belong to
         another session of its id, which has not been seen yet.
         """
         if len(self._ended) > 2 * self._kept + 64:
@@ -68,7 +68,7 @@ class History:
     # ------------------------------------------------------------------ deletes
 
     def deleted(self, known: TaskRecord, event: TaskEvent) -> None:
-        """Keep a task's delete as long as somebody needs it."""
+        """Keep a task's delete while a subscription needs it."""
         self.bury()
         if self.needed() is not None:
             self._graves.append(Grave(known.born, known.sequence, event))
@@ -78,7 +78,7 @@ class History:
         return [grave for grave in self._graves if grave.event.sequence > sequence]
 
     def bury(self) -> None:
-        """Drop the deletes that nobody needs any more."""
+        """Drop the deletes that no subscription needs any more."""
         if not self._graves:
             return
         needed = self.needed()

@@ -1,7 +1,7 @@
 """The ends of tasks that could not be read before their session was gone. Pure.
 
 An end is delivered, or it is counted here; never neither (docs/delivery.md). ``store`` asks when a
-session leaves it; ``observing`` counts and reports.
+session leaves it; ``observer`` counts and reports.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Reason(TextEnum):
 
     EVICTED = "evicted"  # the engine keeps a limited number of closed sessions
     DELETED = "deleted"
-    AWAY = "gone while nothing watched"  # found by an informer that goes on where it was
+    AWAY = "gone while nothing watched"  # found by an informer that resumes
     LOST = "storage lost"  # the engine came back without it, or with another one of its id
 
 

@@ -1,4 +1,4 @@
-"""What an observation amounted to: the answers of ``store``. Pure data."""
+"""The outcome of an observation: what ``store`` answers. Pure data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Observation:
         verdict: what it amounted to.
         events: what it caused, in order.
         drift: for DRIFT: the task as the engine shows it now; it is not part of the story.
-        told: for DRIFT: the end that was told.
+        told: for DRIFT: the delivered end.
     """
 
     verdict: Verdict
@@ -39,7 +39,7 @@ class Observation:
 
 @dataclass(slots=True)
 class Outcome:
-    """What an observation of a session changed, in the order in which it is told.
+    """What an observation of a session changed, in the order of delivery.
 
     Attributes:
         reset: the new epoch if the session was reset.

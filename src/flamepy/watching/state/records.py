@@ -1,7 +1,7 @@
 """What is known of one task and of one session. Pure.
 
-``store`` changes these records and keeps their tallies right; ``cursor``, ``diff`` and ``stuck``
-read them.
+``store`` changes these records and their tallies; ``sync_planner``, ``diff`` and
+``stall_detector`` read them.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from flamepy.watching.state.retired import Retired
 
 @dataclass(slots=True, eq=False)
 class TaskRecord:
-    """One task: what is told of it (``task``) and what the engine last said (``state``).
+    """One task: what was delivered (``task``) and what the engine last showed (``state``).
 
     Attributes:
         number: its id.
-        task: as it was told, or as first seen when nothing was told yet.
+        task: as it was delivered, or as first seen before any delivery.
         state: the engine's, for the counters; another than the task's after a drift.
         window: when the last applied observation was true.
         seen_at: when the first one had arrived.
-        delivered: True once something was told of it.
+        delivered: True once an event of it was delivered.
         held: True for a failed task that waits for its text.
         born, sequence: sequence numbers of its first and its last event: what a reader who has
             everything up to some number still lacks.
-        source: which answer showed what is told.
+        source: which reply showed the delivered state.
         mark: number of the last list of its session that showed it.
-        drifted: the state that contradicts the told end, if any was seen.
+        drifted: the state that contradicts the delivered end, if any was seen.
     """
 
     number: int
@@ -49,12 +49,12 @@ class TaskRecord:
 
     @property
     def ended(self) -> bool:
-        """True once a terminal state was observed, told or not."""
+        """True once a terminal state was observed, delivered or not."""
         return self.held or self.task.state.is_terminal
 
     @property
     def told_end(self) -> bool:
-        """True once the terminal state was told."""
+        """True once the terminal state was delivered."""
         return self.delivered and not self.held and self.task.state.is_terminal
 
     def failed_task(self) -> Task:
@@ -79,7 +79,7 @@ class SessionRecord:
         id: its id.
         info: as last shown; None while no answer has shown the session itself.
         window_start, window_end: when that was true.
-        since: answers sent before this moment may show what was there before a reset.
+        since: replies to requests before this moment may show the state before a reset.
         epoch: grows with each reset of the id.
         synced: True once all its tasks are known.
         tasks: by number, without the retired ones.
@@ -88,11 +88,11 @@ class SessionRecord:
         highest: the highest number seen.
         sequence: number of the last event of any of its tasks.
         mark: number of its last list.
-        drained: True while it is told as drained.
-        events: what the engine recorded of it and was told.
+        drained: True while it was last reported as drained.
+        events: what the engine recorded of it and was delivered.
         held: how many failed tasks wait for their text.
-        overtaken: since when a pending task sees later ones finish; see ``stuck``.
-        finished: the highest number that ended since ``stuck`` last looked.
+        overtaken: since when a pending task sees later ones finish; see ``stall_detector``.
+        finished: the highest number that ended since ``stall_detector`` last looked.
     """
 
     id: str
@@ -158,7 +158,7 @@ class SessionRecord:
     # ------------------------------------------------------------------ for the store
 
     def add(self, record: TaskRecord) -> None:
-        """Take in a new task."""
+        """Record a new task."""
         self.tasks[record.number] = record
         self.highest = max(self.highest, record.number)
         self.held += record.held
@@ -167,7 +167,7 @@ class SessionRecord:
             self._append_open(record.number)
 
     def move(self, record: TaskRecord, state: TaskState) -> None:
-        """Take in the engine's state of a known task."""
+        """Record the engine's state of a known task."""
         before, record.state = record.state, state
         self._tally[_column(before)] -= 1
         self._tally[_column(state)] += 1
@@ -202,7 +202,7 @@ class SessionRecord:
         self.retired = Retired()
 
     def show_retired(self, number: int, state: TaskState) -> None:
-        """Take in the engine's state of a retired task."""
+        """Record the engine's state of a retired task."""
         before = self.retired.shown(number)
         if before is not None and before != state:
             self._tally[_column(before)] -= 1

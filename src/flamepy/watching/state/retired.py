@@ -17,7 +17,7 @@ _MASK = 0b111
 class Retired:
     """The ends of one session's retired tasks, by number.
 
-    A byte holds the told end and, after a drift, the other state that the engine showed last.
+    A byte holds the delivered end and, after a drift, the other state that the engine showed last.
     """
 
     __slots__ = ("_bytes", "_far", "end")
@@ -28,7 +28,7 @@ class Retired:
         self.end = float("-inf")  # when the last of them was observed
 
     def add(self, number: int, told: TaskState, shown: TaskState, end: float) -> None:
-        """Remember how a task ended, as told and as last shown, and when that was observed."""
+        """Remember how a task ended, as delivered and as last shown, and when that was observed."""
         self._set(number, _code(told))
         if shown != told:
             self.show(number, shown)

@@ -6,15 +6,15 @@ The rules (docs/architecture.md#observations):
   ended; a terminal state applies over a non-terminal one at any time; any other disagreement is
   STALE and asks for a fresh look.
 - The first terminal state is final; a different one later is DRIFT and is not delivered. The
-  engine's state is kept beside the told one, so that its counters add up.
+  engine's state is kept beside the delivered one, so that its counters add up.
 - A failed task is held until its text was read, so ``event.task.error`` is always there.
-- Nothing is told of a task before its session was seen: an event names its application, and
-  scopes ask for it. What was seen before is told, as one step, when the session is listed.
+- No event of a task is delivered before its session was seen: it names its application, and
+  scopes ask for it. What was seen before is delivered, as one step, when the session is listed.
 - A session with another creation time, or one whose absence was confirmed, is reset: everything
   that was in it is deleted, the epoch of its id grows.
 
 No clock, no thread, no I/O: ``hub`` feeds it on the loop and hands the events on. ``records``
-holds what is known, ``history`` what was let go, ``making`` turns both into events.
+holds what is known, ``history`` what was evicted, ``event_factory`` turns both into events.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Store:
 
     Attributes:
         payloads: keep the tasks' inputs and outputs.
-        history: what was let go; how many finished tasks stay is set there.
+        history: what was evicted; how many finished tasks stay is set there.
     """
 
     def __init__(self, endpoint: str = "") -> None:
@@ -78,7 +78,7 @@ class Store:
         return record
 
     def clear(self) -> None:
-        """Forget everything but the epochs: nobody listens any more."""
+        """Reset to the empty state, but keep the epochs: no subscription is left."""
         for record in self.sessions.values():
             if record.epoch:
                 self.history.remember(record.id, record.epoch, record.since)
@@ -88,7 +88,7 @@ class Store:
     # ------------------------------------------------------------------ sessions
 
     def observe_session(self, info: SessionInfo, window: Window) -> Outcome:
-        """Take in a session as the engine showed it.
+        """Record a session as the engine showed it.
 
         An answer that was sent before the last applied one had ended is ignored.
         """
@@ -129,9 +129,9 @@ class Store:
         Args:
             session_id: which one.
             window: when that was true.
-            lost: True if the engine lost it, rather than somebody deleted it; a session that
+            lost: True if the engine lost it, rather than a client deleted it; a session that
                 was not closed is lost in any case.
-            evicted: True if the engine dropped it to make room, rather than somebody deleted it.
+            evicted: True if the engine dropped it to make room, rather than a client deleted it.
         """
         record = self.sessions.pop(session_id, None)
         outcome = Outcome(session_id)
@@ -161,7 +161,7 @@ class Store:
         return outcome
 
     def drained(self, record: SessionRecord, now: float) -> SessionEvent | None:
-        """Return that a session is drained, once, if every task of it was told to have ended."""
+        """Return that a session is drained, once, if the end of every task was delivered."""
         info = record.info
         if info is None or record.drained or not record.synced or not is_drained(info):
             return None
@@ -180,7 +180,7 @@ class Store:
         *,
         text_known: bool = False,
     ) -> Observation:
-        """Take in a task as the engine showed it.
+        """Record a task as the engine showed it.
 
         Args:
             task: the observation, with or without payloads.
@@ -193,7 +193,7 @@ class Store:
         number = int(task.id)
         known = record.tasks.get(number)
         if window.start < record.since:
-            return _UNCHANGED  # it may show what was there before the reset
+            return _UNCHANGED  # it may show the state before the reset
         if known is None:
             told = record.retired.told(number)
             if told is not None:
@@ -237,21 +237,21 @@ class Store:
         return self._gone(record, known, window, source)
 
     def forget_task(self, session_id: str, number: int) -> None:
-        """Drop a record that nobody needs any more, without an event."""
+        """Drop a record that is not needed any more, without an event."""
         record = self.sessions.get(session_id)
         if record is not None and number in record.tasks:
             self.history.left(record.tasks[number])
             record.forget(number)
 
     def trim(self) -> None:
-        """Let the oldest finished tasks over the limit go, and deletes that nobody needs."""
+        """Evict the oldest finished tasks over the limit, and deletes that are not needed."""
         self.history.trim(self.sessions)
         self.history.bury()
 
     # ------------------------------------------------------------------ reading
 
     def replay(self, record: SessionRecord, now: float) -> list[TaskEvent]:
-        """Return the present state of a session's delivered tasks, by number, for a newcomer."""
+        """Return the present state of a session's delivered tasks, by number."""
         return [
             self._make.replay(record, known, now)
             for _, known in sorted(record.tasks.items())
@@ -259,7 +259,7 @@ class Store:
         ]
 
     def replay_session(self, record: SessionRecord, now: float) -> list[SessionEvent]:
-        """Return what a newcomer missed: opened, the engine's events, drained, closed."""
+        """Return a session's history for a new subscription: opened, events, drained, closed."""
         return self._make.replay_session(record, now)
 
     def changed_since(

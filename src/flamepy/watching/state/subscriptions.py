@@ -1,4 +1,4 @@
-"""Who is told about which sessions, and when they have heard all that was there before.
+"""Which subscription covers which sessions, and when it has received the initial state.
 
 ``hub`` emits through ``Subscribers``; ``informers`` implements ``Sink``. Runs on the link's loop,
 holds no lock and calls sinks directly: a sink only queues.
@@ -21,7 +21,7 @@ from flamepy.watching.state.records import SessionRecord
 class Scope:
     """Which sessions a subscription covers; None means any.
 
-    Without ``tasks`` only the sessions themselves are told, which costs no call for a task.
+    Without ``tasks`` only events of the sessions themselves, which cost no call for a task.
     """
 
     application: str | None = None
@@ -45,25 +45,25 @@ class Sink(Protocol):
         """Take one event of a session in the scope."""
 
     def synced(self) -> None:
-        """Take in that everything present at the subscription was told. Called once."""
+        """Called once everything present at the subscription was delivered."""
 
     def failed(self, error: FlameError) -> None:
-        """Take in that the engine stopped answering; called once per outage."""
+        """Called when the engine stopped answering; once per outage."""
 
     def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
-        """Take in that the engine lost a session, which may come again, in that epoch.
+        """Called when the engine lost a session, which may come again, in that epoch.
 
         Called once per reset, before the deletes of what was in it.
         """
 
     def drift(self, event: TaskEvent, told: TaskState) -> None:
-        """Take in that the engine shows ``event.task`` otherwise than it was told to have ended.
+        """Called when the engine shows another end for ``event.task`` than the delivered one.
 
-        The first end stays; ``told`` is its state. Called once per other state.
+        The first end stays; ``told`` is its state. Once per other state.
         """
 
     def stalled(self, event: TaskEvent) -> None:
-        """Take in that a task stays pending while later ones finish. Called once per task."""
+        """Called when a task stays pending while later ones finish. Once per task."""
 
     def missed(self, missed: MissedEnds) -> None:
         """Record ends of tasks that could not be read before their session was gone."""
@@ -76,12 +76,12 @@ class Subscription:
     Attributes:
         awaiting: sessions still to be brought up to date for it; None before its first poll.
         present: of each session in that poll its epoch and its counters. Ids are dense, so
-            they tell which tasks were there before.
+            they say which tasks are initial.
         pictured: ``present`` is known; before its first poll from the last poll before it came.
         needed_since: finished tasks and deletes whose events are newer than this sequence
             number are kept for it (``Store.changed_since``, ``deleted_since``); None if it
             needs nothing kept. To be set by its owner, on the loop; ``Hub.reader_moved`` is
-            told then.
+            called then.
     """
 
     scope: Scope
@@ -100,7 +100,7 @@ class Subscription:
         return event.epoch == epoch and int(event.task.id) <= counts.total
 
     def had(self, event: SessionEvent) -> bool:
-        """Return True if a session that is told as drained was so before the subscription."""
+        """Return True if a session reported as drained was so before the subscription."""
         if event.kind is not SessionEventKind.DRAINED:
             return False
         return self.present.get(event.session.id) == (event.epoch, event.session.counts)
@@ -116,39 +116,39 @@ class Subscribers:
         return bool(self._all)
 
     def add(self, subscription: Subscription) -> None:
-        """Tell it everything from now on."""
+        """Deliver everything to it from now on."""
         self._all.append(subscription)
 
     def remove(self, subscription: Subscription) -> bool:
-        """Stop telling it; return False if it had been removed already."""
+        """Stop delivering to it; return False if it had been removed already."""
         if subscription not in self._all:
             return False
         self._all.remove(subscription)
         return True
 
     def clear(self) -> None:
-        """Stop telling everyone."""
+        """Stop delivering to every subscription."""
         self._all.clear()
 
     def follow(self, record: SessionRecord) -> bool:
-        """Return True if somebody is told about the session's tasks."""
+        """Return True if a subscription covers the session's tasks."""
         return any(
             one.scope.tasks and one.scope.covers(record.id, record.application) for one in self._all
         )
 
     def may_follow(self, record: SessionRecord) -> bool:
-        """Return True if somebody is, or may be once the session itself was seen."""
+        """Return True if one does, or may once the session itself was seen."""
         return self.follow(record) or (record.info is None and bool(self._all))
 
     def emit(self, event: TaskEvent) -> None:
-        """Tell those whose scope covers the task's session."""
+        """Deliver to the subscriptions whose scope covers the task's session."""
         for one in self._all:
             if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
                 initial = event.kind is EventKind.ADDED and one.was_there(event)
                 one.sink.task_event(replace(event, initial=True) if initial else event)
 
     def emit_session(self, event: SessionEvent) -> None:
-        """Tell those whose scope covers the session."""
+        """Deliver to the subscriptions whose scope covers the session."""
         for one in self._all:
             if one.scope.covers(event.session.id, event.session.application):
                 initial = not one.pictured or one.had(event)
@@ -157,24 +157,24 @@ class Subscribers:
                 one.present.pop(event.session.id, None)
 
     def failed(self, error: FlameError) -> None:
-        """Tell everyone that the engine does not answer."""
+        """Notify all that the engine does not answer."""
         for one in self._all:
             one.sink.failed(error)
 
     def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
-        """Tell those whose scope covers a session that the engine lost it."""
+        """Notify those whose scope covers a session that the engine lost it."""
         for one in self._all:
             if one.scope.covers(session_id, application):
                 one.sink.engine_reset(session_id, application, epoch)
 
     def drift(self, event: TaskEvent, told: TaskState) -> None:
-        """Tell those whose scope covers the task that it ended a second time."""
+        """Notify those whose scope covers the task that it ended a second time."""
         for one in self._all:
             if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
                 one.sink.drift(event, told)
 
     def stalled(self, event: TaskEvent) -> None:
-        """Tell those whose scope covers the task that it does not start."""
+        """Notify those whose scope covers the task that it does not start."""
         for one in self._all:
             if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
                 one.sink.stalled(event)
@@ -203,10 +203,10 @@ class Subscribers:
     def polled(
         self, one: Subscription, records: Iterable[SessionRecord], behind: Container[str]
     ) -> None:
-        """Take in that a poll was made for ``one``.
+        """Record that a poll was made for ``one``.
 
         Args:
-            one: a newcomer.
+            one: a new subscription.
             records: what the poll showed.
             behind: ids of the sessions that are not up to date yet.
         """
@@ -217,7 +217,7 @@ class Subscribers:
         self._check(one)
 
     def picture(self, one: Subscription, records: Iterable[SessionRecord]) -> None:
-        """Record what was there before a subscription."""
+        """Record the initial state of a subscription."""
         one.pictured = True
         one.present = {
             record.id: (record.epoch, record.info.counts)
@@ -226,7 +226,7 @@ class Subscribers:
         }
 
     def session_current(self, session_id: str) -> None:
-        """Take in that all that a poll had shown of a session was told."""
+        """Record that all that a poll had shown of a session was delivered."""
         for one in self._all:
             if one.awaiting:
                 one.awaiting.discard(session_id)

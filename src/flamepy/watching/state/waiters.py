@@ -1,8 +1,8 @@
-"""Who waits for which task: the register of one link. Pure, and told of every observation.
+"""Which callers wait for which tasks: the register of one link. Pure; gets every observation.
 
-An ``Interest`` is one task that somebody waits for: a future, a ``watch_task`` iterator, a
-followed run. ``collector`` gives streams to some of them, ``gathering`` looks for the ends of the
-others, ``observing`` and ``polling`` tell them what an answer showed, or that nothing more will be
+An ``Interest`` is one awaited task: of a future, a ``watch_task`` iterator, a
+followed run. ``watch_streams`` gives streams to some of them, ``gatherer`` reads the ends of the
+others, ``observer`` and ``poller`` deliver what a reply showed, or that nothing more will be
 known.
 """
 
@@ -20,31 +20,31 @@ from flamepy.wire.times import SAME, is_same_moment
 
 
 class Moves(NamedTuple):
-    """What happened in a session: tasks that are awaited now, and ends that were told."""
+    """What happened in a session: tasks that are awaited now, and ends that were delivered."""
 
     added: int
     told: int
 
 
 class Listener(Protocol):
-    """Somebody who waits for one task."""
+    """What waits for one task."""
 
     def changed(self, task: Task) -> None:
-        """Take in a new state, with payloads where the answer had them."""
+        """Receive a new state, with payloads where the reply had them."""
 
     def lost(self, error: FlameError) -> None:
-        """Take in that nothing more will be known."""
+        """Receive the error after which nothing more will be known."""
 
 
 class Cancels(Protocol):
-    """What goes on for an interest: an asyncio task, a timer."""
+    """What runs for an interest: an asyncio task, a timer."""
 
     def cancel(self) -> object:
         """End it."""
 
 
 class Interest:
-    """One task that somebody waits for.
+    """One awaited task.
 
     Attributes:
         born: when the engine created it, where that is known.
@@ -52,7 +52,7 @@ class Interest:
         alone: True if a caller waits for it alone, so that it gets a stream before others.
         blocks: True once a caller has blocked until it ends.
         watched: True while it has a stream.
-        useless: True once its streams have ended again and again without telling anything.
+        useless: True once its streams have ended repeatedly without delivering anything.
     """
 
     __slots__ = (
@@ -86,7 +86,7 @@ class Interest:
 
     @property
     def ended(self) -> bool:
-        """True once the terminal state was told."""
+        """True once the terminal state was delivered."""
         return self.task is not None and self.task.state.is_terminal
 
 
@@ -108,7 +108,7 @@ class Interests:
     Attributes:
         released: is called with an interest that is over, ended or left.
         total: how many tasks are awaited.
-        dropped: who waits no longer, as finalizers on any thread note it; for ``sweep``.
+        dropped: ended waits, as finalizers on any thread record them; for ``sweep``.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class Interests:
         self._watched = 0  # of them, with a stream
         self._sessions: dict[str, _Session] = {}
 
-    # ------------------------------------------------------------------ who waits
+    # ------------------------------------------------------------------ waiting
 
     def add(
         self,
@@ -131,13 +131,13 @@ class Interests:
     ) -> Interest:
         """Register a listener.
 
-        Of two tasks that the engine created under one id, the older one is lost: who waits for it
-        must not be told of the other. If that is this one, an interest of nobody is returned.
+        Of two tasks that the engine created under one id, the older one is lost: its waiters must
+        not get the other's states. If that is this one, an interest without waiters is returned.
 
         Args:
             session_id: of which session.
             number: which task.
-            listener: who waits.
+            listener: receives its states, or its end.
             born: when the engine created the task, where that is known.
             states: it wants each state, not only the end.
         """
@@ -177,16 +177,16 @@ class Interests:
         return left
 
     def get(self, session_id: str, number: int) -> Interest | None:
-        """Return the interest in a task, or None when nobody waits for it."""
+        """Return the interest in a task, or None when it has no waiter."""
         session = self._sessions.get(session_id)
         return None if session is None else session.interests.get(number)
 
     def sessions(self) -> list[str]:
-        """Return the ids of the sessions in which somebody waits."""
+        """Return the ids of the sessions with awaited tasks."""
         return list(self._sessions)
 
     def waits_in(self, session_id: str) -> bool:
-        """Return True if anybody waits for a task of the session."""
+        """Return True if a task of the session is awaited."""
         return session_id in self._sessions
 
     def numbers(self, session_id: str) -> list[int]:
@@ -248,10 +248,10 @@ class Interests:
     def __bool__(self) -> bool:
         return bool(self._sessions)
 
-    # ------------------------------------------------------------------ what they are told
+    # ------------------------------------------------------------------ delivering
 
     def tell(self, task: Task) -> None:
-        """Tell a task's listeners its state, once per state; the terminal one ends the interest."""
+        """Deliver a task's state to its listeners, once per state; the terminal one ends it."""
         interest = self.get(task.session_id, int(task.id))
         if interest is None or interest.ended:
             return
@@ -270,7 +270,7 @@ class Interests:
             self._release(interest)
 
     def lose(self, interest: Interest, error: FlameError) -> None:
-        """Tell the listeners that nothing more will be known of their task."""
+        """Notify the listeners that nothing more will be known of their task."""
         listeners, interest.listeners = list(interest.listeners), []
         self._release(interest)
         for listener in listeners:
@@ -321,7 +321,7 @@ class Interests:
         self._watched += 1
 
     def unwatch(self, interest: Interest) -> None:
-        """Note that it has none any more."""
+        """Record that it has no stream any more."""
         interest.watched = False
         self._sessions[interest.session_id].watched -= 1
         self._watched -= 1
@@ -337,7 +337,7 @@ def lost_session(session_id: str, cause: FlameError | None = None) -> SessionLos
     error = SessionLostError(
         f"session {repr_of(session_id)} is gone (deleted, evicted, its application unregistered, "
         "or "
-        "lost when the engine restarted); nobody can tell how its tasks ended"
+        "lost when the engine restarted); how its tasks ended is unknown"
     )
     error.__cause__ = cause
     return error
