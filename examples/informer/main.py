@@ -1,4 +1,4 @@
-"""An informer and a signal receiver hear of every task, whoever made it."""
+"""An informer and a signal receiver see every task, whichever client made it."""
 
 import threading
 

@@ -1,2 +1,2 @@
-# This file is broken on purpose: the example shows how its failure is told.
+# This file is broken on purpose: the example shows how its failure is reported.
 def broken(:

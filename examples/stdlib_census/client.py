@@ -82,7 +82,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--endpoint", help="a Flame cluster that sees the same files")
     parser.add_argument("--application", help="an application registered there for service.py")
-    parser.add_argument("--limit", type=int, help="only the last so many files")
+    parser.add_argument("--limit", type=int, help="number of files: only the last ones")
     stdlib = Path(sysconfig.get_paths()["stdlib"])
     parser.add_argument("--root", type=Path, default=stdlib, help=f"default: {stdlib}")
     return parser.parse_args()

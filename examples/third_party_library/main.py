@@ -17,13 +17,13 @@ class Divide(FlameService):
 done = threading.Event()
 
 
-def tell(line: str) -> None:
+def report(line: str) -> None:
     print(line)
     if "20 tasks" in line:
         done.set()
 
 
-milestones = Milestones("divide", every=5, tell=tell)
+milestones = Milestones("divide", every=5, report=report)
 milestones.connect()
 
 with LocalCluster() as cluster, connect(cluster.endpoint) as connection:

@@ -1,7 +1,7 @@
-"""A small library for Flame users: tells when an application has finished so many tasks.
+"""A small library for Flame users: reports milestones in the number of finished tasks.
 
 It needs flamepy only for its signals. It subclasses nothing, starts no thread, and works in any
-program that runs a Reactor, whoever wrote it.
+program that runs a Reactor.
 """
 
 from collections.abc import Callable
@@ -9,24 +9,24 @@ from typing import Any
 
 from flamepy.informers import signals
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 class Milestones:
-    """Tells ``tell`` at every ``every``-th end of a task of an application.
+    """Calls ``report`` at every ``every``-th end of a task of an application.
 
     Args:
         application: whose tasks are counted.
         every: how many ends make a milestone.
-        tell: takes a line of text; called on the receiver's own thread.
+        report: takes a line of text; called on the receiver's own thread.
     """
 
-    def __init__(self, application: str, *, every: int, tell: Tell) -> None:
+    def __init__(self, application: str, *, every: int, report: Report) -> None:
         self.application = application
         self.every = every
         self.succeeded = self.failed = 0
         self.reasons: dict[str, int] = {}
-        self._tell = tell
+        self._report = report
 
     def connect(self) -> None:
         """Count from now on."""
@@ -51,4 +51,4 @@ class Milestones:
     def _milestone(self) -> None:
         ended = self.succeeded + self.failed
         if ended % self.every == 0:
-            self._tell(f"{self.application}: {ended} tasks ended")
+            self._report(f"{self.application}: {ended} tasks ended")

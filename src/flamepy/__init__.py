@@ -1,6 +1,6 @@
 """flamepy: clients, services, informers and an embedded cluster for the Flame engine.
 
-The names that most programs need, and the packages behind them: ``flamepy.core`` (the whole
+The names that most programs need, and the packages that define them: ``flamepy.core`` (the whole
 guide's API), ``flamepy.service``, ``flamepy.runner``, ``flamepy.tools``, ``flamepy.aio``,
 ``flamepy.informers``, ``flamepy.local``, ``flamepy.testing``.
 Everything is resolved at its first use: importing this loads no gRPC and starts no thread.

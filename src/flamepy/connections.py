@@ -30,8 +30,8 @@ class RetryPolicy:
         attempts: how often the call is tried at most, the first try included.
         timeout: seconds for all attempts together; None leaves it to the call's own timeout.
         wait_initial, wait_max: seconds of the first wait, and the limit of any wait.
-        wait_jitter: up to so many random seconds are added to each wait.
-        wait_exp_base: each wait is so many times the one before.
+        wait_jitter: each wait gets a random extra of up to this number of seconds.
+        wait_exp_base: each wait is the one before times this factor.
         budget: True counts repeats against the connection's budget, False does not; a number,
             in the policy of a connection, is the budget's size (10 by default).
     """

@@ -302,13 +302,13 @@ class TaskCancelledError(_CodedError, CancelledError):
 
 
 class TaskLostError(_CodedError):
-    """The task or its session is gone, so nobody can tell how it ended."""
+    """The task or its session is gone, so its outcome cannot be known."""
 
     default_code = FlameErrorCode.NOT_FOUND
 
 
 class SessionLostError(TaskLostError):
-    """The engine does not know the session any more, so nobody can tell how its tasks ended.
+    """The engine does not know the session any more, so the outcomes of its tasks cannot be known.
 
     It was deleted, evicted, its application was unregistered, or the engine restarted and keeps
     nothing (storage ``none``).
@@ -319,7 +319,7 @@ class InformerError(_CodedError):
     """A callback of an informer raised; the exception is the ``__cause__``.
 
     Attributes:
-        event: the event that it was called with, of ``on_batch`` the list; None if there is none.
+        event: the event that it was called with, of ``on_batch`` the list; None without an event.
     """
 
     default_code = FlameErrorCode.INTERNAL

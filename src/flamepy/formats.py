@@ -3,7 +3,7 @@
 Each format of a file that outlives its process has a number. A release that changes a format raises
 it and adds the step from the number before; it opens every older one. What a kill cuts is found
 again as it was before the step or after it, and the old file stays beside the new one
-(``state.db.v1.bak``). A number that is higher than today's is refused by whoever opens the file.
+(``state.db.v1.bak``). Opening a file with a number higher than today's is refused.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def migrate_database(path: Path, steps: Mapping[int, Step], known: int) -> None:
     """Bring a database to the number ``known``, in one transaction; nothing if it is there.
 
     Args:
-        path: nobody else may have it open.
+        path: no other connection may have it open.
         steps: by the number that each begins at.
         known: today's number.
 
@@ -129,7 +129,7 @@ def open_folder(folder: Path, steps: Mapping[int, FolderStep], known: int) -> No
 
 
 def folder_format(folder: Path, known: int) -> int:
-    """Return a folder's number. Raises NewerFormat, OSError; ValueError if it has none to read."""
+    """Return a folder's number. Raises NewerFormat, OSError; ValueError if it is unreadable."""
     try:
         found = int((folder / NUMBER).read_text("ascii"))
     except FileNotFoundError:

@@ -334,7 +334,7 @@ class Node:
 @shared_class(_SERVICE)
 @dataclass(frozen=True, slots=True)
 class ApplicationContext:
-    """What a service is told about its application."""
+    """What a service receives about its application."""
 
     name: str
     image: str | None = None
@@ -353,7 +353,7 @@ class SessionContext:
     application: ApplicationContext
 
     def common_data(self) -> bytes | None:
-        """Return the session's common data, or None when it has none."""
+        """Return the session's common data, or None if it has no common data."""
         return self._common_data
 
 

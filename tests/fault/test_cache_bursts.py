@@ -39,7 +39,7 @@ def put(client: object, number: int) -> str:
         try:
             put_once(client, number, batch)
         except flight.FlightUnavailableError as error:
-            if "uploads under way take the cache's memory" not in str(error):
+            if "uploads in progress take the cache's memory" not in str(error):
                 raise
             threading.Event().wait(0.02)
         else:

@@ -63,7 +63,7 @@ def act():
     try:
         connect("http://127.0.0.1:1")
     except InvalidStateError as error:
-        assert "could not be let go" in str(error)
+        assert "could not be closed" in str(error)
         print("told", flush=True)
 
 endpoint, session_id, engine = sys.argv[1:]

@@ -89,7 +89,7 @@ def alive(pid: int) -> bool:
         ("exit-at-once", r"python.* exited with status 3.*no licence"),
         ("signal-at-once", r"python.* was killed by signal 11 \(SIGSEGV\)"),
         ("never-binds", r"python.* did not open its socket within 3 s.*still thinking"),
-        ("socket-is-a-file", r"failed to connect to service at <.*sock>: nobody answers"),
+        ("socket-is-a-file", r"failed to connect to service at <.*sock>: no answer"),
         ("enter-abort", "on_session_enter failed: no seat"),
         ("enter-exit", r"exited with status 4.*dying in enter"),
     ],

@@ -1,4 +1,4 @@
-// A Flame service: gives back what it gets behind the session's data; "fail WHY" fails.
+// A Flame service: returns its input after the session's data; "fail WHY" fails.
 package main
 
 import (
@@ -82,7 +82,7 @@ func main() {
 	flamev1.RegisterInstanceServer(server, &echo{})
 	go func() {
 		<-ended
-		server.GracefulStop() // a task under way is answered first
+		server.GracefulStop() // a running task is answered first
 	}()
 	if err := server.Serve(socket); err != nil {
 		log.Fatal(err)

@@ -1,4 +1,4 @@
-"""A Flame service: gives back what it gets behind the session's data; "fail WHY" fails."""
+"""A Flame service: returns its input after the session's data; "fail WHY" fails."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What is said of a session that cannot be closed now, or is left open: which, why, the way out."""
+"""Texts about a session that cannot be closed now, or is left open: which, why, the way out."""
 
 from __future__ import annotations
 

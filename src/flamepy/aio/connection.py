@@ -40,7 +40,7 @@ _ALPHABET = string.ascii_letters + string.digits
 
 
 def short_name(prefix: str, length: int = 6) -> str:
-    """Return ``prefix-`` and so many random letters and digits."""
+    """Return ``prefix-`` and ``length`` random letters and digits."""
     return f"{prefix}-{''.join(secrets.choice(_ALPHABET) for _ in range(length))}"
 
 
@@ -117,14 +117,14 @@ class Connection:
     def on_retry(self, observer: Callable[[RetryDetails], object]) -> Callable[[], None]:
         """Call ``observer`` on the loop before each repeat of a call; returns the undo."""
 
-        def tell(details: RetryDetails) -> None:
+        def notify(details: RetryDetails) -> None:
             try:
                 observer(details)
             except Exception as error:
                 text = "a function of on_retry raised"
                 self._log.log(logging.ERROR, kind_of(error), text, error=error)
 
-        return self.link.on_retry(tell)
+        return self.link.on_retry(notify)
 
     # ------------------------------------------------------------------ applications
 
@@ -193,7 +193,7 @@ class Connection:
     async def get_application(
         self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
     ) -> Application | None:
-        """Return an application, or None when there is none of that name."""
+        """Return an application, or None when none has that name."""
         validation.application_name(name)
         try:
             return await self.link.frontend.get_application(

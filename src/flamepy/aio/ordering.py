@@ -29,7 +29,7 @@ class InOrder:
         self._held: dict[int, Result] = {}
 
     def add(self, result: Result) -> list[Result]:
-        """Take in a result; return those whose turn has come."""
+        """Add a result; return those whose turn has come."""
         if result.place != self._next:
             self._held[result.place] = result
             return []

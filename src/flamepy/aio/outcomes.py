@@ -18,8 +18,8 @@ def outcome(task: Task) -> bytes | None:
     """
     if task.state == TaskState.FAILED:
         text = task.error or (
-            f"task {task.id} of session {task.session_id} failed without a text: an exception that "
-            "has none, such as of a bare assert? The service's log has its traceback"
+            f"task {task.id} of session {task.session_id} failed without a text: an exception "
+            "without one, such as of a bare assert? The service's log has its traceback"
         )
         text = f"{text}; {WAY_OUT}" if TOO_LARGE in text else text
         raise TaskFailedError(text, task=task)

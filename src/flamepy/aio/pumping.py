@@ -22,16 +22,16 @@ from flamepy.watching.hub import Hub
 from flamepy.watching.state.waiters import Interest
 
 AT_ONCE = 128  # CreateTasks in flight: more of them make no engine faster
-MANY = 16  # inputs under way from which on results are handed on by the handful ...
-PAUSE = 10e-6  # ... behind the last ones by so many seconds for each input under way ...
-LONGEST = 0.01  # ... and by so many at most
+MANY = 16  # inputs in flight from which on results are handed on in batches
+PAUSE = 10e-6  # seconds between two batches for each input in flight
+LONGEST = 0.01  # seconds between two batches at most
 
 Input = tuple[int, "bytes | FlameError"]  # its place, and why it cannot be sent if it cannot
 Launch = Callable[[Hub, str, Made], Any]  # what is handed on for a task that was just made
 
 
 class Pump:
-    """See the module.
+    """Runs many inputs in one session, a bounded number at a time.
 
     Args:
         link: of the session.
@@ -89,7 +89,7 @@ class Pump:
         return cls(link, session_id, series, ordered=ordered, deliver=deliver, launch=launch)
 
     def submit(self, inputs: Sequence[Input]) -> None:
-        """Take inputs over; each of them is told of once, unless the pump is stopped."""
+        """Take inputs over; each has one result, unless the pump is stopped."""
         for index, payload in inputs:
             if isinstance(payload, FlameError):
                 self._hand_on(Result(index, error=payload))
@@ -136,7 +136,7 @@ class Pump:
         self._hand_on(Result(index, error=error, fatal=True))
 
     def over(self, place: _Place, result: Result) -> None:
-        """Take in what has become of an input that waited."""
+        """Record the result of an input that waited."""
         self._places.discard(place)
         self._hand_on(result)
 
@@ -146,7 +146,7 @@ class Pump:
         self._ready.append(result)
 
     def _flush_soon(self) -> None:
-        """Hand on in the next turn; of many not in each, for whoever takes them is woken by it."""
+        """Hand on in the next turn; of many not in each, as each batch wakes the consumer."""
         under_way = len(self._places) + len(self._workers) + len(self._backlog)
         if under_way > MANY:
             pause = min(PAUSE * under_way, LONGEST)
@@ -193,5 +193,5 @@ class _Place:
         self._pump.over(self, result)
 
     def lost(self, error: FlameError) -> None:
-        """Hand on that nobody knows."""
+        """Hand on that the outcome is unknown."""
         self._pump.over(self, Result(self._index, error=error))

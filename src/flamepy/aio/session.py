@@ -28,7 +28,7 @@ from flamepy.watching.policy.sync_planner import retry_delay
 from flamepy.wire import validation
 
 CLOSE_WAIT = 30.0
-EXIT_TIMEOUT = 5.0  # for closing behind an error, with an engine that is away perhaps
+EXIT_TIMEOUT = 5.0  # for closing after an error, with an engine that may be down
 
 
 class TaskHandle:
@@ -43,7 +43,7 @@ class TaskHandle:
         self.task = task
         self._hub = hub
         self._ended = ended
-        # Nobody has to look: an error that is never asked for is not worth a warning.
+        # Mark the error as retrieved: one that no caller asks for is not worth a warning.
         ended.add_done_callback(lambda future: future.cancelled() or future.exception())
 
     @property
@@ -72,7 +72,7 @@ class TaskHandle:
                 raise
             raise DeadlineExceededError(
                 f"task {self.task_id} of session {self.session_id} had not ended within "
-                f"{timeout:g} s; it goes on"
+                f"{timeout:g} s; it continues"
             ) from error
         return outcome(task)
 
@@ -137,7 +137,7 @@ class Session:
 
         Args:
             input_data: at most 4 MiB minus 64 KiB.
-            timeout: seconds; a call that is not answered by then goes on without its caller.
+            timeout: seconds; a call without an answer by then stays in flight without its caller.
             retry: instead of the connection's policy.
             on_ambiguous: what to do when the answer is lost: ``"verify"`` (look whether the task
                 was made, send it again if not), ``"raise"`` (AmbiguousResultError) or
@@ -217,7 +217,7 @@ class Session:
 
         Raises:
             InvalidArgumentError: an input is not bytes, or too large.
-            FlameError: a task could not be made; those that were made go on.
+            FlameError: a task could not be made; those that were made continue.
         """
         check_inputs(inputs, asynchronous=True)
         made = results(
@@ -269,11 +269,11 @@ class Session:
 
         Inputs are read as results are taken, ``window`` of them ahead at most, so they may be
         endless. Leaving the iterator early sends nothing more; what was sent runs to its end, and
-        nobody waits for it. Leave it by ``aclose`` (``contextlib.aclosing``) to have that at once.
+        is not awaited. Leave it by ``aclose`` (``contextlib.aclosing``) to have that at once.
 
         Args:
             inputs: bytes, from any iterable or asynchronous iterable. What it raises is raised
-                here, behind the results of what came before.
+                here, after the results of what came before.
             window: inputs that are read and whose result was not taken yet, at most.
             ordered: results come in the order of the inputs; False: as tasks end.
             return_exceptions: an input's own error (its task failed, was cancelled or lost, it is
@@ -316,7 +316,7 @@ class Session:
         hub = Hub.of(self._link)
         ended = hub.wait(task)
         if timeout is None:
-            return outcome(await ended)  # nobody else waits for it: it goes with this call
+            return outcome(await ended)  # its only waiter: it ends with this call
         left = max(0.0, timeout - (asyncio.get_running_loop().time() - start))
         return await TaskHandle(hub, task, ended).result(left)
 

@@ -77,7 +77,7 @@ def _end(reader: threading.Thread) -> None:
 
 
 def _take_hooks() -> None:
-    """Log what Python would print: warnings and exceptions that nobody caught."""
+    """Log what Python would print: warnings and uncaught exceptions."""
     logging.captureWarnings(True)
     sys.excepthook = _uncaught
     threading.excepthook = _uncaught_in_thread

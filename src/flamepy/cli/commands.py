@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return the command, or None when there is none of that name."""
+        """Return the command, or None when none has that name."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(

@@ -1,9 +1,9 @@
-"""Log lines to a descriptor that somebody may not read, as the pipe of a parent process.
+"""Writes log lines to a descriptor whose reader may be slow, such as a parent process's pipe.
 
-Whoever logs only puts a line into a bounded queue; the thread ``flamepy-lines`` writes. What finds
-no room is counted, and said once somebody reads again, in one line a minute at most. No lock is
-held during a write, and none of Python's own streams is used, so that neither ``logging.shutdown``
-nor the interpreter's end waits for a reader.
+A logging thread only puts a line into a bounded queue; the thread ``flamepy-lines`` writes. Lines
+that find the queue full are dropped and counted; the count is logged when the reader catches up, in
+one line a minute at most. No lock is held during a write, and Python's own streams are not used, so
+that neither ``logging.shutdown`` nor interpreter exit waits for a reader.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _Item = bytes | Flag
 
 
 class LineHandler(logging.Handler):
-    """Writes records as lines; see the module.
+    """Writes records as lines, without ever waiting for their reader.
 
     Args:
         descriptor: to write to.
@@ -53,8 +53,8 @@ class LineHandler(logging.Handler):
         self._claims = Claims()  # who starts the thread
         self._numbers = itertools.count(1)
         self.dropped = 0
-        self._told = 0
-        self._told_at = float("-inf")
+        self._reported = 0
+        self._reported_at = float("-inf")
         self._until = float("inf")  # when the end waits no longer
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -123,17 +123,17 @@ class LineHandler(logging.Handler):
             if item is None or size >= CHUNK or flags:
                 self._write(b"".join(lines))
                 lines, size = [], 0
-                if flags or (self._items.empty() and monotonic() - self._told_at >= EVERY):
-                    self._tell()
+                if flags or (self._items.empty() and monotonic() - self._reported_at >= EVERY):
+                    self._report_dropped()
                 for one in flags:
                     one.set()
                 flags = []
 
-    def _tell(self) -> None:
-        if self.dropped > self._told:
-            left_out, self._told = self.dropped - self._told, self.dropped
-            self._told_at = monotonic()
-            text = "%d log lines were left out: nobody read them"
+    def _report_dropped(self) -> None:
+        if self.dropped > self._reported:
+            left_out, self._reported = self.dropped - self._reported, self.dropped
+            self._reported_at = monotonic()
+            text = "%d log lines were left out: their reader was too slow"
             record = logging.LogRecord(
                 __name__, logging.WARNING, __file__, 0, text, (left_out,), None
             )

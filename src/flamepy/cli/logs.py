@@ -92,7 +92,7 @@ def set_up_logging(style: str, level: int) -> None:
 
 
 def _handler(*, apart: bool) -> logging.Handler:
-    """Return a handler for standard error that never waits for whoever reads it.
+    """Return a handler for standard error that never waits for its reader.
 
     Args:
         apart: it has a descriptor of its own.

@@ -76,7 +76,7 @@ def _show_table(records: Sequence[Record], columns: Sequence[str]) -> None:
     for key in columns:
         title = "AGE" if key == "creation_time" else key.upper().replace("_", " ")
         justify: Literal["left", "right"] = "right" if _is_number(records, key) else "left"
-        # What is too long goes on in the next line: cutting ids would make them useless.
+        # Long values wrap: cutting ids would make them useless.
         table.add_column(title, overflow="fold", justify=justify)
     for record in records:
         table.add_row(*(Text(cell(record[key], now)) for key in columns))

@@ -14,7 +14,7 @@ DEFAULT_PORT = 8080
 _EXAMPLE = "http://127.0.0.1:8080"
 _HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f:.]+(%[\w.-]+)?")  # a name, an IPv4 or an IPv6 address
 _BLANK = re.compile(r"[\s\x00-\x1f]")
-# Up to the last @ of a word: what stands behind ://, or is written user:password@.
+# Up to the last @ of a word: what follows ://, or is written user:password@.
 _CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@|[^\s'\"/:,{\[]+:[^\s'\"/][^\s'\"]*@")
 _USER = re.compile(r"^([\w+.-]+://)?.*@")
 

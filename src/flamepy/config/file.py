@@ -1,4 +1,4 @@
-"""The configuration file: finding it, reading its chosen context, and what a bad one is told."""
+"""The configuration file: finding it, reading its chosen context, and the errors of a bad one."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class ConfigFile:
         return where, FlamePackage(storage, tuple(dict.fromkeys([*DEFAULT_EXCLUDES, *more])))
 
     def retry(self) -> tuple[str, RetryPolicy | None]:
-        """Return where the retry section is, and what it says; None when there is none."""
+        """Return the retry section's place and its policy, None without such a section."""
         where = f"{self._label}.retry"
         if self._context.get("retry") is None:
             return where, None
@@ -199,10 +199,10 @@ def _read(path: str | os.PathLike[str], origin: str) -> str:
 
 
 def _default(environ: Mapping[str, str]) -> Path | None:
-    """Return the user's own file; None where there is none, or none can be found out.
+    """Return the path of the user's own file; None without a readable home or such a file.
 
     Containers run with no HOME, with one that is no folder, or with one that this user id may not
-    enter. A file that is there and must not be read is another case: somebody wrote it to be used.
+    enter. A file that exists and cannot be read is an error instead: it was meant to be used.
     """
     home = environ.get("HOME")
     try:

@@ -45,7 +45,7 @@ class FlameClientCache:
     """The object cache: its endpoint, its TLS files, a folder shared with it.
 
     Attributes:
-        allow_pickle: whether objects may be unpickled, which runs code of whoever wrote them.
+        allow_pickle: whether objects may be unpickled, which runs code of their writer.
     """
 
     endpoint: str | None = None

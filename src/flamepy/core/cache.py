@@ -2,7 +2,7 @@
 
 Blocking, in the caller's thread; from any thread but the reactor's. ``Connection.objects`` has the
 same for a connection of its own, ``flamepy.aio`` as coroutines. All need the extra ``cache``, and
-say so. Reading an object may run code of whoever wrote it (docs/objects.md#pickle).
+say so. Reading an object may run code of its writer (docs/objects.md#pickle).
 """
 
 from __future__ import annotations

@@ -152,7 +152,7 @@ def list_applications(
 def get_application(
     name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
 ) -> Application | None:
-    """Return an application, or None when there is none of that name."""
+    """Return an application, or None when none has that name."""
     return Connection.implicit().get_application(name, timeout=timeout, retry=retry)
 
 

@@ -117,7 +117,7 @@ class Connection:
     def on_retry(self, observer: Callable[[RetryDetails], object]) -> Callable[[], None]:
         """Call ``observer`` before each repeat of a call; returns the undo.
 
-        It runs on the thread ``flamepy-completions``, so it may be told a moment later.
+        It runs on the thread ``flamepy-completions``, so it may run a moment later.
         """
 
         async def add() -> Callable[[], None]:
@@ -167,7 +167,7 @@ class Connection:
     def get_application(
         self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
     ) -> Application | None:
-        """Return an application, or None when there is none of that name."""
+        """Return an application, or None when none has that name."""
         return self.link.run(self._aio.get_application(name, timeout=timeout, retry=retry))
 
     def list_executors(

@@ -1,6 +1,6 @@
 """``map`` and ``run_many`` for threads: inputs are read by the caller, tasks are made on the loop.
 
-Between the two, inputs and results go by the handful: one wake-up for many. Nothing runs while
+Between the two, inputs and results go in batches: one wake-up for many. Nothing runs while
 the caller does something else but what was sent before; no thread is started.
 """
 

@@ -230,10 +230,10 @@ class _Instance:
 
 
 class _TaskStream:
-    """Tasks one behind another in one call, on the thread of the others.
+    """Tasks one after another in one call, on the thread of the others.
 
-    ``stop`` comes from another thread; the lock tells it whether a task is under way, whose answer
-    must be waited for, and keeps a task that comes later from being begun.
+    ``stop`` comes from another thread; under the lock it sees whether a task is running, whose
+    answer must be awaited, and keeps a later task from starting.
     """
 
     def __init__(self, invoke: Callable[[Any, grpc.ServicerContext], Message]) -> None:

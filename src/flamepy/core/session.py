@@ -163,7 +163,7 @@ class Session:
 
         Args:
             input_data: at most 4 MiB minus 64 KiB.
-            informer: is told the task's present state, then its changes, with payloads.
+            informer: receives the task's present state, then its changes, with payloads.
             timeout: seconds for the acknowledgement.
             retry: instead of the connection's policy.
             on_ambiguous: see ``aio.Session.create_task``.
@@ -205,7 +205,7 @@ class Session:
 
         Raises:
             InvalidArgumentError: an input is not bytes, or too large.
-            FlameError: a task could not be made; those that were made go on.
+            FlameError: a task could not be made; those that were made continue.
         """
         check_inputs(inputs)
         made = results(
@@ -266,7 +266,7 @@ class Session:
         (a ``break``, its ``close``) sends nothing more.
 
         Args:
-            inputs: bytes, from any iterable, endless perhaps. What it raises is raised here, behind
+            inputs: bytes, from any iterable, endless perhaps. What it raises is raised here, after
                 the results of what came before.
             window: inputs that are read and whose result was not taken yet, at most.
             ordered: results come in the order of the inputs; False: as tasks end.
@@ -315,7 +315,7 @@ class Session:
             if future.done():
                 raise
             raise DeadlineExceededError(
-                f"task {future.task_id} had not ended within {timeout} s; it goes on"
+                f"task {future.task_id} had not ended within {timeout} s; it continues"
             ) from error
 
     def refresh(self, *, timeout: float | None = None, retry: RetryPolicy | None = None) -> Session:

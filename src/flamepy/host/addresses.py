@@ -47,7 +47,7 @@ def is_loopback(host: str) -> bool:
 def is_here(host: str) -> bool:
     """Return True if a connection to ``host`` ends on this machine's loopback.
 
-    So does one to ``0.0.0.0`` or ``::``, at which servers listen for everybody.
+    So does one to ``0.0.0.0`` or ``::``, the address of a server that listens on all interfaces.
     """
     address = _parsed(host)
     return is_loopback(host) or (address is not None and address.is_unspecified)

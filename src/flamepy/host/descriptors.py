@@ -37,7 +37,7 @@ def _open_null(number: int) -> bool:
 
 
 def open_standard_streams() -> None:
-    """Do the same for ``sys.stdin``, ``sys.stdout`` and ``sys.stderr``, where Python has none."""
+    """Do the same for ``sys.stdin``, ``sys.stdout`` and ``sys.stderr``, where they are None."""
     fill_standard()
     for name, mode in STANDARD:
         if getattr(sys, name) is None:

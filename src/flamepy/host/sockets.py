@@ -37,7 +37,7 @@ def can_shut_down() -> bool:
 
 
 def _connected() -> Iterator[socket.socket]:
-    """Yield this process's TCP connections, as duplicates that are closed behind each."""
+    """Yield this process's TCP connections, as duplicates, each closed after its use."""
     for name in os.listdir(next((folder for folder in FOLDERS if folder.is_dir()), os.devnull)):
         try:
             duplicate = os.dup(int(name))

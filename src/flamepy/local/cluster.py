@@ -109,7 +109,7 @@ class LocalCluster:
             task may run for ever.
         tls: files to serve https with; services get ``FLAME_CA_FILE``, to call back.
         cache_port: port of the object cache, 0 picks a free one; None runs without it. Without the
-            extra ``cache`` there is none either, which is logged.
+            extra ``cache`` the cluster logs that and runs without it, too.
         cache_memory: bytes of objects that the cache holds in memory at most.
     """
 
@@ -292,7 +292,7 @@ class LocalCluster:
     def stop(self) -> None:
         """End services, server and thread, within 5 s; remove the folders. Idempotent.
 
-        An exception of a signal handler (Ctrl-C) may cut the wait: the cluster goes on ending, and
+        An exception of a signal handler (Ctrl-C) may cut the wait: the cluster still ends, and
         another call waits for it.
 
         Raises:

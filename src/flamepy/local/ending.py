@@ -1,4 +1,4 @@
-"""What the interpreter's end cuts short is no outcome: how to tell.
+"""Recognizes errors caused by interpreter exit, which are no outcome of a task.
 
 Once the main program is over, Python refuses new threads and work for its pools, and closes what
 user code depends on, while daemon threads, ours among them, still run. An error of a service that

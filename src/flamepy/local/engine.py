@@ -43,7 +43,7 @@ EVICTION = "eviction", ""  # a key: sessions over the limit are counted once
 
 
 class Engine:
-    """See the module.
+    """The embedded engine: its state, its scheduler and its executors, on one loop.
 
     Args:
         state: the cluster's state.
@@ -218,7 +218,7 @@ class Engine:
     # ------------------------------------------------------------------ tasks
 
     def create_soon(self, session_id: str, payload: bytes | None) -> asyncio.Future[TaskRow]:
-        """Create a task and find somebody to run it; the future may raise Refusal.
+        """Create a task and find an executor for it; the future may raise Refusal.
 
         All that are asked for in this turn of the loop, or while others are written down, are
         created together.
@@ -264,7 +264,7 @@ class Engine:
         if not isinstance(task, Refusal):
             self._created(task)
         if answered.done():
-            return  # nobody waits any more; the task is there, as with an engine
+            return  # the caller has left; the task exists, as with an engine
         if isinstance(task, Refusal):
             answered.set_exception(task)
         else:
@@ -288,14 +288,14 @@ class Engine:
         self._wanting[session_id] = None
         most = self.state.sessions[session_id].max_instances
         if self._idle or self._alive.get(session_id, 0) != most:
-            self._schedule_soon()  # else it has all that it may have, and nobody makes room
+            self._schedule_soon()  # else it has all that it may have, and no executor can be freed
 
     async def watch_task(self, session_id: str, task_id: str) -> AsyncIterator[TaskRow]:
         """Yield a task at each change until it ended; as coarse as an engine's watch.
 
         Unknown ids end it at once; the state at the call is not sent unless it is terminal; what
         changes between two rounds is skipped unless it is terminal (docs/protocol.md#watch). Read
-        a row at once: it goes on changing.
+        a row at once: it changes later.
 
         Raises Refusal for an id that is not a number, before anything is sent.
         """
@@ -352,7 +352,7 @@ class Engine:
 
     def _schedule_soon(self) -> None:
         if len(self._runs) >= self._limit and not self._idle:
-            return  # all are at work: who ends, or has nothing to do, looks who waits
+            return  # all are busy: an executor that ends or becomes idle schedules again
         if not self._scheduled and not self._closed:
             self._scheduled = True
             self._loop.call_soon(self._schedule)
@@ -450,7 +450,7 @@ class Engine:
         if waits:
             self._idle[run.row.id] = run
             if self._wanting:
-                self._schedule_soon()  # somebody may be waiting for a free executor
+                self._schedule_soon()  # a session may be waiting for a free executor
         else:
             self._idle.pop(run.row.id, None)
 
@@ -461,7 +461,7 @@ class Engine:
     # ------------------------------------------------------------------ life
 
     def resume(self) -> None:
-        """Find somebody for the tasks that an earlier process left.
+        """Find executors for the tasks that an earlier process left.
 
         Tasks that ran when it died wait a moment more: a service of the dead process may still be
         at them, until ``reaper`` has ended it.

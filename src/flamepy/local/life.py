@@ -108,7 +108,7 @@ class Life:
             limit: seconds.
 
         Raises:
-            DeadlineExceededError: it has not ended yet; it goes on ending.
+            DeadlineExceededError: it has not ended yet; it still ends later.
             Exception: what ``end`` or ``clean`` raised, once.
         """
         self._stop_wanted = True  # first: a thread that has not begun yet makes nothing then
@@ -137,7 +137,7 @@ class Life:
         self._wait(limit)
         if not self.over:
             raise DeadlineExceededError(
-                f"the cluster has not ended within {limit:g} s, and goes on ending: call stop() "
+                f"the cluster has not ended within {limit:g} s, and is still ending: call stop() "
                 "again to wait for it"
             )
 

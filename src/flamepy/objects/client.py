@@ -56,7 +56,7 @@ TIMEOUT = 300.0  # seconds of one try of a call, unless it says otherwise
 
 
 class ObjectClient:
-    """See the module.
+    """The calls of the object cache, made in the caller's thread.
 
     Args:
         context: where the cache is, its TLS files, and whether objects may be unpickled.
@@ -135,7 +135,7 @@ class ObjectClient:
         """Replace an object and drop its patches; returns the reference with its new version.
 
         Raises:
-            AmbiguousResultError: the answer was lost, and somebody changed the object since.
+            AmbiguousResultError: the answer was lost, and another client changed the object since.
             FlameError: as for ``put``.
         """
         key, where = self.place(ref)
@@ -195,9 +195,9 @@ class ObjectClient:
             ),
             resolve,
         )
-        return self.told(made, where)
+        return self.public_ref(made, where)
 
-    def told(self, ref: ObjectRef, where: str) -> ObjectRef:
+    def public_ref(self, ref: ObjectRef, where: str) -> ObjectRef:
         """Return a server's reference, with an endpoint that other programs can use."""
         return ObjectRef(ref.endpoint or where, ref.key, ref.version)
 
@@ -265,7 +265,7 @@ class ObjectClient:
             return ObjectRef(where, key, answer.base.version)
         raise AmbiguousResultError(
             f"object {key}: the answer to an update was lost ({error.message}), and the object was "
-            f"changed since version {ref.version}, so it cannot be told whether this update was "
+            f"changed since version {ref.version}, so it is unknown whether this update was "
             "replaced or never made: read the object, and update it again if need be"
         ) from error
 
@@ -309,8 +309,8 @@ class ObjectClient:
             deserializer: gets the base and the list of patches, and returns the object; without
                 one the base is returned.
             copy: return arrays that may be written to.
-            allow_pickle: False refuses what would run code of whoever wrote it; by default as the
-                configuration says.
+            allow_pickle: False refuses pickles, which can run code of their writer; by default as
+                the configuration says.
             timeout: seconds for everything; by default 300 for each try.
             retry: how the call is repeated, instead of as the connection says.
             progress: is called with bytes received and bytes in all.

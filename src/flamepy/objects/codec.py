@@ -3,7 +3,7 @@
 An opaque payload is four bytes that name the format and a body (docs/objects.md#formats); tables
 travel as tables. Nothing is joined that can be sent in pieces, and what is read shares the buffer
 that it was received in, where the format allows. An array's or a table's first message is padded,
-which every reader of Arrow takes, so that the data behind it are aligned.
+which every reader of Arrow takes, so that the data after it are aligned.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Opaque:
         return sum(one.size for one in self.pieces)
 
     def marked(self, mark: bytes) -> Opaque:
-        """Return it with a mark behind, which every format ignores."""
+        """Return it with a mark appended, which every format ignores."""
         return Opaque([*self.pieces, pa.py_buffer(mark)])
 
 
@@ -119,7 +119,7 @@ def _pieces(value: object) -> list[pa.Buffer]:
 
 
 def _table(value: object) -> Table | None:
-    """Return a value as a table that travels as one; None if it is none, or cannot."""
+    """Return a value as a table that travels as one; None if it is not one, or cannot."""
     made, kind = _as_table(value)
     if made is None or not made.num_rows or not made.num_columns:
         return None  # an engine refuses tables without rows
@@ -280,7 +280,7 @@ def _plain(body: pa.Buffer) -> Any:
         return _PlainUnpickler(_Source(body)).load()
     except FlameError:
         raise
-    except Exception as error:  # pickle's own, of any kind: nobody else's code has run
+    except Exception as error:  # pickle's own, of any kind: no other code has run
         raise pickle.UnpicklingError(f"{type(error).__name__}: {text_of(error)}") from error
 
 
@@ -316,7 +316,7 @@ class _PlainUnpickler(pickle.Unpickler):
         raise PickleRefusedError(
             f"the object is a pickle that loads {module}.{name}, which could run anything, and "
             "unpickling is not allowed here (allow_pickle=False): read Arrow data, arrays, bytes "
-            "and plain values only, or allow it if you trust whoever writes to the cache"
+            "and plain values only, or allow it if you trust every writer of the cache"
         )
 
 
@@ -386,7 +386,7 @@ def _frame(table: pa.Table, kind: str) -> Any:
 
 
 def is_constant(value: object) -> bool:
-    """True for a value that nobody can change, so that one may be handed out to many."""
+    """True for an immutable value, which several readers may share."""
     return value is None or type(value) in _CONSTANTS
 
 

@@ -25,7 +25,7 @@ class _Fetch:
 
 
 class Fetches:
-    """See the module; used from any thread.
+    """Fetches in flight, shared by concurrent readers. Safe from any thread.
 
     Attributes:
         epoch: grows with each ``forget``.

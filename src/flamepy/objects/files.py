@@ -82,7 +82,7 @@ def upload(
 
     made = client.call("PutObject", where, timeout, retry, attempt)
     client.memory.forget(key)
-    return client.told(made, where)
+    return client.public_ref(made, where)
 
 
 def _new_key(key_or_prefix: str) -> str:

@@ -78,7 +78,7 @@ def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Yield number and value of each field of a protobuf message.
 
     Raises:
-        InternalError: it is none.
+        InternalError: it is not a valid listing.
     """
     place = 0
     try:

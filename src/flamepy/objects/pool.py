@@ -1,7 +1,7 @@
 """``Pool``: one Flight connection per cache, shared by all threads, closed around forks.
 
 A connection survives a restart of its server: gRPC makes it anew, at most a second after the server
-is back. Before a fork calls in flight have a moment to end; in the child there is none.
+is back. Before a fork calls in flight have a moment to end; the child begins without connections.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FORKED = (
 
 
 class Pool:
-    """See the module; a ``forks.Holder``.
+    """The Flight connections of a process, one for each cache; a ``forks.Holder``.
 
     Args:
         tls: files for caches with TLS.
@@ -81,7 +81,7 @@ class Pool:
                     self._calls += 1
                     return self._clients[location]
             options = self._options(location)
-            # None: a fork is under way, so let_go comes and pauses us.
+            # None: a fork is in progress, so let_go comes and pauses us.
             made = hold(self, CLIENT, lambda options=options: self._add(location, options))  # type: ignore[misc]  # mypy takes no default for a lambda's argument
             if made is not None:
                 return made
@@ -153,7 +153,7 @@ class Pool:
         return done(True)
 
     def take_up(self) -> None:
-        """Let calls go on; the next one makes a connection."""
+        """Release the calls that were held; the next one makes a connection."""
         with self._changed:
             self._paused = False
             self._changed.notify_all()

@@ -1,7 +1,7 @@
 """``Routes``: which endpoint a call goes to, when a reference names one that is not reachable here.
 
-A cache tells its clients the address of its own network interface, which may be inside a cluster.
-Whether somebody listens there is tried once; if not, calls go to the configured endpoint instead.
+A cache gives its clients the address of its own network interface, which may be inside a cluster.
+One connection attempt shows if that address answers; if not, calls go to the configured endpoint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AGAIN = 60.0  # seconds after which an address that was not reachable is tried a
 
 
 class Routes:
-    """See the module; used from any thread.
+    """The endpoints of references, and where calls to them go. Safe from any thread.
 
     Args:
         configured: where the cache is, as the configuration says.

@@ -50,7 +50,7 @@ class _LockedBudget(Budget):
 
 
 class BlockingRetrier:
-    """See the module; used from any thread.
+    """Makes blocking calls and repeats them. Safe from any thread.
 
     Args:
         policy: of the connection; its budget's size, too.
@@ -86,7 +86,7 @@ class BlockingRetrier:
         return _Repetition(self, call, terms, attempt, resolve, start).go(first)
 
     def answered(self) -> None:
-        """Take in an answer."""
+        """Record an answer."""
         self.ever = True
         self.counters.calls += 1
         self.budget.answered()
@@ -140,7 +140,7 @@ class _Repetition(Generic[T]):
             retry=retry_if_exception(self._reckoning.may_repeat),
             stop=self._reckoning.is_over,
             wait=self._reckoning.wait,
-            before_sleep=self._reckoning.tell,
+            before_sleep=self._reckoning.report,
             reraise=True,
         )
         try:

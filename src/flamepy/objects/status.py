@@ -14,7 +14,7 @@ from flamepy.rpc.transport.status import Call, from_status
 PEER = "the object cache"
 FAILED = (pa.ArrowException, OSError, KeyError)  # what pyarrow's calls raise
 
-# The first that fits. pyarrow tells OUT_OF_RANGE and RESOURCE_EXHAUSTED as ArrowInvalid, too.
+# The first that fits. pyarrow raises OUT_OF_RANGE and RESOURCE_EXHAUSTED as ArrowInvalid, too.
 _CODES: tuple[tuple[type[BaseException], grpc.StatusCode], ...] = (
     (flight.FlightUnavailableError, grpc.StatusCode.UNAVAILABLE),
     (flight.FlightTimedOutError, grpc.StatusCode.DEADLINE_EXCEEDED),

@@ -1,7 +1,7 @@
 """``ObjectMemory``: what is kept of objects that were read, so that a later read costs little.
 
 Bounded by bytes and by entries; the least recently used go first. What is kept is what was
-received, and a value that nobody can change; of others each reader gets a fresh one. Whether an
+received, and an immutable value; of mutable ones each reader gets a fresh copy. Whether an
 entry is still true is asked of the server at each read. Keyed by the cache's URL and the key.
 """
 
@@ -65,7 +65,7 @@ class Part:
         return self._data
 
     def value(self, *, allow_pickle: bool) -> Any:
-        """Return the value: a fresh one, or one that nobody can change.
+        """Return the value: a fresh copy, or an immutable one.
 
         Raises:
             PickleRefusedError, InvalidArgumentError: see ``codec.decode``.
@@ -102,7 +102,7 @@ class Entry(NamedTuple):
 
 
 class ObjectMemory:
-    """See the module; used from any thread.
+    """The objects that were read, bounded by bytes and entries. Safe from any thread.
 
     Args:
         max_bytes: of what was received; a larger object is not kept. 0 keeps nothing.
@@ -160,7 +160,7 @@ class ObjectMemory:
                 self._drop(key)
 
     def count(self, *, hit: bool, increment: bool) -> None:
-        """Take in what a read needed."""
+        """Record what a read needed."""
         with self._lock:
             self._hits += hit
             self._increments += increment

@@ -171,7 +171,7 @@ def get(
     seconds: float,
     progress: Progress | None = None,
 ) -> Answer:
-    """Return what there is behind the ticket's version."""
+    """Return what is newer than the ticket's version."""
     with pool.client(location) as client:
         options = flight.FlightCallOptions(timeout=seconds, headers=[IN_PIECES])
         reader = client.do_get(flight.Ticket(ticket.encode()), options)

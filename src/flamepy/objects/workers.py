@@ -22,7 +22,7 @@ _Job = tuple[concurrent.futures.Future[Any], Callable[[], Any]]
 
 
 class Workers:
-    """See the module; used from any thread."""
+    """The threads that run cache calls for coroutines. Safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # guards threads, idle and closed

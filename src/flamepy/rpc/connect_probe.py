@@ -1,6 +1,6 @@
 """Reaching an engine for the first time: asking until it answers, and seeing why it does not.
 
-An engine that TLS keeps from answering is told apart from one that is away: the first is an error
+An engine that TLS keeps from answering is distinguished from one that is down: the first is an error
 at once, for asking again would not help. Some failures of TLS look like a closed connection and no
 more, so a handshake is made beside the asking (``handshake``).
 """

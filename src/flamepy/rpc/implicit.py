@@ -1,8 +1,8 @@
 """The process's implicit link, which module-level calls and ``Reactor()`` share.
 
 Made from ``FlameContext()`` at its first use. A forked child gets its own: the parent's thread
-does not exist there. Tests reset it. Nobody closes it at the interpreter's end: that would wait
-for the engine, and end waits of other threads with errors that nobody asked for.
+does not exist there. Tests reset it. It is not closed at interpreter exit: that would wait for the
+engine, and end the waits of other threads with unexpected errors.
 """
 
 from __future__ import annotations

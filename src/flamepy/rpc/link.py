@@ -44,8 +44,8 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 Observer = TypeVar("Observer")
 PATIENCE = 120.0
-# Whoever looks again soon anyway, such as the hub, is not held up by an outage; a connection that
-# a server closes in the middle of a call is none.
+# A caller that polls, such as the hub, must not block during an outage. A connection that a server
+# closes in the middle of a call is not an outage.
 HASTY = RetryPolicy(attempts=2, wait_initial=0.02, wait_jitter=0.02, budget=False)
 
 
@@ -58,7 +58,7 @@ class ConnectionChange:
 
 
 class Link:
-    """See the module.
+    """The channel, the frontend and the connection state of one connection.
 
     Args:
         context: where the engine is.
@@ -97,7 +97,7 @@ class Link:
         self._lost_at: float | None = None
         self._changes = RepeatedLog(logger, clock=lambda: asyncio.get_running_loop().time())
         self._flushing: asyncio.TimerHandle | None = None  # while changes are counted
-        self._reaching = False  # somebody waits to be told why there is no connection
+        self._reaching = False  # a probe for the reason of the outage is running
         self._attachments: dict[str, Any] = {}  # Any: each is of the type its factory makes
         self._observers: list[Callable[[ConnectionChange], None]] = []
         self._retry_observers: list[Callable[[RetryDetails], None]] = []
@@ -139,7 +139,7 @@ class Link:
 
     @property
     def hasty(self) -> Frontend:
-        """The same calls for whoever looks again soon: an outage is an error at once."""
+        """The same calls for callers that poll: an outage is an error at once."""
         frontend = self.frontend
         if self._hasty is None:
             self._hasty = frontend.hasty(HASTY)
@@ -228,7 +228,7 @@ class Link:
         if retrier is not None:
             retrier.counters.failures += 1
             if began < retrier.back_at and self.state is ConnectionState.CONNECTED:
-                return  # it was under way when the engine went, which is back by now
+                return  # sent before the outage, which is over by now
         if away and is_goodbye(error.message if error is not None else ""):
             return  # the next call makes another connection
         if away:

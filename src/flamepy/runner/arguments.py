@@ -43,7 +43,7 @@ def resolved(value: Any) -> Any:
 
 
 def by_value(data: bytes) -> bool:
-    """Tell whether a pickle has code in it, instead of the names of what both sides import."""
+    """Return True if a pickle contains code, not only names of what both sides import."""
     return b"cloudpickle.cloudpickle" in data
 
 

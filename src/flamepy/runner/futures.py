@@ -40,7 +40,7 @@ class ObjectFuture(concurrent.futures.Future[Any]):
 
         Raises:
             TaskFailedError: the call raised; with the remote traceback.
-            DeadlineExceededError: it did not end within ``timeout``; it goes on.
+            DeadlineExceededError: it did not end within ``timeout``; it continues.
         """
         data = self._task_result(timeout)
         if data is None:
@@ -66,7 +66,7 @@ class ObjectFuture(concurrent.futures.Future[Any]):
         return self._future.exception(timeout)
 
     def done(self) -> bool:
-        """Tell whether the call has ended."""
+        """Return True once the call has ended."""
         return self._future.done()
 
     def cancel(self) -> bool:
@@ -83,7 +83,7 @@ class ObjectFuture(concurrent.futures.Future[Any]):
             if self._future.done():
                 raise
             raise DeadlineExceededError(
-                f"{repr_of(self)} had not ended within {timeout} s; the task goes on"
+                f"{repr_of(self)} had not ended within {timeout} s; the task continues"
             ) from error
 
     def _take(self, future: concurrent.futures.Future[bytes | None]) -> None:

@@ -29,7 +29,7 @@ class RunnerError(Exception):
     Attributes:
         error_type: what failed.
         message: why.
-        cause: the exception behind it, or None.
+        cause: the exception that caused it, or None.
         key: of the object in the cache, if one was fetched.
         data_type: of what was given or found.
     """
@@ -71,7 +71,7 @@ class TaskOutputData(TypedDict):
 def get_data(data: bytes) -> TaskInputData | TaskOutputData:
     """Return what a task's input or output says.
 
-    Unpickles, which runs code of whoever wrote it.
+    Unpickles, which runs code of its writer.
 
     Args:
         data: the input or output of a task of a runner.

@@ -227,7 +227,7 @@ def install_python(source: Path, deps: Path) -> None:
     """
     project = source / "pyproject.toml"
     if not any((source / one).is_file() for one in METADATA):
-        raise InstallError(f"the package has none of {', '.join(METADATA)}: nothing to install")
+        raise InstallError(f"the package has no {' or '.join(METADATA)}: nothing to install")
     if project.is_file():
         text = project.read_text(errors="replace")
         if _ONLY_DEPENDENCIES.search(text) and _NO_DEPENDENCIES.search(text):

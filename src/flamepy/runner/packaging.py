@@ -41,7 +41,7 @@ BLOCK = 1 << 20
 
 
 def excluded(path: str, patterns: Iterable[str]) -> bool:
-    """Tell whether a pattern matches a path, or its last part; ``data/`` is the folder ``data``."""
+    """True if a pattern matches a path, or its last part; ``data/`` is the folder ``data``."""
     base = path.rsplit("/", 1)[-1]
     return any(
         fnmatch(path, pattern) or fnmatch(base, pattern)
@@ -50,7 +50,7 @@ def excluded(path: str, patterns: Iterable[str]) -> bool:
 
 
 def pyproject(name: str, dependencies: Sequence[str]) -> str:
-    """Return the pyproject.toml of code that has none: its dependencies are installed, no more."""
+    """Return a pyproject.toml for code without one: only its dependencies are installed."""
     quoted = "".join(f'    "{_escaped(one)}",\n' for one in sorted(dependencies))
     listed = f"[\n{quoted}]" if quoted else "[]"
     return (
@@ -90,7 +90,7 @@ def check_dependencies(given: object) -> list[str]:
 
 
 def has_metadata(folder: Path) -> str | None:
-    """Return which file tells pip what a folder is, or None."""
+    """Return the name of the folder's packaging file for pip, or None."""
     return next((one for one in METADATA if (folder / one).is_file()), None)
 
 

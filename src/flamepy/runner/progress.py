@@ -60,7 +60,7 @@ def followed(futures: Sequence[ObjectFuture], timeout: float | None, *, show: bo
     """Wait until all have ended; show how many have.
 
     Raises:
-        DeadlineExceededError: some had not ended within ``timeout`` seconds; they go on.
+        DeadlineExceededError: some had not ended within ``timeout`` seconds; they continue.
     """
     end = None if timeout is None else monotonic() + timeout
     report = _report(len(futures)) if show else None
@@ -78,7 +78,7 @@ def followed(futures: Sequence[ObjectFuture], timeout: float | None, *, show: bo
     except concurrent.futures.TimeoutError as error:
         left = sum(not one.done() for one in futures)
         raise DeadlineExceededError(
-            f"{left} of {len(futures)} calls had not ended within {timeout} s; they go on"
+            f"{left} of {len(futures)} calls had not ended within {timeout} s; they continue"
         ) from error
     finally:
         if report is not None:

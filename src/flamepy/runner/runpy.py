@@ -44,7 +44,7 @@ class FlameRunpyService(FlameService):
         """Load the object.
 
         Raises:
-            ValueError: the session's common data is none of a runner.
+            ValueError: the session's common data is not a runner's.
             RuntimeError: the object was pickled by another Python.
         """
         data = context.common_data()

@@ -145,5 +145,5 @@ class RunnerContext:
 
 
 def is_stateless(execution_object: object) -> bool:
-    """Tell whether an object is a function, a class, or callable as one."""
+    """Return True for a function, a class, or another callable."""
     return inspect.isclass(execution_object) or callable(execution_object)

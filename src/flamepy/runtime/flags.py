@@ -72,7 +72,7 @@ class Claims:
         return self._taken.setdefault(step, mine) is mine
 
     def is_taken(self, step: str) -> bool:
-        """Return True once somebody has taken it."""
+        """Return True once a caller has taken it."""
         return step in self._taken
 
     def give_back(self, step: str) -> None:

@@ -1,9 +1,9 @@
-"""Forks: whoever holds gRPC lets go of it before one, and takes it up again behind it.
+"""Forks: every holder of gRPC objects closes them before a fork, and reopens them after it.
 
 A child that is forked while gRPC's asyncio side lives hangs at its first call or crashes at its
 exit. So before a fork every holder closes what it has, clients first, servers last, until gRPC's
-own threads have ended; behind it the parent's holders take up again, servers first, and the child
-begins with nothing. One lock is held from before a fork until it is over: of two threads that
+own threads have ended; after it the parent's holders reopen, servers first, and the child begins
+with nothing. One lock is held from before a fork until it is over: of two threads that
 fork, the second waits. ``subprocess`` without ``preexec_fn`` does not come here: it runs none of
 Python's hooks.
 
@@ -37,9 +37,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 CLIENT, SERVER = range(2)
-LIMIT = 5.0  # seconds that everybody together has to let go
-SETTLE = 1.0  # seconds that gRPC's threads have to end behind them
-BRIEF = 0.02  # seconds that they have where as many outlived the last wait
+LIMIT = 5.0  # seconds for all holders together to close
+SETTLE = 1.0  # seconds for gRPC's threads to end after that
+BRIEF = 0.02  # seconds for them when the same number outlived the last wait
 COLLECT = 0.01  # after so much of it what is unreachable is collected, which may take its time
 STEP = 0.0005
 POLLER = "_poll_wrapper"  # in the name of gRPC's thread that serves all asyncio loops
@@ -47,7 +47,7 @@ NATIVE = ("event_engine", "grpc_global_tim", "grpc_shutdown")
 
 
 class Holder(Protocol):
-    """Somebody who holds objects of gRPC."""
+    """An owner of gRPC objects."""
 
     def let_go(self, limit: float) -> concurrent.futures.Future[bool]:
         """Begin to give them up, within ``limit`` seconds; False: that was not possible.
@@ -56,7 +56,7 @@ class Holder(Protocol):
         """
 
     def take_up(self) -> concurrent.futures.Future[bool] | None:
-        """Go on, in the parent; the fork's end waits for the future. Always follows ``let_go``."""
+        """Reopen, in the parent; the fork waits for the future. Always follows ``let_go``."""
 
     def forget(self, clean: bool) -> None:
         """Be dead, in the child. What is left of gRPC, unless ``clean``, must not be freed."""
@@ -66,7 +66,7 @@ _Holders = dict["weakref.ref[Holder]", None]
 
 
 class _Forks:
-    """See the module.
+    """The process's one registry of holders, and the steps around a fork.
 
     ``lock`` is held over a fork. Nothing guards the rest: a loop makes its channel while another
     thread that does so is held up by a signal handler, say, which waits for that very loop. Each
@@ -96,7 +96,7 @@ class _Forks:
             return
         try:
             self.clean = self.pause()
-        except BaseException:  # a fork cannot be refused here: the child is told instead
+        except BaseException:  # a fork cannot be refused here: the child raises instead
             self.clean = False
             logger.exception("letting go of gRPC before a fork failed")
         self.native = _native_threads() > 0
@@ -116,10 +116,10 @@ class _Forks:
         return self.grpc_has_ended()
 
     def grpc_has_ended(self) -> bool:
-        """Wait until gRPC's threads are gone; False when somebody else's objects keep them.
+        """Wait until gRPC's threads are gone; False when other libraries' objects keep them.
 
-        As many as outlived one wait are not waited for again but for a moment: some libraries'
-        threads never end, and what others keep of gRPC starts its threads anew behind each fork.
+        When the same number of threads outlived the last wait, this one is brief: some libraries'
+        threads never end, and gRPC objects of others start its threads anew after each fork.
         """
         start = monotonic()
         collected = False
@@ -184,7 +184,7 @@ def check() -> None:
     """Raise InvalidStateError if gRPC cannot be used in this process."""
     if _forks.unusable:
         raise InvalidStateError(
-            "this process was forked while gRPC was in use in its parent and could not be let go "
+            "this process was forked while gRPC was in use in its parent and could not be closed "
             "(a task on a service process, a call that hangs, gRPC objects of others, a fork on "
             "an event loop's own thread), so no connection can be made here; fork at another "
             "moment, or start the process afresh (multiprocessing 'spawn')"
@@ -206,7 +206,7 @@ def check_flight() -> None:
 def hold(holder: Holder, rank: int, make: Callable[[], T]) -> T | None:
     """Return what ``make`` makes of gRPC; from then on ``holder`` is asked around forks.
 
-    None means that a fork is under way: nothing was made, and ``take_up`` will be called.
+    None means that a fork is in progress: nothing was made, and ``take_up`` will be called.
 
     Raises:
         InvalidStateError: gRPC cannot be used in this process.
@@ -269,7 +269,7 @@ def forsake(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def is_here(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether this thread is the one that runs the loop, just now."""
+    """Return True if this thread runs the loop right now."""
     try:
         return asyncio.get_running_loop() is loop
     except RuntimeError:

@@ -3,12 +3,13 @@
 A handler is code of the program's: it may block, wait for a lock that the program holds, or make a
 call that needs the very thread that logs. So from the first loop on, ``Logger.handle`` puts a
 record of such a thread - of flamepy, asyncio, gRPC or others - into a bounded queue, from which one
-thread takes them in order. Records of other threads go as ever. What finds no room is counted, and
-said once there is room again, in one line a minute at most.
+thread takes them in order. Records of other threads are handled as usual. Records that find the
+queue full are dropped and counted; the count is logged once the queue has room again, in one line
+a minute at most.
 
 What a handler or a filter raises for a record of flamepy is printed and goes no further, on any
 thread: most of our records are written where something has failed already, and a second error there
-would end a thread that others count on.
+would end a thread that others depend on.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _Item = tuple[logging.Logger, logging.LogRecord]
 
 
 class Relay:
-    """See the module; used from any thread.
+    """The queue of log records and the thread that handles them. Safe from any thread.
 
     Args:
         handle: what ``Logger.handle`` did.
@@ -58,8 +59,8 @@ class Relay:
         self._thread: threading.Thread | None = None
         self._numbers = itertools.count(1)
         self.dropped = 0
-        self._told = 0
-        self._told_at = float("-inf")
+        self._reported = 0
+        self._reported_at = float("-inf")
 
     def handle(self, of: logging.Logger, record: logging.LogRecord) -> None:
         """Handle a record, here or on the thread."""
@@ -101,19 +102,19 @@ class Relay:
             except Empty:
                 return
             if isinstance(item, Flag):
-                self._tell()
+                self._report_dropped()
                 item.set()
             else:
                 self._safely(*item)
             del item
-            if self._items.empty() and monotonic() - self._told_at >= EVERY:
-                self._tell()
+            if self._items.empty() and monotonic() - self._reported_at >= EVERY:
+                self._report_dropped()
 
-    def _tell(self) -> None:
-        """Say how many records were left out since that was said last."""
-        if self.dropped > self._told:
-            left_out, self._told = self.dropped - self._told, self.dropped
-            self._told_at = monotonic()
+    def _report_dropped(self) -> None:
+        """Log how many records were dropped since the last report."""
+        if self.dropped > self._reported:
+            left_out, self._reported = self.dropped - self._reported, self.dropped
+            self._reported_at = monotonic()
             logger.warning(
                 "%d log records were left out: handlers are slower than what is logged", left_out
             )
@@ -134,7 +135,7 @@ class Relay:
         if served_by() is not None or threading.current_thread() is self._thread:
             return False  # it would wait for itself
         if self._items.empty() and not self._claims.is_taken("thread"):
-            self._tell()
+            self._report_dropped()
             return True
         reached = Flag()
         self._items.put(reached)

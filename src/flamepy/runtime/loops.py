@@ -41,8 +41,8 @@ class _Loops:
         idle: those that may be used again, the last used one last.
         retired: those that are closed after a few others.
         made: those that ``new_loop`` made. A loop of another kind, with a clock that a test moves
-            for example, is never used again by somebody who asked for an ordinary one.
-        ended: those that ``run_forever`` left in order and nobody has handed in yet.
+            for example, is never reused for a caller that asked for an ordinary one.
+        ended: those that ``run_forever`` left in order and that were not handed in yet.
     """
 
     def __init__(self) -> None:
@@ -115,7 +115,7 @@ def stands_still(loop: asyncio.AbstractEventLoop) -> bool:
     shown, begun = loop.time(), monotonic()
     if abs(shown - begun) < TOLERANCE:
         return False
-    while monotonic() - begun < 0.002:  # a clock that goes on, wherever it stands, is no fault
+    while monotonic() - begun < 0.002:  # a clock that advances, wherever it stands, is correct
         pass
     return loop.time() == shown
 

@@ -25,7 +25,7 @@ class LateError(TimeoutError):
 
 
 class Posted(Generic[T]):
-    """See the module. ``wait`` belongs to one thread, the rest to any.
+    """A coroutine on another thread's loop. One thread calls ``wait``, any thread the rest.
 
     Args:
         loop: runs on another thread.

@@ -32,7 +32,7 @@ class _Kind:
 
 
 class RepeatedLog:
-    """See the module; callable from any thread.
+    """Logs each kind of record once, then counts it. Safe from any thread.
 
     Args:
         logger: where lines go.
@@ -81,27 +81,27 @@ class RepeatedLog:
         known.since += 1
         known.last = (level, message, arguments, error)
         if now - known.logged_at >= self._every:
-            self._tell(known, now)
+            self._log_count(known, now)
 
     def flush(self, *, everything: bool = False) -> None:
         """Log what was counted and is due; ``everything`` logs what is not due yet as well."""
         now = self._clock()
         for known in list(self._kinds.values()):
             if known.since and (everything or now - known.logged_at >= self._every):
-                self._tell(known, now)
+                self._log_count(known, now)
 
     @property
     def counts(self) -> bool:
-        """True while anything was counted that no line has told."""
+        """True while a count was not logged yet."""
         return any(known.since for known in list(self._kinds.values()))
 
     def _forget_oldest(self) -> None:
         oldest = next(iter(self._kinds), None)
         known = self._kinds.pop(oldest, None) if oldest is not None else None
         if known is not None and known.since:
-            self._tell(known, self._clock())
+            self._log_count(known, self._clock())
 
-    def _tell(self, known: _Kind, now: float) -> None:
+    def _log_count(self, known: _Kind, now: float) -> None:
         last, count, seconds = known.last, known.since, now - known.logged_at
         known.since, known.last, known.logged_at = 0, None, now
         if last is None:

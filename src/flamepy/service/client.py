@@ -42,7 +42,7 @@ class ServiceFuture(concurrent.futures.Future[Any]):
 
         Raises:
             TaskFailedError: the entrypoint raised; the text is the service's.
-            TimeoutError: of ``concurrent.futures``; the task goes on.
+            TimeoutError: of ``concurrent.futures``; the task continues.
         """
         return load(self._task.result(timeout))
 
@@ -132,7 +132,7 @@ class Session:
         Raises:
             RuntimeError: the session was closed by ``close``.
             TaskFailedError: the entrypoint raised; the text is the service's.
-            DeadlineExceededError: no result within ``timeout``; the task goes on.
+            DeadlineExceededError: no result within ``timeout``; the task continues.
         """
         return load(self._open().invoke(dump(req), timeout=timeout))
 

@@ -22,5 +22,5 @@ def dump(value: Any) -> bytes:
 
 
 def load(data: bytes | None) -> Any:
-    """Unpickle a payload; None where there is none. Runs code of whoever wrote it."""
+    """Unpickle a payload; None without one. Runs code of its writer."""
     return None if data is None else cloudpickle.loads(bytes(data))

@@ -121,7 +121,7 @@ def _run(command: list[str], request: dict[str, Any], folder: str) -> tuple[int,
         ) from error
     finally:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # what it left behind, or itself
+            os.killpg(process.pid, signal.SIGKILL)  # its children that are left, or itself
         process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
             with contextlib.suppress(OSError, ValueError):

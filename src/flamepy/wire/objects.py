@@ -29,8 +29,8 @@ NATIVE = b"arrow-table-v1"
 VERSION = METADATA + b"version"
 LOGICAL_TYPE = METADATA + b"logical_type"
 WRITE = METADATA + b"write"  # ours: names the call that wrote a table
-# Ours: a call's header, by which a client takes a large base in rows of so many bytes, and what the
-# answer's schema then says of how many there are in all. An engine knows neither.
+# Ours: a call's header with the bytes of each row in which a client reads a large base, and the
+# entry of the answer's schema with the bytes in all. An engine knows neither.
 PIECES = "flame-cache-pieces"
 SIZE = METADATA + b"size"
 PORT = 9090
@@ -328,8 +328,7 @@ def _text(what: str, value: object) -> str:
     if ":" in value:
         raise InvalidArgumentError(
             f"object {what} {repr_of(value)} has a ':': it could be stored and never be read, "
-            "because a "
-            "read writes the version behind a colon; leave it out"
+            "because a read appends the version after a colon; leave it out"
         )
     if not value.isprintable():
         raise InvalidArgumentError(

@@ -74,7 +74,7 @@ def encode_task_context(task: TaskContext) -> shim_pb2.TaskContext:
 
 
 def error_text(error: BaseException) -> str:
-    """Return what a service's exception is told as: ``str()`` of it, ``""`` as well (recorded).
+    """Return the text that reports a service's exception: its ``str()``, even ``""`` (recorded).
 
     SystemExit and KeyboardInterrupt, whose texts say little, are named. Half a surrogate pair,
     which cannot travel, is written as an escape.

@@ -99,7 +99,7 @@ def payload(value: object, what: str = "input_data") -> bytes:
 
 
 def timeout(value: object) -> float | None:
-    """Return the seconds of a call, as many as can be counted at most; None means the default."""
+    """Return the seconds of a call, limited to ``clocks.LONGEST``; None means the default."""
     return seconds_or_none("timeout", value, zero=False)
 
 

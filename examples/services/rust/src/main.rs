@@ -1,4 +1,4 @@
-//! A Flame service: gives back what it gets behind the session's data; "fail WHY" fails.
+//! A Flame service: returns its input after the session's data; "fail WHY" fails.
 
 use std::path::PathBuf;
 
@@ -83,7 +83,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic::transport::Server::builder()
         .add_service(instance)
         .serve_with_incoming_shutdown(socket, async move {
-            ended.recv().await; // a task under way is answered first
+            ended.recv().await; // a running task is answered first
         })
         .await?;
     Ok(())

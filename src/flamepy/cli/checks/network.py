@@ -57,7 +57,7 @@ async def port_above(context: FlameContext, addresses: list[str], timeout: float
     """Whether the port of the executors is open; a client needs it not, and it is good to know."""
     number = context.address.port + 1
     if number > 65535:
-        return skipped("port + 1", "there is none above 65535")
+        return skipped("port + 1", "no port is above 65535")
     for one in addresses:
         if await _refusal(one, number, timeout) is None:
             return passed("port + 1", f"{number} is open: executors of an engine connect there")

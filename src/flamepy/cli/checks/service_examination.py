@@ -26,7 +26,7 @@ from flamepy.types import Application, ApplicationState, TaskContext
 from flamepy.wire.services import INSTANCE
 from flamepy.wire.shim import encode_session_context, encode_task_context
 
-NOBODY = "http://127.0.0.1:1"  # FLAME_ENDPOINT: there is no frontend to call back
+NO_FRONTEND = "http://127.0.0.1:1"  # FLAME_ENDPOINT: there is no frontend to call back
 CLUSTER_SIZE = 4 * 1024 * 1024 - 64 * 1024  # bytes of the largest input that clients send
 LARGE_SIZE = 64 * 1024 * 1024
 MIDDLE = 0.05  # seconds between a task and SIGTERM
@@ -248,7 +248,7 @@ class _Examination:
             str(uuid.uuid4()),
             root=self._folders.work,
             sockets=self._folders.sockets,
-            endpoint=NOBODY,
+            endpoint=NO_FRONTEND,
             cache_endpoint=None,
             environ=os.environ,
         )

@@ -38,7 +38,7 @@ ENDED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
 class Trial:
-    """One process; use it with ``async with``, which leaves nothing behind.
+    """One process; use it with ``async with``, which cleans up after it.
 
     Args:
         plan: command, environment and files.
@@ -160,7 +160,7 @@ class Trial:
         waited: set[asyncio.Future[Any]] = {answer, self._ended}
         await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():
-            await asyncio.wait({answer}, timeout=MOMENT)  # it may be under way
+            await asyncio.wait({answer}, timeout=MOMENT)  # the answer may be in flight
         seconds = monotonic() - began
         if not answer.done():
             answer.cancel()
@@ -321,7 +321,7 @@ def _name(pid: int) -> str:
 def _read(pid: int, name: str) -> bytes:
     try:
         return (PROC / str(pid) / name).read_bytes()
-    except OSError:  # it has ended, or is somebody else's
+    except OSError:  # it has ended, or belongs to another user
         return b""
 
 

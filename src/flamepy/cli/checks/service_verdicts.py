@@ -34,7 +34,7 @@ BROKEN = (Kind.GARBAGE, Kind.SILENCE, Kind.GONE)
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A start: the seconds to the first connection, or in words why there is none."""
+    """A start: the seconds to the first connection, or in words why it never connected."""
 
     seconds: float
     problem: str | None = None
@@ -151,7 +151,7 @@ def task(check: str, reply: Reply, *, must_succeed: bool = False) -> Finding:
 
 
 def small_output(finding: Finding, reply: Reply) -> Finding:
-    """Judge the size of an output that is none of an input's."""
+    """Judge the size of an output that is not an echo of its input."""
     if reply.output is None or reply.output <= OUTPUT_LIMIT:
         return finding
     says = f"the output has {reply.output} bytes"
@@ -196,7 +196,7 @@ def cut_task(check: str, reply: Reply) -> Finding:
     if reply.kind is Kind.GARBAGE:
         return _broken(check, reply)
     says = f"the task that ran at SIGTERM has no answer: {_words(reply)}"
-    return warned(check, says, "at SIGTERM, answer the task under way and begin no other")
+    return warned(check, says, "at SIGTERM, answer the running task and begin no other")
 
 
 def end(check: str, found: End) -> Finding:
@@ -220,7 +220,7 @@ def children(check: str, found: End) -> Finding:
     if not found.looked:
         return skipped(check, "not looked for: this system has no /proc")
     if found.escaped:
-        says = f"left behind, outside of its process group: {', '.join(found.escaped)}"
+        says = f"left running, outside of its process group: {', '.join(found.escaped)}"
         return failed(check, says, "end them with the service; this check has ended them")
     if found.left:
         says = f"left when it had ended: {', '.join(found.left)}"

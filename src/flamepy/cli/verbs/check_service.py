@@ -50,8 +50,8 @@ def check_service(
 ) -> None:
     """Start the service COMMAND as an executor does, and call it.
 
-    One line a check, with what to do about a failure; exit status 1 if any failed. What belongs
-    to the command stands behind it; options of this check stand before it.
+    One line a check, with what to do about a failure; exit status 1 if any failed. Options
+    of this check come before COMMAND, its own arguments after it.
     """
     silence_grpc()
     from flamepy.cli.checks.service_examination import Wanted

@@ -2,7 +2,7 @@
 
 Logs go to standard error; standard output belongs to the plugins. SIGINT and SIGTERM stop it after
 what is queued was delivered; a second one drops that. Exit status: 0 stopped by a signal, 1 it
-cannot go on, 2 the command line, the configuration or a plugin is unusable.
+cannot continue, 2 the command line, the configuration or a plugin is unusable.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ NOTHING = (
     "--checkpoint",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Remember there what each plugin was told, so that after a restart it goes on behind it.",
+    help="Record there what each plugin received; after a restart it continues from there.",
 )
 @click.option("--strict", is_flag=True, help="End at once if a plugin is broken.")
 @click.option(
@@ -94,8 +94,8 @@ def run(
 ) -> None:
     """Run informer plugins until SIGINT or SIGTERM.
 
-    Exit status: 0 stopped by a signal, 1 it cannot go on, 2 the command line, the configuration or
-    a plugin is unusable.
+    Exit status: 0 stopped by a signal, 1 it cannot continue, 2 the command line, the configuration
+    or a plugin is unusable.
     """
     set_up_logging(log_format, logging.INFO if level is None else level)
     silence_grpc()

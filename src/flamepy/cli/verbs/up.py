@@ -3,7 +3,7 @@
 One line ``ready: http://HOST:PORT cache: grpc://HOST:PORT`` on standard output when it serves,
 without the second part where there is no object cache; logs on standard error.
 SIGINT, SIGTERM and SIGHUP stop it within 5 s; a later SIGINT or SIGTERM ends it at once. As
-process 1 of a container it collects the processes that services leave behind.
+process 1 of a container it collects the orphaned processes of services.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``flamepy watch``: every change of tasks and sessions, as it is observed.
 
-In a terminal a line for people, in a pipe one JSON object a line, written at once. It goes on
-through outages, which standard error tells, until SIGINT (status 130), SIGTERM (143) or until
-nobody reads its output any more (0). Standard error has one line when it begins.
+In a terminal a line for people, in a pipe one JSON object a line, written at once. It continues
+through outages, which it reports on standard error, until SIGINT (status 130), SIGTERM (143) or
+until its output is closed (0). Standard error has one line when it begins.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def watch(
                 for event in interrupts.between(events):
                     show(event)
     except BrokenPipeError:
-        # Nobody reads any more; Python would complain again when it flushes at its end.
+        # The output is closed; Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UnavailableError as error:
         raise failure(f"{error.message}; `flamepy doctor` shows where it fails") from None
@@ -101,18 +101,18 @@ def watch(
 def _reactor(endpoint: str | None) -> Iterator[Any]:  # Any: informers is imported here only
     from flamepy.informers import Reactor, signals
 
-    def tell(sender: str, *, state: object, **_: object) -> None:
+    def report(sender: str, *, state: object, **_: object) -> None:
         _say(f"{sender} is {state}")
 
-    # Without a handler Python prints warnings; outages are told by the signal, once.
+    # Without a handler Python prints warnings; the signal reports each outage once.
     logging.getLogger("flamepy").addHandler(logging.NullHandler())
     reactor = Reactor(endpoint=endpoint, plugins=())
     reactor.start(wait=True, timeout=CONNECT_TIMEOUT)
-    signals.connection_changed.connect(tell)
+    signals.connection_changed.connect(report)
     try:
         yield reactor
     finally:
-        signals.connection_changed.disconnect(tell)
+        signals.connection_changed.disconnect(report)
         reactor.stop(1.0)
 
 

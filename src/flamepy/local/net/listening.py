@@ -37,10 +37,10 @@ def warn_of_others(address: Endpoint, tls: ClusterTls | None) -> None:
     if address.is_loopback:
         return
     if tls is not None and tls.client_ca is not None:
-        who = f"whoever has a certificate of {tls.client_ca}"
+        who = f"every holder of a certificate of {tls.client_ca}"
         way_out = "keep that authority to yourself"
     else:
-        who = "whoever reaches this port"
+        who = "every program that reaches this port"
         way_out = "listen on 127.0.0.1, or ask for client certificates (--client-ca)"
     logger.warning(
         "listening on %s, which is not loopback: %s can run commands as this user; %s",

@@ -1,9 +1,9 @@
-"""The cluster's gRPC: the frontend's server, and who uses channels to services; around forks.
+"""The cluster's gRPC: the frontend's server, and the users of channels to services; around forks.
 
 Before a fork of this process everything of gRPC is closed, after it the server listens at the same
 port again: clients here are held meanwhile, others are disconnected for some milliseconds. A call
-to a service process cannot be cut in two: while one runs, all stays as it is and the child is
-told that it cannot use gRPC (``forks``).
+to a service process cannot be cut in two: while one runs, everything stays open, and gRPC
+raises InvalidStateError in the child (``forks``).
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ RETRY = 0.02
 
 
 class User(Protocol):
-    """Somebody with a channel that is not in use between two calls."""
+    """An owner of a channel that is idle between two calls."""
 
     async def disconnect(self) -> None:
         """Close the channel; the next use makes another."""
 
 
 class Traffic:
-    """Channels in use, entered with ``async with``; held while a fork goes on.
+    """Channels in use, entered with ``async with``; held during a fork.
 
     Attributes:
         users: those with a channel.
@@ -75,7 +75,7 @@ class Traffic:
             self._idle.set()
 
     async def let_go(self, limit: float) -> bool:
-        """Hold who comes, wait for who is there, disconnect; False: somebody stays."""
+        """Hold new calls, wait for running ones, disconnect; False: a call is still running."""
         if self._gate is None:
             self._gate = asyncio.Event()
         if self._calls:
@@ -89,7 +89,7 @@ class Traffic:
         return True
 
     def take_up(self) -> None:
-        """Let who was held go on."""
+        """Release the calls that were held."""
         gate, self._gate = self._gate, None
         if gate is not None:
             gate.set()
@@ -198,7 +198,7 @@ class Server:
                 await asyncio.sleep(RETRY)
                 continue
             if server is None:
-                return False  # the next fork is under way already, and followed by the next call
+                return False  # the next fork has begun already, and the next call follows it
             self._away = False
             await server.start()
             self._server = server

@@ -1,8 +1,8 @@
 """``ObjectDisk``: the files of the object cache, in an engine's layout, each written whole or not.
 
 ``<app>/<session>/<object>.arrow`` and ``<object>.deltas/<n>.arrow``, Arrow IPC files. A file gets
-its name when it is complete, so that a kill at any moment leaves what was there before. What a kill
-left behind is removed at the next start; what cannot be read is set aside with the ending
+its name when it is complete, so that a kill at any moment leaves what was there before. The remains
+of a kill are removed at the next start; what cannot be read is set aside with the ending
 ``.damaged`` and named in a warning. The file ``format`` has the folder's number (``formats``).
 """
 
@@ -57,7 +57,7 @@ class Found(NamedTuple):
 
 
 class ObjectDisk:
-    """See the module. Writers of one key come one after the other.
+    """The cache's files in one folder. Writers of one key come one after the other.
 
     Args:
         root: the folder; made, for this user alone, when it is not there.
@@ -271,7 +271,7 @@ def is_damage(error: Exception) -> bool:
 
 
 def set_aside(path: Path, why: object) -> str:
-    """Rename a file that cannot be read, so that nobody reads it again; return what to say."""
+    """Rename an unreadable file, so that it is not read again; return the warning's text."""
     aside = path.with_name(f"{path.name}{DAMAGED}")
     try:
         path.rename(aside)

@@ -75,7 +75,7 @@ class FlightCache(flight.FlightServerBase):  # type: ignore[misc]  # pyarrow has
     def __init__(self, store: ObjectStore, location: str, **options: Any) -> None:
         super().__init__(location, middleware={PIECES: _PiecesFactory()}, **options)
         self._store = store
-        self.endpoint = ""  # what clients are told; set once the port is known
+        self.endpoint = ""  # what clients receive as the address; set once the port is known
 
     @serving(NAME)
     def do_put(self, context: Any, descriptor: Any, reader: Any, writer: Any) -> None:

@@ -90,7 +90,7 @@ def read_upload(reader: Any, take: Callable[[int], None], *, opaque: bool = Fals
 
     Args:
         reader: Flight's.
-        take: is told of each batch's bytes before the next is read, and may raise.
+        take: called with each batch's bytes before the next is read; may raise.
         opaque: it has to be opaque, whatever its schema says.
 
     Raises:
@@ -197,8 +197,8 @@ def response(
 
     Args:
         base: sent first, if it is sent.
-        patches: sent behind it.
-        piece: the base may be cut in rows of so many bytes; 0: it may not.
+        patches: sent after it.
+        piece: bytes of each row into which the base may be cut; 0: send it whole.
     """
     schema, rows = RESPONSE, [(PATCH_KIND, one) for one in patches]
     if base is not None:

@@ -31,7 +31,7 @@ LIMIT = 3.0  # and then
 
 
 class ObjectCache:
-    """See the module; a ``forks.Holder``.
+    """The cache's server, its store and its disk; a ``forks.Holder``.
 
     Args:
         host: address to listen on.
@@ -94,7 +94,7 @@ class ObjectCache:
         if self._folder is not None:
             disk = import_module("flamepy.local.object_cache.disk").ObjectDisk(self._folder)
         self._store = store.ObjectStore(self._memory, disk)
-        hold(self, SERVER, self._listen)  # a fork that is under way makes it when it is over
+        hold(self, SERVER, self._listen)  # during a fork, it is made when the fork is over
 
     def _listen(self) -> bool:
         made = import_module("flamepy.local.object_cache.flight").FlightCache

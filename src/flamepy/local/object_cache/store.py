@@ -2,7 +2,7 @@
 
 The rules are docs/protocol.md#object-cache. One lock guards what is known; writers of one key wait
 for each other on one of ``STRIPES`` more, under which the disk is written. Memory holds at most
-``limit`` bytes, uploads under way included: the objects that were used longest ago leave it, one by
+``limit`` bytes, uploads in progress included; the least recently used objects leave it, one by
 one. With a disk they are read back when asked for, without one they are lost.
 """
 
@@ -33,7 +33,7 @@ class ObjectRefused(Exception):
 
 
 class MemoryBusy(Exception):
-    """Uploads under way take the memory; later there is room."""
+    """Uploads in progress take the memory; later there is room."""
 
 
 class Answer(NamedTuple):
@@ -81,7 +81,7 @@ class Upload:
 
 
 class ObjectStore:
-    """See the module; used from any thread.
+    """The cache's objects and their versions. Safe from any thread.
 
     Args:
         limit: bytes of objects in memory.
@@ -139,7 +139,7 @@ class ObjectStore:
             self._make_room(0, upload.patches)
             if self._used + self._reserved > self.limit:
                 raise MemoryBusy(
-                    f"uploads under way take the cache's memory of {self.limit} bytes; try again"
+                    f"uploads in progress take the cache's memory of {self.limit} bytes; try again"
                 )
 
     def _make_room(self, more: int, keep: str | None = None) -> None:
@@ -252,7 +252,7 @@ class ObjectStore:
     # ------------------------------------------------------------------ reads
 
     def get(self, key: str, version: int) -> Answer:
-        """Return what somebody who has ``version`` (0: nothing) needs.
+        """Return what a reader needs that has ``version`` (0: nothing).
 
         Raises:
             ObjectMissing: there is no such object, it was evicted, or its file is damaged.

@@ -3,7 +3,7 @@
 Signals, handlers and children belong to the program around the cluster. ``subprocess`` without
 ``preexec_fn`` runs none of Python's fork hooks, and on Linux, by vfork, none of the C library's,
 gRPC's among them. An event loop's own way of starting processes may: uvloop forks. The end is
-seen by a pidfd in the loop, or where the system has none by looking at the process. Both work
+seen by a pidfd in the loop, or by polling the process on systems without pidfds. Both work
 whatever the program does about SIGCHLD, and also when another part of it collects the exit status.
 """
 
@@ -83,7 +83,7 @@ class Child:
     async def wait(self) -> None:
         """Return when the process has ended; what is left in its group is killed first.
 
-        Killing comes before the exit status is collected: until then nobody else has the number.
+        Kill before the exit status is collected: until then no other process has the number.
         """
         await self.until_end()
         self.signal_group(signal.SIGKILL)
@@ -103,7 +103,7 @@ class Child:
                     await asyncio.sleep(LOOK)  # killed, and not gone yet
 
     def close(self) -> None:
-        """Close the pidfd, of a process that nobody waits for any more. Idempotent."""
+        """Close the pidfd, of a process that is not awaited any more. Idempotent."""
         if self._pidfd is not None:
             pidfd, self._pidfd = self._pidfd, None
             os.close(pidfd)
@@ -116,7 +116,7 @@ class Child:
             os.killpg(self.pid, number)
 
     def _number_is_anothers(self) -> bool:
-        """Tell whether the process was collected already and another one has its number."""
+        """Return True if the process was collected and another one has its number."""
         if self._pidfd is not None:
             try:
                 signal.pidfd_send_signal(self._pidfd, 0)

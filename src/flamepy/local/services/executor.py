@@ -1,7 +1,7 @@
 """One executor at work: starts a service, binds it to a session, feeds it tasks, lets it go.
 
-A shell around an ``Instance``: what happens is written to ``state``, who waits is woken through
-``engine``. A service that dies fails its task and takes its executor with it; the next task gets
+A shell around an ``Instance``: what happens is written to ``state``, ``engine`` wakes the
+watchers. A service that dies fails its task and takes its executor with it; the next task gets
 a new process. Nothing here repeats without something having changed.
 
 Who stops a cluster often stops its services at the same moment (``systemctl stop`` signals every
@@ -51,7 +51,7 @@ class _Stopping(Exception):
     """The cluster is being stopped: what failed is not recorded, and nothing more is begun."""
 
 
-LEAVINGS = 3  # services that may leave before they begin a task; then it fails
+MAX_EARLY_EXITS = 3  # services that may leave before they begin a task; then it fails
 STOP_NOTICE = 0.5  # seconds in which a cluster that is stopped with its services learns of it
 RECORD_DELAY = 0.1
 RECORD_DELAY_LIMIT = 2.0
@@ -65,9 +65,9 @@ class ExecutorRun:
         state: of the cluster.
         commits: makes its changes.
         instances: makes the service.
-        changed: is told (session id, task number) when a task changed its state.
-        idle: is told that this executor waits for a task, or stopped waiting.
-        keep: tells whether an idle executor must stay (``min_instances``).
+        changed: called with (session id, task number) when a task changed its state.
+        idle: called when this executor begins or stops waiting for a task.
+        keep: returns True if an idle executor must stay (``min_instances``).
         stopping: set once the cluster is being stopped.
         task_timeout: seconds after which a task is failed and its service ended; None for never.
     """
@@ -95,8 +95,8 @@ class ExecutorRun:
         self._stopping = stopping
         self._task_timeout = task_timeout
         self._hangs = False
-        self._leavings = 0  # services that left in a row without having begun the task at hand
-        self._untold: list[tuple[str, TaskRow]] = []
+        self._early_exits = 0  # services that left in a row without having begun the task at hand
+        self._unreported: list[tuple[str, TaskRow]] = []
         self._wake = asyncio.Event()
         self._let_go = asyncio.Event()
 
@@ -105,13 +105,13 @@ class ExecutorRun:
         self._wake.set()
 
     def release(self) -> None:
-        """Let go: at once while binding, else once the running task, if any, has ended."""
+        """End: at once while binding, else once the running task, if any, has ended."""
         self._let_go.set()
         self._wake.set()
 
     @property
     def released(self) -> bool:
-        """True once it was asked to let go."""
+        """True once ``release`` was called."""
         return self._let_go.is_set()
 
     async def run(self) -> None:
@@ -191,8 +191,8 @@ class ExecutorRun:
         if task is not None:
             text = f"its service left before it began, and another could not be started: {why}"
             await self._record(lambda: self._state.complete(self.row, -1, None, text))
-            self._untold.append(("task failed", task))
-            self._tell()
+            self._unreported.append(("task failed", task))
+            self._report()
 
     async def _work(self, instance: Instance, task: TaskRow | None) -> TaskRow | None:
         """Run tasks; return one that the service left before it began it."""
@@ -200,8 +200,8 @@ class ExecutorRun:
             if task is None:
                 task = await self._record(lambda: self._state.launch(self.row))
                 if task is not None:
-                    self._untold.append(("task running", task))
-                    self._tell()
+                    self._unreported.append(("task running", task))
+                    self._report()
             if task is None:
                 if not await self._wait_for_task():
                     return None
@@ -226,18 +226,18 @@ class ExecutorRun:
         outcome = await self._invoke(instance, task)
         if outcome.return_code:
             await self._is_failure(died=not instance.alive)
-        self._leavings = 0
+        self._early_exits = 0
         code, output, message = outcome.return_code, outcome.output, outcome.message
         record = self._state.turn if self._goes_on(instance) else self._state.complete
         following = await self._record(lambda: record(self.row, code, output, message))
-        self._untold.append(("task failed" if code else "task succeeded", task))
+        self._unreported.append(("task failed" if code else "task succeeded", task))
         if following is None:
-            self._tell()
+            self._report()
         else:
-            self._untold.append(("task running", following))
-            # The service gets its next task in the loop's next turn, and works while this is told.
+            self._unreported.append(("task running", following))
+            # The service gets its next task in the loop's next turn, before this is reported.
             soon = asyncio.get_running_loop().call_soon
-            soon(soon, self._tell)
+            soon(soon, self._report)
         return following
 
     async def _is_failure(self, *, died: bool) -> None:
@@ -256,10 +256,10 @@ class ExecutorRun:
         if self._stopping.is_set():
             raise _Stopping
 
-    def _tell(self) -> None:
-        """Log the changes since the last time, in their order, and wake who watches."""
-        told, self._untold = self._untold, []
-        for what, task in told:
+    def _report(self) -> None:
+        """Log the changes since the last time, in their order, and wake the watchers."""
+        changes, self._unreported = self._unreported, []
+        for what, task in changes:
             self._note(what, task=task.number)
             self._changed(task.session_id, task.number)
 
@@ -270,8 +270,8 @@ class ExecutorRun:
                 return await instance.invoke(context)
             return await self._invoke_within(instance, context, self._task_timeout)
         except TaskNotBegun as error:
-            self._leavings += 1
-            if self._leavings > LEAVINGS:
+            self._early_exits += 1
+            if self._early_exits > MAX_EARLY_EXITS:
                 return TaskOutcome(-1, message=text_of(error))
             raise
         except Exception as error:  # whatever it is, the task must not run for ever

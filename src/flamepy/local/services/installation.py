@@ -39,7 +39,7 @@ class Installed:
     is_binary: bool
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return the variables that a service gets, what it has already behind ours."""
+        """Return the variables that a service gets, ours before what it already has."""
         source, deps = self.folder / "src", self.folder / "deps"
         if self.is_binary:
             paths = {"PATH": (source / "bin", source), "LD_LIBRARY_PATH": (source / "lib",)}
@@ -78,7 +78,7 @@ class Installations:
         self._known: dict[str, asyncio.Task[Installed]] = {}
 
     async def install(self, application: Application) -> Installed | None:
-        """Return where an application's package is; None if it has none.
+        """Return where an application's package is; None if it has no package.
 
         Raises:
             BindFailure: 10, it cannot be installed; with the end of the installer's output.

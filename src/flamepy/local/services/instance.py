@@ -69,7 +69,7 @@ class Instance(Protocol):
         """Leave the session; a failure is logged only."""
 
     async def stop(self) -> None:
-        """End the service and remove what it left behind; never raises."""
+        """End the service and remove its remains; never raises."""
 
 
 InstanceFactory = Callable[[Application, str], Instance]

@@ -1,7 +1,7 @@
 """The files that a service's output goes to: their end for an error, their size kept in bounds.
 
-A service writes to its files itself, so nobody has to read along; what it floods is cut to the
-last part a few times a second. ``process`` opens the files for appending.
+A service writes to its files itself, so no thread has to read along; a file that grows too large
+is cut to its last part a few times a second. ``process`` opens the files for appending.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Collect children that nobody waits for: what process 1 of a container has to do.
+"""Reaps orphaned children: the duty of process 1 of a container.
 
 A process whose parent ended becomes a child of process 1 (or of the nearest subreaper). When it
 ends it stays as a zombie until its new parent collects it. ``flamepy up`` calls ``collect`` a few
@@ -17,10 +17,10 @@ KEPT = 1000
 
 
 class Reaped:
-    """Exit statuses that were collected here of processes that may be somebody's.
+    """Exit statuses collected here of processes that another part may be waiting for.
 
-    ``collect`` cannot tell a service from an orphan, so ``child`` asks here for a status that it
-    missed. Safe from any thread: each method is a few atomic steps.
+    ``collect`` cannot distinguish a service from an orphan, so ``child`` asks here for a status
+    that it missed. Safe from any thread: each method is a few atomic steps.
     """
 
     def __init__(self) -> None:
@@ -51,8 +51,8 @@ class Orphans:
     def collect(self) -> int:
         """Collect what has ended and return how many there were; never blocks.
 
-        A child in this process's own session may be somebody's who waits for it, say by
-        ``subprocess``: it is left until the next call.
+        Another part may wait for a child in this process's own session, say by ``subprocess``:
+        it is left until the next call.
         """
         count = 0
         while (ended := _first_ended()) is not None:
@@ -62,7 +62,7 @@ class Orphans:
                 return count
             self._seen = None
             reaped.put(pid, status)  # first: its owner may ask as soon as it is collected
-            with contextlib.suppress(ChildProcessError):  # somebody was quicker
+            with contextlib.suppress(ChildProcessError):  # its waiter was quicker
                 os.waitpid(pid, os.WNOHANG)
                 count += 1
         self._seen = None

@@ -1,8 +1,8 @@
 """A service as a process of its own, driven over a Unix socket by the Instance protocol.
 
 The process gets a process group of its own, nothing on its standard input, and log files in its
-working directory. Its death is noticed at any moment and told with the exit status and the tail
-of its standard error. ``executor`` drives it; the calls run on the cluster's loop.
+working directory. Its death is noticed at any moment and reported with the exit status and the
+tail of its standard error. ``executor`` drives it; the calls run on the cluster's loop.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ OPTIONS: list[tuple[str, int | str]] = [
 
 
 class ProcessInstance:
-    """See the module; implements ``instance.Instance``.
+    """A service in its own process, called over a Unix socket; an ``instance.Instance``.
 
     Args:
         plan: command, environment and files.
@@ -103,7 +103,7 @@ class ProcessInstance:
         self._stubs: dict[str, grpc.aio.UnaryUnaryMultiCallable[Any, bytes]] = {}
         self._offers_stream = False
         self._stream: TaskStream | None = None
-        self._calls: set[grpc.aio.Call] = set()  # under way
+        self._calls: set[grpc.aio.Call] = set()  # in flight
         self._exit: asyncio.Task[None] | None = None
 
     @property
@@ -171,7 +171,7 @@ class ProcessInstance:
                 plan.stderr,
             )
         )
-        if self._stopped:  # so late that nobody waits any more
+        if self._stopped:  # so late that no caller waits any more
             child.signal_group(signal.SIGKILL)
         return child
 
@@ -204,11 +204,13 @@ class ProcessInstance:
                     f"{self._bind_timeout:g} s{self._tail()}"
                 )
             await asyncio.sleep(POLL)
-        with contextlib.suppress(OSError):  # whoever made it, it is for this user alone
+        with contextlib.suppress(
+            OSError
+        ):  # it is for this user alone, whatever mode it was made with
             self._plan.socket.chmod(0o600)
 
     async def _connect(self, channel: grpc.aio.Channel, limit: float) -> None:
-        """Wait until somebody answers at the socket: a file there may be of anything."""
+        """Wait until a server answers at the socket: any program may have made the file there."""
         assert self._exit is not None
         ready = asyncio.ensure_future(channel.channel_ready())
         left = limit - asyncio.get_running_loop().time()
@@ -218,7 +220,7 @@ class ProcessInstance:
             )
             if not ready.done():
                 ended = self._exit.done()
-                why = self._how_it_ended() if ended else f"nobody answers{self._tail()}"
+                why = self._how_it_ended() if ended else f"no answer{self._tail()}"
                 text = f"failed to connect to service at <{self._plan.socket}>: {why}"
                 raise _failed(text, died=ended)
         finally:
@@ -266,7 +268,7 @@ class ProcessInstance:
             repeated.log(logging.WARNING, kind, said, command, text)
 
     async def _call(self, name: str, request: Message, *, timeout: float | None = None) -> Any:
-        """Return the answer, or the text of why there is none."""
+        """Return the answer, or the text of why none came."""
         async with self._traffic:
             if not self._connected or self._exit is None:
                 return f"service {self._how_it_ended()}"
@@ -317,7 +319,7 @@ class ProcessInstance:
         return stub
 
     def _cut(self) -> None:
-        """End the calls to a process that is gone, a moment later: its answer may be under way."""
+        """End the calls to a process that is gone, a moment later: its answer may be in flight."""
         if self._calls:
             asyncio.get_running_loop().call_later(0.5, self._cut_now)
 
@@ -439,4 +441,4 @@ def _remove_empty(folder: Path) -> None:
     try:
         folder.rmdir()
     except OSError:
-        return  # somebody else's files are in it
+        return  # files of others are in it

@@ -1,8 +1,8 @@
-"""What ends a cluster's services and removes its folder when the cluster is killed.
+"""Ends a cluster's services and removes its folder when the cluster is killed.
 
 A cluster that stops does that itself; SIGKILL leaves it no time. So a small process in a session
-of its own holds the other end of a pipe: when that closes, it kills the process groups it was told
-of. It ends with the cluster, however that ends.
+of its own holds the other end of a pipe: when that closes, it kills the process groups that the
+cluster named. It ends with the cluster, however that ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ END_TIMEOUT = 5.0
 
 
 class Reaper:
-    """See the module. Used on the cluster's thread.
+    """The process that cleans up after a killed cluster. Used on the cluster's thread.
 
     Args:
         folders: the cluster's own, with its sockets and private working directories.
@@ -62,7 +62,7 @@ class Reaper:
         self._say(f"-{group}\n")
 
     def _say(self, line: str) -> None:
-        """Write a line, and what could not be written before it; the loop waits for nobody."""
+        """Write a line, and what could not be written before it; never blocks the loop."""
         if self._process is None or self._process.stdin is None:
             return
         self._unsent.append(line.encode())

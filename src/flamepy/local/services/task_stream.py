@@ -1,7 +1,7 @@
 """All tasks of a service by one stream, where the service offers it (docs/protocol.md#task-stream).
 
 A message there and one back take less than half of what a call of ``OnTaskInvoke`` takes, in both
-processes. The next task is written behind the answer to the last, so a service has one at a time
+processes. The next task is written after the answer to the last, so a service has one at a time
 either way. ``process`` opens, asks and closes it.
 """
 
@@ -25,8 +25,8 @@ class TaskStream:
 
     A service ends it with the status OK when it leaves, and begins nothing that it did not answer.
     One that waits for a task meanwhile can only cancel it, and may do so when the next task is
-    under way already. A task that it has begun gets ``TASK_STREAM_GRACE`` seconds before that, so
-    the time tells which it was.
+    in flight already. A task that it has begun gets ``TASK_STREAM_GRACE`` seconds before that, so
+    the time shows which it was.
 
     Attributes:
         call: the stream as gRPC has it; cancelling it ends what waits in ``ask``.
@@ -84,5 +84,5 @@ class TaskStream:
 
 
 def offers_stream(trailer: grpc.aio.Metadata | None) -> bool:
-    """Tell by the trailer of OnSessionEnter whether a service takes its tasks by a stream."""
+    """Return True if the trailer of OnSessionEnter says that the service takes a task stream."""
     return trailer is not None and TASK_STREAM_OFFER in tuple(trailer)

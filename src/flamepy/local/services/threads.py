@@ -43,7 +43,7 @@ ServiceSource = Service | Callable[[], Service]
 
 
 class ThreadInstance:
-    """See the module; implements ``instance.Instance``.
+    """A service as an object in this process; an ``instance.Instance``.
 
     Args:
         source: a class (or factory), called once per executor, or one object for all of them.
@@ -74,7 +74,7 @@ class ThreadInstance:
         made = source() if inspect.isclass(source) or inspect.isroutine(source) else source
         if not callable(getattr(made, "on_task_invoke", None)):
             raise TypeError(f"{repr_of(made)} is not a service: it has no on_task_invoke")
-        self._service = made  # type: ignore[assignment]  # told apart by what can be called
+        self._service = made  # type: ignore[assignment]  # ``on_task_invoke`` is checked above
 
     async def enter(self, session: SessionInfo, application: Application) -> None:
         """Call on_session_enter. Raises BindFailure 12."""

@@ -5,7 +5,7 @@ engine on ``fs`` storage (docs/protocol.md#sessions, docs/protocol.md#tasks), an
 executor. A method that changes something is a generator (``journal.Steps``): it yields how the
 change is written down before it makes it, and what cannot be written does not happen. Between the
 two others may be begun: what a change relies on is kept from them by the keys of ``commits``.
-``engine`` calls it on one loop and wakes who waits; ``scheduler`` decides who runs where.
+``engine`` calls it on one loop and wakes the waiters; ``scheduler`` decides who runs where.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ class ClusterState:
     # ------------------------------------------------------------------ tasks
 
     def create_task(self, session_id: str, payload: bytes | None) -> Steps[TaskRow]:
-        """Create a pending task; no other may be under way. Raises Refusal."""
+        """Create a pending task; no other may be in progress. Raises Refusal."""
         row, task = self._new_task(session_id, payload)
         yield lambda journal: journal.task_created(row, task)
         row.add(task)
@@ -258,7 +258,7 @@ class ClusterState:
     ) -> Steps[list[TaskRow | Refusal]]:
         """Create tasks, written down together; one that is refused takes no other with it.
 
-        No other creation may be under way: ids follow one another without a gap.
+        No other creation may be in progress: ids follow one another without a gap.
 
         Raises:
             StorageRefusal: none was created.
@@ -325,7 +325,7 @@ class ClusterState:
         return executor
 
     def bound(self, executor: ExecutorRow) -> None:
-        """Take in that a service has entered its session."""
+        """Record that a service has entered its session."""
         executor.state = ExecutorState.BOUND
 
     def bind_failed(self, executor: ExecutorRow, return_code: int, detail: str) -> Steps[None]:

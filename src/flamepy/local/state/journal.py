@@ -90,14 +90,14 @@ Steps = Generator[Write, None, T]
 """A change: checked up to its yield, made after it. Thrown there: why it could not be written."""
 
 Settled = Callable[[Exception | None], None]
-"""Is told on the loop that a change is durable, or why it could not be made so."""
+"""Called on the loop with None once a change is durable, else with why it could not be made so."""
 
 
 class Committer(Protocol):
     """Who makes changes durable, in the order in which they come."""
 
     def commit(self, write: Write, settled: Settled) -> None:
-        """Begin to; ``settled`` is told later."""
+        """Begin to write a change; ``settled`` is called later."""
 
 
 def make_now(steps: Steps[T]) -> T:

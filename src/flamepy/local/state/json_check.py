@@ -1,7 +1,7 @@
 """What an engine's parser, serde_json, finds wrong with a JSON text, to the letter. Pure.
 
 Lines are counted from 1, columns in bytes. An error about a byte that was only looked at points
-behind it, as does one about a byte that was read; at the end of the text both point at its length.
+after it, as does one about a byte that was read; at the end of the text both point at its length.
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ class SessionRow:
         return [task for task in waiting if task.state == TaskState.PENDING]
 
     def restore(self) -> bool:
-        """Rebuild what follows from the tasks after a restart; tell if one ran, and waits again."""
+        """Rebuild the counters after a restart; return True if a task ran, and waits again."""
         running = [task for task in self.tasks.values() if task.state == TaskState.RUNNING]
         for task in running:
             task.state = TaskState.PENDING

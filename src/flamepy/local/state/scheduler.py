@@ -43,7 +43,7 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Sessions to start an executor for (once per entry), and executors to let go."""
+    """Sessions to start an executor for (once per entry), and executors to release."""
 
     start: tuple[str, ...] = ()
     release: tuple[str, ...] = ()

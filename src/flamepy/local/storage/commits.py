@@ -1,4 +1,4 @@
-"""Changes of the state, each written down before it is made: who waits for whom, on the loop.
+"""Changes of the state, each written before it is made: which change waits for which, on the loop.
 
 A method of ``state`` that changes something is a generator (``Steps``): it checks, yields how the
 change is written, and makes it when that is durable. ``Commits`` drives it: the write is done by
@@ -34,7 +34,7 @@ def application_key(name: str) -> Key:
 
 
 class Commits:
-    """See the module. Used on one loop.
+    """Runs the changes of the state in a safe order. Used on one loop.
 
     Args:
         storage: writes the changes; None for a cluster that lives in memory only.
@@ -50,7 +50,7 @@ class Commits:
         return self._storage is not None
 
     def is_changing(self, key: Key) -> bool:
-        """True if a change that is alone at a key is under way, or waits to be."""
+        """True if a change that is alone at a key is in progress, or waits."""
         holders = self._keys.get(key)
         return holders is not None and (holders.alone or bool(holders.waiting))
 
@@ -167,7 +167,7 @@ class _Hold(NamedTuple):
 
 
 class _Holders:
-    """Who has a key, and who waits for it."""
+    """The changes that have a key, and those that wait for it."""
 
     def __init__(self) -> None:
         self.shared = 0

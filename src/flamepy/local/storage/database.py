@@ -1,6 +1,6 @@
 """The database file of ``--data``: made whole or not at all, and never taken for another's.
 
-A file that is damaged, somebody else's, or of a newer version is named and left as it is; one of an
+A file that is damaged, another user's, or of a newer version is named and left as it is; one of an
 older version is brought to ``FORMAT`` (``formats``). Changes
 are transactions of a write-ahead log that the operating system has when they return: they survive
 the death of the process at any moment (of the machine: up to the last checkpoint).
@@ -19,7 +19,7 @@ from flamepy.texts import text_of
 NAME = "flame.db"
 FORMAT = 1  # PRAGMA user_version; a change of the tables raises it and adds a step
 STEPS: dict[int, Step] = {}
-APPLICATION_ID = 0x464C4D49  # "FLMI": tells our databases from others
+APPLICATION_ID = 0x464C4D49  # "FLMI": marks our databases
 LOCK_SLICE_MS = 50  # what one statement waits for a lock; then the caller looks if it still may
 WAL_LIMIT = 64 * 1024 * 1024  # bytes the log keeps after it was larger
 

@@ -30,7 +30,7 @@ class DataFolder:
 
     Raises:
         InvalidArgumentError: the path is empty.
-        ConfigError: it begins in the home or the working folder, and there is none.
+        ConfigError: it begins in the home or the working folder, and that does not exist.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -49,7 +49,7 @@ class DataFolder:
 
         Raises:
             InvalidStateError: another process has it; its pid is named.
-            ConfigError: it is no folder, somebody else's or open to others, or cannot be written
+            ConfigError: it is no folder, another user's or open to others, or cannot be written
                 to or locked, or this platform has no file locks.
         """
         platforms.require(
@@ -93,7 +93,7 @@ class DataFolder:
         self._lock = lock
 
     def _check_owner(self) -> None:
-        """Refuse a folder in which somebody else could put another database, or read ours."""
+        """Refuse a folder in which another user could replace or read the database."""
         found = self.path.stat()
         if found.st_uid != os.geteuid():
             raise ConfigError(

@@ -36,7 +36,7 @@ _TASK_TABLES = ("tasks", "inputs", "outputs")
 
 
 class Storage:
-    """See the module; implements ``journal.Journal``.
+    """The SQLite database of the cluster's state; a ``journal.Journal``.
 
     Made, used and closed on one thread, all but ``hurry``.
 
@@ -56,7 +56,7 @@ class Storage:
         self._hurries = False
 
     def hurry(self) -> None:
-        """Wait for nobody's lock any more; called on any thread."""
+        """Stop waiting for locks of other programs; called on any thread."""
         self._hurries = True
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""The thread ``flamepy-storage``: it alone waits for the disk, and for who else locks the database.
+"""The thread ``flamepy-storage``: it alone waits for the disk, and for locks on the database.
 
 It takes the data folder, reads what is there, commits changes in the order in which they come -
-those that wait by then together - and at the end closes the database and lets the folder go.
+those that wait by then together - and at the end closes the database and releases the folder.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _Job = tuple[Write, Settled]
 
 
 class StorageThread:
-    """See the module; a ``journal.Committer``. Made and called on a loop.
+    """The thread that writes the cluster's state; a ``journal.Committer``.
+
+    Made and called on a loop.
 
     Args:
         folder: taken from ``open`` to ``aclose``.
@@ -59,7 +61,7 @@ class StorageThread:
         return await self._opened
 
     def commit(self, write: Write, settled: Settled) -> None:
-        """Make a change durable; ``settled`` is told None then, or why it could not be."""
+        """Make a change durable; ``settled`` then receives None, or why it could not be."""
         if self._stopping:
             refusal = StorageRefusal("the cluster is being stopped; nothing was changed")
             self._loop.call_soon(settled, refusal)
@@ -67,9 +69,9 @@ class StorageThread:
             self._jobs.put((write, settled))
 
     async def aclose(self) -> None:
-        """End when what was asked for is done; let the folder go. Idempotent.
+        """End when all pending jobs are done, and release the folder. Idempotent.
 
-        Who waits for another program's lock is refused at once.
+        A change that waits for another program's lock is refused at once.
 
         Raises:
             Exception: what closing the database raised.
@@ -143,7 +145,7 @@ class StorageThread:
         return jobs, False
 
     def _post(self, call: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop was closed: no caller waits any more
             self._loop.call_soon_threadsafe(call, *arguments)
 
     # ------------------------------------------------------------------ on the loop

@@ -28,7 +28,7 @@ class Reads:
     """How a session is read.
 
     Args:
-        get: returns a task, or None if there is none of that number.
+        get: returns a task, or None if no task has that number.
         total: returns the sum of the session's counters.
         listed: yields all of its tasks, in any order.
     """
@@ -45,7 +45,7 @@ class Reads:
 
 
 class Submission:
-    """One task that somebody wants to be made.
+    """One task that a caller wants to create.
 
     Attributes:
         floor: the highest number that was known before it was sent.
@@ -77,13 +77,15 @@ class Ledger:
         self.highest = 0
         self.active: WeakSet[Submission] = WeakSet()  # one whose call was cut ends unseen
         self._taken: dict[int, datetime] = {}  # and when each was created
-        self._free: dict[int, tuple[bytes, datetime]] = {}  # what nobody here has: its digest
+        self._free: dict[
+            int, tuple[bytes, datetime]
+        ] = {}  # tasks that no submission owns: their digest
         self._lock = asyncio.Lock()
         self._clock = self._read_at = 0  # counts what happens, in order
         self._renewals = 0
 
     def saw(self, created: datetime, total: int) -> None:
-        """Take in the session: when it was created, and the sum of its counters."""
+        """Record the session: when it was created, and the sum of its counters."""
         if self.created is not None and not is_same_moment(created, self.created):
             self._renew(created)
         self.created = created
@@ -102,7 +104,7 @@ class Ledger:
                 one.number = None
 
     def got(self, number: int, born: datetime, submission: Submission) -> bool:
-        """Take in the engine's answer to a submission; return False if another one has the task.
+        """Record the engine's answer to a submission; return False if another one has the task.
 
         Args:
             number: the task's.
@@ -133,7 +135,7 @@ class Ledger:
             submission.number = None
 
     def end(self, submission: Submission) -> None:
-        """Take in that a submission is over."""
+        """Record that a submission is over."""
         self.active.discard(submission)
         if not self.active:
             self._taken.clear()
@@ -151,7 +153,7 @@ class Ledger:
         """
         self._clock += 1
         asked = self._clock
-        async with self._lock:  # who waits here shares what the one before reads
+        async with self._lock:  # waiters share what the one before them reads
             while self._read_at < asked:
                 self._clock += 1
                 begun, renewals = self._clock, self._renewals

@@ -38,8 +38,8 @@ class Asking:
         endpoint: the engine's URL, for messages.
         policy: how repeatable calls are repeated.
         patience: seconds that a call waits for an engine that cannot be reached.
-        outcome: is told how each attempt ended, None for an answer, and when it began.
-        scheduled: is told of each call that will be made again.
+        outcome: called after each attempt with its error, None for an answer, and its start time.
+        scheduled: called before each repeat.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class Asking:
             self._outcome(failure, began)
             raise failure from error
         except Left:
-            late = DeadlineExceededError(  # without ``failure``: it goes on, so it is not repeated
+            late = DeadlineExceededError(  # without ``failure``: still in flight, so not repeated
                 f"{call.name} at {call.endpoint} did not answer within {leave:.3g} s; "
                 "what it asked for may still happen",
                 retryable=is_retryable(call.name, Failure.DEADLINE),

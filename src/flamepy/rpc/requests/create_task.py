@@ -1,8 +1,8 @@
 """``Creation``: making one task, once, whatever happens to the answer.
 
 A CreateTask is never cancelled on the wire: an engine whose handler is cut in the middle may keep
-a task that nobody sees. A caller whose time is up leaves; the call goes on, and its task is left
-out when others look for theirs (``claims``). Times: docs/retry.md#time.
+a task that no client knows. A caller whose time is up leaves; the call stays in flight, and its
+task is left out when other calls look for theirs (``adoption``). Times: docs/retry.md#time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ON_WIRE = 300.0  # seconds after which a call is cut that its caller has long le
 
 
 class Creation:
-    """See the module.
+    """Creates one task exactly once, although answers may be lost.
 
     Args:
         frontend: makes the calls.
@@ -63,7 +63,7 @@ class Creation:
         self._call = Call("CreateTask", frontend.endpoint, session_id)
         self._request = FRONTEND["CreateTask"].request(task=encode_task_spec(session_id, payload))
         self._retry: RetryPolicy | None = None
-        self._flying = False  # a call goes on behind us
+        self._flying = False  # a call is in flight that we no longer await
 
     async def run(
         self, terms: Terms, retry: RetryPolicy | None, first: Failed | None = None
@@ -73,7 +73,7 @@ class Creation:
         Args:
             terms: what bounds it.
             retry: for the reads that it may need.
-            first: a try of ``Series`` that has failed: it goes on behind that one.
+            first: a try of ``Series`` that has failed: it continues after that one.
 
         Raises:
             SessionNotFoundError, SessionClosedError: no task can be made here.
@@ -209,7 +209,7 @@ class Failed:
 class Series:
     """Makes many tasks of one session, by the same rules as ``Creation`` and with less ado.
 
-    Whoever calls it is never cancelled, and does not leave: a call that an engine does not answer
+    Its caller is never cancelled, and does not leave: a call that an engine does not answer
     is over after ``ON_WIRE`` seconds, or when the connection's keepalive ends.
 
     Args:
@@ -278,7 +278,7 @@ def _is_ours(submission: Submission, task_id: str, born: datetime) -> bool:
 
 def _take(submission: Submission, task_id: str, born: datetime) -> None:
     if not _is_ours(submission, task_id, born):
-        # Somebody who looked for an equal one has it: then ours is one that nobody has.
+        # An equal submission has adopted it: then our own task belongs to no submission.
         taken = UnavailableError(f"task {task_id} was adopted by an equal submission")
         taken.failure = Failure.LOST.value
         raise taken

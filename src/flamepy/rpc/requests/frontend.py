@@ -35,7 +35,7 @@ LIST_TIMEOUT = 300.0  # seconds of one try of a list of tasks, which may be long
 
 
 class Frontend(Asking):
-    """The engine's frontend behind one channel. Each call takes ``timeout`` and ``retry``."""
+    """The calls of the engine's frontend. Each takes ``timeout`` and ``retry``."""
 
     # ------------------------------------------------------------------ applications
 
@@ -198,7 +198,7 @@ class Frontend(Asking):
         """Delete a closed session. Raises InvalidStateError, SessionNotFoundError."""
         resolver = Resolver(self, retry)
         start = asyncio.get_running_loop().time()
-        # Read first: only so can it be told later whether this very session is gone.
+        # Read first: without it a later read cannot show whether this very session is gone.
         before = await self.get_session(session_id, timeout=timeout, retry=retry)
         if timeout is not None:
             timeout = max(0.001, timeout - (asyncio.get_running_loop().time() - start))
@@ -277,7 +277,7 @@ class Frontend(Asking):
         Args:
             session_id: which session.
             payloads: with inputs and outputs.
-            wanted: tells by a task's id whether to decode it; the others are left out.
+            wanted: returns True for the ids of the tasks to decode; the others are left out.
             timeout: seconds for all of it.
         """
         request = FRONTEND["ListTask"].request(session_id=session_id)

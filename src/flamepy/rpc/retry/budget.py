@@ -12,7 +12,7 @@ TOGETHER = 0.25  # seconds in which lost calls are of one loss
 
 
 class Budget:
-    """See the module.
+    """The repeats that a connection has left. Pure.
 
     Args:
         capacity: tokens at the beginning, and at most.
@@ -24,12 +24,12 @@ class Budget:
         self._lost_at = float("-inf")
 
     def answered(self) -> None:
-        """Take in that a call was answered."""
+        """Record that a call was answered."""
         if self.left < self.capacity:
             self.left = min(self.capacity, self.left + PER_ANSWER)
 
     def take(self, now: float, *, lost: bool) -> bool:
-        """Take a token for a repeat; return False if there is none.
+        """Take a token for a repeat; return False if no token is left.
 
         Args:
             now: monotonic seconds.

@@ -43,7 +43,7 @@ class Verdict(enum.Enum):
 MEANING: Mapping[Failure, str] = {
     Failure.NOT_SENT: "nothing answers at the endpoint; waiting for it costs no attempt",
     Failure.LOST: "the connection broke while the call was in flight",
-    Failure.UNAVAILABLE: "UNAVAILABLE from somebody who answers, a proxy for instance",
+    Failure.UNAVAILABLE: "UNAVAILABLE from a server that answers, a proxy for instance",
     Failure.DEADLINE: "DEADLINE_EXCEEDED or CANCELLED `Timeout expired` before the call's end",
     Failure.EXHAUSTED: "RESOURCE_EXHAUSTED, but for the size of a message",
     Failure.ABORTED: "ABORTED",
@@ -104,14 +104,14 @@ HOW: Mapping[str, str] = {
     "UpdateApplication": "GetApplication: with our attributes it was us",
     "UnregisterApplication": "GetApplication: not found is done, also when it was sent again",
     "CreateSession": "GetSession: ours if open and empty, with our attributes; else OpenSession",
-    "CloseSession": "GetSession: closed is done; not found is told",
+    "CloseSession": "GetSession: closed is done; not found is reported",
     "DeleteSession": "GetSession: not found, or created at another time, is done",
     "CreateTask": "GetTask above the highest number known before: see below",
     "OpenSession": "open or create: the same however often",
     "WatchTask": "opened again, for ever, with GetTask after each end",
     "PutObject": "the key is chosen here: the same object however often; uploads as well",
     "UpdateObject": "GetObject: ours if it ends with our mark; not changed since: sent again; "
-    "else it is told",
+    "else reported",
     "PatchObject": "GetObject: among the patches if one ends with our mark; else sent again",
     "DeleteObjects": "the same however often",
 }

@@ -27,7 +27,7 @@ UNTIL_FIRST = 10.0  # seconds of patience before the engine has answered at all
 REST = (0.1, 0.4)  # seconds of a first and of any later wait for the engine to come back ...
 LONG_OUTAGE = 60.0  # ... until it has been away for so long: then up to ...
 LONG_REST = 30.0
-CROWD = 8  # so many waiting calls ask one by one; more of them rest longer
+CROWD = 8  # waiting calls that probe one by one; with more of them each rests longer
 
 _disabled = 0
 
@@ -49,11 +49,11 @@ def disabled() -> Iterator[None]:
 
 
 class Retrier:
-    """See the module; on the link's loop.
+    """Makes the calls of one link and repeats them. Runs on the link's loop.
 
     Args:
         policy: of the connection; its budget's size, too.
-        scheduled: is told before each repeat that costs an attempt.
+        scheduled: called before each repeat that costs an attempt.
     """
 
     def __init__(
@@ -110,12 +110,12 @@ class Retrier:
     # ------------------------------------------------------------------ what attempts showed
 
     def done(self) -> None:
-        """Take in that a call has been made, at its first try."""
+        """Record that a call has been made, at its first try."""
         self.counters.calls += 1
         self.budget.answered()
 
     def answered(self) -> None:
-        """Take in that the engine answered a call, with a refusal perhaps."""
+        """Record that the engine answered a call, with a refusal perhaps."""
         if self.away_since is not None:
             self.away_since = None
             self.back_at = asyncio.get_running_loop().time()
@@ -125,7 +125,7 @@ class Retrier:
         self.ever = True
 
     def missed(self) -> None:
-        """Take in that the engine cannot be reached."""
+        """Record that the engine cannot be reached."""
         if self.away_since is None:
             self.away_since = asyncio.get_running_loop().time()
 
@@ -147,7 +147,7 @@ class Retrier:
         return min(rest, LONG_REST) * random.uniform(0.75, 1.0)
 
     async def sleep(self, seconds: float, *, for_engine: bool = False) -> None:
-        """Wait; until the engine answers somebody, if that is what it is for.
+        """Wait; with ``for_engine`` at most until the engine answers any call.
 
         Raises:
             ConnectionClosedError: the link was closed, before or meanwhile.

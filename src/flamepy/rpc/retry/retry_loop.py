@@ -27,7 +27,7 @@ class AsyncAccount(Account, Protocol):
     """One of an event loop."""
 
     async def sleep(self, seconds: float, *, for_engine: bool = False) -> None:
-        """Wait; until the engine answers somebody, if that is what it is for."""
+        """Wait; with ``for_engine`` at most until the engine answers any call."""
 
 
 class Repetition(Generic[T]):
@@ -51,14 +51,14 @@ class Repetition(Generic[T]):
         self._first: FlameError | None = None
 
     async def go(self, first: FlameError) -> T:
-        """Go on behind the first failure."""
+        """Repeat the call after its first failure."""
         self._first = first
         retrying = AsyncRetrying(
             sleep=self._sleep,
             retry=retry_if_exception(self._reckoning.may_repeat),
             stop=self._reckoning.is_over,
             wait=self._reckoning.wait,
-            before_sleep=self._reckoning.tell,
+            before_sleep=self._reckoning.report,
             reraise=True,
         )
         try:

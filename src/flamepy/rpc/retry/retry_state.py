@@ -82,7 +82,7 @@ class Reckoning:
         self._start = start
         self._tries = self._waits = self._twice = 0
         self._waited = 0.0
-        self._riding = 0.0  # of it, in the outage that is under way
+        self._riding = 0.0  # of it, in the current outage
         self._failure = Failure.REFUSED
 
     def elapsed(self) -> float:
@@ -94,7 +94,7 @@ class Reckoning:
         return self.terms.limit - self.elapsed()
 
     def note(self, error: FlameError, began: float) -> None:
-        """Take in a failure of a try that began then."""
+        """Record a failure of a try that began then."""
         self._failure = Failure(error.failure) if error.failure else Failure.REFUSED
         if self._is_late(error):
             self._failure = Failure.LATE
@@ -111,7 +111,7 @@ class Reckoning:
             self.unknown = error
 
     def send_again(self) -> None:
-        """Take in that a write of unknown fate was not found, and is sent again."""
+        """Record that a write of unknown fate was not found, and is sent again."""
         self.unknown = None
         self._sent_again = True
         self.account.counters.sent_again += 1
@@ -122,7 +122,7 @@ class Reckoning:
         return refused and self._sent_again and self.call in LATE_WRITES
 
     def spend(self, seconds: float) -> None:
-        """Take in time that went into waiting for the engine."""
+        """Record seconds spent waiting for the engine."""
         self._waited += seconds
         self._riding += seconds
 
@@ -183,8 +183,8 @@ class Reckoning:
             )
         return True
 
-    def tell(self, state: RetryCallState) -> None:
-        """Count what is done next, and tell of it."""
+    def report(self, state: RetryCallState) -> None:
+        """Count the next repeat, and report it."""
         error = state.outcome.exception() if state.outcome is not None else None
         assert isinstance(error, FlameError)  # nothing else is repeated
         if self.is_waiting():
@@ -206,7 +206,7 @@ class Reckoning:
         """Write into the error that is raised in the end what it took."""
         error.attempts = max(self._tries, 1)
         error.elapsed = self.elapsed()
-        # A call without patience is a poll of ours: whoever logs its error has said so before.
+        # A call without patience is a poll of ours: its caller has logged the outage before.
         first = not self.account.ever and self.terms.patience > 0.0
         if first and error.failure == Failure.NOT_SENT.value:
             error.message += self.account.way_out

@@ -23,7 +23,7 @@ from flamepy.wire.services import FRONTEND
 
 READS = 0.25  # seconds that a fork waits for answers that can be asked for again
 SETTLE = 2.0  # seconds that a close waits for tasks that are just being made
-ALONE = "CreateTask"  # an engine whose handler is cancelled may leave a task that nobody sees
+ALONE = "CreateTask"  # an engine whose handler is cancelled may leave a task unseen
 
 
 class CutOff(Exception):
@@ -31,7 +31,7 @@ class CutOff(Exception):
 
 
 class Left(Exception):
-    """The caller's time is up; the call goes on."""
+    """The caller's time is up; the call stays in flight."""
 
 
 class Stream:
@@ -126,7 +126,7 @@ class _Flight:
 
 
 class Calls:
-    """See the module.
+    """The channel of a link, its stubs and its calls in flight.
 
     Args:
         open_channel: makes the channel, on the running loop.
@@ -158,9 +158,9 @@ class Calls:
     ) -> Any:
         """Return the answer to a call.
 
-        One that a fork held up is sent behind it; one that it cut off, which only happens to
-        what may be repeated, is sent again. A CreateTask is not cancelled with its caller: it
-        goes on, and its answer is given to ``detached``, or None when there is none.
+        A call that a fork held is sent after it; one that a fork cut off is sent again, and only
+        calls that may be repeated are cut off. A CreateTask is not cancelled with its caller: it
+        stays in flight, and ``detached`` receives its answer, or None when it got no answer.
 
         Args:
             name: the RPC's name.
@@ -196,7 +196,7 @@ class Calls:
         return flight
 
     async def _landed(self, flight: _Flight) -> Any:
-        """Return the answer to a call that is not cut by a fork; it may still be under way."""
+        """Return the answer to a call that is not cut by a fork; it may still be in flight."""
         try:
             return await flight.call
         except grpc.aio.AioRpcError as error:
@@ -210,14 +210,14 @@ class Calls:
             flight.end()
 
     def _detach(self, flight: _Flight, take: Callable[[Any], None]) -> None:
-        """Let a call go on whose caller has left."""
+        """Keep a call in flight whose caller has left."""
 
         async def land() -> None:
             answer = None
             try:
                 answer = await self._landed(flight)
             except (grpc.aio.AioRpcError, FlameError):
-                pass  # who would be told has left; None says that nothing was answered
+                pass  # the caller has left; None means that no answer came
             finally:
                 take(answer)
 
@@ -228,7 +228,7 @@ class Calls:
     async def whole(self, name: str, request: Message, timeout: float) -> Any:
         """Return the answer to a call that is cancelled with its caller; else as ``unary``.
 
-        A CreateTask must not be: whoever makes one by this is never cancelled.
+        A CreateTask must not be: a caller that makes one by this is never cancelled.
         """
         now = asyncio.get_running_loop().time
         end = now() + timeout
@@ -263,7 +263,7 @@ class Calls:
     # ------------------------------------------------------------------ the channel
 
     async def enter(self) -> None:
-        """Return when calls may be made: there is a channel, and no fork under way.
+        """Return when calls may be made: there is a channel, and no fork in progress.
 
         Raises:
             ConnectionClosedError: it is closed.
@@ -334,7 +334,7 @@ class Calls:
         return True
 
     def let_go_now(self) -> bool:
-        """Do the same on the loop's own thread, or without one: only when nothing is under way."""
+        """Do the same on the loop's own thread, or without one: only when no call is in flight."""
         if self._under_way():
             return False
         closing = self._close_channel()
@@ -357,14 +357,14 @@ class Calls:
         ]
 
     def take_up(self) -> None:
-        """Let the calls that were held go on."""
+        """Release the calls that were held."""
         gate, self._gate = self._gate, None
         if gate is not None:
             gate.set()
 
 
 async def _answered(call: Any, limit: float | None) -> bool:
-    """Wait for a call, for so many seconds at most, without a task; tell if it has ended.
+    """Wait for a call, ``limit`` seconds at most, without a task; return True if it has ended.
 
     Who is cancelled here leaves the call alone; awaiting the call itself would cancel it.
     """
@@ -385,7 +385,7 @@ async def _answered(call: Any, limit: float | None) -> bool:
 
 
 def _stripped(error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
-    """Take the frames from an error: whoever keeps it would keep the call and its channel."""
+    """Take the frames from an error: they would keep the call and its channel alive."""
     error.__traceback__ = error.__context__ = None
     return error
 

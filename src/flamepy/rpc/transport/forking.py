@@ -25,11 +25,11 @@ class Pausable(Protocol):
         """Do so at once, or not at all."""
 
     def take_up(self) -> None:
-        """Let calls go on."""
+        """Release the calls that were held."""
 
 
 class LinkHolder:
-    """See the module; a ``forks.Holder``.
+    """Closes and reopens a link around a fork; a ``forks.Holder``.
 
     Attributes:
         loop: the link's, from its first call on.
@@ -49,7 +49,7 @@ class LinkHolder:
         return asyncio.run_coroutine_threadsafe(self._calls.let_go(limit), loop)
 
     def take_up(self) -> None:
-        """Let calls go on; the next one makes a channel."""
+        """Release the calls that were held; the next one makes a channel."""
         loop = self.loop
         if loop is None or loop.is_closed():
             return

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 NAME = "flamepy-reactor"
 SETTLE = 0.5
-JOIN = 0.5  # seconds for the last lines of a thread that has said that it ends
+JOIN = 0.5  # seconds for a thread to return after it has announced its end
 FORKED = (
     "this connection was made before a fork and its thread lives in the parent only; "
     "make a new connection in the child"
@@ -40,7 +40,9 @@ FORKED = (
 
 
 class ReactorLoop:
-    """See the module. Methods may be called from any thread but the loop's own, where noted.
+    """The thread ``flamepy-reactor`` and its asyncio loop.
+
+    Methods may be called from any thread but the loop's own, where noted.
 
     Args:
         make_loop: makes the loop; tests give one of a fake clock.
@@ -164,7 +166,7 @@ class _Running:
     """One loop with its thread.
 
     Attributes:
-        posted: what somebody waits for.
+        posted: coroutines whose callers wait.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -281,5 +281,5 @@ def _reason(text: str, call: Call) -> str:
         expects = "TLS, that is https"
         if call.endpoint.startswith("https"):
             expects = "another client certificate, tls.cert_file"
-        return f"{text} (if this goes on: does the engine expect {expects}?)"
+        return f"{text} (if this persists: does the engine expect {expects}?)"
     return text or "no reason given"

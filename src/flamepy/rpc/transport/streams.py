@@ -18,7 +18,7 @@ Outcome = Callable[[FlameError | None, float], None]
 
 
 def ignore(error: FlameError | None, began: float) -> None:
-    """Nobody wants to know how a call that began then has ended."""
+    """Discard the outcome of a call that began then."""
 
 
 class TaskStream:

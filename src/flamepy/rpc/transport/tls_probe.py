@@ -76,7 +76,7 @@ async def shake(
 
 
 async def speaks_tls(address: Endpoint, timeout: float = TIMEOUT) -> bool:
-    """Return whether a TLS handshake succeeds, whoever signed the certificate."""
+    """Return whether a TLS handshake succeeds, with a certificate of any authority."""
     settings = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     settings.check_hostname = False
     settings.verify_mode = ssl.CERT_NONE

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from flamepy.local.engine import Engine
-from flamepy.local.services.executor import LEAVINGS
+from flamepy.local.services.executor import MAX_EARLY_EXITS
 from flamepy.local.services.instance import BindFailure, Instance, TaskNotBegun, TaskOutcome
 from flamepy.local.state.cluster_state import ClusterState
 from flamepy.types import (
@@ -148,7 +148,7 @@ def test_a_task_that_no_service_begins_fails_with_what_is_known() -> None:
     made: list[Instance] = []
     tasks = asyncio.run(work(lambda: made_of([Leaving(0)], made)()))
     assert [task.error for task in tasks] == ["it left"] * TASKS
-    assert len(made) == 1 + TASKS * LEAVINGS, "nobody goes on for ever"
+    assert len(made) == 1 + TASKS * MAX_EARLY_EXITS, "nobody goes on for ever"
 
 
 def test_a_task_that_was_not_begun_fails_where_no_other_service_can_be_started() -> None:

@@ -95,7 +95,7 @@ class Call:
         state.upcoming_sleep = reckoning.wait(state)
         if reckoning.is_over(state):
             return None
-        reckoning.tell(state)
+        reckoning.report(state)
         self.time += state.upcoming_sleep
         if reckoning.is_waiting():
             reckoning.spend(state.upcoming_sleep)
