@@ -4,7 +4,7 @@
 #                extra; ENVIRONMENTS="lowest 3.12" chooses some
 # make soak      run the long forms: ten kills in 3,000 tasks, a fortnight of polls, 10,000 schedules of
 #                faults, 100 kills of a data folder; then beside the official SDK (half an hour)
-# make check     format, lint, types, layers, generated code, dependencies
+# make check     format, lint, types, words, layers, generated code, dependencies
 #
 # Needs Python 3.10 or newer with venv and pip, and nothing else: everything goes into .venv.
 
@@ -35,6 +35,7 @@ check: $(READY)
 	@$(BIN)/ruff format --check --quiet . && echo "format: ok"
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@$(BIN)/python scripts/check_words.py
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/generate_protos.py --check
 	@$(BIN)/python -m pip check
