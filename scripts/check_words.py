@@ -46,8 +46,13 @@ RULES = {
 # By file: the text around a right use, and why it is right. The text allows what it contains.
 ALLOWED: dict[str, dict[str, str]] = {
     "src/flamepy/rpc/transport/http_status.py": {
-        "the engine behind it does not": "the usual word for what a proxy forwards to",
+        "the engine behind it does not": "a proxy's upstream is behind it",
     },
+    "docs/architecture.md": {"has none of the parent's connections": "a plain negation"},
+    "docs/plugins.md": {"USER nobody": "the system's user"},
+    "docs/proxies.md": {"no change behind any of them": "a proxy's upstream is behind it"},
+    "docs/retry.md": {"an engine that lives, behind a proxy": "a proxy's upstream is behind it"},
+    "docs/runner.md": {"has none of the three": "a plain negation"},
 }
 
 

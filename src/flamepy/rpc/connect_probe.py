@@ -1,8 +1,8 @@
 """Reaching an engine for the first time: asking until it answers, and seeing why it does not.
 
-An engine that TLS keeps from answering is distinguished from one that is down: the first is an error
-at once, for asking again would not help. Some failures of TLS look like a closed connection and no
-more, so a handshake is made beside the asking (``handshake``).
+An engine that TLS keeps from answering is distinguished from one that is down: the first is an
+error at once, for a repeat would not help. Some failures of TLS look like a mere closed connection,
+so a handshake is tried beside the call (``tls_probe``).
 """
 
 from __future__ import annotations
