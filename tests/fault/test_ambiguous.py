@@ -131,6 +131,24 @@ def test_raise_and_retry(connection: Connection, monkeypatch: pytest.MonkeyPatch
     assert session.create_task(b"x", on_ambiguous="retry").id == "3"
 
 
+@pytest.mark.parametrize("code", ["INTERNAL", "CANCELLED", "ABORTED", "RESOURCE_EXHAUSTED"])
+def test_a_task_that_cannot_be_looked_for_may_not_be_made_again(
+    fake_engine: FakeEngine, code: str
+) -> None:
+    """The task is there; the error of the read alone would say that a repeat does no harm."""
+    fake_engine.add_session("s")
+    with connect(fake_engine.endpoint, retry=RetryPolicy(attempts=2, wait_max=0.01)) as made:
+        session = made.get_session("s")
+        session.create_task(b"before")
+        fake_engine.fail("CreateTask", code, when="after")
+        fake_engine.fail("GetTask", code)
+        with pytest.raises(AmbiguousResultError, match="could not be read which") as caught:
+            session.create_task(b"x")
+        assert not caught.value.retryable
+        fake_engine.heal()
+        assert [one.input for one in session.list_tasks()] == [b"before", b"x"]
+
+
 def test_a_connection_may_say_it_for_all(
     fake_engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

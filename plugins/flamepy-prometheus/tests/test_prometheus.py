@@ -131,6 +131,28 @@ def test_depth_and_age_of_a_queue(connection: Connection) -> None:
         )
 
 
+def test_informers_of_one_name_are_one_series(connection: Connection) -> None:
+    """Prometheus refuses a scrape's second sample with the same labels."""
+
+    class Twin(TaskInformer):
+        def on_terminal(self, event: TaskEvent) -> None:
+            raise ValueError("both fail")
+
+    plugin = Prometheus(port=0)
+    with Reactor(connection=connection, plugins=[Plugin("prometheus", plugin)]) as reactor:
+        twins = [reactor.register(Twin()) for _ in range(2)]
+        reactor.wait_synced(timeout=10)
+        work(connection)
+        eventually(lambda: [one.stats.failures for one in twins] == [4, 4])
+        samples = [
+            (sample.name, tuple(sorted(sample.labels.items())))
+            for family in plugin.registry.collect()
+            for sample in family.samples
+        ]
+        assert len(samples) == len(set(samples))
+        assert value(scrape(plugin), "flame_informer_failures_total", informer="Twin") == 8
+
+
 def test_what_was_there_is_in_the_gauges_only(connection: Connection) -> None:
     work(connection)
     plugin = Prometheus(port=0)

@@ -146,7 +146,10 @@ class _Repetition(Generic[T]):
         try:
             answer = self._tried(retrying)
         except FlameError as error:
-            self._reckoning.sum_up(error)
+            raised = self._reckoning.settled(error)
+            self._reckoning.sum_up(raised)
+            if raised is not error:
+                raise raised from error
             raise
         self._retrier.answered()
         return answer
@@ -188,6 +191,10 @@ class _Repetition(Generic[T]):
             raise
         except (UnavailableError, DeadlineExceededError) as unread:
             raise self._reckoning.unread(error, unread) from error
+        except FlameError as unread:
+            self._reckoning.looked(error, unread)
+            raise
+        self._reckoning.looked(error)
         if found is not None:
             self._retrier.counters.adopted += 1
         return found

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from flamepy.informers import Reactor, SessionEvent
+from flamepy.informers import Health, Reactor, SessionEvent
 from flamepy.types import ConnectionState, SessionInfo
 
 STATES = ("pending", "running", "succeed", "failed", "cancelled")
@@ -24,6 +24,37 @@ COUNTERS = (
     ("slow", "flame_informer_slow", "Callbacks of an informer that ran over their time limit."),
     ("handler_seconds", "flame_informer_handler_seconds", "Time spent in an informer."),
 )
+GAUGES: tuple[tuple[str, str, str, Callable[[list[float]], float]], ...] = (
+    (
+        "queued",
+        "flame_informer_queue_depth",
+        "Events accepted for an informer and not handled.",
+        sum,
+    ),
+    (
+        "oldest_age",
+        "flame_informer_oldest_age_seconds",
+        "Age of the oldest event that waits for an informer; 0 if none waits.",
+        max,
+    ),
+    (
+        "running_for",
+        "flame_informer_running_seconds",
+        "How long an informer's present callback has been running; 0 if none runs.",
+        max,
+    ),
+)
+
+
+def _by_name(health: Health, attribute: str) -> dict[str, list[float]]:
+    """Return what informers have of an attribute, by name: several may have the same one.
+
+    Prometheus takes no two samples with the same labels.
+    """
+    found: dict[str, list[float]] = {}
+    for one in health.informers:
+        found.setdefault(one.name, []).append(getattr(one.stats, attribute) or 0.0)
+    return found
 
 
 class SessionCollector(Collector):
@@ -88,30 +119,11 @@ class ReactorCollector(Collector):
             "Age of the last answer that showed every session; +Inf before the first.",
             health.freshness,
         )
-        depth = GaugeMetricFamily(
-            "flame_informer_queue_depth",
-            "Events accepted for an informer and not handled.",
-            labels=["informer"],
-        )
-        for one in health.informers:
-            depth.add_metric([one.name], one.stats.queued)
-        yield depth
-        age = GaugeMetricFamily(
-            "flame_informer_oldest_age_seconds",
-            "Age of the oldest event that waits for an informer; 0 if none waits.",
-            labels=["informer"],
-        )
-        for one in health.informers:
-            age.add_metric([one.name], one.stats.oldest_age)
-        yield age
-        running = GaugeMetricFamily(
-            "flame_informer_running_seconds",
-            "How long an informer's present callback has been running; 0 if none runs.",
-            labels=["informer"],
-        )
-        for one in health.informers:
-            running.add_metric([one.name], one.stats.running_for or 0.0)
-        yield running
+        for attribute, name, about, together in GAUGES:
+            gauge = GaugeMetricFamily(name, about, labels=["informer"])
+            for informer, values in _by_name(health, attribute).items():
+                gauge.add_metric([informer], together(values))
+            yield gauge
         yield CounterMetricFamily(
             "flame_events_missed",
             "Ends of tasks that could not be read before their session was gone.",
@@ -119,8 +131,8 @@ class ReactorCollector(Collector):
         )
         for attribute, name, about in COUNTERS:
             counter = CounterMetricFamily(name, about, labels=["informer"])
-            for one in health.informers:
-                counter.add_metric([one.name], getattr(one.stats, attribute))
+            for informer, values in _by_name(health, attribute).items():
+                counter.add_metric([informer], sum(values))
             yield counter
 
     def describe(self) -> list[Metric]:

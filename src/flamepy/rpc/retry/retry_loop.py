@@ -72,7 +72,10 @@ class Repetition(Generic[T]):
                     raise
                 answer = found
         except FlameError as error:
-            self._reckoning.sum_up(error)
+            raised = self._reckoning.settled(error)
+            self._reckoning.sum_up(raised)
+            if raised is not error:
+                raise raised from error
             raise
         self._account.counters.calls += 1
         self._account.budget.answered()
@@ -109,6 +112,10 @@ class Repetition(Generic[T]):
             raise
         except (UnavailableError, DeadlineExceededError) as unread:
             raise self._reckoning.unread(error, unread) from error
+        except FlameError as unread:
+            self._reckoning.looked(error, unread)
+            raise
+        self._reckoning.looked(error)
         if found is not None:
             self._account.counters.adopted += 1
         return found

@@ -78,6 +78,8 @@ class Reckoning:
         self.terms = terms
         self.now = now
         self.unknown: FlameError | None = None  # the write may have happened
+        self._doubt: FlameError | None = None  # how the write itself failed ...
+        self._unread: FlameError | None = None  # ... and the read that should have settled it
         self._sent_again = False  # after its fate was unknown
         self._start = start
         self._tries = self._waits = self._twice = 0
@@ -193,6 +195,28 @@ class Reckoning:
         self.account.counters.retries += 1
         details = RetryDetails(self.call, self._tries, state.upcoming_sleep, error)
         self.account.scheduled(details)
+
+    def looked(self, error: FlameError, unread: FlameError | None = None) -> None:
+        """Record that a write was looked up.
+
+        Args:
+            error: the doubt: how the write failed, or an earlier read.
+            unread: how the read failed, if it did.
+        """
+        if error is not self._unread:
+            self._doubt = error
+        self._unread = unread
+
+    def settled(self, error: FlameError) -> FlameError:
+        """Return the error to raise in the end.
+
+        A read that failed does not tell whether the write happened. Its own error would say
+        ``retryable``, which a write of unknown fate is not.
+        """
+        answers = (None, Failure.REFUSED.value, Failure.LATE.value)
+        if error is not self._unread or self._doubt is None or error.failure in answers:
+            return error
+        return self.unread(self._doubt, error)
 
     def unread(self, error: FlameError, unread: FlameError) -> AmbiguousResultError:
         """Return what to raise when it could not be read whether a write happened."""

@@ -17,6 +17,7 @@ from flamepy.errors import (
     ApplicationNotFoundError,
     ConnectionClosedError,
     FlameError,
+    FlameErrorCode,
     InvalidArgumentError,
     UnavailableError,
 )
@@ -370,6 +371,41 @@ class TestResolving:
         error, _ = self.run(UnavailableError("no"), LOST)
         assert isinstance(error, AmbiguousResultError)
         assert isinstance(error.__cause__, UnavailableError)
+
+    @pytest.mark.parametrize(
+        "failure", [Failure.INTERNAL, Failure.EXHAUSTED, Failure.ABORTED, Failure.LOCKED]
+    )
+    @pytest.mark.parametrize("attempts", [1, 4])
+    def test_a_read_that_fails_otherwise_is_ambiguous_too(
+        self, failure: Failure, attempts: int
+    ) -> None:
+        """Its own error would say that the call may be made again; then there may be two."""
+        read = FlameError(FlameErrorCode.INTERNAL, "unreadable", retryable=True)
+        read.failure = failure.value
+        error, script = self.run(read, LOST, attempts=attempts)
+        assert isinstance(error, AmbiguousResultError)
+        assert not error.retryable
+        assert error.__cause__ is read
+        assert error.message.endswith("away; unreadable")
+        assert (error.attempts >= 1, len(script.times)) == (True, 1)
+
+    def test_a_read_that_succeeds_later_settles_it(self) -> None:
+        read = FlameError(FlameErrorCode.INTERNAL, "unreadable", retryable=True)
+        read.failure = Failure.INTERNAL.value
+        looks = [read, None]
+        script = Script(LOST)
+
+        async def resolve(error: FlameError, left: float) -> Any:
+            look = looks.pop(0)
+            if look is not None:
+                raise look
+            return look
+
+        async def go() -> Any:
+            return await retrier().run("CreateTask", Terms(QUICK, 9.0), script, resolve)
+
+        assert play(go)[0] == "answer"
+        assert len(script.times) == 2
 
     @pytest.mark.parametrize(
         ("call", "late"),
