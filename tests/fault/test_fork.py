@@ -77,7 +77,7 @@ try:
     if stat.exists():  # on a busy machine it answers for a moment more
         eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
     creating.start()
-    eventually(lambda: connection.link._calls._flights)
+    eventually(lambda: connection.link._calls._pending)
     code = end(fork(act))
 finally:
     os.kill(int(engine), signal.SIGCONT)

@@ -79,7 +79,7 @@ def is_idle(connection: Connection) -> bool:
     async def look() -> bool:
         link = connection.link
         claims = link.frontend.claims._ledgers.values()
-        busy = any(one.active or one._taken for one in claims) or link._calls._flights
+        busy = any(one.active or one._taken for one in claims) or link._calls._pending
         return not busy and not Hub.of(link)._interests
 
     return connection.link.run(look())

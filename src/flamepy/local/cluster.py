@@ -49,7 +49,7 @@ from flamepy.local.storage.commits import Commits
 from flamepy.local.storage.folder import DataFolder
 from flamepy.local.storage.thread import StorageThread
 from flamepy.runtime.clocks import wall
-from flamepy.runtime.forks import bury, on_child
+from flamepy.runtime.forks import leak, on_child
 from flamepy.runtime.posting import call
 from flamepy.runtime.seconds import seconds, seconds_or_none
 from flamepy.runtime.surroundings import check_threads
@@ -341,7 +341,7 @@ class LocalCluster:
         if self._folder is not None:
             self._folder.forget()
         life.forget()
-        bury(self._engine, self._server, self._storage, self._installations)
+        leak(self._engine, self._server, self._storage, self._installations)
         self._engine = self._server = self._storage = self._installations = None
 
     def _check_here(self) -> None:

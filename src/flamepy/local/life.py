@@ -19,7 +19,7 @@ from flamepy.local.folders import Folders, make_folders
 from flamepy.local.services.reaper import Reaper
 from flamepy.runtime import log_relay
 from flamepy.runtime.clocks import monotonic
-from flamepy.runtime.forks import bury, forsake
+from flamepy.runtime.forks import abandon_loop, leak
 from flamepy.runtime.loops import new_loop, retire, run_forever
 from flamepy.runtime.queues import Empty, SimpleQueue
 from flamepy.texts import repr_of, text_of
@@ -162,8 +162,8 @@ class Life:
         if self.reaper is not None:
             self.reaper.forget()
         if self.loop is not None:
-            forsake(self.loop)
-        bury(self)
+            abandon_loop(self.loop)
+        leak(self)
 
     # ------------------------------------------------------------------ the thread
 

@@ -231,7 +231,7 @@ class ObjectClient:
         left: float,
     ) -> ObjectRef | None:
         """Return the patch's reference if it is there."""
-        if self._unasked(error):
+        if self._resend_without_check(error):
             return None
         answer = self._read(where, Ticket(key, ref.version), left)
         for row in answer.patches:
@@ -249,7 +249,7 @@ class ObjectClient:
         left: float,
     ) -> ObjectRef | None:
         """Return the update's reference if it is there; None if nothing has happened since."""
-        if self._unasked(error):
+        if self._resend_without_check(error):
             return None
         try:
             answer = self._read(where, Ticket(key, ref.version), left)
@@ -269,7 +269,7 @@ class ObjectClient:
             "replaced or never made: read the object, and update it again if need be"
         ) from error
 
-    def _unasked(self, error: FlameError) -> bool:
+    def _resend_without_check(self, error: FlameError) -> bool:
         """True if a write of unknown fate is sent again without a look."""
         if self._on_ambiguous == RAISE:
             raise AmbiguousResultError(

@@ -22,7 +22,7 @@ from flamepy.errors import ConfigError, ConnectionClosedError, InvalidStateError
 from flamepy.host.paths import expanded
 from flamepy.host.sockets import can_shut_down, shut_down_to
 from flamepy.objects.channel_options import channel_options
-from flamepy.runtime.forks import CLIENT, bury, check_flight, done, hold, release
+from flamepy.runtime.forks import CLIENT, check_flight, done, hold, leak, release
 from flamepy.runtime.threads import check_may_block
 from flamepy.texts import repr_of
 
@@ -126,7 +126,7 @@ class Pool:
             with suppress(pa.ArrowException, OSError):
                 writer.close()  # else Arrow complains on standard error
         else:
-            bury(writer)  # the deadline ends it
+            leak(writer)  # the deadline ends it
 
     def close(self) -> None:
         """Close all connections. Idempotent."""
@@ -161,7 +161,7 @@ class Pool:
     def forget(self, clean: bool) -> None:
         """Keep what is left from being freed in the child, where its lock may be held for ever."""
         if not clean:
-            bury(*self._clients.values())
+            leak(*self._clients.values())
         self._changed = threading.Condition()
         self._clients = {}
 

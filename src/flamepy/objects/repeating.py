@@ -1,4 +1,4 @@
-"""``BlockingRetrier``: makes calls that block, again where ``rpc.reckoning`` says so.
+"""``BlockingRetrier``: makes calls that block, again where ``rpc.retry.retry_state`` says so.
 
 What ``rpc.retry`` is for calls on an event loop: the same table, policy, patience and budget, for
 calls that run in the thread that makes them. Every wait ends at once when the connection is closed.
@@ -22,7 +22,7 @@ from flamepy.errors import (
 from flamepy.rpc.retry import retrier as retry
 from flamepy.rpc.retry.budget import CAPACITY, Budget
 from flamepy.rpc.retry.call_limits import Terms
-from flamepy.rpc.retry.retry_state import Counters, Reckoning
+from flamepy.rpc.retry.retry_state import Counters, RetryState
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Flag
 from flamepy.types import RetryDetails, RetryPolicy
@@ -83,7 +83,7 @@ class BlockingRetrier:
         else:
             self.answered()
             return answer
-        return _Repetition(self, call, terms, attempt, resolve, start).go(first)
+        return _BlockingRetryLoop(self, call, terms, attempt, resolve, start).run(first)
 
     def answered(self) -> None:
         """Record an answer."""
@@ -114,7 +114,7 @@ class BlockingRetrier:
         self._closed.set()
 
 
-class _Repetition(Generic[T]):
+class _BlockingRetryLoop(Generic[T]):
     """One call that has failed once."""
 
     def __init__(
@@ -130,24 +130,24 @@ class _Repetition(Generic[T]):
         self._attempt = attempt
         self._resolve = resolve
         self._start = start
-        self._reckoning = Reckoning(retrier, call, terms, now=monotonic, start=start)
+        self._retry_state = RetryState(retrier, call, terms, now=monotonic, start=start)
         self._first: FlameError | None = None
 
-    def go(self, first: FlameError) -> T:
+    def run(self, first: FlameError) -> T:
         self._first = first
         retrying = Retrying(
             sleep=self._sleep,
-            retry=retry_if_exception(self._reckoning.may_repeat),
-            stop=self._reckoning.is_over,
-            wait=self._reckoning.wait,
-            before_sleep=self._reckoning.report,
+            retry=retry_if_exception(self._retry_state.may_repeat),
+            stop=self._retry_state.is_over,
+            wait=self._retry_state.wait,
+            before_sleep=self._retry_state.report,
             reraise=True,
         )
         try:
             answer = self._tried(retrying)
         except FlameError as error:
-            raised = self._reckoning.settled(error)
-            self._reckoning.sum_up(raised)
+            raised = self._retry_state.settled(error)
+            self._retry_state.sum_up(raised)
             if raised is not error:
                 raise raised from error
             raise
@@ -158,7 +158,7 @@ class _Repetition(Generic[T]):
         try:
             return retrying(self._again)
         except FlameError as error:
-            if not self._reckoning.may_look(error):
+            if not self._retry_state.may_look(error):
                 raise
             found = self._look(error)  # the policy is at its end: no further try
             if found is None:
@@ -166,43 +166,43 @@ class _Repetition(Generic[T]):
             return found
 
     def _again(self) -> T:
-        reckoning, began = self._reckoning, self._start
+        state, began = self._retry_state, self._start
         try:
             if self._first is not None:
                 first, self._first = self._first, None
                 raise first
-            if reckoning.unknown is not None:
-                found = self._look(reckoning.unknown)
+            if state.unknown is not None:
+                found = self._look(state.unknown)
                 if found is not None:
                     return found
-                reckoning.send_again()
-            began = reckoning.now()
-            return self._attempt(max(0.001, min(reckoning.terms.one_try, reckoning.left())))
+                state.send_again()
+            began = state.now()
+            return self._attempt(max(0.001, min(state.terms.one_try, state.left())))
         except FlameError as error:
-            reckoning.note(error, began)
+            state.note(error, began)
             raise
 
     def _look(self, error: FlameError) -> T | None:
         if self._resolve is None:
             return None
         try:
-            found = self._resolve(error, self._reckoning.left())
+            found = self._resolve(error, self._retry_state.left())
         except ConnectionClosedError:
             raise
-        except (UnavailableError, DeadlineExceededError) as unread:
-            raise self._reckoning.unread(error, unread) from error
-        except FlameError as unread:
-            self._reckoning.looked(error, unread)
+        except (UnavailableError, DeadlineExceededError) as read_error:
+            raise self._retry_state.ambiguous_error(error, read_error) from error
+        except FlameError as read_error:
+            self._retry_state.looked(error, read_error)
             raise
-        self._reckoning.looked(error)
+        self._retry_state.looked(error)
         if found is not None:
             self._retrier.counters.adopted += 1
         return found
 
     def _sleep(self, seconds: float) -> None:
-        waiting, began = self._reckoning.is_waiting(), monotonic()
+        waiting, began = self._retry_state.is_waiting(), monotonic()
         try:
             self._retrier.sleep(seconds)
         finally:
             if waiting:
-                self._reckoning.spend(monotonic() - began)
+                self._retry_state.spend(monotonic() - began)

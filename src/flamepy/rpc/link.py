@@ -32,7 +32,7 @@ from flamepy.rpc.retry.call_limits import VERIFY, check_options
 from flamepy.rpc.retry.classifier import Failure
 from flamepy.rpc.transport.calls import Calls
 from flamepy.rpc.transport.channel import open_channel
-from flamepy.rpc.transport.goodbye import is_goodbye
+from flamepy.rpc.transport.goodbye import is_goaway
 from flamepy.rpc.transport.loop_thread import FORKED, ReactorLoop
 from flamepy.runtime.repeats import EVERY, RepeatedLog
 from flamepy.runtime.seconds import seconds
@@ -229,7 +229,7 @@ class Link:
             retrier.counters.failures += 1
             if began < retrier.back_at and self.state is ConnectionState.CONNECTED:
                 return  # sent before the outage, which is over by now
-        if away and is_goodbye(error.message if error is not None else ""):
+        if away and is_goaway(error.message if error is not None else ""):
             return  # the next call makes another connection
         if away:
             if retrier is not None:

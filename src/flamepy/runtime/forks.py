@@ -7,8 +7,8 @@ with nothing. One lock is held from before a fork until it is over: of two threa
 fork, the second waits. ``subprocess`` without ``preexec_fn`` does not come here: it runs none of
 Python's hooks.
 
-Imports nothing of flamepy but its errors. Holders are on the floors above: ``rpc.forking`` for a
-client's link, ``local.serving`` for a server.
+Imports nothing of flamepy but its errors. Holders are on the floors above:
+``rpc.transport.forking`` for a client's link, ``local.net.serving`` for a server.
 """
 
 from __future__ import annotations
@@ -257,15 +257,15 @@ def on_child(callback: Callable[[], object]) -> Callable[[], None]:
     return undo
 
 
-def bury(*objects: object) -> None:
-    """Keep objects of the parent for ever, in a child: their ends would reach into the parent."""
+def leak(*objects: object) -> None:
+    """Never free objects whose finalizers would block, or reach into the parent of a fork."""
     for one in objects:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(one))
 
 
-def forsake(loop: asyncio.AbstractEventLoop) -> None:
-    """Keep a loop of the parent, and what runs on it, from ending in the child."""
-    bury(loop, *asyncio.all_tasks(loop))
+def abandon_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Never free a loop of the parent, nor its tasks, in the child of a fork."""
+    leak(loop, *asyncio.all_tasks(loop))
 
 
 def is_here(loop: asyncio.AbstractEventLoop) -> bool:

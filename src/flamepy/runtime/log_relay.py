@@ -127,7 +127,7 @@ class Relay:
             if is_main and not isinstance(error, Exception):
                 raise  # Ctrl-C, in a handler on the main thread
             if logging.raiseExceptions:
-                with suppress(Exception):  # nobody reads standard error, or the text raises
+                with suppress(Exception):  # standard error is closed, or the text raises
                     traceback.print_exc()
 
     def flush(self, timeout: float) -> bool:

@@ -20,7 +20,7 @@ from flamepy.errors import ConfigError, InvalidStateError
 from flamepy.formats import UPGRADE, NewerFormat, database_format, migrate_database
 from flamepy.host import platforms
 from flamepy.informers.checkpoint.tables import SCHEMA, STEPS
-from flamepy.runtime.forks import bury
+from flamepy.runtime.forks import leak
 from flamepy.texts import text_of
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class CheckpointFile:
         """Leave it to the parent, in a forked child, which must not keep the lock."""
         if self._lock is not None:
             os.close(self._lock.fileno())
-            bury(self._lock)
+            leak(self._lock)
             self._lock = None
 
     def open(self) -> tuple[sqlite3.Connection, bool]:

@@ -20,7 +20,7 @@ from flamepy.informers.checkpoint.file import CheckpointFile
 from flamepy.informers.checkpoint.resumption import Past
 from flamepy.informers.checkpoint.tables import Rows, clear, find, load, write
 from flamepy.runtime.clocks import monotonic
-from flamepy.runtime.forks import bury
+from flamepy.runtime.forks import leak
 from flamepy.watching.state.subscriptions import Scope
 
 logger = logging.getLogger(__name__)
@@ -152,7 +152,7 @@ class CheckpointStore:
         """Leave it to the parent, in a forked child."""
         self._file.forget()
         if self._database is not None:
-            bury(self._database)
+            leak(self._database)
 
 
 class _Slot:

@@ -19,7 +19,7 @@ from typing import Protocol
 import grpc
 import grpc.aio
 
-from flamepy.runtime.forks import SERVER, bury, done, forsake, hold, is_here, release
+from flamepy.runtime.forks import SERVER, abandon_loop, done, hold, is_here, leak, release
 
 logger = logging.getLogger(__name__)
 
@@ -208,5 +208,5 @@ class Server:
 
     def forget(self, clean: bool) -> None:
         """Stay as it is, in the child."""
-        bury(self)
-        forsake(self._loop)
+        leak(self)
+        abandon_loop(self._loop)

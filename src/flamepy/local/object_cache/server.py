@@ -21,7 +21,7 @@ from flamepy.host.sockets import shut_down_clients_of
 from flamepy.local.net.listening import check_free
 from flamepy.local.net.tls import ClusterTls
 from flamepy.runtime import threads
-from flamepy.runtime.forks import SERVER, bury, check_flight, done, hold, release
+from flamepy.runtime.forks import SERVER, check_flight, done, hold, leak, release
 from flamepy.texts import repr_of, text_of
 from flamepy.wire.objects import check_extra
 
@@ -136,7 +136,7 @@ class ObjectCache:
             shut_down_clients_of(self._port)
             ending.join(LIMIT)
         if ending.is_alive():
-            bury(server)  # freeing it would wait for that call
+            leak(server)  # freeing it would wait for that call
             return False
         return True
 
@@ -153,7 +153,7 @@ class ObjectCache:
 
     def forget(self, clean: bool) -> None:
         """Keep what is the parent's from being freed in the child."""
-        bury(self)
+        leak(self)
 
 
 def _tls_options(tls: ClusterTls) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from collections import deque
 from flamepy.host import platforms
 from flamepy.local.folders import Folders
 from flamepy.local.services import reaper_main
-from flamepy.runtime.forks import bury
+from flamepy.runtime.forks import leak
 
 END_TIMEOUT = 5.0
 
@@ -86,4 +86,4 @@ class Reaper:
         """Leave it to the parent, in a forked child, which must not keep its pipe open."""
         if self._process is not None and self._process.stdin is not None:
             os.close(self._process.stdin.fileno())
-            bury(self._process)
+            leak(self._process)

@@ -2,7 +2,7 @@
 
 A method of ``state`` that changes something is a generator (``Steps``): it checks, yields how the
 change is written, and makes it when that is durable. ``Commits`` drives it: the write is done by
-``storage_thread``, and reads are answered meanwhile from what was made before. Without storage a
+``thread``, and reads are answered meanwhile from what was made before. Without storage a
 change is made at once.
 
 Changes that touch the same thing name it by a key. Those that are ``alone`` at a key (a session is

@@ -14,7 +14,7 @@ from typing import TextIO
 from flamepy.errors import ConfigError, InvalidArgumentError, InvalidStateError
 from flamepy.host import platforms
 from flamepy.host.paths import absolute
-from flamepy.runtime.forks import bury
+from flamepy.runtime.forks import leak
 from flamepy.texts import repr_of
 
 logger = logging.getLogger(__name__)
@@ -124,5 +124,5 @@ class DataFolder:
         """Leave it to the parent, in a forked child, which must not keep the lock."""
         if self._lock is not None:
             os.close(self._lock.fileno())
-            bury(self._lock)
+            leak(self._lock)
             self._lock = None

@@ -2,7 +2,7 @@
 
 Changes that are committed together are one transaction. Inputs and outputs have tables of their
 own, so that a state is changed without writing a payload again. Everything runs on the thread of
-``storage_thread``, which may wait for the disk and for another program's lock; ``database`` opens
+``thread``, which may wait for the disk and for another program's lock; ``database`` opens
 the file.
 """
 

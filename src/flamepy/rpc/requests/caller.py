@@ -1,4 +1,4 @@
-"""``Asking``: making one call - its terms, its tries, its errors; ``frontend`` has the calls."""
+"""``RpcCaller``: making one call - its terms, its tries, its errors; ``frontend`` has the calls."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from flamepy.wire.services import FRONTEND
 from flamepy.wire.sessions import decode_session
 
 M = TypeVar("M", bound=Message)
-A = TypeVar("A", bound="Asking")
+A = TypeVar("A", bound="RpcCaller")
 T = TypeVar("T")
 Resolve = Callable[[FlameError, float], Awaitable[T | None]]
 
 
-class Asking:
+class RpcCaller:
     """What makes the calls of one channel.
 
     Args:

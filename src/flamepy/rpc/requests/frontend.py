@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from flamepy._proto import types_pb2
-from flamepy.rpc.requests.caller import Asking
+from flamepy.rpc.requests.caller import RpcCaller
 from flamepy.rpc.requests.create_task import Creation, Series
 from flamepy.rpc.requests.resolvers import Resolver
 from flamepy.rpc.retry.call_limits import VERIFY
@@ -34,7 +34,7 @@ from flamepy.wire.tasks import decode_task
 LIST_TIMEOUT = 300.0  # seconds of one try of a list of tasks, which may be long
 
 
-class Frontend(Asking):
+class Frontend(RpcCaller):
     """The calls of the engine's frontend. Each takes ``timeout`` and ``retry``."""
 
     # ------------------------------------------------------------------ applications

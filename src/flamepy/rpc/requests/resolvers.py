@@ -1,7 +1,7 @@
 """Writes whose answer was lost: whether they happened is read, before they are sent again.
 
 Each function returns what a write would have, or None if it did not happen. Reads are repeated as
-any; ``retry`` calls this and makes an AmbiguousResultError of a read that fails.
+any; ``retrier`` calls this and makes an AmbiguousResultError of a read that fails.
 """
 
 from __future__ import annotations

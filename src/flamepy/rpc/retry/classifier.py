@@ -1,7 +1,7 @@
 """Which call may be repeated after which failure, as data; docs/retry.md is printed from it.
 
 An engine's text decides first and its code second: INTERNAL ``database is locked`` wrote nothing,
-INTERNAL of any other text may have. Pure: ``retry`` acts on it, ``status`` asks it for the column.
+INTERNAL of any other text may have. Pure: ``retrier`` acts on it, ``status`` reads its columns.
 """
 
 from __future__ import annotations

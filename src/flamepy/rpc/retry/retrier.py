@@ -1,4 +1,4 @@
-"""``Retrier``: makes the calls of one link, again where ``verdicts`` and a policy allow it.
+"""``Retrier``: makes the calls of one link, again where ``classifier`` and a policy allow it.
 
 A call that is answered at once costs no more than a look at a clock; tenacity takes over at the
 first failure. Two kinds of time are kept apart (docs/retry.md#time): tries, which the policy
@@ -17,7 +17,7 @@ from typing import TypeVar
 from flamepy.errors import ConnectionClosedError, FlameError
 from flamepy.rpc.retry.budget import CAPACITY, Budget
 from flamepy.rpc.retry.call_limits import Terms
-from flamepy.rpc.retry.retry_loop import Repetition
+from flamepy.rpc.retry.retry_loop import RetryLoop
 from flamepy.rpc.retry.retry_state import Counters
 from flamepy.runtime.surroundings import check_clock
 from flamepy.types import RetryDetails, RetryPolicy
@@ -105,7 +105,7 @@ class Retrier:
         else:
             self.done()
             return answer
-        return await Repetition(self, call, terms, attempt, resolve, start).go(first)
+        return await RetryLoop(self, call, terms, attempt, resolve, start).run(first)
 
     # ------------------------------------------------------------------ what attempts showed
 

@@ -1,6 +1,6 @@
-"""``Repetition``: one call that has failed once, made again as its ``Reckoning`` says.
+"""``RetryLoop``: one call that has failed once, made again as its ``RetryState`` says.
 
-Writes of unknown fate are looked up before they are sent again. ``retry`` makes it.
+Writes of unknown fate are looked up before they are sent again. ``retrier`` makes it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.rpc.retry.call_limits import Terms
-from flamepy.rpc.retry.retry_state import Account, Reckoning
+from flamepy.rpc.retry.retry_state import Account, RetryState
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class AsyncAccount(Account, Protocol):
         """Wait; with ``for_engine`` at most until the engine answers any call."""
 
 
-class Repetition(Generic[T]):
+class RetryLoop(Generic[T]):
     """One call that has failed once, on an event loop."""
 
     def __init__(
@@ -47,33 +47,33 @@ class Repetition(Generic[T]):
         self._resolve = resolve
         self._start = start
         now = asyncio.get_running_loop().time
-        self._reckoning = Reckoning(account, call, terms, now=now, start=start)
+        self._retry_state = RetryState(account, call, terms, now=now, start=start)
         self._first: FlameError | None = None
 
-    async def go(self, first: FlameError) -> T:
+    async def run(self, first: FlameError) -> T:
         """Repeat the call after its first failure."""
         self._first = first
         retrying = AsyncRetrying(
             sleep=self._sleep,
-            retry=retry_if_exception(self._reckoning.may_repeat),
-            stop=self._reckoning.is_over,
-            wait=self._reckoning.wait,
-            before_sleep=self._reckoning.report,
+            retry=retry_if_exception(self._retry_state.may_repeat),
+            stop=self._retry_state.is_over,
+            wait=self._retry_state.wait,
+            before_sleep=self._retry_state.report,
             reraise=True,
         )
         try:
             try:
                 answer: T = await retrying(self._again)
             except FlameError as error:
-                if not self._reckoning.may_look(error):
+                if not self._retry_state.may_look(error):
                     raise
                 found = await self._look(error)  # the policy is at its end: no further try
                 if found is None:
                     raise
                 answer = found
         except FlameError as error:
-            raised = self._reckoning.settled(error)
-            self._reckoning.sum_up(raised)
+            raised = self._retry_state.settled(error)
+            self._retry_state.sum_up(raised)
             if raised is not error:
                 raise raised from error
             raise
@@ -87,18 +87,18 @@ class Repetition(Generic[T]):
             if self._first is not None:
                 first, self._first = self._first, None
                 raise first
-            if self._reckoning.unknown is not None:
-                found = await self._look(self._reckoning.unknown)
+            if self._retry_state.unknown is not None:
+                found = await self._look(self._retry_state.unknown)
                 if found is not None:
                     return found
-                self._reckoning.send_again()
-            began = self._reckoning.now()
+                self._retry_state.send_again()
+            began = self._retry_state.now()
             return await self._attempt(
-                max(0.001, min(self._reckoning.terms.one_try, self._reckoning.left()))
+                max(0.001, min(self._retry_state.terms.one_try, self._retry_state.left()))
             )
         except FlameError as error:
-            self._reckoning.note(error, began)
-            if self._reckoning.was_late(error) and (found := await self._look(error)) is not None:
+            self._retry_state.note(error, began)
+            if self._retry_state.was_late(error) and (found := await self._look(error)) is not None:
                 return found
             raise
 
@@ -107,23 +107,23 @@ class Repetition(Generic[T]):
         if self._resolve is None:
             return None
         try:
-            found = await self._resolve(error, self._reckoning.left())
+            found = await self._resolve(error, self._retry_state.left())
         except ConnectionClosedError:
             raise
-        except (UnavailableError, DeadlineExceededError) as unread:
-            raise self._reckoning.unread(error, unread) from error
-        except FlameError as unread:
-            self._reckoning.looked(error, unread)
+        except (UnavailableError, DeadlineExceededError) as read_error:
+            raise self._retry_state.ambiguous_error(error, read_error) from error
+        except FlameError as read_error:
+            self._retry_state.looked(error, read_error)
             raise
-        self._reckoning.looked(error)
+        self._retry_state.looked(error)
         if found is not None:
             self._account.counters.adopted += 1
         return found
 
     async def _sleep(self, seconds: float) -> None:
-        waiting, began = self._reckoning.is_waiting(), self._reckoning.now()
+        waiting, began = self._retry_state.is_waiting(), self._retry_state.now()
         try:
             await self._account.sleep(seconds, for_engine=waiting)
         finally:
             if waiting:
-                self._reckoning.spend(self._reckoning.now() - began)
+                self._retry_state.spend(self._retry_state.now() - began)

@@ -1,7 +1,7 @@
-"""``Reckoning``: what a call that has failed may still cost, and whether it is made again. Pure.
+"""``RetryState``: what a call that has failed may still cost, and whether it is made again. Pure.
 
 It keeps tries and waiting apart (docs/retry.md#time) and answers what tenacity asks. Two shells are
-around it: ``repetition`` on an event loop, ``objects.repeating`` for calls that block.
+around it: ``retry_loop`` on an event loop, ``objects.repeating`` for calls that block.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Account(Protocol):
         """Return how long a call rests that has found the engine away so often."""
 
 
-class Reckoning:
+class RetryState:
     """What one call that has failed once may still cost, and whether it is made again.
 
     Args:
@@ -216,14 +216,14 @@ class Reckoning:
         answers = (None, Failure.REFUSED.value, Failure.LATE.value)
         if error is not self._unread or self._doubt is None or error.failure in answers:
             return error
-        return self.unread(self._doubt, error)
+        return self.ambiguous_error(self._doubt, error)
 
-    def unread(self, error: FlameError, unread: FlameError) -> AmbiguousResultError:
+    def ambiguous_error(self, cause: FlameError, read_error: FlameError) -> AmbiguousResultError:
         """Return what to raise when it could not be read whether a write happened."""
         return AmbiguousResultError(
             f"{self.call} may or may not have happened, and it could not be read which: "
-            f"{error.message}; {unread.message}",
-            grpc_code=error.grpc_code,
+            f"{cause.message}; {read_error.message}",
+            grpc_code=cause.grpc_code,
         )
 
     def sum_up(self, error: FlameError) -> None:

@@ -23,7 +23,7 @@ from flamepy.wire.services import FRONTEND
 
 READS = 0.25  # seconds that a fork waits for answers that can be asked for again
 SETTLE = 2.0  # seconds that a close waits for tasks that are just being made
-ALONE = "CreateTask"  # an engine whose handler is cancelled may leave a task unseen
+NEVER_CANCELLED = "CreateTask"  # an engine whose handler is cancelled may leave a task unseen
 
 
 class CutOff(Exception):
@@ -95,7 +95,7 @@ class Stream:
             self.cancel()
 
 
-class _Flight:
+class _InFlightCall:
     """A call in flight.
 
     Attributes:
@@ -141,7 +141,7 @@ class Calls:
         self._holder = LinkHolder(self)
         self._channel: grpc.aio.Channel | None = None
         self._stubs: dict[str, Callable[..., Any]] = {}
-        self._flights: set[_Flight] = set()
+        self._pending: set[_InFlightCall] = set()
         self._alone: set[asyncio.Task[Any]] = set()  # CreateTasks that outlive their callers
         self._gate: asyncio.Event | None = None  # there is one while calls have to wait
 
@@ -174,31 +174,31 @@ class Calls:
             Left: the caller has left.
             ConnectionClosedError: it was closed, before or meanwhile.
         """
-        if name != ALONE:
+        if name != NEVER_CANCELLED:
             return await self.whole(name, request, timeout)
         now = asyncio.get_running_loop().time
         end = now() + timeout
         await self.enter()
-        flight = self._take_off(name, request, max(0.001, end - now()))
+        pending = self._start(name, request, max(0.001, end - now()))
         try:
-            answered = await _answered(flight.call, leave)
+            answered = await _answered(pending.call, leave)
         except BaseException:
-            self._detach(flight, detached)
+            self._detach(pending, detached)
             raise
         if not answered:
-            self._detach(flight, detached)
+            self._detach(pending, detached)
             raise Left
-        return await self._landed(flight)
+        return await self._await_reply(pending)
 
-    def _take_off(self, name: str, request: Message, timeout: float) -> _Flight:
-        flight = _Flight(name, self._stubs[name](request, timeout=Timeout(timeout)))
-        self._flights.add(flight)
-        return flight
+    def _start(self, name: str, request: Message, timeout: float) -> _InFlightCall:
+        pending = _InFlightCall(name, self._stubs[name](request, timeout=Timeout(timeout)))
+        self._pending.add(pending)
+        return pending
 
-    async def _landed(self, flight: _Flight) -> Any:
+    async def _await_reply(self, pending: _InFlightCall) -> Any:
         """Return the answer to a call that is not cut by a fork; it may still be in flight."""
         try:
-            return await flight.call
+            return await pending.call
         except grpc.aio.AioRpcError as error:
             raise _stripped(error) from None
         except asyncio.CancelledError:
@@ -206,16 +206,16 @@ class Calls:
                 raise
             raise ConnectionClosedError("the connection was closed meanwhile") from None
         finally:
-            self._flights.discard(flight)
-            flight.end()
+            self._pending.discard(pending)
+            pending.end()
 
-    def _detach(self, flight: _Flight, take: Callable[[Any], None]) -> None:
+    def _detach(self, pending: _InFlightCall, take: Callable[[Any], None]) -> None:
         """Keep a call in flight whose caller has left."""
 
         async def land() -> None:
             answer = None
             try:
-                answer = await self._landed(flight)
+                answer = await self._await_reply(pending)
             except (grpc.aio.AioRpcError, FlameError):
                 pass  # the caller has left; None means that no answer came
             finally:
@@ -236,19 +236,19 @@ class Calls:
             if self._gate is not None or self._channel is None or self.closed:
                 await self.enter()
                 timeout = max(0.001, end - now())
-            flight = self._take_off(name, request, timeout)
+            pending = self._start(name, request, timeout)
             try:
-                return await flight.call
+                return await pending.call
             except grpc.aio.AioRpcError as error:
                 raise _stripped(error) from None
             except asyncio.CancelledError:
-                if _is_cancelled() or not (flight.cut or self.closed):
+                if _is_cancelled() or not (pending.cut or self.closed):
                     raise
-                if not flight.cut:
+                if not pending.cut:
                     raise ConnectionClosedError("the connection was closed meanwhile") from None
             finally:
-                self._flights.discard(flight)
-                flight.end()
+                self._pending.discard(pending)
+                pending.end()
 
     def stream(self, name: str, request: Message, timeout: float | None) -> Stream:
         """Return a stream of answers."""
@@ -297,7 +297,7 @@ class Calls:
         """Close; a task that is just being made has a moment to be acknowledged. Idempotent."""
         self.closed = True
         self.take_up()
-        await _wait([one.ended() for one in self._flights if one.name == ALONE], SETTLE)
+        await _wait([one.ended() for one in self._pending if one.name == NEVER_CANCELLED], SETTLE)
         for stream in list(self.streams):
             stream.cut()
         await self._close_channel()
@@ -323,10 +323,10 @@ class Calls:
         self._cut_streams("WatchTask")
         await _wait(self._under_way(), min(READS, limit))
         self._cut_streams("WatchTask", "ListTask")
-        for flight in self._flights:
-            if may_cut(flight.name):
-                flight.cut = True
-                flight.call.cancel()
+        for pending in self._pending:
+            if may_cut(pending.name):
+                pending.cut = True
+                pending.call.cancel()
         await _wait(self._under_way(), limit)
         if self._under_way():
             return False
@@ -353,7 +353,9 @@ class Calls:
     def _under_way(self) -> list[asyncio.Future[Any]]:
         ended = [one.ended for one in self.streams if one.ended is not None]
         return [
-            one for one in (*(flight.ended() for flight in self._flights), *ended) if not one.done()
+            one
+            for one in (*(pending.ended() for pending in self._pending), *ended)
+            if not one.done()
         ]
 
     def take_up(self) -> None:

@@ -10,9 +10,9 @@ import asyncio
 import concurrent.futures
 from typing import Protocol
 
-from flamepy.runtime.forks import bury, done, forsake, is_here, on_child
+from flamepy.runtime.forks import abandon_loop, done, is_here, leak, on_child
 
-__all__ = ["LinkHolder", "Pausable", "forsake", "on_child"]
+__all__ = ["LinkHolder", "Pausable", "abandon_loop", "on_child"]
 
 
 class Pausable(Protocol):
@@ -61,6 +61,6 @@ class LinkHolder:
     def forget(self, clean: bool) -> None:
         """Keep what is left of gRPC from being freed in the child."""
         if not clean:
-            bury(self._calls)
+            leak(self._calls)
         if self.loop is not None:
-            forsake(self.loop)
+            abandon_loop(self.loop)

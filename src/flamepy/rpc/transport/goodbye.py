@@ -11,6 +11,6 @@ import re
 _WORDS = re.compile(r"max[ _](connection[ _])?age|too[ _]many[ _]pings|GOAWAY", re.IGNORECASE)
 
 
-def is_goodbye(text: str) -> bool:
-    """Return True if a failed call's text says that its connection was taken leave of."""
+def is_goaway(text: str) -> bool:
+    """Return True if a failed call's text says that GOAWAY or its age ended its connection."""
     return _WORDS.search(text) is not None

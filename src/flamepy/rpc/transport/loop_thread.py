@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from flamepy.errors import ConnectionClosedError, DeadlineExceededError, InvalidStateError
-from flamepy.rpc.transport.forking import forsake, on_child
+from flamepy.rpc.transport.forking import abandon_loop, on_child
 from flamepy.runtime import log_relay, threads
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.forks import check
@@ -93,7 +93,7 @@ class ReactorLoop:
         """In a forked child: the thread is not here; the loop stays."""
         running = self._running.pop(NAME, None)
         if running is not None:
-            forsake(running.loop)
+            abandon_loop(running.loop)
 
     def check(self) -> None:
         """Return if the loop runs.

@@ -20,7 +20,7 @@ from flamepy.errors import (
 )
 from flamepy.rpc.retry.call_limits import Terms
 from flamepy.rpc.retry.classifier import Failure
-from flamepy.rpc.retry.retry_state import LATE, MARGIN, Counters, Reckoning
+from flamepy.rpc.retry.retry_state import LATE, MARGIN, Counters, RetryState
 from flamepy.types import RetryDetails, RetryPolicy
 
 POLICY = RetryPolicy(
@@ -65,7 +65,7 @@ class Connection:
 
 
 class Call:
-    """One call that fails: ``Reckoning`` asked as tenacity asks it."""
+    """One call that fails: ``RetryState`` asked as tenacity asks it."""
 
     def __init__(
         self, name: str = "GetTask", *, timeout: float | None = None, policy: RetryPolicy = POLICY
@@ -73,13 +73,15 @@ class Call:
         self.connection = Connection()
         self.time = START
         terms = Terms(policy, 60.0, timeout, default=30.0)
-        self.reckoning = Reckoning(self.connection, name, terms, now=lambda: self.time, start=START)
+        self.retry_state = RetryState(
+            self.connection, name, terms, now=lambda: self.time, start=START
+        )
 
     def fail(self, failure: Failure | FlameError, takes: float = 0.0) -> FlameError:
         """Let a try fail after so many seconds."""
         error = failure if isinstance(failure, FlameError) else failed(failure)
         began, self.time = self.time, self.time + takes
-        self.reckoning.note(error, began)
+        self.retry_state.note(error, began)
         self.error = error
         return error
 
@@ -89,16 +91,16 @@ class Call:
         ended: Future[Any] = Future()
         ended.set_exception(self.error)
         state.outcome = ended  # type: ignore[assignment]  # tenacity's own is a subclass
-        reckoning = self.reckoning
-        if not reckoning.may_repeat(self.error):
+        retry_state = self.retry_state
+        if not retry_state.may_repeat(self.error):
             return None
-        state.upcoming_sleep = reckoning.wait(state)
-        if reckoning.is_over(state):
+        state.upcoming_sleep = retry_state.wait(state)
+        if retry_state.is_over(state):
             return None
-        reckoning.report(state)
+        retry_state.report(state)
         self.time += state.upcoming_sleep
-        if reckoning.is_waiting():
-            reckoning.spend(state.upcoming_sleep)
+        if retry_state.is_waiting():
+            retry_state.spend(state.upcoming_sleep)
         return state.upcoming_sleep
 
 
@@ -143,9 +145,9 @@ class TestTries:
 
     def test_the_time_of_the_call_bounds_everything(self) -> None:
         call = Call(timeout=2.0)
-        assert call.reckoning.left() == 2.0
+        assert call.retry_state.left() == 2.0
         call.fail(Failure.LOST, takes=1.4)
-        assert call.reckoning.left() == pytest.approx(0.6)
+        assert call.retry_state.left() == pytest.approx(0.6)
         assert call.next() == 0.5
         call.fail(Failure.LOST)
         assert call.next() is None
@@ -162,7 +164,7 @@ class TestTries:
     def test_other_errors_are_not_repeated(self, error: BaseException) -> None:
         call = Call()
         call.fail(Failure.LOST)
-        assert call.reckoning.may_repeat(error) is False
+        assert call.retry_state.may_repeat(error) is False
 
 
 class TestPatience:
@@ -213,7 +215,7 @@ class TestPatience:
         call.connection.patient = 0.0
         for wait in (0.5, 1.0, 2.0):
             call.fail(Failure.NOT_SENT)
-            assert not call.reckoning.is_waiting()
+            assert not call.retry_state.is_waiting()
             assert call.next() == wait
         call.fail(Failure.NOT_SENT)
         assert call.next() is None
@@ -244,18 +246,18 @@ class TestDoubts:
     def test_a_write_of_unknown_fate_is_looked_up_while_there_is_time(self) -> None:
         call = Call("DeleteSession", timeout=2.0)
         error = call.fail(Failure.LOST, takes=1.9)
-        assert call.reckoning.unknown is error
-        assert call.reckoning.may_look(error)
-        assert not call.reckoning.may_look(failed(Failure.LOST)), "another one"
+        assert call.retry_state.unknown is error
+        assert call.retry_state.may_look(error)
+        assert not call.retry_state.may_look(failed(Failure.LOST)), "another one"
         call.time += 0.2
-        assert not call.reckoning.may_look(error)
+        assert not call.retry_state.may_look(error)
 
     def test_a_read_leaves_no_doubt_and_neither_does_what_was_not_sent(self) -> None:
         for name, failure in (("GetTask", Failure.LOST), ("DeleteSession", Failure.NOT_SENT)):
             call = Call(name)
             error = call.fail(failure)
-            assert call.reckoning.unknown is None
-            assert not call.reckoning.may_look(error)
+            assert call.retry_state.unknown is None
+            assert not call.retry_state.may_look(error)
 
     @pytest.mark.parametrize(
         ("name", "refusal", "late"),
@@ -272,16 +274,16 @@ class TestDoubts:
     ) -> None:
         call = Call(name)
         call.fail(Failure.LOST)
-        assert not call.reckoning.was_late(refusal), "it was not sent again yet"
-        call.reckoning.send_again()
-        assert call.reckoning.unknown is None
+        assert not call.retry_state.was_late(refusal), "it was not sent again yet"
+        call.retry_state.send_again()
+        assert call.retry_state.unknown is None
         assert call.connection.counters.sent_again == 1
-        assert call.reckoning.was_late(refusal) is late
+        assert call.retry_state.was_late(refusal) is late
 
     def test_what_could_not_be_read_is_named_beside_the_doubt(self) -> None:
         call = Call("DeleteSession")
         error = UnavailableError("the first", grpc_code="UNAVAILABLE")
-        made = call.reckoning.unread(error, UnavailableError("the second"))
+        made = call.retry_state.ambiguous_error(error, UnavailableError("the second"))
         assert isinstance(made, AmbiguousResultError)
         assert made.grpc_code == "UNAVAILABLE"
         for text in ("DeleteSession may or may not have happened", "the first", "the second"):
@@ -306,7 +308,7 @@ def test_only_an_engine_that_never_answered_is_one_to_start(ever: bool) -> None:
     call = Call()
     call.connection.ever = ever
     error = call.fail(Failure.NOT_SENT)
-    call.reckoning.sum_up(error)
+    call.retry_state.sum_up(error)
     assert error.message.endswith(call.connection.way_out) is not ever
 
 
@@ -315,9 +317,9 @@ def test_the_error_says_how_often_and_how_long_it_was_tried() -> None:
     call.fail(Failure.LOST, takes=0.5)
     call.next()
     error = call.fail(Failure.LOST, takes=1.0)
-    call.reckoning.sum_up(error)
+    call.retry_state.sum_up(error)
     assert (error.attempts, error.elapsed) == (2, 2.0)
     call = Call()
     error = call.fail(Failure.NOT_SENT)
-    call.reckoning.sum_up(error)
+    call.retry_state.sum_up(error)
     assert error.attempts == 1, "it was tried, although waiting costs none"
