@@ -20,6 +20,7 @@ import sys
 import weakref
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from traceback import walk_tb
 from typing import Any
 
 from flamepy.host.descriptors import fill_standard
@@ -150,14 +151,20 @@ def _new_uvloop() -> asyncio.AbstractEventLoop | None:
 
 
 def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log what asyncio logs, but for two things that say nothing.
+    """Log what asyncio logs, but for three things that say nothing.
 
     All loops of a process look into one socket of gRPC's poller. It ends with gRPC's last object,
     in the thread that drops it, and another loop may find it closed. And where the poller wakes
     several loops, the first takes its byte; the others find none, which older releases do not
-    expect.
+    expect. What it takes from there may be for a program's loop that was closed a moment ago, as
+    ``asyncio.run`` does.
     """
     error = context.get("exception")
+    closed = isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
+    if closed and any(
+        one.f_code.co_name.endswith("_handle_events") for one, _ in walk_tb(error.__traceback__)
+    ):
+        return
     if isinstance(error, OSError) and error.errno in (errno.EBADF, errno.EAGAIN):
         frame = error.__traceback__
         while frame is not None and frame.tb_next is not None:

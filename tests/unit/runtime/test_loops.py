@@ -217,17 +217,24 @@ def test_uvloop_is_used_where_it_is_installed_and_never_in_its_debug_mode() -> N
         assert not loop.get_debug()
 
 
-@pytest.mark.parametrize("number", [errno.EBADF, errno.EAGAIN])
+SAID = [
+    OSError(errno.EBADF, "nothing there"),
+    OSError(errno.EAGAIN, "nothing there"),
+    RuntimeError("Event loop is closed"),
+]
+
+
+@pytest.mark.parametrize("error", SAID, ids=["EBADF", "EAGAIN", "closed"])
 def test_what_loops_of_one_process_tell_of_gRPCs_socket_is_not_logged(
-    number: int, caplog: pytest.LogCaptureFixture
+    error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     """GRPC has one socket for all loops of a process; who comes second finds nothing to read."""
 
     def _handle_events() -> None:
-        raise OSError(number, "nothing there")
+        raise error
 
     def mine() -> None:
-        raise OSError(number, "a fault of somebody else")
+        raise type(error)(*error.args) from ValueError("a fault of somebody else")
 
     loop = new_loop()
     try:

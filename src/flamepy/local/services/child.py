@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flamepy.host.processes import python_subprocess
 from flamepy.local.services.orphans import reaped
 from flamepy.runtime.clocks import monotonic
 
@@ -67,7 +68,7 @@ class Child:
         self._collected = False  # the system may give the number away
         self._since = monotonic()
         with command.stdout.open("ab") as out, command.stderr.open("ab") as err:
-            process = subprocess.Popen(
+            process = python_subprocess().Popen(
                 command.arguments,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -14,6 +14,7 @@ import sys
 from collections import deque
 
 from flamepy.host import platforms
+from flamepy.host.processes import python_subprocess
 from flamepy.local.folders import Folders
 from flamepy.local.services import reaper_main
 from flamepy.runtime.forks import leak
@@ -37,7 +38,7 @@ class Reaper:
         """Start the process, where there can be service processes. Raises OSError."""
         if platforms.missing(*platforms.SERVICE_PROCESSES):
             return
-        self._process = subprocess.Popen(
+        self._process = python_subprocess().Popen(
             [
                 *(sys.executable, "-I", "-S", str(reaper_main.__file__)),
                 str(self._folders.sockets),
@@ -76,7 +77,7 @@ class Reaper:
         if self._process is None:
             return
         process, self._process = self._process, None
-        with contextlib.suppress(subprocess.TimeoutExpired, BrokenPipeError):
+        with contextlib.suppress(python_subprocess().TimeoutExpired, BrokenPipeError):
             process.communicate(timeout=END_TIMEOUT)
         if process.poll() is None:
             process.kill()
