@@ -160,11 +160,10 @@ def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     ``asyncio.run`` does.
     """
     error = context.get("exception")
-    closed = isinstance(error, RuntimeError) and str(error) == "Event loop is closed"
-    if closed and any(
-        one.f_code.co_name.endswith("_handle_events") for one, _ in walk_tb(error.__traceback__)
-    ):
-        return
+    if isinstance(error, RuntimeError) and str(error) == "Event loop is closed":
+        frames = walk_tb(error.__traceback__)
+        if any(one.f_code.co_name.endswith("_handle_events") for one, _ in frames):
+            return
     if isinstance(error, OSError) and error.errno in (errno.EBADF, errno.EAGAIN):
         frame = error.__traceback__
         while frame is not None and frame.tb_next is not None:

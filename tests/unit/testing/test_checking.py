@@ -332,6 +332,15 @@ def test_a_thread_that_is_left_behind_is_found(gate: threading.Event) -> None:
     assert check_informer(Leaking, situations=["nothing happens"], threads=["upload-*"]).ok
 
 
+def test_a_thread_of_ours_may_end_later_than_a_callback_may_take() -> None:
+    class Late(TaskInformer):
+        def start(self) -> None:
+            wait, name = threading.Event().wait, "flamepy-handler-Witness"
+            threading.Thread(target=wait, args=(0.5,), name=name, daemon=True).start()
+
+    assert check_informer(Late, limit=0.1, situations=["nothing happens"]).ok
+
+
 def test_what_start_and_close_raise_or_how_often_they_are_called_is_found() -> None:
     class Closing(TaskInformer):
         def start(self) -> None:
