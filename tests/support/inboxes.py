@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flamepy.informers.delivery.inbox import Behind, Inbox, Synced
+from flamepy.informers.delivery.inbox import Inbox, LagMarker, Synced
 from flamepy.informers.delivery.queue import Mailbox
 from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.state.events import EventSource, SessionEvent, TaskEvent, Window
@@ -140,7 +140,7 @@ class Reader:
             self.mailbox.begin()
             self.mailbox.finish()
             self.taken.append(item)
-            self.asked += isinstance(item, Behind)
+            self.asked += isinstance(item, LagMarker)
 
     def answer(self) -> None:
         """Let the loop do what was asked for."""

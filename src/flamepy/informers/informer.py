@@ -50,7 +50,7 @@ class Informer:
     resume = True
 
     def on_error(self, error: FlameError) -> Awaitable[None] | None:
-        """Take a lost connection, or what a callback of this informer raised.
+        """Called with a lost connection, or with what a callback of this informer raised.
 
         The event of that callback is ``error.event`` of an ``InformerError``; an override with a
         parameter ``event=None`` gets it there as well.
@@ -61,7 +61,7 @@ class Informer:
         """Called once everything present at the registration was delivered."""
 
     def on_connection(self, state: ConnectionState) -> Awaitable[None] | None:
-        """Take a change of the connection's state."""
+        """Called when the connection's state changed."""
 
 
 class TaskInformer(Informer):
@@ -73,37 +73,37 @@ class TaskInformer(Informer):
     """
 
     def on_update(self, task: Task) -> Awaitable[None] | None:
-        """Take a task's new state: when it is first seen, and at each observed change."""
+        """Called with a task's new state: when it is first seen, and at each observed change."""
 
     def on_transition(self, event: TaskEvent) -> Awaitable[None] | None:
-        """Take every event: ``event.old`` to ``event.task``, adds and deletes included."""
+        """Called with every event: ``event.old`` to ``event.task``, adds and deletes included."""
 
     def on_added(self, event: TaskEvent) -> Awaitable[None] | None:
-        """Take a task seen for the first time; ``event.initial`` if it was there before."""
+        """Called when a task is first seen; ``event.initial`` if it existed at the registration."""
 
     def on_deleted(self, event: TaskEvent) -> Awaitable[None] | None:
-        """Take a task that the engine no longer knows; see ``event.final_state_known``."""
+        """Called when the engine no longer has a task; see ``event.final_state_known``."""
 
     def on_running(self, event: TaskEvent) -> Awaitable[None] | None:
-        """Take a task that started to run."""
+        """Called when a task started to run."""
 
     def on_succeeded(self, event: TaskEvent) -> Awaitable[None] | None:
-        """Take a task that succeeded."""
+        """Called when a task succeeded."""
 
     def on_failed(self, event: TaskEvent) -> Awaitable[None] | None:
-        """Take a task that its service failed; the service's text is ``event.task.error``."""
+        """Called when a service failed a task; the service's text is ``event.task.error``."""
 
     def on_cancelled(self, event: TaskEvent) -> Awaitable[None] | None:
-        """Take a task that was cancelled by its session's close."""
+        """Called when a task was cancelled by its session's close."""
 
     def on_terminal(self, event: TaskEvent) -> Awaitable[None] | None:
-        """Take a task that ended, however."""
+        """Called when a task ended, in any terminal state."""
 
     def on_requeued(self, event: TaskEvent) -> Awaitable[None] | None:
-        """Take a running task that the engine put back into its queue."""
+        """Called when the engine put a running task back into its queue."""
 
     def on_batch(self, events: Sequence[TaskEvent]) -> Awaitable[None] | None:
-        """Take several events at once, in order; see ``batch_size`` and ``batch_delay``."""
+        """Called with several events at once, in order; see ``batch_size``, ``batch_delay``."""
 
 
 class SessionInformer(Informer):
@@ -114,30 +114,30 @@ class SessionInformer(Informer):
     """
 
     def on_opened(self, event: SessionEvent) -> Awaitable[None] | None:
-        """Take a session seen for the first time; ``event.initial`` if it was there before."""
+        """Called when a session is first seen; ``event.initial`` if it existed before."""
 
     def on_progress(self, counts: SessionProgress) -> Awaitable[None] | None:
-        """Take a session's counters when they moved; ``counts.session`` says which session's."""
+        """Called when a session's counters changed; ``counts.session`` is that session."""
 
     def on_drained(self, event: SessionEvent) -> Awaitable[None] | None:
-        """Take a session whose tasks have all ended; new tasks may un-drain it.
+        """Called when all tasks of a session have ended; new tasks may un-drain it.
 
         Overriding it costs the calls that show the tasks' ends, as a ``TaskInformer`` does.
         """
 
     def on_closed(self, event: SessionEvent) -> Awaitable[None] | None:
-        """Take a session that was closed."""
+        """Called when a session was closed."""
 
     # Any: a SessionEvent; a class of both informers gets a TaskEvent here as well, and type
     # checkers refuse two bases that disagree.
     def on_deleted(self, event: Any) -> Awaitable[None] | None:
-        """Take a session that the engine no longer knows (deleted, evicted, or lost).
+        """Called when the engine no longer has a session (deleted, evicted, or lost).
 
         ``event`` is a ``SessionEvent``.
         """
 
     def on_event(self, event: SessionEvent) -> Awaitable[None] | None:
-        """Handle ``event.event``: code 1001, a service did not start; 1002, out of retries."""
+        """Called with ``event.event``: 1001, a service did not start; 1002, out of retries."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

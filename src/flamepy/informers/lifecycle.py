@@ -41,8 +41,8 @@ class Living(Protocol):
     def abort(self) -> None:
         """Drop what is queued."""
 
-    def forget(self) -> None:
-        """Be new and empty."""
+    def reset_after_fork(self) -> None:
+        """Reset to the unstarted state."""
 
 
 live: weakref.WeakSet[Living] = weakref.WeakSet()
@@ -102,7 +102,7 @@ def _forget_all() -> None:
     for module in (joining, late, signals):
         module.reset_after_fork()
     for reactor in list(live):
-        reactor.forget()
+        reactor.reset_after_fork()
     live.clear()
 
 

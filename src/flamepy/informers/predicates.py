@@ -110,7 +110,7 @@ _MAKERS = {"application", "changed", "label", "session", "state_in"}
 
 
 def state_in(*states: TaskState | SessionState) -> Predicate:
-    """Let events pass whose task, or whose session, is in one of the states.
+    """Pass events whose task, or whose session, is in one of the states.
 
     Raises:
         InvalidArgumentError: none is given, or something else than a state.
@@ -133,19 +133,19 @@ def state_in(*states: TaskState | SessionState) -> Predicate:
 
 
 def application(name: str) -> Predicate:
-    """Let events pass of tasks and sessions of one application."""
+    """Pass events of tasks and sessions of one application."""
     return Predicate(lambda event: event.application == name, f"application({repr_of(name)})")
 
 
 def session(session_id: str) -> Predicate:
-    """Let events pass of one session and of its tasks."""
+    """Pass events of one session and of its tasks."""
     return Predicate(
         lambda event: event.session_id == session_id, f"session({repr_of(session_id)})"
     )
 
 
 def changed() -> Predicate:
-    """Pass events with a state: not deletes, nor a state that was delivered before."""
+    """Pass events that show a state: not deletes, nor a state that was delivered before."""
     return Predicate(_changed, "changed()")
 
 
@@ -160,7 +160,7 @@ def _changed(event: AnyEvent) -> bool:
 def label(
     wanted: str | tuple[str, str], get_application: Callable[[str], Application | None]
 ) -> Predicate:
-    """Let events pass of tasks whose application has a label.
+    """Pass events of tasks whose application has a label.
 
     Events do not know labels and the engine is not asked for them unless you say how:
     ``label("gpu", connection.get_application)``. Each application is looked up once, at its first
@@ -194,4 +194,4 @@ def label(
 
 
 live = Predicate(lambda event: not event.initial, "live")
-"""Let events pass of what happened after the registration only."""
+"""Pass only events of what happened after the registration."""

@@ -28,15 +28,15 @@ from flamepy.informers.arguments import (
     scope_of,
 )
 from flamepy.informers.delivery.registration import Hooks, Registration
-from flamepy.informers.delivery.registry import Roster
+from flamepy.informers.delivery.registry import Registry
 from flamepy.informers.delivery.watchdog import Watchdog
 from flamepy.informers.health import Health, InformerHealth, ReactorState, readiness
 from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import STOP_THREAD, live, run_apart, run_until_signalled
 from flamepy.informers.options import QUEUE_SIZE, TIMEOUT, Options, Transform, Where
 from flamepy.informers.plugins.loading import Plugin, left_out, load_plugins
-from flamepy.informers.queries.queries import Asking, HasLink, on_loop
-from flamepy.informers.reactor_checkpoint import Resuming
+from flamepy.informers.queries.queries import HasLink, ReactorQueries, on_loop
+from flamepy.informers.reactor_checkpoint import ReactorCheckpoint
 from flamepy.informers.receivers.draining import Drain
 from flamepy.informers.receivers.routing import events_connected
 from flamepy.informers.receivers.signal_sender import SignalSender
@@ -63,7 +63,7 @@ CATCH_UP, FIRST_LOOK, LOOK = 2.0, 1.0, 0.05
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
 
 
-class Reactor(Asking):
+class Reactor(ReactorQueries):
     """Watches an engine and delivers every observed change to informers and signals.
 
     All methods may be called from any thread, callbacks included.
@@ -159,18 +159,20 @@ class Reactor(Asking):
         }
         self._settings = {name: value for name, value in given.items() if value is not None}
         settings = WatchSettings(**self._settings)  # a wrong one is refused here
-        self._resuming = Resuming(check_checkpoint(checkpoint), retain=settings.retain_terminal)
+        self._resuming = ReactorCheckpoint(
+            check_checkpoint(checkpoint), retain=settings.retain_terminal
+        )
         self._signal_replay = check_replay("signal_replay", signal_replay)
         self.exit_timeout = seconds("exit_timeout", exit_timeout)
-        self.forget()
+        self.reset_after_fork()
 
-    def forget(self) -> None:
-        """Be new and empty, as after the constructor; for the child of a fork (contract G12)."""
-        self._resuming.forget()
+    def reset_after_fork(self) -> None:
+        """Reset to the unstarted state; for the child of a fork (contract G12)."""
+        self._resuming.reset_after_fork()
         self._claims = Claims()  # who starts it, who ends it
         self._state = ReactorState.NEW
         reports = self._reports = Reports()
-        roster = self._roster = Roster(reports.overflowed)
+        roster = self._roster = Registry(reports.overflowed)
         self._watchdog = Watchdog(
             lambda: roster.registrations, reports.slow, beside=roster.sweep, log=reports.log
         )

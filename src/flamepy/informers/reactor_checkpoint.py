@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Resuming:
+class ReactorCheckpoint:
     """The checkpoint of one reactor, or none.
 
     Args:
@@ -32,11 +32,11 @@ class Resuming:
         self._path = path
         self._retain = retain
         self._store: CheckpointStore | None = None
-        self.forget()
+        self.reset_after_fork()
 
     @property
     def remembers(self) -> bool:
-        """Whether there is to be a file; a registration is prepared at once without one."""
+        """Whether a file was given; without one a registration is prepared at once."""
         return self._path is not None
 
     @property
@@ -81,13 +81,13 @@ class Resuming:
             registration.prepared = True
 
     def close(self) -> None:
-        """Let the file go. Idempotent."""
+        """Release the file. Idempotent."""
         if self._store is not None:
             self._store.close()
 
-    def forget(self) -> None:
-        """Be closed and new, in a forked child: the file is the parent's."""
+    def reset_after_fork(self) -> None:
+        """Reset to closed, in a forked child: the file is the parent's."""
         if self._store is not None:
-            self._store.forget()
+            self._store.reset_after_fork()
             self._store = None
         self._guard = threading.RLock()  # guards _store, and what it gives to whom

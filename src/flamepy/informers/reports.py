@@ -51,7 +51,7 @@ class Reports:
         sender.send(signal, known or self._endpoint, endpoint=self._endpoint, **values)
 
     def failed(self, failure: Failure) -> None:
-        """Say that a callback failed for good; ``invocation`` has logged it."""
+        """Report that a callback failed for good; ``invocation`` has logged it."""
         self.send(
             signals.handler_failed,
             informer=failure.informer,
@@ -62,7 +62,7 @@ class Reports:
         )
 
     def slow(self, one: Registration, running: Running, age: float, stack: str) -> None:
-        """Say that a callback runs too long; ``watchdog`` has logged it."""
+        """Report that a callback runs too long; ``watchdog`` has logged it."""
         values = {"informer": one.name, "callback": running.callback, "event": running.item}
         self.send(signals.handler_slow, seconds=age, stack=stack, **values)
 
@@ -87,7 +87,7 @@ class Reports:
         self.send(signals.informer_synced, registration=registration)
 
     def overflowed(self, registration: Registration) -> None:
-        """Say that an informer's queue is full."""
+        """Report that an informer's queue is full."""
         size = registration.options.queue_size
         self.log.log(
             logging.WARNING,

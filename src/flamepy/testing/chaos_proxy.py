@@ -84,11 +84,11 @@ class ChaosProxy:
     # ------------------------------------------------------------------ faults
 
     def heal(self, *, connections: Which = "all") -> None:
-        """Let everything through again: what was held, and connections that were refused."""
+        """Pass everything again: what was held, and connections that were refused."""
         self._apply(THROUGH, connections)
 
     def black_hole(self, *, connections: Which = "all") -> None:
-        """Let nothing through in either direction, not even that the other side is gone."""
+        """Pass nothing in either direction, not even that the other side is gone."""
         self._apply(Fault(held=True), connections)
 
     def half_close(self, *, towards: Towards = CLIENT, connections: Which = "all") -> None:
@@ -96,7 +96,7 @@ class ChaosProxy:
         self._apply(Fault(ended=_side(towards)), connections)
 
     def delay(self, seconds: float, *, connections: Which = "all") -> None:
-        """Let every piece, of 64 KiB at most, wait so long."""
+        """Delay every piece, of 64 KiB at most."""
         self._apply(Fault(delay=checked_seconds("seconds", seconds, zero=False)), connections)
 
     def throttle(self, bytes_per_second: float, *, connections: Which = "all") -> None:
@@ -175,7 +175,7 @@ class ChaosProxy:
             self._listener.close()
 
     def _accept(self) -> None:
-        """Take what was connected before now, so that it is an existing connection."""
+        """Accept what was connected before now, so that it is an existing connection."""
         while self._listener is not None and self._accepting:
             try:
                 client, _ = self._listener.accept()

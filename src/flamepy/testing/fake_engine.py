@@ -198,7 +198,7 @@ class FakeEngine(EngineScript):
         times: int | None = None,
         when: When = BEFORE,
     ) -> None:
-        """Let a task fail: ``fail(session_id, task_id, text)``; or calls: ``fail(rpc, code)``.
+        """Fail a task: ``fail(session_id, task_id, text)``; or calls: ``fail(rpc, code)``.
 
         ``heal`` ends what was said of calls.
 
@@ -223,7 +223,7 @@ class FakeEngine(EngineScript):
     def delay(
         self, rpc: str, seconds: float, *, times: int | None = None, when: Request | None = None
     ) -> None:
-        """Let calls of an RPC wait before the engine does what they ask.
+        """Delay calls of an RPC before the engine acts on them.
 
         Args:
             rpc: its name.
@@ -250,7 +250,7 @@ class FakeEngine(EngineScript):
         return self._do(lambda _: self._faults.cut(name))
 
     def heal(self) -> None:
-        """Let no call fail or wait any more by ``fail`` and ``delay``."""
+        """End every fault of ``fail`` and ``delay``."""
         self._do(lambda _: self._faults.clear())
 
     async def _restart(self, *, lose_state: bool) -> None:

@@ -107,11 +107,11 @@ class Faults:
         self._streams: set[asyncio.Future[Refusal | None]] = set()
 
     def add(self, fault: Fault) -> None:
-        """Let it happen from now on, beside the others."""
+        """Add a fault, beside the others."""
         self._faults.append(fault)
 
     def clear(self) -> None:
-        """Let nothing happen any more."""
+        """Remove all faults."""
         self._faults.clear()
 
     async def before(self, rpc: str, request: object) -> Fault | None:

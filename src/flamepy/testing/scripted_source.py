@@ -77,7 +77,7 @@ class Hold:
         self.waiting = 0
 
     def release(self) -> None:
-        """Let the answers go that wait, and those that come."""
+        """Release the answers that wait, and those that come."""
         self._open.set()
 
     async def _pass(self) -> None:
@@ -220,7 +220,7 @@ class ScriptedSource:
         self._move(session_id, int(task_id), state)
 
     def take(self, session_id: str, task_id: str) -> None:
-        """Take a task out of the counters, as on its way to an executor, until it moves."""
+        """Remove a task from the counters, as on its way to an executor, until it moves."""
         self._sessions[session_id].taken.add(int(task_id))
 
     def drop_task(self, session_id: str, task_id: str) -> None:
@@ -287,7 +287,7 @@ class ScriptedSource:
         return hold
 
     def fail_calls(self, error: FlameError, *calls: str) -> None:
-        """Let these calls (all, if none is named) raise, until ``answer_calls``.
+        """Make these calls (all, if none is named) raise, until ``answer_calls``.
 
         Open streams of them end with the error too.
         """

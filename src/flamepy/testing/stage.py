@@ -42,7 +42,7 @@ class Witness(TaskInformer, SessionInformer):
         self._news = threading.Condition()
 
     def on_transition(self, event: TaskEvent) -> None:
-        """Note a task's state."""
+        """Record a task's state."""
         deleted = event.kind is EventKind.DELETED
         state = "deleted" if deleted else event.task.state.name.lower()
         self._note(f"{event.task.session_id}/{event.task.id} {state}")
@@ -53,7 +53,7 @@ class Witness(TaskInformer, SessionInformer):
     on_opened = on_drained = on_closed = on_event = _session
 
     def on_deleted(self, event: Any) -> None:
-        """Note a session's delete; a task's is noted by ``on_transition``."""
+        """Record a session's delete; a task's is recorded by ``on_transition``."""
         if isinstance(event, SessionEvent):
             self._session(event)
 
@@ -111,7 +111,7 @@ class Stage:
     # ------------------------------------------------------------------ for scripts
 
     def do(self, *acts: Callable[[ScriptedSource], object]) -> None:
-        """Let things happen in the engine, all at one moment."""
+        """Run changes in the engine, all at one moment."""
         self.connection.do(lambda source: [act(source) for act in acts])
 
     def register(self, *, cut_off: bool = False, **options: Any) -> Observed:

@@ -10,7 +10,7 @@ import pytest
 from flamepy.errors import InvalidStateError
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.options import Options
-from flamepy.informers.reactor_checkpoint import Resuming
+from flamepy.informers.reactor_checkpoint import ReactorCheckpoint
 from flamepy.testing import RecordingInformer
 from flamepy.watching.state.subscriptions import Scope
 
@@ -28,7 +28,7 @@ def registered(*, uid: str | None = None, resume: bool | None = None) -> Registr
 
 
 def test_what_was_registered_before_it_is_open_is_loaded_when_it_opens(tmp_path: Path) -> None:
-    resuming = Resuming(tmp_path / "state.db", retain=10)
+    resuming = ReactorCheckpoint(tmp_path / "state.db", retain=10)
     early, late = registered(uid="early"), registered(uid="late")
     resuming.prepare(early)
     assert not early.prepared, "there is nothing to load from yet"
@@ -42,7 +42,7 @@ def test_what_was_registered_before_it_is_open_is_loaded_when_it_opens(tmp_path:
 
 
 def test_a_registration_is_loaded_once(tmp_path: Path) -> None:
-    resuming = Resuming(tmp_path / "state.db", retain=10)
+    resuming = ReactorCheckpoint(tmp_path / "state.db", retain=10)
     one = registered(uid="one")
     resuming.open([one])
     memory = one.memory
@@ -55,7 +55,7 @@ def test_a_registration_is_loaded_once(tmp_path: Path) -> None:
 def test_one_without_a_uid_is_not_remembered_and_is_told_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, resume: bool | None, warned: bool
 ) -> None:
-    resuming = Resuming(tmp_path / "state.db", retain=10)
+    resuming = ReactorCheckpoint(tmp_path / "state.db", retain=10)
     one = registered(resume=resume)
     with caplog.at_level(logging.WARNING):
         resuming.open([one])
@@ -65,20 +65,20 @@ def test_one_without_a_uid_is_not_remembered_and_is_told_so(
 
 
 def test_without_a_file_there_is_nothing_to_remember() -> None:
-    resuming = Resuming(None, retain=10)
+    resuming = ReactorCheckpoint(None, retain=10)
     resuming.open([registered(uid="one")])
     assert (resuming.remembers, resuming.works) == (False, None)
     resuming.close()
 
 
 def test_one_reactor_has_the_file_until_it_closes(tmp_path: Path) -> None:
-    first, second = (Resuming(tmp_path / "state.db", retain=10) for _ in range(2))
+    first, second = (ReactorCheckpoint(tmp_path / "state.db", retain=10) for _ in range(2))
     first.open([])
     assert first.works
     with pytest.raises(InvalidStateError):
         second.open([])
     second.close()
     first.close()
-    third = Resuming(tmp_path / "state.db", retain=10)
+    third = ReactorCheckpoint(tmp_path / "state.db", retain=10)
     third.open([])
     third.close()

@@ -220,7 +220,7 @@ class Memory:
         self._sealed = True
 
     def _shorten(self) -> None:
-        """Let the oldest finished tasks go that wait while nothing can be written."""
+        """Drop the oldest finished tasks that wait while nothing can be written."""
         tasks = self._changes.tasks
         if len(tasks) <= 2 * self._retain + FEW:
             return

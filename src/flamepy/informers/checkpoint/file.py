@@ -46,7 +46,7 @@ class CheckpointFile:
         self._lock: TextIO | None = None
 
     def acquire(self) -> None:
-        """Take the file for this reactor. Does nothing if that was done.
+        """Open and lock the file for this reactor. Does nothing if that was done.
 
         Raises:
             InvalidStateError: another reactor has it; the pid of its process is named.
@@ -85,13 +85,13 @@ class CheckpointFile:
         self._lock = lock
 
     def release(self) -> None:
-        """Let the file go. Idempotent. The lock's file stays: removing it would be a race."""
+        """Release the file. Idempotent. The lock's file stays: removing it would be a race."""
         if self._lock is not None:
             lock, self._lock = self._lock, None
             with contextlib.suppress(OSError):  # the pid may still wait for a place on the disk
                 lock.close()
 
-    def forget(self) -> None:
+    def reset_after_fork(self) -> None:
         """Leave it to the parent, in a forked child, which must not keep the lock."""
         if self._lock is not None:
             os.close(self._lock.fileno())

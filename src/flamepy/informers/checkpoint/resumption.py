@@ -66,7 +66,7 @@ class Ranges:
         return sum(last - first + 1 for first, last in pairs)
 
     def add(self, number: int) -> None:
-        """Take a number in."""
+        """Add a number."""
         if number in self:
             return
         at = bisect_right(self._starts, number)

@@ -63,7 +63,7 @@ class CheckpointStore:
         return self._retry_at
 
     def open(self) -> None:
-        """Take the file.
+        """Open the file.
 
         Raises:
             InvalidStateError: another reactor has it.
@@ -148,9 +148,9 @@ class CheckpointStore:
                     database.close()
             self._file.release()
 
-    def forget(self) -> None:
+    def reset_after_fork(self) -> None:
         """Leave it to the parent, in a forked child."""
-        self._file.forget()
+        self._file.reset_after_fork()
         if self._database is not None:
             leak(self._database)
 

@@ -32,7 +32,7 @@ from flamepy.watching.state.events import (
     TaskEvent,
 )
 from flamepy.watching.state.missed import MissedEnds
-from flamepy.watching.state.records import Grave, SessionRecord, TaskRecord
+from flamepy.watching.state.records import DeletedTask, SessionRecord, TaskRecord
 from flamepy.watching.state.subscriptions import Scope, Subscription
 
 EPISODE = 10.0
@@ -69,7 +69,7 @@ class ShownCounters:
 
 
 @dataclass(frozen=True, slots=True)
-class Behind:
+class LagMarker:
     """The marker after which events wait for room in the queue."""
 
 
@@ -88,7 +88,7 @@ class _Missed:
     sequence: int
     session: SessionRecord | None = None
     task: TaskRecord | None = None
-    grave: Grave | None = None
+    grave: DeletedTask | None = None
 
 
 class Inbox:
@@ -226,7 +226,7 @@ class Inbox:
             self._show(event)
 
     def _show(self, event: SessionEvent) -> None:
-        """Note the counters of a session for a subscriber that compares after a restart."""
+        """Record the counters of a session for a subscriber that compares after a restart."""
         session = event.session
         key = session.id, micros(session.creation_time)
         if event.kind is SessionEventKind.DELETED:
@@ -328,7 +328,7 @@ class Inbox:
         self._owed_at = monotonic()
         self._behind = self._decided = self._hub.store.sequence
         self._need(self._behind)
-        self._put(Behind())
+        self._put(LagMarker())
         last, now = self._overflow_at, self._hub.now()
         self._overflow_at = now
         if last is None or now - last > EPISODE:
@@ -352,7 +352,7 @@ class Inbox:
                     self._overflow_at = self._hub.now()
                 self._go_live()
                 return
-        self._put(Behind())
+        self._put(LagMarker())
 
     def _queue_walk(self) -> bool:
         """Queue what the walk has found; False when there is no place for more."""

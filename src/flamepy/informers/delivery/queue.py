@@ -25,7 +25,8 @@ from flamepy.runtime.queues import Empty, SimpleQueue
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
 BATCH = 64
-BUSY, GATHER = 0.002, 0.0005  # seconds since the last take, and to wait for company
+COALESCE_WITHIN = 0.002  # seconds since the last take
+COALESCE_DELAY = 0.0005  # seconds to wait for more events
 
 
 class _Cell:
@@ -159,7 +160,7 @@ class Mailbox:
         """
         if not self._cells and not self._closed:
             self._wait(timeout)
-            if self._cells and monotonic() - self._took < BUSY:
+            if self._cells and monotonic() - self._took < COALESCE_WITHIN:
                 # Events come one by one faster than a thread is woken: let some gather. Who
                 # puts wakes no thread now, which is what costs.
                 _rest()
@@ -252,7 +253,7 @@ class Mailbox:
             self._last.pop(key, None)
 
     def close(self, *, discard: bool = False) -> None:
-        """Take nothing more; with ``discard`` drop what is queued, too."""
+        """Accept nothing more; with ``discard`` drop what is queued, too."""
         self._closed = True
         if discard:
             self._discarded = True
@@ -264,9 +265,9 @@ class Mailbox:
 
 
 def _rest() -> None:
-    """Let other threads run for ``GATHER`` seconds."""
+    """Sleep for ``COALESCE_DELAY`` seconds, so that other threads run."""
     with suppress(Empty):
-        SimpleQueue[None]().get(timeout=GATHER)
+        SimpleQueue[None]().get(timeout=COALESCE_DELAY)
 
 
 def _object(event: TaskEvent | SessionEvent) -> tuple[str, str]:

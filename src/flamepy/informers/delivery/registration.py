@@ -18,7 +18,7 @@ from flamepy.informers import predicates
 from flamepy.informers.checkpoint.delivered import Memory
 from flamepy.informers.checkpoint.resumption import Presence, Step
 from flamepy.informers.delivery.callbacks import Call, Callbacks
-from flamepy.informers.delivery.inbox import Behind, Gone, Inbox, ShownCounters, Synced
+from flamepy.informers.delivery.inbox import Gone, Inbox, LagMarker, ShownCounters, Synced
 from flamepy.informers.delivery.invocation import Failure, Handling, Running
 from flamepy.informers.delivery.worker import Worker
 from flamepy.informers.informer import Informer
@@ -215,7 +215,7 @@ class Registration:
     # ------------------------------------------------------------------ for the reactor
 
     def begin(self) -> None:
-        """Have ``informer.start()`` called on its thread, before the first event."""
+        """Queue ``informer.start()`` for its thread, before the first event."""
         if not self._active:
             return
         self._begun = True
@@ -232,7 +232,7 @@ class Registration:
         self.worker.close()
 
     def close(self, timeout: float, error: BaseException | None = None) -> bool:
-        """Take no more events, let the queue drain for ``timeout`` seconds; True if it did.
+        """Accept no more events, let the queue drain for ``timeout`` seconds; True if it did.
 
         Threads that wait for it to be synced get ``error`` then.
         """
@@ -276,7 +276,7 @@ class Registration:
             self._flush()
         if isinstance(item, SessionEvent):
             self._session(item)
-        elif isinstance(item, Behind):
+        elif isinstance(item, LagMarker):
             self._hooks.behind(self)
         elif isinstance(item, Gone):
             if self.memory is not None:

@@ -29,7 +29,7 @@ class _Place:
         self.inbox: Inbox | None = None
 
 
-class Roster:
+class Registry:
     """Every registration and stream of one reactor, subscribed while the reactor runs.
 
     Streams are held weakly: one that its taker drops is noted by the finalizer, on any thread, and
@@ -221,7 +221,7 @@ class Roster:
             _post(self._link, place.inbox.catch_up)
 
     def end_streams(self) -> None:
-        """Let every stream end after what is queued in it."""
+        """End every stream after what is queued in it."""
         for stream in self._held():
             stream.end()
 

@@ -14,7 +14,7 @@ from types import TracebackType
 
 from flamepy.errors import DeadlineExceededError
 from flamepy.informers import predicates
-from flamepy.informers.delivery.inbox import Behind
+from flamepy.informers.delivery.inbox import LagMarker
 from flamepy.informers.delivery.queue import Mailbox
 from flamepy.informers.options import Options
 from flamepy.runtime.clocks import monotonic
@@ -129,7 +129,7 @@ class EventStream:
             item = self._taken.popleft()
             self.mailbox.begin()
             self.mailbox.finish()  # what is done with it is the taker's
-            if isinstance(item, Behind):
+            if isinstance(item, LagMarker):
                 self.behind()
             elif isinstance(item, (TaskEvent, SessionEvent)) and self._passes(item):
                 return item
@@ -141,7 +141,7 @@ class EventStream:
     # ------------------------------------------------------------------ the end
 
     def end(self) -> None:
-        """Let the taker have what is queued, then end. Called by the reactor."""
+        """Deliver what is queued, then end. Called by the reactor."""
         self.mailbox.close()
 
     def close(self) -> None:

@@ -43,7 +43,7 @@ _waits = _Waits()
 
 @contextmanager
 def waiting_for(target: threading.Thread) -> Iterator[bool]:
-    """Note that this thread waits for ``target``; yields False where it must not.
+    """Record that this thread waits for ``target``; yields False where it must not.
 
     That is where ``target`` waits for this thread, or is this thread.
     """

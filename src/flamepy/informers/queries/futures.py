@@ -110,7 +110,7 @@ class WatchedFuture(Settled[R], Generic[R]):
         return super().exception(timeout)
 
     def _hasten(self) -> None:
-        """Note that a thread blocks on this very task, so that it gets a stream now."""
+        """Record that a thread blocks on this very task, so that it gets a stream now."""
         reactor = self._link.reactor
         if reactor is not None and not self.done():
             with suppress(FlameError):  # the connection is closed: its result says so

@@ -1,7 +1,7 @@
-"""What a reactor answers: reading what is known, waiting for tasks, streams of events.
+"""The queries of a reactor: known state, futures of tasks, streams of events.
 
-``Reactor`` is an ``Asking``; a class of its own because answering needs nothing of a reactor's
-life but whether it runs.
+``Reactor`` inherits ``ReactorQueries``, a class of its own because queries depend on nothing of a
+reactor's life but whether it runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers.arguments import scope_of
-from flamepy.informers.delivery.registry import Roster
+from flamepy.informers.delivery.registry import Registry
 from flamepy.informers.delivery.stream import EventStream
 from flamepy.informers.options import QUEUE_SIZE, Options, Where
 from flamepy.informers.queries.futures import EndFuture, TaskKey, WatchedFuture, end_of, ends_of
@@ -44,10 +44,10 @@ def on_loop(link: Link, act: Callable[[], None]) -> None:
     link.run(run())
 
 
-class Asking:
+class ReactorQueries:
     """The queries of a ``Reactor``, which fills what is declared here."""
 
-    _roster: Roster
+    _roster: Registry
     _link: Link | None
     _hub: Hub | None
     _reading: dict[bool, Followed]  # with tasks, and without

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flamepy.informers.delivery.async_loop import AsyncCalls
-from flamepy.informers.delivery.inbox import Behind, Inbox
+from flamepy.informers.delivery.inbox import Inbox, LagMarker
 from flamepy.informers.delivery.invocation import Running
 from flamepy.informers.delivery.thread_waits import waiting_for
 from flamepy.informers.delivery.worker import Worker
@@ -111,7 +111,7 @@ class Receiver:
     def match(
         self, wanted: Mapping[FlameSignal, frozenset[str] | None], hub: Hub, replay: str
     ) -> None:
-        """Take from now on what it is connected to; subscribe to what that needs, and no more.
+        """Subscribe to what the connected signals need from now on, and no more.
 
         Args:
             wanted: the senders of each signal, None for every sender.
@@ -180,7 +180,7 @@ class Receiver:
 
     def _offer(self, item: object) -> bool:
         """Queue what the hub shows, or leave it out if the receiver is not connected to it."""
-        wanted = isinstance(item, Behind) or any(map(self.takes, sendings(item, self._endpoint)))
+        wanted = isinstance(item, LagMarker) or any(map(self.takes, sendings(item, self._endpoint)))
         return self.put(item) if wanted else True
 
     def put(self, item: object) -> bool:
@@ -235,7 +235,7 @@ class Receiver:
             self._hooks.ended(self)
         elif self._disconnects != self._disconnects_reached:
             return  # it was disconnected after this was queued
-        elif isinstance(item, Behind):
+        elif isinstance(item, LagMarker):
             self._hooks.behind(self)
         else:
             for sending in sendings(item, self._endpoint):

@@ -126,7 +126,7 @@ class SignalSender:
         return False
 
     def refresh(self) -> None:
-        """Have a ``Receiver`` for each function that is connected, and none for others."""
+        """Make a ``Receiver`` for each connected function, and end the others."""
         change = self._changed
         if change == self._matched:
             return

@@ -17,7 +17,7 @@ from flamepy.errors import FlameError, SessionNotFoundError
 from flamepy.types import SessionInfo
 from flamepy.watching.io.reader import Reader, Spawn
 from flamepy.watching.io.watch_streams import Collector
-from flamepy.watching.policy.completion_planner import FEW, Crowd, Step
+from flamepy.watching.policy.completion_planner import FEW, CompletionPlanner, Step
 from flamepy.watching.policy.sync_planner import retry_delay
 from flamepy.watching.state.waiters import Interest, Interests
 
@@ -58,7 +58,7 @@ class Gatherer:
         self._now = clock
         self._spawn = spawn
         self._missed = missed
-        self._crowds: dict[str, Crowd] = {}
+        self._crowds: dict[str, CompletionPlanner] = {}
         self._job: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._delay = FASTEST
@@ -147,7 +147,7 @@ class Gatherer:
         return found
 
     def _consider(self, info: SessionInfo) -> bool:
-        crowd = self._crowds.setdefault(info.id, Crowd())
+        crowd = self._crowds.setdefault(info.id, CompletionPlanner())
         self._interests.lose_older(info.id, info.creation_time)
         waiting, moves = self._interests.unwatched_in(info.id), self._interests.moves(info.id)
         blocking = self._interests.blocking_in(info.id)
@@ -166,7 +166,7 @@ class Gatherer:
 
     # ------------------------------------------------------------------ one session
 
-    async def _work(self, session_id: str, crowd: Crowd, step: Step) -> None:
+    async def _work(self, session_id: str, crowd: CompletionPlanner, step: Step) -> None:
         awaited, began = list(self._interests.without_stream(session_id)), self._now()
         try:
             if step is Step.LIST:
@@ -190,14 +190,16 @@ class Gatherer:
             crowd.busy = False
             asyncio.get_running_loop().call_later(self._soon(), self._wake.set)
 
-    async def _probe_likely(self, awaited: list[Interest], crowd: Crowd) -> None:
+    async def _probe_likely(self, awaited: list[Interest], crowd: CompletionPlanner) -> None:
         """Read as many tasks as have ended, the lowest first, and then those that may run."""
         wanted = crowd.wanted
         found = await self._probe(awaited[:wanted], crowd)
         if found < wanted:
             await self._probe(awaited[wanted : wanted + crowd.running], crowd)
 
-    async def _probe(self, asked: list[Interest], crowd: Crowd, *, at_once: int = AT_ONCE) -> int:
+    async def _probe(
+        self, asked: list[Interest], crowd: CompletionPlanner, *, at_once: int = AT_ONCE
+    ) -> int:
         """Ask for tasks; return how many have ended."""
         left, began = iter(asked), self._now()
 
@@ -211,7 +213,9 @@ class Gatherer:
             crowd.costs.learn_get(took / len(asked))
         return sum(one.ended for one in asked)
 
-    async def _list(self, session_id: str, awaited: list[Interest], crowd: Crowd) -> None:
+    async def _list(
+        self, session_id: str, awaited: list[Interest], crowd: CompletionPlanner
+    ) -> None:
         """List a session; ask for who is awaited and not in the list."""
         began = self._now()
         shown = await self._reader.skim(session_id, self._interests.numbers_in(session_id))
@@ -219,7 +223,7 @@ class Gatherer:
             crowd.costs.learn_list(took, crowd.total)
         await self._probe([one for one in awaited if one.number not in shown], crowd)
 
-    def _net(self, one: Interest, began: float, calls: int, crowd: Crowd) -> float:
+    def _net(self, one: Interest, began: float, calls: int, crowd: CompletionPlanner) -> float:
         """Return the seconds that calls took beside others; 0.0 if that is unknown."""
         beside = self._interests.added_in(one.session_id)
         if beside > calls / 4:

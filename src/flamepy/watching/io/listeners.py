@@ -55,7 +55,7 @@ class WatchedKey:
         self._over = False
 
     def attach(self, interest: Interest) -> None:
-        """Take the interest that it releases."""
+        """Set the interest that it releases."""
         self._interest = interest
 
     @property

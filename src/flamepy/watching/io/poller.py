@@ -147,7 +147,7 @@ class Poller:
         self.ensure()
 
     def unwatch_connection(self) -> None:
-        """Take one ``watch_connection`` back."""
+        """Undo one ``watch_connection``."""
         self._watchers -= 1
         if not (self._watchers or self._subscribers or self._interests):
             self._wake.set()  # nothing is polled any more: the job ends now, not after its delay

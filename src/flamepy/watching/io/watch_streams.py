@@ -120,7 +120,7 @@ class Collector:
         return not self._answers.is_set()
 
     def away(self) -> None:
-        """Let streams that break rest: the engine is away, and the poll will see it return."""
+        """Pause streams that break: the engine is away, and the poll will see it return."""
         self._answers.clear()
 
     def back(self) -> None:

@@ -2,8 +2,9 @@
 
 A session's counters say how many tasks have ended, not which. Tasks start in the order of their
 numbers, so those that ended are likely the lowest awaited ones: a GetTask each finds them, and one
-ListTask finds all but shows everything that the session ever had. ``Crowd`` keeps the account of
-one session; ``gatherer`` carries out what it asks for, ``watch_streams`` opens the streams.
+ListTask finds all but shows everything that the session ever had. ``CompletionPlanner``
+decides for one session; ``gatherer`` carries out what it asks for, ``watch_streams`` opens the
+streams.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from flamepy.types import TaskCounts
 from flamepy.watching.policy.sync_planner import Costs, retry_delay
 from flamepy.watching.state.waiters import Moves
 
-FEW = 8  # so many of those awaited together get streams as soon as nothing is left to read
+FEW = 8  # of those awaited together this number gets streams as soon as nothing is left to read
 QUIET = 0.25  # seconds without an end after which the first of a crowd get streams
 SAFETY = (2.0, 60.0)  # seconds after which all are asked, whatever the counters say
 REST = (0.002, 1.0)  # seconds between steps: the first, and after many that found nothing
@@ -44,7 +45,7 @@ class Step(enum.Enum):
 
 
 @dataclass(slots=True)
-class Crowd:
+class CompletionPlanner:
     """The account of one session in which many tasks are awaited.
 
     Attributes:

@@ -10,8 +10,9 @@ from __future__ import annotations
 LOAD = 50.0  # a poll takes at most 1/50 of the time
 LONGEST_REST = 60.0
 SHORTEST, LONGEST = 5.0, 30.0  # seconds that a poll waits for its answer
-USUAL = 20.0  # times the recent duration of polls
-ODD = (4.0, 0.005)  # times the last poll, and seconds, that are believed at once
+TIMEOUT_FACTOR = 20.0  # times the recent duration of polls
+OUTLIER_FACTOR = 4.0  # times the last poll, and ...
+OUTLIER_MARGIN = 0.005  # ... seconds more, are believed at once
 LONGEST_DEBT = 60.0  # seconds; one huge list must not silence the hub for longer
 
 
@@ -37,7 +38,7 @@ class Bucket:
         self._level = min(self._level, rate * self._burst)
 
     def take(self, amount: float, now: float) -> float:
-        """Take ``amount``; return the seconds after which it may be used (0: at once)."""
+        """Reserve ``amount``; return the seconds after which it may be used (0: at once)."""
         if now > self._at:
             if self._at != float("-inf"):
                 gained = (now - self._at) * self._rate
@@ -88,7 +89,7 @@ class Pace:
 
     def rest(self, took: float) -> float:
         """Return the seconds to wait after a poll of that duration."""
-        believed = min(took, self._last * ODD[0] + ODD[1])
+        believed = min(took, self._last * OUTLIER_FACTOR + OUTLIER_MARGIN)
         self._last = took
         return min(believed * LOAD, LONGEST_REST)
 
@@ -116,14 +117,14 @@ class Deadline:
         """How long the next call of a poll may take."""
         if self._given is not None:
             return self._given
-        fitting = max(self._least, USUAL * self._slowest) * 2.0**self._silences
+        fitting = max(self._least, TIMEOUT_FACTOR * self._slowest) * 2.0**self._silences
         return min(fitting, LONGEST)
 
     def answered(self, took: float) -> None:
-        """Note a poll that worked, and its seconds."""
+        """Record a poll that worked, and its seconds."""
         self._silences = 0
         self._slowest = max(took, 0.9 * self._slowest)
 
     def silent(self) -> None:
-        """Note a poll that got no answer in time."""
+        """Record a poll that got no answer in time."""
         self._silences = min(self._silences + 1, 8)

@@ -84,7 +84,7 @@ class ReadQueue:
         return len(self._waiting)
 
     def add(self, session_id: str) -> None:
-        """Have a session wait; it keeps its place if it waits already."""
+        """Add a session to the queue; one that waits already keeps its place."""
         self._waiting.setdefault(session_id, None)
 
     def order(self, left: Mapping[str, float], margin: float) -> None:
@@ -103,7 +103,7 @@ class ReadQueue:
         self._urgent = [*reversed(late), *reversed(in_time)]
 
     def next(self) -> str | None:
-        """Take out the session to be read next; None if none waits."""
+        """Remove and return the session to be read next; None if none waits."""
         self._turn += 1
         if self._turn % TURN:
             while self._urgent:

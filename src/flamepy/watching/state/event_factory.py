@@ -15,7 +15,7 @@ from flamepy.watching.state.events import (
 from flamepy.watching.state.records import SessionRecord, TaskRecord
 
 
-class Maker:
+class EventFactory:
     """Makes the events of one link; their sequence numbers grow by one.
 
     Attributes:

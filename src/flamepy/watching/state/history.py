@@ -9,7 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 
 from flamepy.watching.state.events import TaskEvent
-from flamepy.watching.state.records import Grave, SessionRecord, TaskRecord
+from flamepy.watching.state.records import DeletedTask, SessionRecord, TaskRecord
 
 EPOCHS = 10_000
 
@@ -28,7 +28,7 @@ class History:
         self.needed: Callable[[], int | None] = lambda: None
         self._ended: deque[TaskRecord] = deque()  # oldest end first; gone ones leave lazily
         self._kept = 0
-        self._graves: deque[Grave] = deque()  # by sequence
+        self._graves: deque[DeletedTask] = deque()  # by sequence
         self._epochs: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     # ------------------------------------------------------------------ finished tasks
@@ -69,15 +69,15 @@ class History:
 
     def deleted(self, known: TaskRecord, event: TaskEvent) -> None:
         """Keep a task's delete while a subscription needs it."""
-        self.bury()
+        self.prune_deleted()
         if self.needed() is not None:
-            self._graves.append(Grave(known.born, known.sequence, event))
+            self._graves.append(DeletedTask(known.born, known.sequence, event))
 
-    def graves(self, sequence: int) -> list[Grave]:
+    def graves(self, sequence: int) -> list[DeletedTask]:
         """Return the kept deletes after a sequence number, oldest first."""
         return [grave for grave in self._graves if grave.event.sequence > sequence]
 
-    def bury(self) -> None:
+    def prune_deleted(self) -> None:
         """Drop the deletes that no subscription needs any more."""
         if not self._graves:
             return

@@ -63,7 +63,7 @@ class TaskRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Grave:
+class DeletedTask:
     """A deleted task: the numbers of its first and last event, and its delete."""
 
     born: int
@@ -177,7 +177,7 @@ class SessionRecord:
             self._open = list(self.unfinished())
 
     def hold(self, record: TaskRecord, held: bool) -> None:
-        """Note that a failed task waits for its text, or does so no longer."""
+        """Record that a failed task waits for its text, or does so no longer."""
         self.held += held - record.held
         record.held = held
 

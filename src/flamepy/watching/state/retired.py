@@ -52,7 +52,7 @@ class Retired:
                 yield TaskState((code >> _BITS or code & _MASK) - 1)
 
     def show(self, number: int, state: TaskState) -> None:
-        """Note the state in which the engine shows it now."""
+        """Record the state in which the engine shows it now."""
         self._set(number, self._get(number) & _MASK | _code(state) << _BITS)
 
     def _get(self, number: int) -> int:

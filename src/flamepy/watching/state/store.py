@@ -24,7 +24,7 @@ from dataclasses import replace
 
 from flamepy.types import SessionInfo, SessionState, Task, TaskState
 from flamepy.watching.state.diff import engine_events, is_drained, session_changes
-from flamepy.watching.state.event_factory import Maker
+from flamepy.watching.state.event_factory import EventFactory
 from flamepy.watching.state.events import (
     EventSource,
     SessionEvent,
@@ -35,7 +35,7 @@ from flamepy.watching.state.events import (
 from flamepy.watching.state.history import History
 from flamepy.watching.state.missed import Reason, missed_ends
 from flamepy.watching.state.observations import Observation, Outcome, Verdict
-from flamepy.watching.state.records import Grave, SessionRecord, TaskRecord
+from flamepy.watching.state.records import DeletedTask, SessionRecord, TaskRecord
 from flamepy.wire.times import SAME
 
 __all__ = ["Observation", "Outcome", "SessionRecord", "Store", "TaskRecord", "Verdict"]
@@ -61,7 +61,7 @@ class Store:
         self.sessions: dict[str, SessionRecord] = {}
         self.payloads = False
         self.history = History()
-        self._make = Maker(endpoint)
+        self._make = EventFactory(endpoint)
 
     @property
     def sequence(self) -> int:
@@ -246,7 +246,7 @@ class Store:
     def trim(self) -> None:
         """Evict the oldest finished tasks over the limit, and deletes that are not needed."""
         self.history.trim(self.sessions)
-        self.history.bury()
+        self.history.prune_deleted()
 
     # ------------------------------------------------------------------ reading
 
@@ -279,7 +279,7 @@ class Store:
         ]
         return sorted(changed, key=lambda pair: pair[1].sequence)
 
-    def deleted_since(self, sequence: int, covers: Covers) -> list[Grave]:
+    def deleted_since(self, sequence: int, covers: Covers) -> list[DeletedTask]:
         """Return the tasks that went after ``sequence``, oldest first; see ``changed_since``."""
         return [
             grave

@@ -39,10 +39,10 @@ class Sink(Protocol):
     """Where a subscription's events go; called on the loop, must return at once."""
 
     def task_event(self, event: TaskEvent) -> None:
-        """Take one event of a task in the scope, in order."""
+        """Receive one event of a task in the scope, in order."""
 
     def session_event(self, event: SessionEvent) -> None:
-        """Take one event of a session in the scope."""
+        """Receive one event of a session in the scope."""
 
     def synced(self) -> None:
         """Called once everything present at the subscription was delivered."""

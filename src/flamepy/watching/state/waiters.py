@@ -216,7 +216,7 @@ class Interests:
             yield from (one for one in session.interests.values() if not one.watched)
 
     def block(self, interest: Interest) -> None:
-        """Note that a caller blocks until a task ends."""
+        """Record that a caller blocks until a task ends."""
         if not interest.blocks:
             interest.blocks = True
             self._sessions[interest.session_id].blocks += 1
@@ -315,7 +315,7 @@ class Interests:
     # ------------------------------------------------------------------ who has a stream
 
     def watch(self, interest: Interest) -> None:
-        """Note that an interest has a stream."""
+        """Record that an interest has a stream."""
         interest.watched = True
         self._sessions[interest.session_id].watched += 1
         self._watched += 1

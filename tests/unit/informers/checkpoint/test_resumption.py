@@ -46,7 +46,7 @@ from flamepy.informers.checkpoint.resumption import (
     session_key,
 )
 from flamepy.informers.checkpoint.store import CheckpointStore
-from flamepy.informers.delivery.inbox import Behind, Gone, Inbox, ShownCounters, Synced
+from flamepy.informers.delivery.inbox import Gone, Inbox, LagMarker, ShownCounters, Synced
 from flamepy.informers.delivery.queue import Mailbox
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.informer import TemporaryError
@@ -91,7 +91,7 @@ class Life:
         if isinstance(item, TaskEvent):
             for event, tell in self.memory.task(item):
                 self.tell(event, tell)
-        elif isinstance(item, Behind):
+        elif isinstance(item, LagMarker):
             self.inbox.catch_up()
         elif isinstance(item, Gone):
             self.memory.gone(item.session, item.missed)

@@ -22,7 +22,7 @@ from flamepy.errors import (
 )
 from flamepy.errors import InvalidStateError as Refused
 from flamepy.informers import predicates
-from flamepy.informers.delivery.inbox import Behind, Synced
+from flamepy.informers.delivery.inbox import LagMarker, Synced
 from flamepy.informers.delivery.invocation import Failure, Running
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.delivery.watchdog import Watchdog
@@ -350,7 +350,7 @@ class TestOrder:
 
         error = InternalError("away")
         registration = register(Mine())
-        items = [event(1), error, ConnectionState.DISCONNECTED, event(2), Behind(), Synced()]
+        items = [event(1), error, ConnectionState.DISCONNECTED, event(2), LagMarker(), Synced()]
         for item in items:
             registration.put(item)
         registration.close(30)

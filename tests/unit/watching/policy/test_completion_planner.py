@@ -18,7 +18,7 @@ from flamepy.watching.policy.completion_planner import (
     QUIET,
     REST,
     SAFETY,
-    Crowd,
+    CompletionPlanner,
     Moves,
     Step,
     shared,
@@ -28,8 +28,8 @@ from flamepy.watching.policy.sync_planner import Costs
 STILL = Moves(0, 0)
 
 
-def crowd_of(get: float = 100e-6, listed: float = 40e-6) -> Crowd:
-    return Crowd(Costs(get=get, listed=listed))
+def crowd_of(get: float = 100e-6, listed: float = 40e-6) -> CompletionPlanner:
+    return CompletionPlanner(Costs(get=get, listed=listed))
 
 
 def test_a_list_is_taken_where_it_is_cheaper() -> None:
