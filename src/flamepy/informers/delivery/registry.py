@@ -194,7 +194,7 @@ class Registry:
         return [one.inbox for one in both if one.inbox is not None]
 
     def behind(self, but: Container[Registration]) -> bool:
-        """Return True while events wait behind a full queue of an informer, ``but`` some.
+        """Return True while events wait for room in a full queue of an informer, ``but`` some.
 
         Streams do not count: they may have no reader.
         """
