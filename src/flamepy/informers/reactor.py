@@ -158,10 +158,9 @@ class Reactor(ReactorQueries):
             "stall_after": stall_after,
         }
         self._settings = {name: value for name, value in given.items() if value is not None}
-        settings = WatchSettings(**self._settings)  # a wrong one is refused here
-        self._resuming = ReactorCheckpoint(
-            check_checkpoint(checkpoint), retain=settings.retain_terminal
-        )
+        settings = WatchSettings(**self._settings)  # refuses wrong values
+        file = check_checkpoint(checkpoint)
+        self._resuming = ReactorCheckpoint(file, retain=settings.retain_terminal)
         self._signal_replay = check_replay("signal_replay", signal_replay)
         self.exit_timeout = seconds("exit_timeout", exit_timeout)
         self.reset_after_fork()
