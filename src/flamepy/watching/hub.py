@@ -500,4 +500,7 @@ class Hub:
             for job in jobs:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
+            # Since Python 3.12 the wait for jobs that are over does not yield to their callbacks,
+            # which take them out: without this the loop would never run again.
+            self._jobs.difference_update(jobs)
         self._observer.tick(everything=True)
