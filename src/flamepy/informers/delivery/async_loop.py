@@ -17,9 +17,11 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any, NamedTuple
 
 from flamepy.informers.delivery.thread_waits import waiting_for
+from flamepy.runtime.pools import DaemonPool
 
 NAME = "flamepy-async"
 STOP_TIMEOUT = 2.0
+JOBS = 16  # of ``asyncio.to_thread`` at once
 
 
 class _Served(NamedTuple):
@@ -31,6 +33,8 @@ class _Served(NamedTuple):
 
 def _serve_on_thread(name: str) -> _Served:
     loop = asyncio.new_event_loop()
+    # The default pool of ``asyncio.to_thread`` keeps the process from ending while a job hangs.
+    loop.set_default_executor(DaemonPool(JOBS, name=f"{name}-job"))
     thread = threading.Thread(target=_run, args=(loop,), name=name, daemon=True)
     try:
         thread.start()

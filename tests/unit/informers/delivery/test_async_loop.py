@@ -109,3 +109,13 @@ def test_a_closed_owner_begins_anew() -> None:
     calls.close()
     assert calls.run(answer()) == 42
     calls.close()
+
+
+def test_jobs_of_coroutines_keep_no_process_from_ending() -> None:
+    calls = AsyncCalls("jobs")
+    try:
+        thread = calls.run(asyncio.to_thread(threading.current_thread))
+    finally:
+        calls.close()
+    assert isinstance(thread, threading.Thread)
+    assert thread.daemon
