@@ -168,7 +168,7 @@ def test_what_was_there_is_in_the_gauges_only(connection: Connection) -> None:
 
 def test_an_engine_that_is_away_is_told() -> None:
     with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))  # nobody listens
+        closed.bind(("127.0.0.1", 0))  # no server listens
         plugin = Prometheus(port=0)
         endpoint = f"http://127.0.0.1:{closed.getsockname()[1]}"
         with Reactor(endpoint=endpoint, plugins=[Plugin("prometheus", plugin)]):
