@@ -172,7 +172,7 @@ class TestDropped:
         assert running._hub is not None
         interests = running._hub._interests
         for _ in range(30):
-            with pytest.raises(TimeoutError):
+            with pytest.raises(concurrent.futures.TimeoutError):
                 running.future(("s", "1")).result(timeout=0.001)
             running.wait([("s", "1")], timeout=0)
         eventually(lambda: not interests, "nobody to wait any more")
