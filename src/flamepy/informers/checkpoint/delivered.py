@@ -183,7 +183,9 @@ class Memory:
         Deletes of its tasks may still be on their way.
         """
         self._changes.shown.pop(session, None)
-        self._miss(missed)
+        if missed:
+            self._resumption.counted(session)  # an earlier process may have seen them as well
+            self._miss(missed)
         self._changes.gone.add(session)
         self._since = self._since or monotonic()
 

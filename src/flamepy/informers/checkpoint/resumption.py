@@ -381,6 +381,12 @@ class Resumption:
                     found.append((key, missed))
         return found
 
+    def counted(self, key: SessionKey) -> None:
+        """Record that the missed ends of a session are counted: ``missed`` returns them no more."""
+        session = self._sessions.get(key)
+        if session is not None:
+            session.shown = None
+
     def missing(self, present: Presence) -> Iterator[TaskEvent | SessionEvent]:
         """Yield what happened to that which was not seen again."""
         for key, session in self._sessions.items():

@@ -40,6 +40,7 @@ from flamepy.informers.checkpoint.resumption import (
     Presence,
     Ranges,
     Resumption,
+    Shown,
     Step,
     Told,
     micros,
@@ -1014,3 +1015,21 @@ def broken(path: Path) -> None:
 
 def memory_of(store: CheckpointStore) -> Memory:
     return store.memory("me", replay="all", scope=Scope())
+
+
+def test_missed_ends_that_this_process_saw_are_not_counted_again_for_the_one_before() -> None:
+    """A hub that outlives a reactor reports a session that the checkpoint has as well."""
+
+    class Kept:
+        retry_at = None
+
+        def keep(self, changes: object) -> bool:
+            return True
+
+    key, other = ("s", 1), ("away", 2)
+    counts = TaskCounts(succeed=5)
+    past = Past(sessions={one: PastSession("a", shown=Shown(counts, True)) for one in (key, other)})
+    memory = Memory(past, Kept(), replay="all", scope=Scope())
+    memory.gone(key, 5)
+    assert [(one.session.id, one.total) for one in memory.lost(Presence())] == [("away", 5)]
+    assert memory.missed == 10
