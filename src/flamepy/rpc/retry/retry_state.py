@@ -210,9 +210,16 @@ class RetryState:
     def settled(self, error: FlameError) -> FlameError:
         """Return the error to raise in the end.
 
-        A read that failed does not tell whether the write happened. Its own error would say
-        ``retryable``, which a write of unknown fate is not.
+        A read that failed, or for which no time was left, does not tell whether the write
+        happened. The error of the read or of the try would say ``retryable``, which a write of
+        unknown fate is not.
         """
+        if error is self.unknown and self.left() <= 0.0:
+            return AmbiguousResultError(
+                f"{self.call} may or may not have happened, and no time was left to read which: "
+                f"{error.message}",
+                grpc_code=error.grpc_code,
+            )
         answers = (None, Failure.REFUSED.value, Failure.LATE.value)
         if error is not self._unread or self._doubt is None or error.failure in answers:
             return error

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flamepy._proto import types_pb2
@@ -507,6 +507,9 @@ def test_a_mode_that_is_none_is_refused() -> None:
     play(go())
 
 
+@example(  # the reply is lost when no time is left to look the task up
+    fates=["reply lost"], delays=[0.01, 1.0, 1.0, 1.0], patience=[2.0, 0.5], existing=0
+)
 @settings(max_examples=150, deadline=None)
 @given(
     fates=st.lists(st.sampled_from(["answered", "request lost", "reply lost"]), max_size=40),
