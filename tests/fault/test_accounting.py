@@ -1,6 +1,6 @@
 """Exact accounting: each informer that stayed is told each end exactly once, whatever others do.
 
-Twenty sessions, ten thousand tasks (``make soak``: twenty thousand) of which a tenth fails, while
+Twenty sessions, five thousand tasks (``make soak``: twenty thousand) of which a tenth fails, while
 informers come and go, raise, sleep and overflow; on a cluster in this process, and on
 ``flamepy up`` in a process of its own.
 """
@@ -28,7 +28,7 @@ from flamepy.informers import Reactor, Registration, TaskEvent, TaskInformer
 from flamepy.local import LocalCluster
 from flamepy.types import TaskContext
 
-SESSIONS, TASKS, AT_ONCE = 20, scaled(10_000, 20_000), 64
+SESSIONS, TASKS, AT_ONCE = 20, scaled(5_000, 20_000), 64
 SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
 
 Ends = Counter[tuple[str, str, str]]
@@ -74,7 +74,7 @@ class Coming(threading.Thread):
 
     def run(self) -> None:
         chance = random.Random(3)
-        while not self.over.wait(0.05):
+        while not self.over.wait(0.3):  # each walks all tasks that are there
             one = self.reactor.register(Counting("passing", self.count))
             self.over.wait(chance.random() * 0.1)
             one.remove(wait=chance.random() < 0.5)
