@@ -17,6 +17,7 @@ import pytest
 from support.waiting import eventually
 
 from flamepy.core import (
+    connect,
     get_application,
     get_object,
     list_applications,
@@ -149,6 +150,10 @@ class TestRunner:
             assert runner.service(first)().get() == 1
             with pytest.raises(InvalidStateError, match=r"runs .*first.*, not .*second"):
                 runner.service(second)
+            with connect() as connection:
+                keys = [one.key for one in connection.objects.list()]
+            # One context, two results: what was put in vain is gone.
+            assert sum(key.startswith("shared/shared-id/") for key in keys) == 3
 
     def test_an_informer_receives_the_calls_of_its_service(self) -> None:
         class Notes(TaskInformer):

@@ -26,7 +26,6 @@ from flamepy.texts import described, text_of
 logger = logging.getLogger(__name__)
 
 READERS = 8  # references of one call that are fetched side by side
-MAX_DEPTH = 10
 
 
 class FlameRunpyService(FlameService):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
 import re
@@ -10,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from flamepy.aio.connection import short_name
-from flamepy.core.cache import ObjectRef, get_object, put_object
+from flamepy.core.cache import ObjectRef, delete_objects, get_object, put_object
 from flamepy.core.client import open_session
 from flamepy.core.session import Session
 from flamepy.errors import FlameError, InvalidStateError
@@ -61,7 +62,6 @@ class RunnerService:
     ) -> None:
         self._app = app
         self._execution_object = execution_object
-        self._function_wrapper: Callable[..., ObjectFuture] | None = None
         self._informer = informer
         context = RunnerContext(execution_object, autoscale=autoscale, warmup=warmup)
         self._session_id = _chosen_id(execution_object) or short_name(
@@ -69,11 +69,25 @@ class RunnerService:
         )
         self._prefix = f"{app}/{self._session_id}"
         self._ref = put_object(self._prefix, _pickled(context))
-        self._session: Session | None = open_session(
+        self._session: Session | None = None
+        self.joined = True
+        try:
+            self._session = self._open(context, resreq)
+            self.joined = self._session.common_data() != self._ref.encode()
+            if self.joined:
+                _check_same(self._session, execution_object)
+        finally:
+            if self.joined:  # or refused: then nobody reads the context that was put
+                with contextlib.suppress(FlameError):
+                    delete_objects(self._ref.key)
+        self._add_methods()
+
+    def _open(self, context: RunnerContext, resreq: ResourceRequirement | None) -> Session:
+        return open_session(
             self._session_id,
             SessionAttributes(
                 id=self._session_id,
-                application=app,
+                application=self._app,
                 common_data=self._ref.encode(),
                 min_instances=context.min_instances,
                 max_instances=context.max_instances,
@@ -81,10 +95,6 @@ class RunnerService:
                 resreq=resreq,
             ),
         )
-        self.joined = self._session.common_data() != self._ref.encode()
-        if self.joined:
-            _check_same(self._session, execution_object)
-        self._add_methods()
 
     def __repr__(self) -> str:
         return f"<RunnerService {self._session_id} of {self._app}>"

@@ -93,13 +93,6 @@ class Installations:
             self._known[key] = task
         return await asyncio.shield(task)
 
-    async def aclose(self) -> None:
-        """End installations that are in progress."""
-        tasks = list(self._known.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
     async def _install(self, key: str, application: Application) -> Installed:
         folder = self._folder / key
         log = self._folder / f"{key}.log"
