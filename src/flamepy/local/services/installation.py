@@ -109,10 +109,14 @@ class Installations:
             log,
             log,
         )
+        starting = in_thread("flamepy-process-start", lambda: _begin(command, folder))
         try:
-            child = await in_thread("flamepy-process-start", lambda: _begin(command, folder))
+            child = await asyncio.shield(starting)
         except OSError as error:
             raise _failed(f"the installer cannot be started: {text_of(error)}") from error
+        except asyncio.CancelledError:  # the cluster stops: a process may come of it all the same
+            await _end(await starting)
+            raise
         self._reaper.add(child.pid)
         try:
             await asyncio.wait_for(child.wait(), self._timeout)
@@ -121,13 +125,17 @@ class Installations:
                 f"{application.url} was not installed within {self._timeout:g} s{_end_of(log)}"
             ) from error
         finally:
-            child.signal_group(signal.SIGKILL)
-            if not child.over:
-                await child.wait()
+            await _end(child)
             self._reaper.discard(child.pid)
         if child.returncode != 0:
             raise _failed(f"{application.url} cannot be installed{_end_of(log)}")
         return Installed(folder, (application.installer or "").lower() == "binary")
+
+
+async def _end(child: Child) -> None:
+    child.signal_group(signal.SIGKILL)
+    if not child.over:
+        await child.wait()
 
 
 def _begin(command: Command, folder: Path) -> Child:
