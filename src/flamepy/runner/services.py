@@ -77,7 +77,7 @@ class RunnerService:
             if self.joined:
                 _check_same(self._session, execution_object)
         finally:
-            if self.joined:  # or refused: then nobody reads the context that was put
+            if self.joined:  # or refused: the context that was put has no reader
                 with contextlib.suppress(FlameError):
                     delete_objects(self._ref.key)
         self._add_methods()
