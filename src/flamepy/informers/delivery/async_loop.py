@@ -115,12 +115,13 @@ class AsyncCalls:
     def _run(
         self, coroutine: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop
     ) -> object:
+        self._coroutine = coroutine  # before it begins: a thread that it wakes may call stack()
         try:
             self._running = asyncio.run_coroutine_threadsafe(coroutine, loop)
         except BaseException:
+            self._coroutine = None
             coroutine.close()
             raise
-        self._coroutine = coroutine
         try:
             if self._cancelled:
                 self._running.cancel()

@@ -38,6 +38,30 @@ def test_who_waits_is_noted_before_the_coroutine_begins(monkeypatch: pytest.Monk
     assert waited == [True]
 
 
+def test_its_stack_can_be_asked_for_as_soon_as_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Event()
+    stacks: list[str] = []
+    submit = asyncio.run_coroutine_threadsafe
+
+    def slowly(
+        coroutine: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop
+    ) -> Future[object]:
+        future = submit(coroutine, loop)
+        begun.wait(10)
+        return future
+
+    async def callback() -> None:
+        stacks.append(calls.stack())
+        begun.set()
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", slowly)
+    calls = AsyncCalls()
+    calls.run(callback())
+    assert calls.stack() == ""
+    calls.close()
+    assert "in callback" in stacks[0]
+
+
 def blocking(calls: AsyncCalls, gate: threading.Event) -> threading.Thread:
     """Have a coroutine block the loop of ``calls`` until the gate opens."""
     entered = threading.Event()
