@@ -80,7 +80,7 @@ def is_idle(connection: Connection) -> bool:
         link = connection.link
         claims = link.frontend.claims._ledgers.values()
         busy = any(one.active or one._taken for one in claims) or link._calls._pending
-        return not busy and not Hub.of(link)._interests
+        return not busy and not Hub.of(link)._waiters
 
     return connection.link.run(look())
 
@@ -153,7 +153,7 @@ class TestLeaving:
                 assert got == [b"%d" % number for number in range(50)]
                 assert closed == [True]
                 hub = Hub.of(session._link)
-                while hub._interests or len(asyncio.all_tasks()) > before + 1:  # the poll
+                while hub._waiters or len(asyncio.all_tasks()) > before + 1:  # the poll
                     await asyncio.sleep(0.01)
 
         run(act())

@@ -184,7 +184,7 @@ class Session:
             input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
         )
         future = TaskFuture(self._link, self.id, task.id)
-        future.listener.interest = Hub.of(self._link).tell_end(task, future.listener)
+        future.listener.interest = Hub.of(self._link).notify_end(task, future.listener)
         return task, future
 
     def run_many(

@@ -28,14 +28,14 @@ from flamepy.watching.io.listeners import FutureListener, QueueListener, Watched
 from flamepy.watching.io.observer import Observer
 from flamepy.watching.io.poller import Health, Poller
 from flamepy.watching.io.reader import Engine, Reader
-from flamepy.watching.io.session_sync import Updater
-from flamepy.watching.io.watch_streams import Collector
+from flamepy.watching.io.session_sync import SessionSync
+from flamepy.watching.io.watch_streams import WatchStreams
 from flamepy.watching.policy.settings import WatchSettings
 from flamepy.watching.state.events import EventSource, SessionEvent, Window
 from flamepy.watching.state.records import SessionRecord
 from flamepy.watching.state.store import Store
 from flamepy.watching.state.subscriptions import Scope, Sink, Subscribers, Subscription
-from flamepy.watching.state.waiters import Interest, Interests, Listener
+from flamepy.watching.state.waiters import Interest, Listener, Waiters
 
 if TYPE_CHECKING:
     from flamepy.rpc.link import Link
@@ -86,9 +86,9 @@ class Hub:
             clock=self._clock,
             followed=self._follows,
         )
-        self._interests = Interests()
-        self._collector, self._gatherer = self._collecting(engine)
-        self.updater = Updater(
+        self._waiters = Waiters()
+        self._streams, self._gatherer = self._collecting(engine)
+        self.updater = SessionSync(
             self.store,
             self._reader,
             follows=self._subscribers.follow,
@@ -101,8 +101,8 @@ class Hub:
             engine,
             self.store,
             reader=self._reader,
-            interests=self._interests,
-            collector=self._collector,
+            interests=self._waiters,
+            collector=self._streams,
             subscribers=self._subscribers,
             updater=self.updater,
             gatherer=self._gatherer,
@@ -117,10 +117,12 @@ class Hub:
         self._fatal: list[Callable[[BaseException], None]] = []
         self.configure(self._settings)
 
-    def _collecting(self, engine: Engine) -> tuple[Collector, Gatherer]:
+    def _collecting(self, engine: Engine) -> tuple[WatchStreams, Gatherer]:
         observe, clock, spawn = self._observer.observe, self._clock, self._spawn
-        interests, reader = self._interests, self._reader
-        collector = Collector(interests, engine, reader, observe=observe, clock=clock, spawn=spawn)
+        interests, reader = self._waiters, self._reader
+        collector = WatchStreams(
+            interests, engine, reader, observe=observe, clock=clock, spawn=spawn
+        )
         gatherer = Gatherer(
             reader, interests, collector, clock=clock, spawn=spawn, missed=self._hurry
         )
@@ -150,7 +152,7 @@ class Hub:
     @property
     def dropped(self) -> deque[tuple[Interest, Listener]]:
         """Where a finalizer records, on any thread, a wait that has ended; swept at each poll."""
-        return self._interests.dropped
+        return self._waiters.dropped
 
     @property
     def missed(self) -> int:
@@ -174,7 +176,7 @@ class Hub:
         self.store.payloads = self._reader.payloads = settings.payloads
         self.store.history.retain = settings.retain_terminal
         self._reader.limits.resize(settings.calls_per_second, settings.bytes_per_second)
-        self._collector.resize(settings.watch_budget)
+        self._streams.resize(settings.watch_budget)
         self.updater.audit_every(settings.audit)
         self._poller.configure(settings)
         self.store.trim()
@@ -245,12 +247,12 @@ class Hub:
         """
         future: asyncio.Future[Task] = self._loop.create_future()
         listener = FutureListener(future)
-        interest = self.tell_end(task, listener, alone=alone)
+        interest = self.notify_end(task, listener, alone=alone)
         if interest is not None:
             future.add_done_callback(lambda _: self.leave(interest, listener))
         return future
 
-    def tell_end(self, task: Task, listener: Listener, *, alone: bool = False) -> Interest | None:
+    def notify_end(self, task: Task, listener: Listener, *, alone: bool = False) -> Interest | None:
         """Notify ``listener`` of the end of a task, now if it has ended; as ``wait``."""
         if task.state.is_terminal and not task.is_failed():
             listener.changed(task)
@@ -262,7 +264,7 @@ class Hub:
         if not interest.listeners:
             return None  # a newer task has its id
         record = self.store.session(task.session_id)
-        known = number in record.tasks or record.retired.told(number)
+        known = number in record.tasks or record.retired.delivered(number)
         if not known and self._subscribers.may_follow(record):
             # A newer picture may be there already; this one only fills a gap.
             now = self._loop.time()
@@ -341,20 +343,18 @@ class Hub:
         alone: bool = True,
     ) -> Interest:
         self._check_open()
-        interest = self._collector.add(
-            session_id, number, listener, born, states=states, alone=alone
-        )
+        interest = self._streams.add(session_id, number, listener, born, states=states, alone=alone)
         self._poller.ensure()
         return interest
 
     def hasten(self, session_id: str, number: int) -> None:
         """Record that a caller blocks until a task ends that is awaited among others."""
-        self._collector.hasten(session_id, number)
+        self._streams.hasten(session_id, number)
 
     def leave(self, interest: Interest, listener: Listener) -> None:
         """Wait no longer; idempotent."""
-        self._interests.remove(interest, listener)
-        self._observer.let_go(interest.session_id, interest.number)
+        self._waiters.remove(interest, listener)
+        self._observer.release_task(interest.session_id, interest.number)
 
     # ------------------------------------------------------------------ subscriptions
 
@@ -434,7 +434,7 @@ class Hub:
         record.synced = record.drained = False
         self.updater.forget(record.id)  # a later subscriber begins anew, without a back-off
         record.forget_retired()
-        awaited = set(self._interests.numbers(record.id))
+        awaited = set(self._waiters.numbers(record.id))
         for number in [number for number in record.tasks if number not in awaited]:
             self.store.forget_task(record.id, number)
 
@@ -473,7 +473,7 @@ class Hub:
         self._subscribers.clear()
         for job in self._jobs:
             job.cancel()
-        for interest in self._interests.all():
+        for interest in self._waiters.all():
             self._end(interest, failed)
         for function in list(self._fatal):
             function(error)
@@ -483,18 +483,18 @@ class Hub:
         listeners, interest.listeners = list(interest.listeners), []
         for listener in listeners:
             listener.lost(why)
-        self._interests.lose(interest, why)
+        self._waiters.lose(interest, why)
 
     async def aclose(self) -> None:
         """Cancel everything and notify the waiters that the connection was closed."""
         self._closed = True
         self._subscribers.clear()
-        for interest in self._interests.all():
+        for interest in self._waiters.all():
             closed = ConnectionClosedError(
                 f"the connection to {self._endpoint} was closed while task {interest.number} of "
                 f"session {repr_of(interest.session_id)} had not ended"
             )
-            self._interests.lose(interest, closed)
+            self._waiters.lose(interest, closed)
         while self._jobs:  # the end of one may have begun another
             jobs = list(self._jobs)
             for job in jobs:

@@ -338,7 +338,7 @@ STEPS = {
     "a task is taken in": "store.observe_task",
     "a session is considered": "updater.consider",
     "an event is told": "_observer.emit",
-    "a future is told": "_interests.tell",
+    "a future is told": "_waiters.deliver",
     "old ones leave": "store.trim",
     "a list is read": "_reader._scan",
     "a task is read": "_reader.probe",

@@ -100,7 +100,7 @@ class Curt(ScriptedSource):
 
 def test_fault_04_streams_that_end_at_once_are_given_up_and_the_task_is_polled() -> None:
     async def act(world: World) -> None:
-        world.source = world.hub._collector._engine = Curt(world.clock)
+        world.source = world.hub._streams._engine = Curt(world.clock)
         for user in (world.hub._reader, world.hub._poller):
             user._engine = world.source
         world.source.add_session("s")

@@ -37,7 +37,7 @@ def test_a_dropped_iterator_is_let_go(fake_engine: FakeEngine, thread: str) -> N
             other.join(60)
         else:
             drop()
-        interests = connection.link.run(hub())._interests
+        interests = connection.link.run(hub())._waiters
         eventually(lambda: not interests, "nobody to wait any more")
         eventually(lambda: fake_engine.open_streams == 0, "the streams to end")
 
@@ -53,7 +53,7 @@ def test_a_dropped_asynchronous_iterator_is_let_go(fake_engine: FakeEngine) -> N
                 async for _ in session.watch_task("1"):
                     break
             gc.collect()
-            while Hub.of(connection.link)._interests or fake_engine.open_streams:
+            while Hub.of(connection.link)._waiters or fake_engine.open_streams:
                 await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(act(), 60))

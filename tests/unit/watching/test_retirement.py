@@ -31,7 +31,7 @@ def test_ends_are_remembered_whatever_their_numbers(ends, shown) -> None:
             retired.show(number, state)
             last[number] = state
     for number in {*ends, *(number for number, _ in shown)}:
-        assert retired.told(number) == ends.get(number)
+        assert retired.delivered(number) == ends.get(number)
         assert retired.shown(number) == last.get(number)
     assert sorted(retired.states()) == sorted(last.values())
 
@@ -92,7 +92,7 @@ class TestRetirement:
     def test_another_end_is_drift_once_and_counts(self) -> None:
         store = finished(3, retain=0)
         observation = see(store, 2, FAILED)
-        assert (observation.verdict, observation.told) == (Verdict.DRIFT, SUCCEED)
+        assert (observation.verdict, observation.delivered) == (Verdict.DRIFT, SUCCEED)
         assert see(store, 2, FAILED).verdict is Verdict.UNCHANGED
         assert store.session("s1").counts == TaskCounts(succeed=2, failed=1)
         assert see(store, 2, SUCCEED).verdict is Verdict.UNCHANGED

@@ -269,7 +269,7 @@ class Inbox:
             (session_id, number): state
             for session_id, number in self._compares
             if session_id in sessions
-            and (state := store.sessions[session_id].retired.told(number)) is not None
+            and (state := store.sessions[session_id].retired.delivered(number)) is not None
         }
         return Synced(Presence(sessions, ended))
 

@@ -225,7 +225,7 @@ async def end_of(link: Link, task: Task | TaskKey | WatchedFuture[Any]) -> EndFu
     session_id, task_id = task_key(task)
     future = EndFuture(link, session_id, task_id)
     known = task if isinstance(task, Task) else await link.frontend.get_task(session_id, task_id)
-    future.listener.interest = Hub.of(link).tell_end(known, future.listener)
+    future.listener.interest = Hub.of(link).notify_end(known, future.listener)
     return future
 
 

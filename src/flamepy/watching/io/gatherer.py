@@ -16,10 +16,10 @@ from contextlib import suppress
 from flamepy.errors import FlameError, SessionNotFoundError
 from flamepy.types import SessionInfo
 from flamepy.watching.io.reader import Reader, Spawn
-from flamepy.watching.io.watch_streams import Collector
-from flamepy.watching.policy.completion_planner import FEW, CompletionPlanner, Step
+from flamepy.watching.io.watch_streams import WatchStreams
+from flamepy.watching.policy.completion_planner import FEW, CompletionPlanner, GatherStep
 from flamepy.watching.policy.sync_planner import retry_delay
-from flamepy.watching.state.waiters import Interest, Interests
+from flamepy.watching.state.waiters import Interest, Waiters
 
 logger = logging.getLogger(__name__)
 
@@ -45,20 +45,20 @@ class Gatherer:
     def __init__(
         self,
         reader: Reader,
-        interests: Interests,
-        collector: Collector,
+        interests: Waiters,
+        collector: WatchStreams,
         *,
         clock: Callable[[], float],
         spawn: Spawn,
         missed: Callable[[], None],
     ) -> None:
         self._reader = reader
-        self._interests = interests
-        self._collector = collector
+        self._waiters = interests
+        self._streams = collector
         self._now = clock
         self._spawn = spawn
         self._missed = missed
-        self._crowds: dict[str, CompletionPlanner] = {}
+        self._planners: dict[str, CompletionPlanner] = {}
         self._job: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._delay = FASTEST
@@ -75,13 +75,13 @@ class Gatherer:
 
     def suspect_all(self) -> None:
         """Ask for every awaited task: an outage may hide what happened."""
-        for crowd in self._crowds.values():
-            crowd.suspect()
+        for planner in self._planners.values():
+            planner.suspect()
         self._wake.set()
 
     async def _run(self) -> None:
         failures = 0
-        while self._interests.unwatched:
+        while self._waiters.unwatched:
             await self._rest()
             self._wake.clear()
             began = self._now()
@@ -90,23 +90,23 @@ class Gatherer:
             except FlameError as error:
                 logger.debug("no counters: %s", error)
                 self._missed()
-                longest = AWAY[1] if self._collector.is_away else SLOWEST
+                longest = AWAY[1] if self._streams.is_away else SLOWEST
                 self._delay = retry_delay(failures, first=AWAY[0], limit=longest)
                 failures += 1  # the poll sees the engine return, and wakes us
                 continue
             failures = 0
             delay = self._soon() if moved else min(SLOWEST, self._delay * 1.5)
             self._delay = max(delay, self._least(self._now() - began))
-        self._crowds.clear()
+        self._planners.clear()
 
     def _soon(self) -> float:
         """Return the rest while tasks end: until some have, in the session that is the fastest."""
         wanted = (
-            crowd.rest(
-                self._interests.unwatched_in(session_id),
-                blocking=self._interests.blocking_in(session_id),
+            planner.rest(
+                self._waiters.unwatched_in(session_id),
+                blocking=self._waiters.blocking_in(session_id),
             )
-            for session_id, crowd in self._crowds.items()
+            for session_id, planner in self._planners.items()
         )
         return max(FASTEST, min((FAST, *wanted)))
 
@@ -124,11 +124,11 @@ class Gatherer:
 
     async def _round(self) -> bool:
         """Ask for the counters, start what they ask for; return True if anything moved."""
-        waiting = {one for one in self._interests.sessions() if self._interests.unwatched_in(one)}
-        for gone in self._crowds.keys() - waiting:
-            if not self._crowds[gone].busy:
-                del self._crowds[gone]
-        waiting -= {one for one, crowd in self._crowds.items() if crowd.busy}
+        waiting = {one for one in self._waiters.sessions() if self._waiters.unwatched_in(one)}
+        for gone in self._planners.keys() - waiting:
+            if not self._planners[gone].busy:
+                del self._planners[gone]
+        waiting -= {one for one, planner in self._planners.items() if planner.busy}
         self._asked = len(waiting)
         moved = False
         for info in await self._counters(waiting):
@@ -147,58 +147,58 @@ class Gatherer:
         return found
 
     def _consider(self, info: SessionInfo) -> bool:
-        crowd = self._crowds.setdefault(info.id, CompletionPlanner())
-        self._interests.lose_older(info.id, info.creation_time)
-        waiting, moves = self._interests.unwatched_in(info.id), self._interests.moves(info.id)
-        blocking = self._interests.blocking_in(info.id)
-        step = crowd.decide(info.counts, moves, waiting, self._now(), blocking=blocking)
-        if step is Step.SHARE:
-            self._collector.share(info.id)
-        elif step is Step.FIRST:
-            self._collector.share(info.id, FEW)
-        elif step is Step.WAIT:
+        planner = self._planners.setdefault(info.id, CompletionPlanner())
+        self._waiters.lose_older(info.id, info.creation_time)
+        waiting, changes = self._waiters.unwatched_in(info.id), self._waiters.changes(info.id)
+        blocking = self._waiters.blocking_in(info.id)
+        step = planner.decide(info.counts, changes, waiting, self._now(), blocking=blocking)
+        if step is GatherStep.SHARE:
+            self._streams.share(info.id)
+        elif step is GatherStep.FIRST:
+            self._streams.share(info.id, FEW)
+        elif step is GatherStep.WAIT:
             return True
-        elif step is not Step.NOTHING:
-            crowd.busy = True
-            self._spawn(self._work(info.id, crowd, step))
+        elif step is not GatherStep.NOTHING:
+            planner.busy = True
+            self._spawn(self._work(info.id, planner, step))
             return True
-        return moves.told > 0
+        return changes.ended > 0
 
     # ------------------------------------------------------------------ one session
 
-    async def _work(self, session_id: str, crowd: CompletionPlanner, step: Step) -> None:
-        awaited, began = list(self._interests.without_stream(session_id)), self._now()
+    async def _work(self, session_id: str, planner: CompletionPlanner, step: GatherStep) -> None:
+        awaited, began = list(self._waiters.without_stream(session_id)), self._now()
         try:
-            if step is Step.LIST:
-                await self._list(session_id, awaited, crowd)
-            elif step is Step.ALL:
-                await self._probe(awaited, crowd, at_once=FEW)  # no caller blocks
+            if step is GatherStep.LIST:
+                await self._list(session_id, awaited, planner)
+            elif step is GatherStep.ALL:
+                await self._probe(awaited, planner, at_once=FEW)  # no caller blocks
             else:
-                await self._probe_likely(awaited, crowd)
+                await self._probe_likely(awaited, planner)
         except SessionNotFoundError:
             self._missed()
         except FlameError as error:
             logger.debug("gathering in session %s broke off: %s", session_id, error)
             self._missed()
-            crowd.suspect()
+            planner.suspect()
         else:
             now = self._now()
             found = sum(one.ended for one in awaited)
-            left = self._interests.unwatched_in(session_id)
-            crowd.asked(step, found=found, waiting=left, took=now - began, now=now)
+            left = self._waiters.unwatched_in(session_id)
+            planner.asked(step, found=found, waiting=left, took=now - began, now=now)
         finally:
-            crowd.busy = False
+            planner.busy = False
             asyncio.get_running_loop().call_later(self._soon(), self._wake.set)
 
-    async def _probe_likely(self, awaited: list[Interest], crowd: CompletionPlanner) -> None:
+    async def _probe_likely(self, awaited: list[Interest], planner: CompletionPlanner) -> None:
         """Read as many tasks as have ended, the lowest first, and then those that may run."""
-        wanted = crowd.wanted
-        found = await self._probe(awaited[:wanted], crowd)
+        wanted = planner.wanted
+        found = await self._probe(awaited[:wanted], planner)
         if found < wanted:
-            await self._probe(awaited[wanted : wanted + crowd.running], crowd)
+            await self._probe(awaited[wanted : wanted + planner.running], planner)
 
     async def _probe(
-        self, asked: list[Interest], crowd: CompletionPlanner, *, at_once: int = AT_ONCE
+        self, asked: list[Interest], planner: CompletionPlanner, *, at_once: int = AT_ONCE
     ) -> int:
         """Ask for tasks; return how many have ended."""
         left, began = iter(asked), self._now()
@@ -206,26 +206,26 @@ class Gatherer:
         async def ask() -> None:
             for interest in left:
                 if interest.listeners:
-                    await self._collector.ask(interest)
+                    await self._streams.ask(interest)
 
         await asyncio.gather(*(ask() for _ in range(min(at_once, len(asked)))))
-        if len(asked) >= AT_ONCE and (took := self._net(asked[0], began, len(asked), crowd)):
-            crowd.costs.learn_get(took / len(asked))
+        if len(asked) >= AT_ONCE and (took := self._net(asked[0], began, len(asked), planner)):
+            planner.costs.learn_get(took / len(asked))
         return sum(one.ended for one in asked)
 
     async def _list(
-        self, session_id: str, awaited: list[Interest], crowd: CompletionPlanner
+        self, session_id: str, awaited: list[Interest], planner: CompletionPlanner
     ) -> None:
         """List a session; ask for who is awaited and not in the list."""
         began = self._now()
-        shown = await self._reader.skim(session_id, self._interests.numbers_in(session_id))
-        if awaited and (took := self._net(awaited[0], began, crowd.total, crowd)):
-            crowd.costs.learn_list(took, crowd.total)
-        await self._probe([one for one in awaited if one.number not in shown], crowd)
+        shown = await self._reader.skim(session_id, self._waiters.numbers_in(session_id))
+        if awaited and (took := self._net(awaited[0], began, planner.total, planner)):
+            planner.costs.learn_list(took, planner.total)
+        await self._probe([one for one in awaited if one.number not in shown], planner)
 
-    def _net(self, one: Interest, began: float, calls: int, crowd: CompletionPlanner) -> float:
+    def _net(self, one: Interest, began: float, calls: int, planner: CompletionPlanner) -> float:
         """Return the seconds that calls took beside others; 0.0 if that is unknown."""
-        beside = self._interests.added_in(one.session_id)
+        beside = self._waiters.added_in(one.session_id)
         if beside > calls / 4:
             return 0.0  # tasks are being made meanwhile: it was mostly their time
-        return max(0.0, self._now() - began - beside * crowd.costs.get)
+        return max(0.0, self._now() - began - beside * planner.costs.get)

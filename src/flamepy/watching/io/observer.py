@@ -22,7 +22,7 @@ from flamepy.watching.state.observations import Observation, Outcome, Verdict
 from flamepy.watching.state.records import SessionRecord
 from flamepy.watching.state.store import Store
 from flamepy.watching.state.subscriptions import Subscribers
-from flamepy.watching.state.waiters import Interest, Interests
+from flamepy.watching.state.waiters import Interest, Waiters
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Observer:
     """
 
     reader: Reader  # made with ``observe``, so it comes after
-    interests: Interests
+    interests: Waiters
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class Observer:
             if not task.state.is_terminal:
                 return _NOTHING
             if task.payloads_loaded and not (task.is_failed() and task.error is None):
-                self.interests.tell(task)  # whole, so it is delivered unchanged
+                self.interests.deliver(task)  # whole, so it is delivered unchanged
                 return _NOTHING
         observation = self._store.observe_task(task, window, source, text_known=text_known)
         for event in observation.events:
@@ -129,17 +129,17 @@ class Observer:
                 self._spawn(self._text(key))
         elif verdict is Verdict.STALE:
             self._spawn(self._look_again(task.session_id, int(task.id)))
-        elif observation.drift is not None and observation.told is not None:
+        elif observation.drift is not None and observation.delivered is not None:
             self.activity.drifts += 1
             logger.info("task %s of %s ended twice: now %s", task.id, task.session_id, task.state)
-            self._subscribers.drift(observation.drift, observation.told)
+            self._subscribers.drift(observation.drift, observation.delivered)
 
     def _tell(self, task: Task, number: int, verdict: Verdict) -> None:
         # Listeners get the engine's own picture, with payloads, where the store agrees with it.
         record = self._store.session(task.session_id)
         known = record.tasks.get(number)
         if known is None:
-            if record.retired.told(number) is None or not task.state.is_terminal:
+            if record.retired.delivered(number) is None or not task.state.is_terminal:
                 return
             agrees, held = True, False
         else:
@@ -156,10 +156,10 @@ class Observer:
         elif task.state.is_terminal and not task.payloads_loaded:
             self._spawn(self._look_again(task.session_id, number))  # a list lacks the output
             return
-        self.interests.tell(task)
-        self.let_go(task.session_id, number)
+        self.interests.deliver(task)
+        self.release_task(task.session_id, number)
 
-    def let_go(self, session_id: str, number: int) -> None:
+    def release_task(self, session_id: str, number: int) -> None:
         """Drop a task without waiters and subscriptions."""
         record = self._store.sessions.get(session_id)
         awaited = self.interests.get(session_id, number) is not None
@@ -214,7 +214,7 @@ class Observer:
     def tick(self, *, everything: bool = False) -> None:
         """Log what was counted and is due, ``everything`` at the end; release what is gone."""
         for interest in self.interests.sweep():
-            self.let_go(interest.session_id, interest.number)
+            self.release_task(interest.session_id, interest.number)
         self._log.flush(everything=everything)
         self._say_missed(everything=everything)
 

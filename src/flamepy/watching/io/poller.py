@@ -28,8 +28,8 @@ from flamepy.types import SessionInfo, SessionState
 from flamepy.watching.io.gatherer import Gatherer
 from flamepy.watching.io.observer import Observer
 from flamepy.watching.io.reader import WORKERS, Engine, Reader, Spawn
-from flamepy.watching.io.session_sync import Progress, Updater
-from flamepy.watching.io.watch_streams import Collector
+from flamepy.watching.io.session_sync import Progress, SessionSync
+from flamepy.watching.io.watch_streams import WatchStreams
 from flamepy.watching.policy.rate_limits import Deadline, Pace
 from flamepy.watching.policy.retention import Retention
 from flamepy.watching.policy.settings import WatchSettings
@@ -38,7 +38,7 @@ from flamepy.watching.policy.sync_planner import retry_delay
 from flamepy.watching.state.events import Window
 from flamepy.watching.state.store import Store
 from flamepy.watching.state.subscriptions import Subscribers
-from flamepy.watching.state.waiters import Interests, lost_session
+from flamepy.watching.state.waiters import Waiters, lost_session
 
 logger = logging.getLogger(__name__)
 
@@ -81,10 +81,10 @@ class Poller:
         store: Store,
         *,
         reader: Reader,
-        interests: Interests,
-        collector: Collector,
+        interests: Waiters,
+        collector: WatchStreams,
         subscribers: Subscribers,
-        updater: Updater,
+        updater: SessionSync,
         gatherer: Gatherer,
         observer: Observer,
         endpoint: str,
@@ -95,8 +95,8 @@ class Poller:
         self._engine = engine
         self._store = store
         self._reader = reader
-        self._interests = interests
-        self._collector = collector
+        self._waiters = interests
+        self._streams = collector
         self._subscribers = subscribers
         self._updater = updater
         self._gatherer = gatherer
@@ -139,7 +139,7 @@ class Poller:
     @property
     def is_beating(self) -> bool:
         """True while heartbeats are all that is polled, also before the first one."""
-        return self._beating and not (self._subscribers or self._interests)
+        return self._beating and not (self._subscribers or self._waiters)
 
     def watch_connection(self) -> None:
         """Poll, if only for a heartbeat, until ``unwatch_connection``."""
@@ -149,7 +149,7 @@ class Poller:
     def unwatch_connection(self) -> None:
         """Undo one ``watch_connection``."""
         self._watchers -= 1
-        if not (self._watchers or self._subscribers or self._interests):
+        if not (self._watchers or self._subscribers or self._waiters):
             self._wake.set()  # nothing is polled any more: the job ends now, not after its delay
 
     def hurry(self) -> None:
@@ -169,11 +169,11 @@ class Poller:
 
     async def _run(self) -> None:
         failures = 0
-        self._beating = not (self._subscribers or self._interests)
+        self._beating = not (self._subscribers or self._waiters)
         if self._beating:
             # What is registered right after a start sees the connection's first changes.
             await self._sleep(self._slow)
-        while self._subscribers or self._interests or self._watchers:
+        while self._subscribers or self._waiters or self._watchers:
             started = self._now()
             self._wake.clear()  # from here on a hurry asks for the poll after this one
             self._observer.activity.moved = False
@@ -198,7 +198,7 @@ class Poller:
             self._delay = self._next_delay()
             took = self._now() - started
             self._deadline.answered(took)
-            if self._beating and (self._subscribers or self._interests):
+            if self._beating and (self._subscribers or self._waiters):
                 continue  # they came during the heartbeat
             self.health.every = max(self._delay, self._rest(took))
             await self._sleep(self.health.every)
@@ -227,7 +227,7 @@ class Poller:
 
     async def _once(self, *, after_outage: bool) -> None:
         self.health.polls += 1
-        waiting = self._interests.sessions()
+        waiting = self._waiters.sessions()
         self._beating = not self._subscribers and not waiting
         if self._beating:
             self.pictured = False
@@ -264,7 +264,7 @@ class Poller:
             self._take(info, window)
         records = list(self._store.sessions.values())
         absent = {one.id for one in records if one.info and one.window_end <= start} - listed
-        absent |= {one for one in self._interests.sessions() if one not in listed}
+        absent |= {one for one in self._waiters.sessions() if one not in listed}
         vanished = self._drop_forgotten(absent, window) if not after_outage else 0
         before = len(self._store.sessions)
         await self._each(sorted(absent), after_outage)
@@ -273,9 +273,9 @@ class Poller:
         self.pictured = bool(self._subscribers)
         if newcomers:
             records = list(self._store.sessions.values())
-            behind = {one.id for one in records if self._updater.is_behind(one)}
+            outdated = {one.id for one in records if self._updater.is_outdated(one)}
             for one in newcomers:
-                self._subscribers.polled(one, records, behind)
+                self._subscribers.polled(one, records, outdated)
 
     def _drop_forgotten(self, absent: set[str], window: Window) -> int:
         """Drop those that two lists in a row lacked, while the engine forgets; return how many.
@@ -283,9 +283,7 @@ class Poller:
         Usually an absence is confirmed by a GetSession each, which would double the cost of what
         is gone just when there is no time for it.
         """
-        closed = {
-            one for one in absent if self._is_closed(one) and not self._interests.waits_in(one)
-        }
+        closed = {one for one in absent if self._is_closed(one) and not self._waiters.waits_in(one)}
         if math.isinf(self._retention.period):
             self._absent = closed
             return 0
@@ -334,14 +332,14 @@ class Poller:
         outcome = self._store.drop_session(session_id, window, lost=lost, evicted=evicted)
         self._updater.forget(session_id)
         self._observer.take(outcome)
-        self._interests.lose_session(session_id, lost_session(session_id, error))
+        self._waiters.lose_session(session_id, lost_session(session_id, error))
         self._subscribers.session_current(session_id)
 
     def _take(self, info: SessionInfo, window: Window) -> None:
         outcome = self._store.observe_session(info, window)
         if outcome.reset is not None:
             self._updater.forget(info.id)
-        self._interests.lose_older(info.id, info.creation_time)
+        self._waiters.lose_older(info.id, info.creation_time)
         progress = self._updater.begin(info.id)
         self._observer.take(outcome)
         record = self._store.session(info.id)
@@ -353,7 +351,7 @@ class Poller:
     # ------------------------------------------------------------------ stuck, down, up
 
     def _check_stuck(self, info: SessionInfo, progress: Progress) -> None:
-        if not self._interests.waits_in(info.id):
+        if not self._waiters.waits_in(info.id):
             return
         now = self._now()
         if progress.quiet_counts != info.counts:
@@ -364,14 +362,14 @@ class Poller:
 
     async def _give_up(self, session_id: str, error: FlameError) -> None:
         # Each wait ends only after a last look at its task; a running one continues.
-        for number in self._interests.numbers(session_id):
+        for number in self._waiters.numbers(session_id):
             try:
                 task = await self._reader.probe(session_id, number)
             except FlameError:
                 continue
-            interest = self._interests.get(session_id, number)
+            interest = self._waiters.get(session_id, number)
             if interest is not None and task is not None and task.state == 0:
-                self._interests.lose(interest, error)
+                self._waiters.lose(interest, error)
 
     def _down(self, error: FlameError, started: float) -> None:
         health = self.health
@@ -382,25 +380,25 @@ class Poller:
         if health.down_since is None:
             health.down_since = started
             health.outages += 1
-            self._collector.away()
+            self._streams.away()
             logger.info("the poll of %s failed: %s", self._endpoint, error.message)
             self._subscribers.failed(error)
         away = self._now() - health.down_since
         if away < self._patience:
             return
-        for interest in self._interests.all():
+        for interest in self._waiters.all():
             lost = UnavailableError(
                 f"the engine at {self._endpoint} has not answered for {away:.0f} s, so the fate "
                 f"of task {interest.number} of session {repr_of(interest.session_id)} is unknown: "
                 f"{error.message}"
             )
             lost.__cause__ = error
-            self._interests.lose(interest, lost)
+            self._waiters.lose(interest, lost)
 
     def _up(self) -> None:
         logger.info("the poll of %s works again", self._endpoint)
         self.health.down_since = None
-        self._collector.back()
+        self._streams.back()
         self._updater.suspect_all()
         self._gatherer.suspect_all()
         self.hurry()

@@ -14,7 +14,7 @@ from flamepy.errors import FlameError, NotFoundError, SessionNotFoundError
 from flamepy.types import SessionInfo, Task, TaskState
 from flamepy.watching.policy.rate_limits import Limits
 from flamepy.watching.policy.settings import WatchSettings
-from flamepy.watching.policy.sync_planner import Costs, Probing, retry_delay
+from flamepy.watching.policy.sync_planner import Costs, ProbePass, retry_delay
 from flamepy.watching.state.diff import missing
 from flamepy.watching.state.events import EventSource, Window
 from flamepy.watching.state.observations import Observation
@@ -233,7 +233,7 @@ class Reader:
         Raises:
             FlameError: the engine did not answer.
         """
-        probing = Probing(record, limit=limit)
+        probing = ProbePass(record, limit=limit)
         while ids := probing.batch():
             answers = await asyncio.gather(
                 *(self.probe(record.id, number) for number in ids), return_exceptions=True
@@ -242,7 +242,7 @@ class Reader:
                 if isinstance(answer, BaseException):
                     raise answer
                 probing.answered(number, found=answer is not None)
-        return not probing.gave_up
+        return not probing.over_limit
 
     async def confirm_absent(self, session_id: str, number: int) -> bool:
         """Return True if a task that a list lacked is really gone.
@@ -276,9 +276,9 @@ class Reader:
                 break
             attempt += 1
             await asyncio.sleep(TEXT_DELAY)
-        self._tell_anyway(session_id, number, task)
+        self._report_without_text(session_id, number, task)
 
-    def _tell_anyway(self, session_id: str, number: int, task: Task | None) -> None:
+    def _report_without_text(self, session_id: str, number: int, task: Task | None) -> None:
         # A terminal state is never lost for the lack of its text.
         record = self._store.sessions.get(session_id)
         known = record.tasks.get(number) if record else None

@@ -17,9 +17,9 @@ from flamepy.errors import FlameError, NotFoundError
 from flamepy.types import TaskCounts
 from flamepy.watching.io.observer import Observer
 from flamepy.watching.io.reader import Reader, Spawn
-from flamepy.watching.policy.resync_schedule import Rota
+from flamepy.watching.policy.resync_schedule import AuditSchedule
 from flamepy.watching.policy.retention import ReadQueue
-from flamepy.watching.policy.sync_planner import Step, decide, retry_delay, settled
+from flamepy.watching.policy.sync_planner import SyncStep, decide, retry_delay, settled
 from flamepy.watching.state.events import EventSource, Window
 from flamepy.watching.state.records import SessionRecord
 from flamepy.watching.state.store import Store
@@ -47,7 +47,7 @@ class Progress:
     quiet_since: float = 0.0
 
 
-class Updater:
+class SessionSync:
     """Works on sessions.
 
     Args:
@@ -77,7 +77,7 @@ class Updater:
         self._current = current
         self._missed = missed
         self._spawn = spawn
-        self._rota = Rota(AUDIT)
+        self._audit_schedule = AuditSchedule(AUDIT)
         self._now = asyncio.get_running_loop().time
         self._busy: set[str] = set()  # those that wait to be read, and those that are read
         self._queue = ReadQueue()
@@ -102,7 +102,7 @@ class Updater:
         """Return a session's progress, made at its first poll."""
         progress = self._progress.get(session_id)
         if progress is None:
-            progress = Progress(self._rota.first(self._now()))
+            progress = Progress(self._audit_schedule.first(self._now()))
             self._progress[session_id] = progress
         return progress
 
@@ -116,10 +116,10 @@ class Updater:
 
     def audit_every(self, period: float) -> None:
         """Continue with another audit period."""
-        if period != self._rota.period:
-            self._rota.period = period
+        if period != self._audit_schedule.period:
+            self._audit_schedule.period = period
             for progress in self._progress.values():
-                progress.audit_at = self._rota.first(self._now())
+                progress.audit_at = self._audit_schedule.first(self._now())
 
     def refresh_all(self) -> None:
         """List every session once more."""
@@ -131,7 +131,7 @@ class Updater:
         now = self._now()
         for progress in self._progress.values():
             if progress.audit_at <= now:
-                progress.audit_at = self._rota.first(now)
+                progress.audit_at = self._audit_schedule.first(now)
 
     def suspect_all(self) -> None:
         """List every session with unfinished tasks: an outage may hide changes (contract G5)."""
@@ -148,8 +148,8 @@ class Updater:
             return  # of awaited tasks alone ``gatherer`` takes care
         if record.synced and now >= progress.audit_at:
             progress.refresh = progress.audit = True
-            progress.audit_at = self._rota.next(progress.audit_at, now)
-        if not progress.refresh and decide(record, self._reader.costs) is Step.NOTHING:
+            progress.audit_at = self._audit_schedule.next(progress.audit_at, now)
+        if not progress.refresh and decide(record, self._reader.costs) is SyncStep.NOTHING:
             self._mark_current(record)
             return
         news = record.info is None or progress.tried != record.info.counts
@@ -211,14 +211,14 @@ class Updater:
             progress.attempts = 0
         progress.tried = counts
         step = decide(record, self._reader.costs)
-        if progress.refresh or (progress.attempts >= 3 and step is not Step.NOTHING):
-            step = Step.LIST
-        if step is Step.PROBE:
+        if progress.refresh or (progress.attempts >= 3 and step is not SyncStep.NOTHING):
+            step = SyncStep.LIST
+        if step is SyncStep.PROBE:
             costs = self._reader.costs
             cheaper = int(counts.total * costs.listed / costs.get) + 1
             if not await self._reader.explain(record, limit=cheaper):
-                step = Step.LIST
-        if step is Step.LIST:
+                step = SyncStep.LIST
+        if step is SyncStep.LIST:
             await self._scan(record, progress)
         if self._progress.get(record.id) is not progress:
             return  # its last subscriber left meanwhile: what was read is not kept
@@ -226,12 +226,12 @@ class Updater:
             progress.attempts, progress.due = 0, 0.0
         else:
             self._try_later(progress)
-        if step is Step.LIST or settled(record):
+        if step is SyncStep.LIST or settled(record):
             self._mark_current(record)
 
     def _try_later(self, progress: Progress) -> None:
         # What costs much and explains nothing is left to the audit.
-        limit = min(max(30.0, progress.list_took * LOAD), max(30.0, self._rota.period))
+        limit = min(max(30.0, progress.list_took * LOAD), max(30.0, self._audit_schedule.period))
         delay = retry_delay(progress.attempts, first=0.2, limit=limit)
         if progress.attempts >= 3:
             delay = max(delay, min(progress.list_took * LOAD, limit))
@@ -262,8 +262,8 @@ class Updater:
             if not record.held:  # else failures wait for their texts; the next poll looks again
                 self._current(record.id)
 
-    def is_behind(self, record: SessionRecord) -> bool:
+    def is_outdated(self, record: SessionRecord) -> bool:
         """Return True while something that the counters show was not delivered yet."""
         if record.info is None or record.id in self._busy or not record.synced or record.held:
             return True
-        return decide(record, self._reader.costs) is not Step.NOTHING
+        return decide(record, self._reader.costs) is not SyncStep.NOTHING

@@ -24,7 +24,7 @@ from flamepy.watching.io.reader import Engine, Observe, Reader, Spawn, TaskStrea
 from flamepy.watching.policy.completion_planner import FEW, shared
 from flamepy.watching.policy.sync_planner import retry_delay
 from flamepy.watching.state.events import EventSource, Window
-from flamepy.watching.state.waiters import Interest, Interests, Listener, lost_session
+from flamepy.watching.state.waiters import Interest, Listener, Waiters, lost_session
 
 WATCH_BUDGET = 64
 SHORT_STREAMS = 3
@@ -33,7 +33,7 @@ LASTING = 5.0  # seconds after which the end of a stream is no repeated failure,
 SILENCE = (0.1, 30.0)  # seconds of a first and of any later wait before a silent stream is doubted
 
 
-class Collector:
+class WatchStreams:
     """The streams of one link's interests.
 
     Args:
@@ -51,7 +51,7 @@ class Collector:
 
     def __init__(
         self,
-        interests: Interests,
+        interests: Waiters,
         engine: Engine,
         reader: Reader,
         *,
@@ -60,7 +60,7 @@ class Collector:
         spawn: Spawn,
         budget: int = WATCH_BUDGET,
     ) -> None:
-        self._interests = interests
+        self._waiters = interests
         self._engine = engine
         self._reader = reader
         self._observe = observe
@@ -84,7 +84,7 @@ class Collector:
         states: bool = True,
         alone: bool = True,
     ) -> Interest:
-        """Register a listener, as ``Interests.add`` does, and see to a stream.
+        """Register a listener, as ``Waiters.add`` does, and see to a stream.
 
         Args:
             session_id: of which session.
@@ -94,8 +94,8 @@ class Collector:
             states: it wants each state, not only the end.
             alone: a caller waits for this very task: it gets a stream now or when one is free.
         """
-        interest = self._interests.add(session_id, number, listener, born, states=states)
-        if not self._interests.has(interest):
+        interest = self._waiters.add(session_id, number, listener, born, states=states)
+        if not self._waiters.has(interest):
             return interest
         if alone and not interest.alone:
             interest.alone = True
@@ -109,8 +109,8 @@ class Collector:
     def _released(self, interest: Interest) -> None:
         if interest.job is not None and interest.job is not asyncio.current_task():
             interest.job.cancel()
-        if len(self._queue) > 64 + 2 * self._interests.total:  # who left early still stands there
-            self._queue = deque(filter(self._interests.has, self._queue))
+        if len(self._queue) > 64 + 2 * self._waiters.total:  # who left early still stands there
+            self._queue = deque(filter(self._waiters.has, self._queue))
 
     # ------------------------------------------------------------------ streams
 
@@ -134,11 +134,11 @@ class Collector:
 
     def hasten(self, session_id: str, number: int) -> None:
         """Record that a caller blocks until a task ends; of a few it gets a stream now."""
-        interest = self._interests.get(session_id, number)
+        interest = self._waiters.get(session_id, number)
         if interest is None or interest.watched or interest.useless:
             return
-        self._interests.block(interest)
-        if len(self._interests.numbers_in(session_id)) > FEW or not self._share(interest):
+        self._waiters.block(interest)
+        if len(self._waiters.numbers_in(session_id)) > FEW or not self._share(interest):
             self.crowded()
 
     def share(self, session_id: str, most: int | None = None) -> None:
@@ -148,9 +148,9 @@ class Collector:
             session_id: which session.
             most: the number of its tasks that have streams then, at most.
         """
-        watched = self._interests.watched_in(session_id)
+        watched = self._waiters.watched_in(session_id)
         room = self._budget if most is None else most - watched
-        fresh = (one for one in self._interests.without_stream(session_id) if not one.useless)
+        fresh = (one for one in self._waiters.without_stream(session_id) if not one.useless)
         for interest in islice(fresh, max(0, room)):
             if not self._share(interest):
                 return
@@ -164,14 +164,14 @@ class Collector:
     def _fill(self) -> None:
         while self._streams < self._budget and self._queue:
             interest = self._queue.popleft()
-            if self._interests.has(interest) and not interest.watched:
+            if self._waiters.has(interest) and not interest.watched:
                 self._open(interest)
 
     def _open(self, interest: Interest) -> None:
         of_many = not interest.alone
         self._streams += 1
         self._shared += of_many
-        self._interests.watch(interest)
+        self._waiters.watch(interest)
         interest.job = job = self._spawn(self._watch(interest))
         job.add_done_callback(lambda _: self._freed(of_many))
 
@@ -185,7 +185,7 @@ class Collector:
         short = failures = 0
         self._doubt_later(interest, 0)
         try:
-            while self._interests.has(interest) and short < SHORT_STREAMS:
+            while self._waiters.has(interest) and short < SHORT_STREAMS:
                 opened = self._clock()
                 try:
                     await self._stream(interest)
@@ -193,7 +193,7 @@ class Collector:
                 except FlameError:
                     lasted = self._clock() - opened
                     failures = 1 if lasted > LASTING else failures + 1
-                if not self._interests.has(interest):
+                if not self._waiters.has(interest):
                     return
                 if failures:
                     await self._rest(failures)
@@ -202,7 +202,7 @@ class Collector:
         finally:
             if interest.watched:  # the streams were no use
                 interest.useless = True
-                self._interests.unwatch(interest)
+                self._waiters.unwatch(interest)
                 self.crowded()
             if interest.doubt is not None:
                 interest.doubt.cancel()
@@ -223,9 +223,9 @@ class Collector:
         )
 
     async def _look_beside(self, interest: Interest, attempt: int) -> None:
-        if self._interests.has(interest) and interest.watched:
+        if self._waiters.has(interest) and interest.watched:
             await self.ask(interest)
-        if self._interests.has(interest) and interest.watched:
+        if self._waiters.has(interest) and interest.watched:
             self._doubt_later(interest, attempt + 1)
 
     async def _stream(self, interest: Interest) -> None:
@@ -246,10 +246,10 @@ class Collector:
         try:
             task = await self._reader.probe(interest.session_id, interest.number, paced=False)
         except SessionNotFoundError as error:
-            self._interests.lose(interest, lost_session(interest.session_id, error))
+            self._waiters.lose(interest, lost_session(interest.session_id, error))
             return
         except FlameError:
             return  # the engine is away; the next stream or poll shows it
         if task is None:
             text = f"task {interest.number} of session {repr_of(interest.session_id)} is gone"
-            self._interests.lose(interest, TaskLostError(f"{text}; how it ended is unknown"))
+            self._waiters.lose(interest, TaskLostError(f"{text}; how it ended is unknown"))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from flamepy.types import TaskCounts
 from flamepy.watching.policy.sync_planner import Costs, retry_delay
-from flamepy.watching.state.waiters import Moves
+from flamepy.watching.state.waiters import WaiterChanges
 
 FEW = 8  # of those awaited together this number gets streams as soon as nothing is left to read
 QUIET = 0.25  # seconds without an end after which the first of a crowd get streams
@@ -32,7 +32,7 @@ def shared(budget: int) -> int:
     return budget - (budget + 3) // 4
 
 
-class Step(enum.Enum):
+class GatherStep(enum.Enum):
     """What to do about a session now."""
 
     NOTHING = "nothing"
@@ -73,42 +73,47 @@ class CompletionPlanner:
     _since: float | None = None  # when what is wanted could have been asked for first
 
     def decide(
-        self, counts: TaskCounts, moves: Moves, waiting: int, now: float, *, blocking: int = 0
-    ) -> Step:
+        self,
+        counts: TaskCounts,
+        changes: WaiterChanges,
+        waiting: int,
+        now: float,
+        *,
+        blocking: int = 0,
+    ) -> GatherStep:
         """Record the counters; return what to do.
 
         Args:
             counts: as just shown.
-            moves: what happened since the last call.
+            changes: what happened since the last call.
             waiting: awaited tasks without a stream.
             now: monotonic seconds.
             blocking: on how many of them callers block. Where they do on half of the waiters, tasks
                 are made by callers who wait in turn, and none of them must wait for more.
         """
-        told = moves.told
-        ended = counts.terminal - self._terminal
+        shown = counts.terminal - self._terminal
         if now > self._asked_at > float("-inf"):
-            self._rate += (max(0, ended) / (now - self._asked_at) - self._rate) * 0.3
+            self._rate += (max(0, shown) / (now - self._asked_at) - self._rate) * 0.3
         self._asked_at = now
-        if told or self._moved_at == float("-inf"):
+        if changes.ended or self._moved_at == float("-inf"):
             self._moved_at = now
-        if ended < 0:  # an engine that lost something: look at everything
+        if shown < 0:  # an engine that lost something: look at everything
             self.suspect()
         self._terminal, self.running, self.total = counts.terminal, counts.running, counts.total
-        self.debt += ended - told
+        self.debt += shown - changes.ended
         self.wanted = min(self.debt, waiting)  # of the others the creation was not answered yet
         if self._due == float("inf"):
             self._due = now + self._patience(waiting)
         if now >= self._due:
-            return self._cheaper(waiting, counts.total, Step.ALL)
+            return self._cheaper(waiting, counts.total, GatherStep.ALL)
         if self.wanted > 0 and now >= self._not_before:
-            step = self._cheaper(self.wanted, counts.total, Step.PROBE)
-            grows = moves.added > 0 and waiting > max(FEW, 2 * blocking)
-            return Step.WAIT if grows and self._gathers(step, now) else step
+            step = self._cheaper(self.wanted, counts.total, GatherStep.PROBE)
+            grows = changes.added > 0 and waiting > max(FEW, 2 * blocking)
+            return GatherStep.WAIT if grows and self._gathers(step, now) else step
         self._since = None
         if now - self._moved_at >= QUIET:
-            return Step.SHARE
-        return Step.FIRST if self.wanted <= 0 else Step.NOTHING
+            return GatherStep.SHARE
+        return GatherStep.FIRST if self.wanted <= 0 else GatherStep.NOTHING
 
     def rest(self, waiting: int, *, blocking: int = 0) -> float:
         """Return the seconds in which a handful of tasks ends.
@@ -120,24 +125,28 @@ class CompletionPlanner:
         wanted = min(HANDFUL, waiting / 4) if blocking else HANDFUL
         return wanted / self._rate if self._rate > 0.0 else float("inf")
 
-    def _gathers(self, step: Step, now: float) -> bool:
+    def _gathers(self, step: GatherStep, now: float) -> bool:
         """Return True while it pays to wait: more come, and one step does for all of them."""
         if self._since is None:
             self._since = now
-        cost = self.total * self.costs.listed if step is Step.LIST else self.wanted * self.costs.get
+        cost = (
+            self.total * self.costs.listed
+            if step is GatherStep.LIST
+            else self.wanted * self.costs.get
+        )
         return now - self._since < min(max(PAUSE[0], SPARE * cost), PAUSE[1])
 
-    def _cheaper(self, wanted: int, total: int, probing: Step) -> Step:
+    def _cheaper(self, wanted: int, total: int, probing: GatherStep) -> GatherStep:
         costs = self.costs
         if total * costs.listed + costs.get < wanted * costs.get:
-            return Step.LIST
+            return GatherStep.LIST
         return probing
 
     def suspect(self) -> None:
         """Ask for all at the next occasion: an outage may hide anything."""
         self._due, self._passes = float("-inf"), 0
 
-    def asked(self, step: Step, *, found: int, waiting: int, took: float, now: float) -> None:
+    def asked(self, step: GatherStep, *, found: int, waiting: int, took: float, now: float) -> None:
         """Record that a step was carried out.
 
         Args:
@@ -147,7 +156,7 @@ class CompletionPlanner:
             took: seconds.
             now: monotonic seconds.
         """
-        all_of_them = step is not Step.PROBE
+        all_of_them = step is not GatherStep.PROBE
         if found < self.wanted:
             self.debt -= self.wanted - found  # these are not awaited here
         self._since = None

@@ -12,7 +12,7 @@ GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 REST = 1.0 / 16.0  # of the period; so long nothing is audited after it was first seen
 
 
-class Rota:
+class AuditSchedule:
     """Deals out the audits.
 
     Args:

@@ -18,7 +18,7 @@ BATCH = 16
 MISSES = 2
 
 
-class Step(enum.Enum):
+class SyncStep(enum.Enum):
     """How to bring a session up to date."""
 
     NOTHING = "nothing"
@@ -56,17 +56,17 @@ def settled(record: SessionRecord) -> bool:
     return known.terminal > engine.terminal or known.running == engine.running
 
 
-def decide(record: SessionRecord, costs: Costs) -> Step:
+def decide(record: SessionRecord, costs: Costs) -> SyncStep:
     """Return the cheapest way to learn what the counters say has changed."""
     if record.info is None:
-        return Step.NOTHING
+        return SyncStep.NOTHING
     total = record.info.counts.total
     if not record.synced:
-        return Step.LIST if total or record.tasks else Step.NOTHING
+        return SyncStep.LIST if total or record.tasks else SyncStep.NOTHING
     if settled(record):
-        return Step.NOTHING
+        return SyncStep.NOTHING
     probing = probes_needed(record) * costs.get
-    return Step.PROBE if probing < costs.get + total * costs.listed else Step.LIST
+    return SyncStep.PROBE if probing < costs.get + total * costs.listed else SyncStep.LIST
 
 
 def probes_needed(record: SessionRecord) -> int:
@@ -79,7 +79,7 @@ def probes_needed(record: SessionRecord) -> int:
     return new + ended + max(engine.running, known.running) + 1
 
 
-class Probing:
+class ProbePass:
     """One pass over a session: yields ids to ask, batch by batch, until nothing is left to learn.
 
     Ids come lowest unfinished first, then new ones from the highest known on, until two of those
@@ -92,7 +92,7 @@ class Probing:
         self._misses = 0
         self._next_new = record.highest + 1
         self._left = max(limit, BATCH)
-        self.gave_up = False
+        self.over_limit = False
 
     def batch(self) -> list[int]:
         """Return the next ids to ask; empty when the pass is over."""
@@ -101,7 +101,7 @@ class Probing:
             return []
         wanted = self._old() + self._new()
         if len(wanted) > self._left:
-            self.gave_up = True
+            self.over_limit = True
             return []
         self._left -= len(wanted)
         self._asked.update(wanted)

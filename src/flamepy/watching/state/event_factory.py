@@ -97,14 +97,14 @@ class EventFactory:
         if info is None:
             return []
         opened, *closed = session_changes(None, info)
-        told: list[tuple[SessionEventKind, Event | None]] = [(opened, None)]
-        told += [(SessionEventKind.EVENT, event) for event in record.events]
+        history: list[tuple[SessionEventKind, Event | None]] = [(opened, None)]
+        history += [(SessionEventKind.EVENT, event) for event in record.events]
         if record.drained:
-            told.append((SessionEventKind.DRAINED, None))
-        told += [(kind, None) for kind in closed]
+            history.append((SessionEventKind.DRAINED, None))
+        history += [(kind, None) for kind in closed]
         return [
             self.session(kind, record, info, None, now, initial=True, event=event)
-            for kind, event in told
+            for kind, event in history
         ]
 
     def aside(

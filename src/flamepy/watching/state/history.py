@@ -28,7 +28,7 @@ class History:
         self.needed: Callable[[], int | None] = lambda: None
         self._ended: deque[TaskRecord] = deque()  # oldest end first; gone ones leave lazily
         self._kept = 0
-        self._graves: deque[DeletedTask] = deque()  # by sequence
+        self._deletes: deque[DeletedTask] = deque()  # by sequence
         self._epochs: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     # ------------------------------------------------------------------ finished tasks
@@ -40,7 +40,7 @@ class History:
 
     def left(self, record: TaskRecord) -> None:
         """Record that a task left the store for another reason than its age."""
-        self._kept -= record.told_end
+        self._kept -= record.end_delivered
 
     def trim(self, sessions: Mapping[str, SessionRecord]) -> None:
         """Retire the oldest finished tasks over the limit that no subscription needs any more.
@@ -71,22 +71,22 @@ class History:
         """Keep a task's delete while a subscription needs it."""
         self.prune_deleted()
         if self.needed() is not None:
-            self._graves.append(DeletedTask(known.born, known.sequence, event))
+            self._deletes.append(DeletedTask(known.born, known.sequence, event))
 
-    def graves(self, sequence: int) -> list[DeletedTask]:
+    def deletes_after(self, sequence: int) -> list[DeletedTask]:
         """Return the kept deletes after a sequence number, oldest first."""
-        return [grave for grave in self._graves if grave.event.sequence > sequence]
+        return [deleted for deleted in self._deletes if deleted.event.sequence > sequence]
 
     def prune_deleted(self) -> None:
         """Drop the deletes that no subscription needs any more."""
-        if not self._graves:
+        if not self._deletes:
             return
         needed = self.needed()
         if needed is None:
-            self._graves.clear()
+            self._deletes.clear()
             return
-        while self._graves and self._graves[0].event.sequence <= needed:
-            self._graves.popleft()
+        while self._deletes and self._deletes[0].event.sequence <= needed:
+            self._deletes.popleft()
 
     # ------------------------------------------------------------------ epochs
 
@@ -105,7 +105,7 @@ class History:
         """Forget tasks and deletes; epochs stay."""
         self._ended.clear()
         self._kept = 0
-        self._graves.clear()
+        self._deletes.clear()
 
 
 def _is_there(record: TaskRecord, sessions: Mapping[str, SessionRecord]) -> bool:

@@ -28,13 +28,13 @@ class Observation:
         verdict: what it amounted to.
         events: what it caused, in order.
         drift: for DRIFT: the task as the engine shows it now; it is not part of the story.
-        told: for DRIFT: the delivered end.
+        delivered: for DRIFT: the delivered end.
     """
 
     verdict: Verdict
     events: tuple[TaskEvent, ...] = ()
     drift: TaskEvent | None = None
-    told: TaskState | None = None
+    delivered: TaskState | None = None
 
 
 @dataclass(slots=True)

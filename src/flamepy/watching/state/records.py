@@ -53,7 +53,7 @@ class TaskRecord:
         return self.held or self.task.state.is_terminal
 
     @property
-    def told_end(self) -> bool:
+    def end_delivered(self) -> bool:
         """True once the terminal state was delivered."""
         return self.delivered and not self.held and self.task.state.is_terminal
 

@@ -27,14 +27,14 @@ class Retired:
         self._far: dict[int, int] = {}
         self.end = float("-inf")  # when the last of them was observed
 
-    def add(self, number: int, told: TaskState, shown: TaskState, end: float) -> None:
+    def add(self, number: int, delivered: TaskState, shown: TaskState, end: float) -> None:
         """Remember how a task ended, as delivered and as last shown, and when that was observed."""
-        self._set(number, _code(told))
-        if shown != told:
+        self._set(number, _code(delivered))
+        if shown != delivered:
             self.show(number, shown)
         self.end = max(self.end, end)
 
-    def told(self, number: int) -> TaskState | None:
+    def delivered(self, number: int) -> TaskState | None:
         """Return how a task ended; None if it is not retired."""
         code = self._get(number) & _MASK
         return TaskState(code - 1) if code else None

@@ -195,9 +195,9 @@ class Store:
         if window.start < record.since:
             return _UNCHANGED  # it may show the state before the reset
         if known is None:
-            told = record.retired.told(number)
-            if told is not None:
-                return self._after_retirement(record, number, told, task, window)
+            delivered = record.retired.delivered(number)
+            if delivered is not None:
+                return self._after_retirement(record, number, delivered, task, window)
             known = TaskRecord(number, self._keep(record, task), task.state, window, window.end)
             record.add(known)
         elif known.task.creation_time != task.creation_time:
@@ -282,9 +282,9 @@ class Store:
     def deleted_since(self, sequence: int, covers: Covers) -> list[DeletedTask]:
         """Return the tasks that went after ``sequence``, oldest first; see ``changed_since``."""
         return [
-            grave
-            for grave in self.history.graves(sequence)
-            if covers(grave.event.task.session_id, grave.event.application)
+            deleted
+            for deleted in self.history.deletes_after(sequence)
+            if covers(deleted.event.task.session_id, deleted.event.application)
         ]
 
     def stalled(self, record: SessionRecord, known: TaskRecord, now: float) -> TaskEvent:
@@ -319,19 +319,19 @@ class Store:
         source: EventSource,
         text_known: bool,
     ) -> Observation:
-        told = TaskState.FAILED if known.held else known.task.state
+        delivered = TaskState.FAILED if known.held else known.task.state
         fresh = window.start >= known.window.end
         if fresh and task.state != known.state:
             record.move(known, task.state)
             known.window = window
-        if task.state != told:
+        if task.state != delivered:
             if not (task.state.is_terminal or fresh) or known.drifted == task.state:
                 return _UNCHANGED
             known.drifted = task.state
             event = self._make.aside(
                 record, self._keep(record, task), known.task, known.sequence, window.end
             )
-            return Observation(Verdict.DRIFT, drift=event, told=told)
+            return Observation(Verdict.DRIFT, drift=event, delivered=delivered)
         if known.held and not text_known:
             return _NEEDS_TEXT
         if known.held or (not known.delivered and record.info is not None):
@@ -341,7 +341,7 @@ class Store:
         return _UNCHANGED
 
     def _after_retirement(
-        self, record: SessionRecord, number: int, told: TaskState, task: Task, window: Window
+        self, record: SessionRecord, number: int, delivered: TaskState, task: Task, window: Window
     ) -> Observation:
         if record.newest is not None and task.creation_time > record.newest + SAME:
             return _UNCHANGED  # numbers begin anew: the next poll shows another session
@@ -349,10 +349,10 @@ class Store:
         if task.state == shown or not (task.state.is_terminal or fresh):
             return _UNCHANGED
         record.show_retired(number, task.state)
-        if task.state == told:
+        if task.state == delivered:
             return _UNCHANGED
         event = self._make.aside(record, self._keep(record, task), None, 0, window.end)
-        return Observation(Verdict.DRIFT, drift=event, told=told)
+        return Observation(Verdict.DRIFT, drift=event, delivered=delivered)
 
     def _deliver(
         self,

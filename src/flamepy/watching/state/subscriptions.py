@@ -56,10 +56,10 @@ class Sink(Protocol):
         Called once per reset, before the deletes of what was in it.
         """
 
-    def drift(self, event: TaskEvent, told: TaskState) -> None:
+    def drift(self, event: TaskEvent, delivered: TaskState) -> None:
         """Called when the engine shows another end for ``event.task`` than the delivered one.
 
-        The first end stays; ``told`` is its state. Once per other state.
+        The first end stays; ``delivered`` is its state. Once per other state.
         """
 
     def stalled(self, event: TaskEvent) -> None:
@@ -167,11 +167,11 @@ class Subscribers:
             if one.scope.covers(session_id, application):
                 one.sink.engine_reset(session_id, application, epoch)
 
-    def drift(self, event: TaskEvent, told: TaskState) -> None:
+    def drift(self, event: TaskEvent, delivered: TaskState) -> None:
         """Notify those whose scope covers the task that it ended a second time."""
         for one in self._all:
             if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
-                one.sink.drift(event, told)
+                one.sink.drift(event, delivered)
 
     def stalled(self, event: TaskEvent) -> None:
         """Notify those whose scope covers the task that it does not start."""
@@ -201,17 +201,19 @@ class Subscribers:
         return [one for one in self._all if one.awaiting is None]
 
     def polled(
-        self, one: Subscription, records: Iterable[SessionRecord], behind: Container[str]
+        self, one: Subscription, records: Iterable[SessionRecord], outdated: Container[str]
     ) -> None:
         """Record that a poll was made for ``one``.
 
         Args:
             one: a new subscription.
             records: what the poll showed.
-            behind: ids of the sessions that are not up to date yet.
+            outdated: ids of the sessions that are not up to date yet.
         """
         covered = [record for record in records if one.scope.covers(record.id, record.application)]
-        one.awaiting = {record.id for record in covered if one.scope.tasks and record.id in behind}
+        one.awaiting = {
+            record.id for record in covered if one.scope.tasks and record.id in outdated
+        }
         if not one.pictured:
             self.picture(one, covered)
         self._check(one)

@@ -19,11 +19,11 @@ from flamepy.types import Task
 from flamepy.wire.times import SAME, is_same_moment
 
 
-class Moves(NamedTuple):
+class WaiterChanges(NamedTuple):
     """What happened in a session: tasks that are awaited now, and ends that were delivered."""
 
     added: int
-    told: int
+    ended: int
 
 
 class Listener(Protocol):
@@ -93,16 +93,16 @@ class Interest:
 class _Session:
     """The interests in one session: by number, in the order in which they came."""
 
-    __slots__ = ("added", "blocks", "created", "interests", "told", "watched")
+    __slots__ = ("added", "blocks", "created", "ended", "interests", "watched")
 
     def __init__(self) -> None:
         self.interests: dict[int, Interest] = {}
         self.created: datetime | None = None  # the session, as last shown
         self.blocks = self.watched = 0  # how many of them
-        self.added = self.told = 0  # since ``moves`` was asked: tasks, ends of them
+        self.added = self.ended = 0  # since ``changes`` was asked: tasks, ends of them
 
 
-class Interests:
+class Waiters:
     """All interests of one link; on its loop.
 
     Attributes:
@@ -200,7 +200,7 @@ class Interests:
         return () if session is None else session.interests.keys()
 
     def added_in(self, session_id: str) -> int:
-        """Return how many tasks are awaited since ``moves`` was asked."""
+        """Return how many tasks are awaited since ``changes`` was asked."""
         session = self._sessions.get(session_id)
         return 0 if session is None else session.added
 
@@ -226,14 +226,14 @@ class Interests:
         session = self._sessions.get(session_id)
         return 0 if session is None else session.blocks
 
-    def moves(self, session_id: str) -> Moves:
+    def changes(self, session_id: str) -> WaiterChanges:
         """Return what happened in a session since this was last asked."""
         session = self._sessions.get(session_id)
         if session is None:
-            return Moves(0, 0)
-        moves = Moves(session.added, session.told)
-        session.added = session.told = 0
-        return moves
+            return WaiterChanges(0, 0)
+        changes = WaiterChanges(session.added, session.ended)
+        session.added = session.ended = 0
+        return changes
 
     def all(self) -> Iterator[Interest]:
         """Yield every interest; a copy, so that listeners may leave meanwhile."""
@@ -250,7 +250,7 @@ class Interests:
 
     # ------------------------------------------------------------------ delivering
 
-    def tell(self, task: Task) -> None:
+    def deliver(self, task: Task) -> None:
         """Deliver a task's state to its listeners, once per state; the terminal one ends it."""
         interest = self.get(task.session_id, int(task.id))
         if interest is None or interest.ended:
@@ -263,7 +263,7 @@ class Interests:
         interest.task = task
         ended = task.state.is_terminal
         if ended:
-            self._sessions[task.session_id].told += 1
+            self._sessions[task.session_id].ended += 1
         for listener in tuple(interest.listeners):
             listener.changed(task)
         if ended:

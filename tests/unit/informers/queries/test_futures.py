@@ -170,7 +170,7 @@ class TestDropped:
     ) -> None:
         engine.add_task("s")
         assert running._hub is not None
-        interests = running._hub._interests
+        interests = running._hub._waiters
         for _ in range(30):
             with pytest.raises(concurrent.futures.TimeoutError):
                 running.future(("s", "1")).result(timeout=0.001)
@@ -186,7 +186,7 @@ class TestDropped:
     ) -> None:
         told: list[str] = []
         assert running._hub is not None
-        interests = running._hub._interests
+        interests = running._hub._waiters
 
         async def wrapped() -> None:
             task = await asyncio.wrap_future(running.future(("s", "1")))

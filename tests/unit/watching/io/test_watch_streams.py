@@ -7,9 +7,9 @@ from typing import Any
 
 from flamepy.errors import FlameError
 from flamepy.types import Task
-from flamepy.watching.io.watch_streams import Collector
+from flamepy.watching.io.watch_streams import WatchStreams
 from flamepy.watching.policy.completion_planner import FEW
-from flamepy.watching.state.waiters import Interests
+from flamepy.watching.state.waiters import Waiters
 
 
 class Waiting:
@@ -28,8 +28,8 @@ class Streams:
     def __init__(self, awaited: int) -> None:
         nothing: Any = None
         self.opened = self.crowded = 0
-        self.interests = Interests()
-        self.collector = Collector(
+        self.interests = Waiters()
+        self.collector = WatchStreams(
             self.interests, nothing, nothing, observe=nothing, clock=lambda: 0.0, spawn=self.spawn
         )
         for number in range(1, awaited + 1):

@@ -19,13 +19,13 @@ from flamepy.watching.policy.completion_planner import (
     REST,
     SAFETY,
     CompletionPlanner,
-    Moves,
-    Step,
+    GatherStep,
+    WaiterChanges,
     shared,
 )
 from flamepy.watching.policy.sync_planner import Costs
 
-STILL = Moves(0, 0)
+STILL = WaiterChanges(0, 0)
 
 
 def crowd_of(get: float = 100e-6, listed: float = 40e-6) -> CompletionPlanner:
@@ -33,35 +33,38 @@ def crowd_of(get: float = 100e-6, listed: float = 40e-6) -> CompletionPlanner:
 
 
 def test_a_list_is_taken_where_it_is_cheaper() -> None:
-    assert crowd_of().decide(TaskCounts(succeed=100), STILL, 100, 0.0) is Step.LIST
-    assert crowd_of().decide(TaskCounts(900, 0, 100), STILL, 100, 0.0) is Step.PROBE
+    assert crowd_of().decide(TaskCounts(succeed=100), STILL, 100, 0.0) is GatherStep.LIST
+    assert crowd_of().decide(TaskCounts(900, 0, 100), STILL, 100, 0.0) is GatherStep.PROBE
     cheap = crowd_of(listed=1e-6)
-    assert cheap.decide(TaskCounts(900, 0, 100), STILL, 100, 0.0) is Step.LIST
+    assert cheap.decide(TaskCounts(900, 0, 100), STILL, 100, 0.0) is GatherStep.LIST
 
 
 def test_ten_new_tasks_among_a_million_are_probed() -> None:
     crowd = crowd_of()
-    assert crowd.decide(TaskCounts(succeed=1_000_010), STILL, 10, 0.0) is Step.PROBE
+    assert crowd.decide(TaskCounts(succeed=1_000_010), STILL, 10, 0.0) is GatherStep.PROBE
     assert crowd.wanted == 10
 
 
 def test_the_first_get_streams_while_nothing_ends() -> None:
     crowd = crowd_of()
-    assert crowd.decide(TaskCounts(100, 4), STILL, 50, 0.0) is Step.FIRST
-    assert crowd.decide(TaskCounts(90, 4), STILL, 50, 0.1) is Step.FIRST
+    assert crowd.decide(TaskCounts(100, 4), STILL, 50, 0.0) is GatherStep.FIRST
+    assert crowd.decide(TaskCounts(90, 4), STILL, 50, 0.1) is GatherStep.FIRST
 
 
 def test_what_ended_is_looked_up_before_anybody_gets_a_stream() -> None:
     crowd = crowd_of()
-    assert crowd.decide(TaskCounts(succeed=1), Moves(added=1, told=0), 1, QUIET) is Step.PROBE
-    crowd.asked(Step.PROBE, found=0, waiting=1, took=0.001, now=QUIET)
-    assert crowd.decide(TaskCounts(succeed=2), STILL, 1, QUIET) is Step.NOTHING, "just now"
+    assert (
+        crowd.decide(TaskCounts(succeed=1), WaiterChanges(added=1, ended=0), 1, QUIET)
+        is GatherStep.PROBE
+    )
+    crowd.asked(GatherStep.PROBE, found=0, waiting=1, took=0.001, now=QUIET)
+    assert crowd.decide(TaskCounts(succeed=2), STILL, 1, QUIET) is GatherStep.NOTHING, "just now"
 
 
 def test_who_stands_still_gets_streams() -> None:
     crowd = crowd_of()
     crowd.decide(TaskCounts(100, 4), STILL, 50, 0.0)
-    assert crowd.decide(TaskCounts(100, 4), STILL, 50, QUIET) is Step.SHARE
+    assert crowd.decide(TaskCounts(100, 4), STILL, 50, QUIET) is GatherStep.SHARE
 
 
 def test_all_are_asked_in_the_end_ever_less_often() -> None:
@@ -69,7 +72,7 @@ def test_all_are_asked_in_the_end_ever_less_often() -> None:
     for tick in range(1200):
         now = tick / 4
         step = crowd.decide(counts, STILL, 50, now)
-        if step is Step.ALL:
+        if step is GatherStep.ALL:
             crowd.asked(step, found=0, waiting=50, took=0.01, now=now)
             times.append(now)
     pauses = [after - before for before, after in itertools.pairwise(times)]
@@ -80,25 +83,27 @@ def test_all_are_asked_in_the_end_ever_less_often() -> None:
 
 def test_a_growing_crowd_is_left_alone_for_a_moment_and_no_longer() -> None:
     crowd, counts = crowd_of(), TaskCounts(succeed=FEW + 1)
-    growing = Moves(added=1, told=0)
-    assert crowd.decide(counts, growing, FEW + 1, 0.0) is Step.WAIT
-    assert crowd.decide(counts, growing, FEW + 1, PAUSE[0] / 2) is Step.WAIT
-    assert crowd.decide(counts, growing, FEW + 1, PAUSE[1]) is Step.LIST
-    assert crowd_of().decide(counts, STILL, FEW + 1, 0.0) is Step.LIST, "nobody comes any more"
+    growing = WaiterChanges(added=1, ended=0)
+    assert crowd.decide(counts, growing, FEW + 1, 0.0) is GatherStep.WAIT
+    assert crowd.decide(counts, growing, FEW + 1, PAUSE[0] / 2) is GatherStep.WAIT
+    assert crowd.decide(counts, growing, FEW + 1, PAUSE[1]) is GatherStep.LIST
+    assert crowd_of().decide(counts, STILL, FEW + 1, 0.0) is GatherStep.LIST, (
+        "nobody comes any more"
+    )
 
 
 def test_the_more_ends_gather_the_longer_it_pays_to_wait() -> None:
     """A look at all of them takes a small part of the time, and a list then does for many."""
-    for ended, step in ((10, Step.PROBE), (100, Step.WAIT)):
-        crowd, grows = crowd_of(), Moves(added=10, told=0)
+    for ended, step in ((10, GatherStep.PROBE), (100, GatherStep.WAIT)):
+        crowd, grows = crowd_of(), WaiterChanges(added=10, ended=0)
         counts = TaskCounts(pending=5000, succeed=ended)
-        assert crowd.decide(counts, grows, 5000, 0.0) is Step.WAIT
+        assert crowd.decide(counts, grows, 5000, 0.0) is GatherStep.WAIT
         assert crowd.decide(counts, grows, 5000, PAUSE[0] + 0.2) is step
 
 
 def test_who_makes_tasks_and_blocks_on_each_does_not_wait_for_more_to_end() -> None:
-    counts, grows = TaskCounts(pending=20, succeed=1), Moves(added=10, told=0)
-    for blocking, step in ((9, Step.WAIT), (10, Step.PROBE)):
+    counts, grows = TaskCounts(pending=20, succeed=1), WaiterChanges(added=10, ended=0)
+    for blocking, step in ((9, GatherStep.WAIT), (10, GatherStep.PROBE)):
         assert crowd_of().decide(counts, grows, 20, 0.0, blocking=blocking) is step
 
 
@@ -132,10 +137,10 @@ def test_the_rate_is_one_of_the_last_steps_whatever_comes_in_between() -> None:
 
 def test_counters_that_shrink_have_everything_looked_at_at_once() -> None:
     """An engine that was put back to an older state: which tasks it lost no counter says."""
-    for waiting, step in ((20, Step.ALL), (900, Step.LIST)):
+    for waiting, step in ((20, GatherStep.ALL), (900, GatherStep.LIST)):
         crowd = crowd_of()
         counts = TaskCounts(pending=900, running=4, succeed=100)
-        crowd.decide(counts, Moves(added=0, told=100), waiting, 0.0)
+        crowd.decide(counts, WaiterChanges(added=0, ended=100), waiting, 0.0)
         assert crowd.decide(counts, STILL, waiting, 0.1) is not step
         shrunk = TaskCounts(pending=901, running=4, succeed=99)
         assert crowd.decide(shrunk, STILL, waiting, 0.2) is step
@@ -146,55 +151,55 @@ def test_looks_at_all_that_had_become_rare_begin_anew(reason: str) -> None:
     crowd, counts = crowd_of(), TaskCounts(1000, 4)
     crowd.decide(counts, STILL, 50, 0.0)
     for now in (100.0, 200.0, 300.0, 400.0, 500.0):
-        assert crowd.decide(counts, STILL, 50, now) is Step.ALL
-        crowd.asked(Step.ALL, found=0, waiting=50, took=0.0, now=now)
-    assert crowd.decide(counts, STILL, 50, 530.0) is not Step.ALL
+        assert crowd.decide(counts, STILL, 50, now) is GatherStep.ALL
+        crowd.asked(GatherStep.ALL, found=0, waiting=50, took=0.0, now=now)
+    assert crowd.decide(counts, STILL, 50, 530.0) is not GatherStep.ALL
     if reason == "a suspicion":
         crowd.suspect()
-        assert crowd.decide(counts, STILL, 50, 540.0) is Step.ALL
-        crowd.asked(Step.ALL, found=0, waiting=50, took=0.0, now=540.0)
+        assert crowd.decide(counts, STILL, 50, 540.0) is GatherStep.ALL
+        crowd.asked(GatherStep.ALL, found=0, waiting=50, took=0.0, now=540.0)
         pause = 2.0 * SAFETY[0]
     else:
-        crowd.asked(Step.PROBE, found=1, waiting=50, took=0.0, now=540.0)
+        crowd.asked(GatherStep.PROBE, found=1, waiting=50, took=0.0, now=540.0)
         pause = SAFETY[0]
-    assert crowd.decide(counts, STILL, 50, 540.0 + 0.9 * pause) is not Step.ALL
-    assert crowd.decide(counts, STILL, 50, 540.0 + pause) is Step.ALL
+    assert crowd.decide(counts, STILL, 50, 540.0 + 0.9 * pause) is not GatherStep.ALL
+    assert crowd.decide(counts, STILL, 50, 540.0 + pause) is GatherStep.ALL
 
 
 def test_a_look_at_all_that_takes_long_is_rare() -> None:
     crowd, counts = crowd_of(), TaskCounts(1000, 4)
     crowd.decide(counts, STILL, 50, 0.0)
-    assert crowd.decide(counts, STILL, 50, SAFETY[0]) is Step.ALL
-    crowd.asked(Step.ALL, found=0, waiting=50, took=10.0, now=20.0)
+    assert crowd.decide(counts, STILL, 50, SAFETY[0]) is GatherStep.ALL
+    crowd.asked(GatherStep.ALL, found=0, waiting=50, took=10.0, now=20.0)
     for now in (30.0, 100.0, 20.0 + 10.0 * LOAD - 1):
-        assert crowd.decide(counts, STILL, 50, now) is not Step.ALL
-    assert crowd.decide(counts, STILL, 50, 20.0 + 10.0 * LOAD) is Step.ALL
+        assert crowd.decide(counts, STILL, 50, now) is not GatherStep.ALL
+    assert crowd.decide(counts, STILL, 50, 20.0 + 10.0 * LOAD) is GatherStep.ALL
 
 
 def test_steps_follow_each_other_while_they_find_and_rest_longer_while_they_do_not() -> None:
     crowd, now = crowd_of(), 0.0
     for ended, found in enumerate((1, 1, 1, 0, 0, 1), start=1):
         counts = TaskCounts(pending=5000, succeed=10 * ended)
-        assert crowd.decide(counts, STILL, 100, now) is Step.PROBE
-        crowd.asked(Step.PROBE, found=found, waiting=100, took=0.0, now=now)
+        assert crowd.decide(counts, STILL, 100, now) is GatherStep.PROBE
+        crowd.asked(GatherStep.PROBE, found=found, waiting=100, took=0.0, now=now)
         misses = (0, 0, 0, 1, 2, 0)[ended - 1]
         rest = REST[0] * 2**misses
         more = TaskCounts(pending=5000, succeed=10 * ended + 5)
-        assert crowd.decide(more, STILL, 100, now + 0.9 * rest) is not Step.PROBE
+        assert crowd.decide(more, STILL, 100, now + 0.9 * rest) is not GatherStep.PROBE
         now += 1.1 * rest
 
 
 def test_a_list_that_costs_little_is_not_waited_for_as_long_as_probes_would_be() -> None:
     crowd, counts = crowd_of(), TaskCounts(succeed=200)
-    growing = Moves(added=3, told=0)
-    assert crowd.decide(counts, growing, 200, 0.0) is Step.WAIT
-    assert crowd.decide(counts, growing, 200, 0.3) is Step.WAIT
-    assert crowd.decide(counts, growing, 200, 0.35) is Step.LIST
+    growing = WaiterChanges(added=3, ended=0)
+    assert crowd.decide(counts, growing, 200, 0.0) is GatherStep.WAIT
+    assert crowd.decide(counts, growing, 200, 0.3) is GatherStep.WAIT
+    assert crowd.decide(counts, growing, 200, 0.35) is GatherStep.LIST
 
 
 def test_a_few_are_not_left_alone() -> None:
     counts = TaskCounts(succeed=FEW)
-    assert crowd_of().decide(counts, Moves(added=3, told=0), FEW, 0.0) is Step.LIST
+    assert crowd_of().decide(counts, WaiterChanges(added=3, ended=0), FEW, 0.0) is GatherStep.LIST
 
 
 def test_ends_of_others_are_not_looked_for_again_and_again() -> None:
@@ -202,7 +207,7 @@ def test_ends_of_others_are_not_looked_for_again_and_again() -> None:
     for tick in range(200):  # a second in which others' tasks end
         ended += 10
         step = crowd.decide(TaskCounts(5000, 4, ended), STILL, 100, tick * 0.005)
-        if step is Step.PROBE:
+        if step is GatherStep.PROBE:
             steps += 1
             crowd.asked(step, found=0, waiting=100, took=0.001, now=tick * 0.005)
     assert steps < 12
@@ -210,38 +215,38 @@ def test_ends_of_others_are_not_looked_for_again_and_again() -> None:
 
 def test_ends_that_were_counted_before_their_creation_was_answered_stay_wanted() -> None:
     crowd = crowd_of()
-    assert crowd.decide(TaskCounts(succeed=20), STILL, 10, 0.0) is Step.LIST
+    assert crowd.decide(TaskCounts(succeed=20), STILL, 10, 0.0) is GatherStep.LIST
     assert crowd.wanted == 10
-    crowd.asked(Step.LIST, found=9, waiting=1, took=0.0, now=0.1)  # one was another's
-    crowd.decide(TaskCounts(succeed=20), Moves(added=10, told=9), 11, 1.0)
+    crowd.asked(GatherStep.LIST, found=9, waiting=1, took=0.0, now=0.1)  # one was another's
+    crowd.decide(TaskCounts(succeed=20), WaiterChanges(added=10, ended=9), 11, 1.0)
     assert crowd.wanted == 10
 
 
 def test_a_huge_crowd_is_not_asked_for_as_a_whole_every_few_seconds() -> None:
     crowd, counts = crowd_of(), TaskCounts(pending=100_000)
     steps = [crowd.decide(counts, STILL, 100_000, float(second)) for second in range(190)]
-    assert Step.ALL not in steps
-    assert Step.LIST not in steps
-    assert crowd.decide(counts, STILL, 100_000, 201.0) is Step.LIST
+    assert GatherStep.ALL not in steps
+    assert GatherStep.LIST not in steps
+    assert crowd.decide(counts, STILL, 100_000, 201.0) is GatherStep.LIST
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=40))
 def test_every_end_is_looked_for(rounds: list[tuple[int, int]]) -> None:
     """Whatever is counted before or after its creation was answered: no end is forgotten."""
     crowd = crowd_of()
-    made = ended = told = 0
+    made = ended = ended = 0
     last = [(0, 10_000), (0, 0), (0, 0), (0, 0)]
     for now, (more, ends) in enumerate([*rounds, *last], start=1):
         made += more
         ended = min(made, ended + ends)
         counts = TaskCounts(pending=made - ended, succeed=ended)
-        step = crowd.decide(counts, STILL, made - told, now)
-        if step in (Step.PROBE, Step.LIST, Step.ALL):
-            found = min(crowd.wanted, ended - told) if step is Step.PROBE else ended - told
-            told += found
-            crowd.asked(step, found=found, waiting=made - told, took=0.0, now=now)
+        step = crowd.decide(counts, STILL, made - ended, now)
+        if step in (GatherStep.PROBE, GatherStep.LIST, GatherStep.ALL):
+            found = min(crowd.wanted, ended - ended) if step is GatherStep.PROBE else ended - ended
+            ended += found
+            crowd.asked(step, found=found, waiting=made - ended, took=0.0, now=now)
             crowd.debt -= found  # as the next moves say
-    assert told == made
+    assert ended == made
 
 
 def test_a_part_of_the_streams_is_kept_for_who_waits_alone() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flamepy.watching.policy.resync_schedule import REST, Rota
+from flamepy.watching.policy.resync_schedule import REST, AuditSchedule
 
 
 @given(st.integers(1, 500), st.floats(1, 1000))
 def test_first_slots_are_spread_evenly_over_the_period(sessions: int, period: float) -> None:
-    rota = Rota(period)
+    rota = AuditSchedule(period)
     slots = sorted(rota.first(0.0) for _ in range(sessions))
     assert slots[0] >= period * REST
     assert slots[-1] <= period
@@ -22,7 +22,7 @@ def test_first_slots_are_spread_evenly_over_the_period(sessions: int, period: fl
 
 @given(st.floats(0, 1000), st.floats(0, 5000), st.floats(1, 600))
 def test_the_next_slot_is_in_the_same_place_of_a_later_period(due, late, period) -> None:
-    following = Rota(period).next(due, due + late)
+    following = AuditSchedule(period).next(due, due + late)
     assert following >= due + late or abs(following - due - late) < 1e-6
     assert following - (due + late) <= period + 1e-6
     turns = (following - due) / period

@@ -11,8 +11,8 @@ from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.policy.sync_planner import (
     BATCH,
     Costs,
-    Probing,
-    Step,
+    ProbePass,
+    SyncStep,
     decide,
     probes_needed,
     retry_delay,
@@ -45,21 +45,21 @@ PENDING, RUNNING, SUCCEED = TaskState.PENDING, TaskState.RUNNING, TaskState.SUCC
 class TestDecide:
     def test_counters_that_stand_still_cost_nothing(self) -> None:
         states = [SUCCEED, RUNNING, PENDING]
-        assert decide(record_of(states, tally(states)), Costs()) is Step.NOTHING
+        assert decide(record_of(states, tally(states)), Costs()) is SyncStep.NOTHING
 
     def test_a_session_never_listed_is_listed(self) -> None:
-        assert decide(record_of([], TaskCounts(3), synced=False), Costs()) is Step.LIST
+        assert decide(record_of([], TaskCounts(3), synced=False), Costs()) is SyncStep.LIST
 
     def test_a_session_without_tasks_needs_no_list(self) -> None:
-        assert decide(record_of([], TaskCounts(), synced=False), Costs()) is Step.NOTHING
+        assert decide(record_of([], TaskCounts(), synced=False), Costs()) is SyncStep.NOTHING
 
     def test_one_change_among_many_is_probed(self) -> None:
         states = [SUCCEED] * 1000 + [RUNNING]
-        assert decide(record_of(states, TaskCounts(0, 0, 1001)), Costs()) is Step.PROBE
+        assert decide(record_of(states, TaskCounts(0, 0, 1001)), Costs()) is SyncStep.PROBE
 
     def test_many_changes_are_listed(self) -> None:
         states = [PENDING] * 1000
-        assert decide(record_of(states, TaskCounts(0, 0, 1000)), Costs()) is Step.LIST
+        assert decide(record_of(states, TaskCounts(0, 0, 1000)), Costs()) is SyncStep.LIST
 
     def test_a_task_in_none_of_the_counters_is_no_reason_to_ask(self) -> None:
         # On its way to an executor a task is in no counter: they are a lower bound.
@@ -84,20 +84,23 @@ class TestDecide:
     ) -> None:
         record = record_of(states, counts)
         assert settled(record) is is_settled
-        assert (decide(record, Costs()) is Step.NOTHING) is is_settled
-        assert (Probing(record, limit=100).batch() == []) is is_settled
+        assert (decide(record, Costs()) is SyncStep.NOTHING) is is_settled
+        assert (ProbePass(record, limit=100).batch() == []) is is_settled
 
     def test_a_session_that_no_poll_has_shown_is_not_asked_for(self) -> None:
         record = SessionRecord("s1")
         assert settled(record) is True
-        assert decide(record, Costs()) is Step.NOTHING
+        assert decide(record, Costs()) is SyncStep.NOTHING
         assert probes_needed(record) == 0
-        assert Probing(record, limit=100).batch() == []
+        assert ProbePass(record, limit=100).batch() == []
 
     def test_a_session_never_listed_is_listed_although_what_is_known_adds_up(self) -> None:
         """It may be chance: the known one has ended, and so has another."""
-        assert decide(record_of([SUCCEED], TaskCounts(0, 0, 1), synced=False), Costs()) is Step.LIST
-        assert decide(record_of([PENDING], TaskCounts(), synced=False), Costs()) is Step.LIST
+        assert (
+            decide(record_of([SUCCEED], TaskCounts(0, 0, 1), synced=False), Costs())
+            is SyncStep.LIST
+        )
+        assert decide(record_of([PENDING], TaskCounts(), synced=False), Costs()) is SyncStep.LIST
 
     @pytest.mark.parametrize(
         ("known", "now"),
@@ -111,7 +114,7 @@ class TestDecide:
     def test_more_changes_than_a_list_costs_are_listed(self, known, now) -> None:
         """By Costs() one list of 1,000 tasks costs as much as some 210 probes."""
         states = [RUNNING] * known[1] + [PENDING] * known[0]
-        for changed, step in ((40, Step.PROBE), (300, Step.LIST)):
+        for changed, step in ((40, SyncStep.PROBE), (300, SyncStep.LIST)):
             assert decide(record_of(states, TaskCounts(*now(changed))), Costs()) is step
 
     def test_short_lists_and_odd_durations_do_not_spoil_the_costs(self) -> None:
@@ -148,7 +151,7 @@ def test_a_pass_of_probes_finds_every_change_or_gives_up(before, new, chance) ->
     record = record_of(before, tally(now))
     store = Store()
     store.sessions["s1"] = record
-    probing = Probing(record, limit=10_000)
+    probing = ProbePass(record, limit=10_000)
     asked: list[int] = []
     while batch := probing.batch():
         assert len(batch) <= 2 * BATCH
@@ -166,35 +169,35 @@ def test_a_pass_of_probes_finds_every_change_or_gives_up(before, new, chance) ->
 def test_a_pass_gives_up_when_it_has_asked_as_much_as_a_list_costs() -> None:
     for limit in (2 * BATCH, 5 * BATCH + 3):
         record = record_of([PENDING] * 200, TaskCounts(0, 0, 200))
-        probing, asked = Probing(record, limit=limit), 0
+        probing, asked = ProbePass(record, limit=limit), 0
         while ids := probing.batch():
             asked += len(ids)
             for number in ids:  # found as it was: the counters are ahead
                 probing.answered(number, found=number <= 200)
-        assert probing.gave_up
+        assert probing.over_limit
         assert limit - 2 * BATCH < asked <= limit
 
 
 def test_a_pass_that_needs_just_what_it_may_cost_is_not_given_up() -> None:
     record = record_of([PENDING] * BATCH, TaskCounts(0, 0, BATCH))
-    probing = Probing(record, limit=BATCH + 1)
+    probing = ProbePass(record, limit=BATCH + 1)
     assert probing.batch() == [*range(1, BATCH + 1), BATCH + 1]
-    assert not probing.gave_up
+    assert not probing.over_limit
 
 
 def test_only_what_can_have_changed_is_asked() -> None:
     """The lowest unfinished ones for an end, the next number for a new one, and no other."""
     one_ended = record_of([SUCCEED] + [PENDING] * 50, TaskCounts(49, 0, 2))
-    assert Probing(one_ended, limit=100).batch() == [2, 52]
+    assert ProbePass(one_ended, limit=100).batch() == [2, 52]
     one_new = record_of([RUNNING] + [PENDING] * 50, TaskCounts(51, 1))
-    assert Probing(one_new, limit=100).batch() == [52]
+    assert ProbePass(one_new, limit=100).batch() == [52]
     one_started = record_of([RUNNING] + [PENDING] * 50, TaskCounts(49, 2))
-    assert Probing(one_started, limit=100).batch() == [1, 2, 52]
+    assert ProbePass(one_started, limit=100).batch() == [1, 2, 52]
 
 
 def test_new_ids_are_looked_for_until_two_are_missing() -> None:
     record = record_of([SUCCEED], TaskCounts(0, 0, 5))
-    probing = Probing(record, limit=100)
+    probing = ProbePass(record, limit=100)
     assert probing.batch() == [2, 3, 4, 5]
     probing.answered(2, found=False)
     assert probing.batch() == [6, 7, 8, 9], "a number may be used up by a task that was never made"
@@ -204,7 +207,7 @@ def test_new_ids_are_looked_for_until_two_are_missing() -> None:
 
 def test_known_tasks_that_are_gone_do_not_end_the_search_for_new_ones() -> None:
     record = record_of([PENDING] * 3, TaskCounts(0, 0, 5))
-    probing = Probing(record, limit=100)
+    probing = ProbePass(record, limit=100)
     assert probing.batch() == [1, 2, 3, 4, 5]
     for number in (1, 2):
         probing.answered(number, found=False)
@@ -215,7 +218,7 @@ def test_what_a_stream_has_shown_meanwhile_is_not_asked_for() -> None:
     record = record_of([SUCCEED], TaskCounts(8, 0, 2))
     store = Store()
     store.sessions["s1"] = record
-    probing = Probing(record, limit=100)
+    probing = ProbePass(record, limit=100)
     assert probing.batch() == list(range(2, 11))
     for number in range(2, 16):
         store.observe_task(made_task(number, PENDING), Window(9, 9), EventSource.WATCH)

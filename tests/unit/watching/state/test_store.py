@@ -75,7 +75,7 @@ class TestTasks:
         store = seen()
         see(store, SUCCEED, 1)
         drift = see(store, RUNNING, 2)
-        assert (drift.told, drift.drift.task.state) == (SUCCEED, RUNNING)
+        assert (drift.delivered, drift.drift.task.state) == (SUCCEED, RUNNING)
         record = store.session("s1")
         assert (record.counts, list(record.unfinished())) == (TaskCounts(running=1), [1])
         assert record.tasks[1].task.state is SUCCEED

@@ -85,7 +85,7 @@ def test_synced_comes_once_after_every_session_is_current(told) -> None:
         store.observe_session(made_session(name), Window(0, 0))
     store.observe_session(made_session("c", application="other"), Window(0, 0))
     assert subscribers.newcomers() == [one]
-    subscribers.polled(one, store.sessions.values(), behind={"a", "b", "c"})
+    subscribers.polled(one, store.sessions.values(), outdated={"a", "b", "c"})
     assert subscribers.newcomers() == []
     subscribers.session_current("a")
     assert heard.items == []
@@ -124,7 +124,7 @@ def test_what_was_there_before_is_flagged_for_each_on_its_own(told) -> None:
     store = Store()
     store.observe_session(made_session("s1", TaskCounts(1, 1)), Window(0, 0))
     (newcomer,) = subscribers.newcomers()
-    subscribers.polled(newcomer, store.sessions.values(), behind={"s1"})
+    subscribers.polled(newcomer, store.sessions.values(), outdated={"s1"})
     for number in (2, 3):
         event = TaskEvent(kind=EventKind.ADDED, task=made_task(number), application="app")
         subscribers.emit(event)

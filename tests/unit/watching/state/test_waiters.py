@@ -8,7 +8,7 @@ import pytest
 
 from flamepy.errors import FlameError, SessionLostError
 from flamepy.types import Task, TaskState
-from flamepy.watching.state.waiters import Interests
+from flamepy.watching.state.waiters import Waiters
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -25,16 +25,16 @@ class Waiting:
 
 
 @pytest.fixture
-def interests() -> Interests:
-    return Interests()
+def interests() -> Waiters:
+    return Waiters()
 
 
 @pytest.mark.parametrize(("later", "lost"), [(0.0, False), (1.0, False), (9.0, True), (-9.0, True)])
-def test_another_task_of_the_id_loses_it(interests: Interests, later: float, lost: bool) -> None:
+def test_another_task_of_the_id_loses_it(interests: Waiters, later: float, lost: bool) -> None:
     waiting = Waiting()
     interests.add("s", 1, waiting).born = NOW
     task = Task("1", "s", TaskState.SUCCEED, NOW + timedelta(seconds=later))
-    interests.tell(task)
+    interests.deliver(task)
     assert isinstance(waiting.told[0], SessionLostError) is lost
     assert len(waiting.told) == 1
     assert not interests
@@ -42,7 +42,7 @@ def test_another_task_of_the_id_loses_it(interests: Interests, later: float, los
 
 @pytest.mark.parametrize(("later", "lost"), [(-60.0, False), (1.0, False), (9.0, True)])
 def test_a_session_that_is_younger_than_a_task_is_another(
-    interests: Interests, later: float, lost: bool
+    interests: Waiters, later: float, lost: bool
 ) -> None:
     waiting, unknown = Waiting(), Waiting()
     interests.add("s", 1, waiting).born = NOW
@@ -54,21 +54,21 @@ def test_a_session_that_is_younger_than_a_task_is_another(
 
 
 @pytest.mark.parametrize("newer_first", [False, True])
-def test_of_two_tasks_of_one_id_the_older_is_lost(interests: Interests, newer_first: bool) -> None:
+def test_of_two_tasks_of_one_id_the_older_is_lost(interests: Waiters, newer_first: bool) -> None:
     older, newer = Waiting(), Waiting()
     both = [(older, NOW), (newer, NOW + timedelta(seconds=9))]
     for waiting, born in reversed(both) if newer_first else both:
         interests.add("s", 1, waiting, born)
     task = Task("1", "s", TaskState.SUCCEED, NOW + timedelta(seconds=9))
-    interests.tell(task)
+    interests.deliver(task)
     assert [type(one) for one in older.told] == [SessionLostError]
     assert newer.told == [task]
 
 
-def test_callers_that_block_are_counted_until_the_end_of_their_task(interests: Interests) -> None:
+def test_callers_that_block_are_counted_until_the_end_of_their_task(interests: Waiters) -> None:
     both = [interests.add("s", number, Waiting()) for number in (1, 2)]
     for interest in (*both, both[0]):
         interests.block(interest)
     assert (interests.blocking_in("s"), interests.blocking_in("another")) == (2, 0)
-    interests.tell(Task("1", "s", TaskState.SUCCEED, NOW))
+    interests.deliver(Task("1", "s", TaskState.SUCCEED, NOW))
     assert interests.blocking_in("s") == 1
