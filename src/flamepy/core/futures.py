@@ -1,10 +1,24 @@
-"""``TaskFuture``: a ``concurrent.futures.Future`` of a task's output. ``session`` makes them."""
+"""``TaskFuture``: a ``concurrent.futures.Future`` of a task's output; ``session`` makes them.
+
+``DecodedFuture`` is the base of futures of what such an output stands for.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
+from abc import abstractmethod
+from collections.abc import Generator
+from typing import Any, Generic, TypeVar
+
 from flamepy.aio.outcomes import outcome
+from flamepy.errors import DeadlineExceededError
 from flamepy.informers.queries.futures import WatchedFuture
+from flamepy.runtime.seconds import seconds_or_none
+from flamepy.texts import repr_of
 from flamepy.types import Task
+
+R = TypeVar("R")
 
 
 class TaskFuture(WatchedFuture["bytes | None"]):
@@ -17,3 +31,84 @@ class TaskFuture(WatchedFuture["bytes | None"]):
 
     def _outcome(self, task: Task) -> bytes | None:
         return outcome(task)
+
+
+class DecodedTimeoutError(DeadlineExceededError, concurrent.futures.TimeoutError):
+    """A ``DecodedFuture`` had not ended in time; also the ``TimeoutError`` of its base class."""
+
+
+class DecodedFuture(concurrent.futures.Future[R], Generic[R]):
+    """A future of what a task's output stands for; the thread that asks decodes the output.
+
+    Works with ``concurrent.futures.wait`` and ``as_completed``, and can be awaited on an event
+    loop. Done-callbacks run on the thread ``flamepy-completions``. It cannot be cancelled: the
+    engine cannot cancel a task.
+
+    Args:
+        task: the future of the task's output.
+    """
+
+    def __init__(self, task: concurrent.futures.Future[bytes | None]) -> None:
+        super().__init__()
+        self._task = task
+        self.set_running_or_notify_cancel()
+        task.add_done_callback(self._take)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {repr_of(self._task)}>"
+
+    def result(self, timeout: float | None = None) -> R:
+        """Wait for the task to end and return what its output stands for.
+
+        Args:
+            timeout: seconds; None waits as long as the task takes.
+
+        Raises:
+            TaskFailedError: the service failed the task; the text is the service's.
+            DeadlineExceededError: it did not end within ``timeout``; it continues.
+        """
+        return self._decode(self._output(timeout))
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the task to end and return its error, or None; decodes nothing."""
+        self._wait(timeout)
+        return self._task.exception(0)
+
+    def done(self) -> bool:
+        """Return True once the task has ended."""
+        return self._task.done()
+
+    def cancel(self) -> bool:
+        """Return False."""
+        return False
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> R:
+        await asyncio.wrap_future(self._task)
+        return await asyncio.get_running_loop().run_in_executor(None, self.result)
+
+    @abstractmethod
+    def _decode(self, output: bytes | None) -> R:
+        """Return the result, or raise; may block."""
+
+    def _output(self, timeout: float | None) -> bytes | None:
+        self._wait(timeout)
+        return self._task.result(0)
+
+    def _wait(self, timeout: float | None) -> None:
+        timeout = seconds_or_none("timeout", timeout)
+        try:
+            self._task.exception(timeout)
+        except concurrent.futures.TimeoutError as error:
+            raise DecodedTimeoutError(
+                f"{repr_of(self)} had not ended within {timeout} s; the task continues"
+            ) from error
+
+    def _take(self, task: concurrent.futures.Future[bytes | None]) -> None:
+        error = task.exception()
+        if error is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(None)  # type: ignore[arg-type]  # ``result`` decodes instead

@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from flamepy.config import FlameContext
@@ -19,6 +18,7 @@ from flamepy.core.client import (
     register_application,
     unregister_application,
 )
+from flamepy.core.closing import ClosesAtExit
 from flamepy.errors import FlameError, FlameErrorCode, NotFoundError
 from flamepy.informers.informer import TaskInformer
 from flamepy.runner import packaging
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 LARGE_PACKAGE = 100 << 20  # bytes
 
 
-class Runner:
+class Runner(ClosesAtExit):
     """An application made of the working directory; ``with`` removes it at the end.
 
     The constructor packs the working directory, stores the package, and registers the application.
@@ -168,14 +168,6 @@ class Runner:
         if not self._started:
             self._start()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _start(self) -> None:
         existing = get_application(self._name)

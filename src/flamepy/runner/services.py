@@ -7,12 +7,12 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from flamepy.aio.connection import short_name
 from flamepy.core.cache import ObjectRef, delete_objects, get_object, put_object
 from flamepy.core.client import open_session
+from flamepy.core.closing import ClosesAtExit
 from flamepy.core.session import Session
 from flamepy.errors import FlameError, InvalidStateError
 from flamepy.informers.informer import TaskInformer
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 LABEL_LENGTH = 40  # characters of a session id that say what it runs
 
 
-class RunnerService:
+class RunnerService(ClosesAtExit):
     """What ``Runner.service`` returns: a function's service is callable, an object's has methods.
 
     Every call returns an ``ObjectFuture`` once the engine has acknowledged its task. Arguments that
@@ -127,21 +127,6 @@ class RunnerService:
         session, self._session = self._session, None
         if session is not None:
             session.close()
-
-    def __enter__(self) -> RunnerService:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self.close()
-        except FlameError:
-            if kind is None:  # else the block's own error matters more
-                raise
 
     def _call(
         self, method: str | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]

@@ -2,67 +2,39 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from types import TracebackType
 from typing import Any
 
 from flamepy.aio.connection import short_name
 from flamepy.aio.mapping import WINDOW
 from flamepy.core.cache import ObjectRef, delete_objects, get_object, put_object
 from flamepy.core.client import create_session, open_session
-from flamepy.core.futures import TaskFuture
+from flamepy.core.closing import ClosesAtExit
+from flamepy.core.futures import DecodedFuture, TaskFuture
 from flamepy.core.session import Session as CoreSession
 from flamepy.errors import FlameError, InvalidArgumentError
 from flamepy.service.payload import dump, load
 from flamepy.types import ResourceRequirement
 
 
-class ServiceFuture(concurrent.futures.Future[Any]):
-    """The future of one request; ``result`` unpickles in the thread that asks.
-
-    Works with ``concurrent.futures.wait`` and ``as_completed``. Done-callbacks run on the thread
-    ``flamepy-completions``. It cannot be cancelled: the engine cannot cancel a task.
-    """
+class ServiceFuture(DecodedFuture[Any]):
+    """The future of one request; ``result`` is what the entrypoint returned."""
 
     def __init__(self, task: TaskFuture) -> None:
-        super().__init__()
-        self._task = task
-        self.set_running_or_notify_cancel()
-        task.add_done_callback(self._take)
+        super().__init__(task)
+        self._task_id = task.task_id
 
     @property
     def task_id(self) -> str:
         """The id of the task that does the request."""
-        return self._task.task_id
+        return self._task_id
 
-    def result(self, timeout: float | None = None) -> Any:
-        """Wait, for ``timeout`` seconds at most, and return the entrypoint's result.
-
-        Raises:
-            TaskFailedError: the entrypoint raised; the text is the service's.
-            TimeoutError: of ``concurrent.futures``; the task continues.
-        """
-        return load(self._task.result(timeout))
-
-    def exception(self, timeout: float | None = None) -> BaseException | None:
-        """Wait, for ``timeout`` seconds at most, and return the task's error or None."""
-        return self._task.exception(timeout)
-
-    def cancel(self) -> bool:
-        """Return False."""
-        return False
-
-    def _take(self, task: concurrent.futures.Future[bytes | None]) -> None:
-        error = task.exception()
-        if error is not None:
-            self.set_exception(error)
-        else:
-            self.set_result(None)  # ``result`` has the value
+    def _decode(self, output: bytes | None) -> Any:
+        return load(output)
 
 
-class Session:
+class Session(ClosesAtExit):
     """A session of a typed service; ``with`` closes it.
 
     Args:
@@ -171,21 +143,6 @@ class Session:
         session.close()
         if self._made is not None:
             _delete(self._made)
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self.close()
-        except FlameError:
-            if kind is None:  # else the block's own error matters more
-                raise
 
     def _open(self) -> CoreSession:
         if self._session is None:

@@ -6,14 +6,14 @@ also takes ``timeout`` and answers with ``exit_code`` and ``stderr``.
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import json
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from flamepy.core.client import create_session, open_session
+from flamepy.core.closing import ClosesAtExit
+from flamepy.core.futures import DecodedFuture
 from flamepy.core.session import Session
 from flamepy.errors import FlameError, FlameErrorCode
 from flamepy.types import ResourceRequirement
@@ -58,28 +58,14 @@ class SandboxOutput:
         return self.data.decode(encoding)
 
 
-class SandboxFuture(concurrent.futures.Future[SandboxOutput]):
-    """The future of a script; ``result`` is its ``SandboxOutput``. It cannot be cancelled."""
+class SandboxFuture(DecodedFuture[SandboxOutput]):
+    """The future of a script; ``result`` is what it wrote."""
 
-    def __init__(self, task: concurrent.futures.Future[bytes | None]) -> None:
-        super().__init__()
-        self.set_running_or_notify_cancel()
-        task.add_done_callback(self._take)
-
-    def cancel(self) -> bool:
-        """Return False."""
-        return False
-
-    def _take(self, task: concurrent.futures.Future[bytes | None]) -> None:
-        try:
-            output = _output(task.result())
-        except BaseException as error:  # the task's own, or of its answer
-            self.set_exception(error)
-        else:
-            self.set_result(output)
+    def _decode(self, output: bytes | None) -> SandboxOutput:
+        return _output(output)
 
 
-class Sandbox:
+class Sandbox(ClosesAtExit):
     """A session of ``flmexec``; ``with`` closes it. Scripts run one at a time on each executor."""
 
     def __init__(self, session: Session, attr: SandboxAttr) -> None:
@@ -157,21 +143,6 @@ class Sandbox:
         session, self._session = self._session, None
         if session is not None:
             session.close()
-
-    def __enter__(self) -> Sandbox:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        try:
-            self.close()
-        except FlameError:
-            if kind is None:  # else the block's own error matters more
-                raise
 
     def _open(self) -> Session:
         if self._session is None:
