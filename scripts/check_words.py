@@ -48,6 +48,12 @@ ALLOWED: dict[str, dict[str, str]] = {
     "src/flamepy/rpc/transport/http_status.py": {
         "the engine behind it does not": "a proxy's upstream is behind it",
     },
+    "src/flamepy/informers/checkpoint/tables.py": {
+        "told TEXT": "a column of the file's format",
+        "application, told, retired": "the same column",
+        "SET told =": "the same column",
+        "told = NULL": "the same column",
+    },
     "docs/architecture.md": {"has none of the parent's connections": "a plain negation"},
     "docs/plugins.md": {"USER nobody": "the system's user"},
     "docs/proxies.md": {"no change behind any of them": "a proxy's upstream is behind it"},

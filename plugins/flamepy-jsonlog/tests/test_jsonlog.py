@@ -86,8 +86,8 @@ def test_a_second_run_appends(connection: Connection, tmp_path: Path) -> None:
             reactor.wait_synced(timeout=10)
     written = lines(path.read_text())
     assert all(line["initial"] for line in written)
-    told = [line for line in written if line["kind"] not in ("progress", "drained")]
-    keys = Counter(line["key"] for line in told)
+    tasks = [line for line in written if line["kind"] not in ("progress", "drained")]
+    keys = Counter(line["key"] for line in tasks)
     assert len(keys) == 4, "opened, closed, and two ends"
     assert set(keys.values()) == {2}, "the same keys in both runs"
 

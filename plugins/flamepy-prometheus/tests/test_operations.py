@@ -229,8 +229,8 @@ def test_the_table_of_the_readme_has_every_metric(plugin: Prometheus) -> None:
     page = read(f"http://127.0.0.1:{plugin.port}/metrics")
     there = {line.split()[2] for line in page.splitlines() if line.startswith("# TYPE")}
     table = (HERE.parent / "README.md").read_text()
-    told = set(re.findall(r"^\| `(flame_\w+)` \|", table, re.MULTILINE))
-    assert told == {one for one in there if not one.endswith("_created")}
+    documented = set(re.findall(r"^\| `(flame_\w+)` \|", table, re.MULTILINE))
+    assert documented == {one for one in there if not one.endswith("_created")}
 
 
 def test_prometheus_scrapes_it_and_takes_the_rules(server: Server) -> None:

@@ -24,7 +24,7 @@ from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.seconds import seconds
 from flamepy.testing.observed import Observed
 from flamepy.testing.situations import SITUATIONS, Play
-from flamepy.testing.stage import LOOK, PATIENCE, NotRegistered, Stage
+from flamepy.testing.stage import LOOK_INTERVAL, WAIT_LIMIT, NotRegistered, Stage
 from flamepy.texts import repr_of
 
 HANGS = 2
@@ -215,7 +215,7 @@ class _Check:
         try:
             with stage:
                 play(stage)
-                stage.settle()
+                stage.wait_idle()
         except Exception as error:
             failed = error
         for observed in stage.observed:
@@ -249,9 +249,9 @@ class _Check:
         while left := self._left(before):
             # Ours, the witness's among them, end by themselves, late where the machine is slow.
             ours = all(one.name.startswith("flamepy-") for one in left)
-            if monotonic() > begun + (PATIENCE if ours else self._limit):
+            if monotonic() > begun + (WAIT_LIMIT if ours else self._limit):
                 break
-            threading.Event().wait(LOOK)
+            threading.Event().wait(LOOK_INTERVAL)
         for thread in left:
             self._add("", f"the thread {repr_of(thread.name)} is still running; end it in close()")
 

@@ -1,4 +1,4 @@
-"""The situations that ``check_informer`` puts an informer in: each is a short script on a stage.
+"""The situations of ``check_informer``: each is a short script on a ``Stage``.
 
 Everything here happens with real engines over the months (docs/delivery.md); a new one is a
 function and a line in ``SITUATIONS``.
@@ -40,24 +40,24 @@ def _succeed(source: ScriptedSource) -> None:
 
 def _nothing(stage: Stage) -> None:
     stage.register()
-    stage.settle()
+    stage.wait_idle()
 
 
 def _life(stage: Stage) -> None:
     stage.register()
     stage.do(_open, _task)
-    stage.told("s/1 pending")
+    stage.wait_for("s/1 pending")
     stage.do(_start)
-    stage.told("s/1 running")
+    stage.wait_for("s/1 running")
     stage.do(_succeed)
-    stage.told("s/1 succeed")
+    stage.wait_for("s/1 succeed")
 
 
 def _first_seen_ended(stage: Stage) -> None:
     stage.register()
     ends = (TaskState.SUCCEED, TaskState.FAILED, TaskState.CANCELLED)
     stage.do(_open, *(functools.partial(_ended_task, state=one) for one in ends))
-    stage.told("s/1 succeed", "s/2 failed", "s/3 cancelled")
+    stage.wait_for("s/1 succeed", "s/2 failed", "s/3 cancelled")
 
 
 def _ended_task(source: ScriptedSource, *, state: TaskState) -> None:
@@ -67,60 +67,60 @@ def _ended_task(source: ScriptedSource, *, state: TaskState) -> None:
 def _failed(stage: Stage, text: str | None) -> None:
     stage.register()
     stage.do(_open, _task)
-    stage.told("s/1 pending")
+    stage.wait_for("s/1 pending")
     stage.do(lambda source: source.fail("s", "1", text))
-    stage.told("s/1 failed")
+    stage.wait_for("s/1 failed")
 
 
 def _cancelled(stage: Stage) -> None:
     stage.register()
     stage.do(_open, _task)
-    stage.told("s/1 pending")
+    stage.wait_for("s/1 pending")
     stage.do(lambda source: source.close("s"))
-    stage.told("s/1 cancelled", "s closed")
+    stage.wait_for("s/1 cancelled", "s closed")
 
 
 def _requeued(stage: Stage) -> None:
     stage.register()
     stage.do(_open, _task, _start)
-    stage.told("s/1 running")
+    stage.wait_for("s/1 running")
     for act, text in (
         (lambda source: source.requeue("s", "1"), "s/1 pending"),
         (_start, "s/1 running"),
         (_succeed, "s/1 succeed"),
     ):
         stage.do(act)
-        stage.told(text)
+        stage.wait_for(text)
 
 
 def _unknown_state(stage: Stage) -> None:
     stage.register()
     stage.do(_open, _task, _start)
-    stage.told("s/1 running")
+    stage.wait_for("s/1 running")
     stage.do(lambda source: source.move("s", "1", TaskState(9)))
-    stage.told("s/1 unknown_9")
+    stage.wait_for("s/1 unknown_9")
     stage.do(_succeed)
-    stage.told("s/1 succeed")
+    stage.wait_for("s/1 succeed")
 
 
 def _deleted(stage: Stage, *, ended: bool) -> None:
     stage.register()
     stage.do(_open, _task, _start)
-    stage.told("s/1 running")
+    stage.wait_for("s/1 running")
     if ended:
         stage.do(_succeed)
-        stage.told("s/1 succeed")
+        stage.wait_for("s/1 succeed")
     stage.do(lambda source: source.drop_session("s"))
-    stage.told("s/1 deleted", "s deleted")
+    stage.wait_for("s/1 deleted", "s deleted")
 
 
 def _reset(stage: Stage) -> None:
     stage.register()
     stage.do(_open, _task, _start)
-    stage.told("s/1 running", "s opened")
+    stage.wait_for("s/1 running", "s opened")
     threading.Event().wait(0.01)  # so that the new session has another creation time
     stage.do(_lose_all)
-    stage.told("s/1 deleted", "s/1 pending", "s opened")
+    stage.wait_for("s/1 deleted", "s/1 pending", "s opened")
 
 
 def _lose_all(source: ScriptedSource) -> None:
@@ -132,26 +132,26 @@ def _lose_all(source: ScriptedSource) -> None:
 def _sessions(stage: Stage) -> None:
     stage.register()
     stage.do(_open, _task)
-    stage.told("s opened", "s/1 pending")
+    stage.wait_for("s opened", "s/1 pending")
     stage.do(_start)
-    stage.told("s/1 running")
+    stage.wait_for("s/1 running")
     stage.do(_succeed)
-    stage.told("s drained")
+    stage.wait_for("s drained")
     stage.do(_task)  # a drained session may get more
-    stage.told("s/2 pending")
+    stage.wait_for("s/2 pending")
     stage.do(lambda source: source.close("s"))
-    stage.told("s closed")
+    stage.wait_for("s closed")
     stage.do(lambda source: source.drop_session("s"))
-    stage.told("s deleted")
+    stage.wait_for("s deleted")
 
 
 def _engine_events(stage: Stage) -> None:
     stage.register()
     stage.do(_open)
-    stage.told("s opened")
+    stage.wait_for("s opened")
     for code, text in ((1001, "failed to bind: \N{SNOWMAN}"), (1002, ""), (4711, "of tomorrow")):
         stage.do(functools.partial(_event, code=code, text=text))
-        stage.told("s event")
+        stage.wait_for("s event")
 
 
 def _event(source: ScriptedSource, *, code: int, text: str) -> None:
@@ -161,11 +161,11 @@ def _event(source: ScriptedSource, *, code: int, text: str) -> None:
 def _same_keys_again(stage: Stage) -> None:
     stage.do(_open, _task, _start, _task, _succeed)
     stage.register()
-    stage.told("s/1 succeed", "s/2 pending")
-    stage.settle()
+    stage.wait_for("s/1 succeed", "s/2 pending")
+    stage.wait_idle()
     stage.restart()
     stage.register()
-    stage.told("s/1 succeed", "s/2 pending")
+    stage.wait_for("s/1 succeed", "s/2 pending")
 
 
 class _Raising(TaskInformer):
@@ -189,15 +189,15 @@ def _beside_raising(stage: Stage) -> None:
 def _beside_waiting(stage: Stage) -> None:
     stage.beside(_Waiting(stage.gate()))
     _life(stage)
-    stage.settle()
+    stage.wait_idle()
 
 
 def _late(stage: Stage, *, replay: str) -> None:
     stage.do(_open, _task, _start, _task, _succeed)
-    stage.told("s/1 succeed", "s/2 pending")
+    stage.wait_for("s/1 succeed", "s/2 pending")
     stage.register(replay=replay)
     stage.do(lambda source: source.start("s", "2"))
-    stage.told("s/2 running")
+    stage.wait_for("s/2 running")
 
 
 def _tiny_queue(stage: Stage) -> None:
@@ -206,12 +206,12 @@ def _tiny_queue(stage: Stage) -> None:
     stage.do(_open)
     for number in range(1, 21):
         stage.do(_task)
-        stage.told(f"s/{number} pending")
+        stage.wait_for(f"s/{number} pending")
         stage.do(functools.partial(_start_and_end, number=number))
-        stage.told(f"s/{number} {'failed' if number % 2 else 'succeed'}")
+        stage.wait_for(f"s/{number} {'failed' if number % 2 else 'succeed'}")
     stage.do(lambda source: source.drop_task("s", "1"))
     gate.set()
-    stage.settle()
+    stage.wait_idle()
 
 
 def _start_and_end(source: ScriptedSource, *, number: int) -> None:
@@ -225,28 +225,28 @@ def _start_and_end(source: ScriptedSource, *, number: int) -> None:
 def _outage(stage: Stage) -> None:
     stage.register()
     stage.do(_open, _task)
-    stage.told("s/1 pending")
+    stage.wait_for("s/1 pending")
     stage.do(lambda source: source.fail_calls(UnavailableError("the engine is away")))
-    stage.connected(ConnectionState.DISCONNECTED)
+    stage.wait_connection(ConnectionState.DISCONNECTED)
     stage.do(_start, _succeed, lambda source: source.answer_calls())
-    stage.told("s/1 succeed")
+    stage.wait_for("s/1 succeed")
 
 
 def _stop_in_callback(stage: Stage) -> None:
     stage.register(cut_off=True).before_next(stage.reactor.stop)
     stage.do(_open, _task, _start)
-    stage.settle()
+    stage.wait_idle()
     stage.reactor.join(0.2)  # it has stopped, unless no callback is called for such an event
 
 
 def _removed(stage: Stage) -> None:
     stage.register(cut_off=True)
     stage.do(_open, _task, _start)
-    stage.told("s/1 running")
-    stage.settle()
+    stage.wait_for("s/1 running")
+    stage.wait_idle()
     stage.registrations[0].remove()
     stage.do(_succeed)
-    stage.told("s/1 succeed")
+    stage.wait_for("s/1 succeed")
 
 
 def _stopped_at_once(stage: Stage) -> None:

@@ -1,7 +1,7 @@
-"""The stage on which ``checking`` plays a situation: a scripted engine, a reactor, the informer.
+"""``Stage``: a scripted engine, a reactor and the informer that ``checking`` puts into a situation.
 
-Beside the informer under observation a witness of our own receives the same, so that a
-script knows what has been delivered by now.
+A witness of our own is registered beside the informer and receives the same events, so that a
+script can wait until they were delivered.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from flamepy.types import ConnectionState
 from flamepy.watching.state.events import EventKind, SessionEvent, TaskEvent
 
 LOGGER = logging.getLogger("flamepy.informers.reports")
-LOOK = 0.005
-PATIENCE = 20.0
-POLLS = (0.005, 0.02)
+LOOK_INTERVAL = 0.005  # seconds
+WAIT_LIMIT = 20.0  # seconds for one step of a script
+POLL_INTERVAL = (0.005, 0.02)  # seconds, busy and idle
 
 
 class NotRegistered(Exception):
@@ -35,20 +35,20 @@ class NotRegistered(Exception):
 
 
 class Witness(TaskInformer, SessionInformer):
-    """Writes down what it receives: ``s/1 succeed``, ``s/1 deleted``, ``s opened``."""
+    """Records what it receives: ``s/1 succeed``, ``s/1 deleted``, ``s opened``."""
 
     def __init__(self) -> None:
-        self._told: Counter[str] = Counter()
+        self._received: Counter[str] = Counter()
         self._news = threading.Condition()
 
     def on_transition(self, event: TaskEvent) -> None:
         """Record a task's state."""
         deleted = event.kind is EventKind.DELETED
         state = "deleted" if deleted else event.task.state.name.lower()
-        self._note(f"{event.task.session_id}/{event.task.id} {state}")
+        self._record(f"{event.task.session_id}/{event.task.id} {state}")
 
     def _session(self, event: SessionEvent) -> None:
-        self._note(f"{event.session.id} {event.kind.value}")
+        self._record(f"{event.session.id} {event.kind.value}")
 
     on_opened = on_drained = on_closed = on_event = _session
 
@@ -57,17 +57,17 @@ class Witness(TaskInformer, SessionInformer):
         if isinstance(event, SessionEvent):
             self._session(event)
 
-    def _note(self, text: str) -> None:
+    def _record(self, text: str) -> None:
         with self._news:
-            self._told[text] += 1
+            self._received[text] += 1
             self._news.notify_all()
 
     def wait(self, wanted: Counter[str], timeout: float) -> Counter[str]:
-        """Wait until all of it was delivered, and take it off the list; return what is missing."""
+        """Wait until all of it was received, and remove it; return what is missing."""
         with self._news:
-            self._news.wait_for(lambda: not wanted - self._told, timeout)
-            missing = wanted - self._told
-            self._told -= wanted
+            self._news.wait_for(lambda: not wanted - self._received, timeout)
+            missing = wanted - self._received
+            self._received -= wanted
         return missing
 
 
@@ -103,7 +103,10 @@ class Stage:
 
     def _new_reactor(self) -> Reactor:
         made = Reactor(
-            connection=self.connection, plugins=(), poll_interval=POLLS, payloads=self._payloads
+            connection=self.connection,
+            plugins=(),
+            poll_interval=POLL_INTERVAL,
+            payloads=self._payloads,
         )
         made.register(self.witness)
         return made.start()
@@ -122,7 +125,7 @@ class Stage:
             **options: of the registration.
 
         Raises:
-            NotRegistered: see there.
+            NotRegistered: it could not be made, or was refused.
         """
         given = {**self._options, **options}
         try:
@@ -146,46 +149,48 @@ class Stage:
         return observed
 
     def beside(self, neighbour: TaskInformer) -> None:
-        """Register an informer of ours beside it; what it raises is no news for the log."""
+        """Register an informer of ours beside it; its errors are not logged."""
         self._neighbours.add(self.reactor.register(neighbour, name="a neighbour").name)
 
-    def _is_news(self, record: logging.LogRecord) -> bool:
+    def _is_logged(self, record: logging.LogRecord) -> bool:
         named = isinstance(record.args, tuple) and record.args[:1]
         return not (named and str(named[0]) in self._neighbours)
 
     def gate(self) -> threading.Event:
-        """Return an event that is set at the end at the latest."""
+        """Return an event that is set when the stage ends, at the latest."""
         made = threading.Event()
         self._gates.append(made)
         return made
 
-    def told(self, *texts: str) -> None:
-        """Wait until the witness received all of this since the last call.
+    def wait_for(self, *texts: str) -> None:
+        """Wait until the witness received all of these events since the last call.
 
         Raises:
-            TimeoutError: it was not; then the kit is at fault, or the machine very slow.
+            TimeoutError: it did not: a fault of this module, or a very slow machine.
         """
-        missing = self.witness.wait(Counter(texts), PATIENCE)
+        missing = self.witness.wait(Counter(texts), WAIT_LIMIT)
         if missing:
-            raise TimeoutError(f"not delivered within {PATIENCE:g} s: {', '.join(sorted(missing))}")
+            raise TimeoutError(
+                f"not delivered within {WAIT_LIMIT:g} s: {', '.join(sorted(missing))}"
+            )
 
-    def connected(self, state: ConnectionState) -> None:
-        """Wait until the connection is in that state.
+    def wait_connection(self, state: ConnectionState) -> None:
+        """Wait until the connection is in a state.
 
         Raises:
-            TimeoutError: it did not get there.
+            TimeoutError: it is in another one after the limit.
         """
-        end = monotonic() + PATIENCE
+        end = monotonic() + WAIT_LIMIT
         while self.connection.link.state is not state:
             if monotonic() > end:
-                raise TimeoutError(f"the connection was not {state} within {PATIENCE:g} s")
-            threading.Event().wait(LOOK)
+                raise TimeoutError(f"the connection was not {state} within {WAIT_LIMIT:g} s")
+            threading.Event().wait(LOOK_INTERVAL)
 
-    def settle(self) -> None:
-        """Wait until the informers are idle; not for one that takes too long."""
+    def wait_idle(self) -> None:
+        """Wait until the informers are idle, twice the limit of a callback at most."""
         end = monotonic() + 2 * self._limit
         while monotonic() < end and any(self._busy(one) for one in self.registrations):
-            threading.Event().wait(LOOK)
+            threading.Event().wait(LOOK_INTERVAL)
 
     def _busy(self, registration: Registration) -> bool:
         stats = registration.stats
@@ -207,7 +212,7 @@ class Stage:
     # ------------------------------------------------------------------ the end
 
     def __enter__(self) -> Stage:
-        LOGGER.addFilter(self._is_news)
+        LOGGER.addFilter(self._is_logged)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -217,4 +222,4 @@ class Stage:
             self.stop()
             self.connection.close()
         finally:
-            LOGGER.removeFilter(self._is_news)
+            LOGGER.removeFilter(self._is_logged)

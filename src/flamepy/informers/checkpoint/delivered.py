@@ -1,7 +1,7 @@
-"""Collect what was delivered to one informer, for the checkpoint, and what earlier processes did.
+"""Record what was delivered to one informer, in this process and in earlier ones.
 
-Used on the informer's thread only. A delivery is recorded, and written before the next callback;
-events without a delivery (unchanged after a restart, dropped by ``where``) are recorded as well,
+Used on the informer's thread only. A delivery is recorded, and written before the next callback.
+Events without a delivery (unchanged after a restart, dropped by ``where``) are recorded as well,
 and written with the next callback, after a second at the latest: losing them repeats nothing.
 """
 
@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from flamepy.informers.checkpoint.resumption import (
+    DeliveredSession,
+    DeliveredTask,
     Past,
     Presence,
     Resumption,
     SessionKey,
     Shown,
     Step,
-    Told,
-    ToldSession,
     micros,
     session_key,
 )
@@ -28,28 +28,28 @@ from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventK
 from flamepy.watching.state.missed import MissedEnds
 from flamepy.watching.state.subscriptions import Scope
 
-LAZY = 1.0
-FEW = 256
+WRITE_DELAY = 1.0  # seconds that records without a callback wait at most
+BATCH_SIZE = 256  # changed tasks that are written in the middle of a batch of events
 
 TaskKey = tuple[SessionKey, int]
 
 
 class TaskRow(NamedTuple):
-    """The stored state of a task; ``told`` None removes it."""
+    """The stored state of a task; ``delivered`` None removes it."""
 
     application: str
-    told: Told | None
+    delivered: DeliveredTask | None
 
 
 class SessionRow(NamedTuple):
-    """The stored state of a session; ``told`` None removes what was delivered of the session."""
+    """The stored state of a session; ``delivered`` None removes it."""
 
     application: str
-    told: ToldSession | None
+    delivered: DeliveredSession | None
 
 
 class ShownRow(NamedTuple):
-    """The counters that a session shows; ``shown`` None where they mean nothing any more."""
+    """The counters of a session; ``shown`` None once its missed ends are counted."""
 
     application: str
     shown: Shown | None
@@ -57,7 +57,7 @@ class ShownRow(NamedTuple):
 
 @dataclass(slots=True)
 class Changes:
-    """What is to be kept, the last word on each.
+    """What is to be stored: the latest state of each task and session.
 
     Attributes:
         tasks: by task, oldest first.
@@ -78,27 +78,27 @@ class Changes:
     complete: bool = False
 
     def __bool__(self) -> bool:
-        told = self.tasks, self.sessions, self.gone, self.forgotten, self.complete
-        return any(told) or bool(self.shown or self.missed)
+        kept = self.tasks, self.sessions, self.gone, self.forgotten, self.complete
+        return any(kept) or bool(self.shown or self.missed)
 
 
 class Keeper(Protocol):
-    """Where changes are kept: a slot of a ``CheckpointStore``."""
+    """Stores the changes of one informer: a slot of a ``CheckpointStore``."""
 
     @property
     def retry_at(self) -> float | None:
-        """When it can next be tried, monotonic seconds, while writing fails; else None."""
+        """When a failed write is tried again, monotonic seconds; None while writing works."""
 
     def keep(self, changes: Changes) -> bool:
-        """Write all of them or nothing; False if it could not be done now."""
+        """Write all changes or none; return False if they cannot be written now."""
 
 
 class Memory:
-    """What was delivered to one informer: loaded at its start, updated, and handed to a keeper.
+    """The record of what was delivered to one informer: loaded at its start, updated, and stored.
 
     Args:
         past: what is remembered of the informer.
-        keeper: takes what is to be remembered.
+        keeper: stores the changes.
         replay, scope: of the registration.
         retain: finished tasks that wait to be written at most, while nothing can be.
     """
@@ -108,7 +108,9 @@ class Memory:
     ) -> None:
         self.unfinished = past.unfinished()
         self.missed = past.missed  # ends that could not be delivered, of all processes
-        self._told = {key: one.told for key, one in past.sessions.items() if one.told is not None}
+        self._delivered = {
+            key: one.delivered for key, one in past.sessions.items() if one.delivered is not None
+        }
         self._resumption = Resumption(past, replay, scope)
         self._keeper = keeper
         self._retain = retain
@@ -119,11 +121,11 @@ class Memory:
     # ------------------------------------------------------------------ what is delivered
 
     def task(self, event: TaskEvent) -> list[Step]:
-        """Return the events that an event means to this informer, and whether each is delivered."""
+        """Return the events that follow from a task's event, and whether each is delivered."""
         return self._resumption.task(event)
 
     def session(self, event: SessionEvent) -> list[Step]:
-        """Return the same of a session's event."""
+        """Return the events that follow from a session's event, and whether each is delivered."""
         return self._resumption.session(event)
 
     def lost(self, presence: Presence) -> list[MissedEnds]:
@@ -142,7 +144,7 @@ class Memory:
         """Yield the events of stored tasks that were not seen again by the time it is synced."""
         return self._resumption.missing(presence)
 
-    # ------------------------------------------------------------------ what is kept
+    # ------------------------------------------------------------------ what is stored
 
     def note(self, event: TaskEvent | SessionEvent) -> None:
         """Record that an event was delivered, or does not have to be."""
@@ -151,22 +153,24 @@ class Memory:
         if isinstance(event, SessionEvent):
             self._note_session(event)
             return
-        task, told = event.task, None
+        task, delivered = event.task, None
         if event.kind is not EventKind.DELETED:
-            told = Told(micros(task.creation_time), task.state)
+            delivered = DeliveredTask(micros(task.creation_time), task.state)
         key = session_key(event), int(task.id)
         tasks = self._changes.tasks
         tasks.pop(key, None)  # the order is that of the last change
-        tasks[key] = TaskRow(event.application, told)
+        tasks[key] = TaskRow(event.application, delivered)
 
     def _note_session(self, event: SessionEvent) -> None:
         key = event.session.id, micros(event.session.creation_time)
-        told: ToldSession | None = None
+        delivered: DeliveredSession | None = None
         if event.kind is SessionEventKind.DELETED:
-            self._told.pop(key, None)
+            self._delivered.pop(key, None)
         else:
-            told = self._told[key] = self._told.get(key, ToldSession()).after(event)
-        self._changes.sessions[key] = SessionRow(event.application, told)
+            delivered = self._delivered[key] = self._delivered.get(key, DeliveredSession()).after(
+                event
+            )
+        self._changes.sessions[key] = SessionRow(event.application, delivered)
 
     def shown(self, rows: dict[SessionKey, ShownRow]) -> None:
         """Store the counters of sessions: ends that the next process cannot deliver are missed."""
@@ -191,12 +195,12 @@ class Memory:
 
     def synced(self, presence: Presence) -> None:
         """Record that the whole present state was delivered to the informer."""
-        self._changes.forgotten.update(self._resumption.settle(presence))
+        self._changes.forgotten.update(self._resumption.finish(presence))
         self._changes.complete = True
         self.commit()
 
     def commit(self) -> None:
-        """Keep what was noted, now, if it can be."""
+        """Store the recorded changes now, if the file can be written."""
         if self._sealed or not self._changes:
             return
         if self._keeper.keep(self._changes):
@@ -205,29 +209,31 @@ class Memory:
             self._shorten()
 
     def commit_many(self) -> None:
-        """Keep what was noted if it has become much."""
-        if len(self._changes.tasks) >= FEW and self._keeper.retry_at is None:
+        """Store the recorded changes if there are many."""
+        if len(self._changes.tasks) >= BATCH_SIZE and self._keeper.retry_at is None:
             self.commit()
 
     @property
     def due(self) -> float | None:
-        """When to call ``commit`` although nothing is delivered; None if that is not needed."""
+        """When to call ``commit`` without a delivery, monotonic seconds; None if nothing waits."""
         if self._since is None or self._sealed:
             return None
         retry = self._keeper.retry_at
-        return self._since + LAZY if retry is None else retry
+        return self._since + WRITE_DELAY if retry is None else retry
 
     def seal(self) -> None:
-        """Store nothing more: the handling of later events does not finish."""
+        """Stop storing: later events are not handled to their end."""
         self._sealed = True
 
     def _shorten(self) -> None:
         """Drop the oldest finished tasks that wait while nothing can be written."""
         tasks = self._changes.tasks
-        if len(tasks) <= 2 * self._retain + FEW:
+        if len(tasks) <= 2 * self._retain + BATCH_SIZE:
             return
         ended = [
-            key for key, row in tasks.items() if row.told is None or row.told.state.is_terminal
+            key
+            for key, row in tasks.items()
+            if row.delivered is None or row.delivered.state.is_terminal
         ]
         for key in ended[: max(0, len(ended) - self._retain)]:
             del tasks[key]

@@ -1,8 +1,8 @@
-"""What an informer receives after a restart of its own process: what changed meanwhile. Pure.
+"""Decide what an informer receives after a restart of its process: what changed meanwhile. Pure.
 
 ``Past`` is the stored past of one informer; ``Resumption`` compares it with the first
 observation of each task and session, and with the present state once everything was seen.
-``delivered`` asks it on the informer's thread, ``tables`` has the past.
+``delivered`` calls it on the informer's thread; ``tables`` reads and writes the past.
 """
 
 from __future__ import annotations
@@ -71,20 +71,20 @@ class Ranges:
             return
         at = bisect_right(self._starts, number)
         before = at > 0 and self._ends[at - 1] == number - 1
-        behind = at < len(self._starts) and self._starts[at] == number + 1
-        if before and behind:
+        after = at < len(self._starts) and self._starts[at] == number + 1
+        if before and after:
             self._ends[at - 1] = self._ends.pop(at)
             del self._starts[at]
         elif before:
             self._ends[at - 1] = number
-        elif behind:
+        elif after:
             self._starts[at] = number
         else:
             self._starts.insert(at, number)
             self._ends.insert(at, number)
 
 
-class Told(NamedTuple):
+class DeliveredTask(NamedTuple):
     """The last delivered state of a task, with its creation time."""
 
     created: int
@@ -97,7 +97,7 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ToldSession:
+class DeliveredSession:
     """The last delivered state of a session, for informers of sessions."""
 
     counts: TaskCounts = field(default_factory=TaskCounts)
@@ -105,7 +105,7 @@ class ToldSession:
     drained: TaskCounts | None = None
     events: tuple[tuple[int, int], ...] = ()  # code and time of each that the engine recorded
 
-    def after(self, event: SessionEvent) -> ToldSession:
+    def after(self, event: SessionEvent) -> DeliveredSession:
         """Return what to store once an event was delivered."""
         kind, counts = event.kind, event.session.counts
         if kind is SessionEventKind.EVENT:
@@ -135,14 +135,14 @@ class PastSession:
     Attributes:
         tasks: the last delivered state of each, without those in ``retired``.
         retired: numbers of tasks that had ended and are no longer kept one by one.
-        told: the last delivered state of the session itself; None if nothing was delivered.
+        delivered: the last delivered state of the session itself; None if nothing was delivered.
         shown: its counters when it was last looked at; None once what was missed is counted.
     """
 
     application: str = ""
-    tasks: dict[int, Told] = field(default_factory=dict)
+    tasks: dict[int, DeliveredTask] = field(default_factory=dict)
     retired: Ranges = field(default_factory=Ranges)
-    told: ToldSession | None = None
+    delivered: DeliveredSession | None = None
     shown: Shown | None = None
 
     def missed(self, key: SessionKey) -> MissedEnds | None:
@@ -173,10 +173,10 @@ class PastSession:
 
     def info(self, key: SessionKey) -> SessionInfo:
         """Return the session with the fields that are stored."""
-        told = self.told or ToldSession()
-        state = SessionState.CLOSED if told.closed else SessionState.OPEN
+        delivered = self.delivered or DeliveredSession()
+        state = SessionState.CLOSED if delivered.closed else SessionState.OPEN
         created = _EPOCH + timedelta(microseconds=key[1])
-        return SessionInfo(key[0], self.application, state, created, told.counts)
+        return SessionInfo(key[0], self.application, state, created, delivered.counts)
 
 
 @dataclass(slots=True, eq=False)
@@ -197,8 +197,8 @@ class Past:
         return frozenset(
             (session_id, number)
             for (session_id, _), session in self.sessions.items()
-            for number, told in session.tasks.items()
-            if not told.state.is_terminal
+            for number, delivered in session.tasks.items()
+            if not delivered.state.is_terminal
         )
 
 
@@ -226,7 +226,7 @@ class Resumption:
     """Compares events with the stored past of one informer; used on the informer's thread.
 
     Args:
-        past: what is remembered; used up.
+        past: what is stored; consumed.
         replay: of the registration: which part of the present state it receives at first.
         scope: of the registration; what is remembered of other sessions is forgotten.
         endpoint: for the events that are made here.
@@ -246,7 +246,7 @@ class Resumption:
     # ------------------------------------------------------------------ tasks
 
     def task(self, event: TaskEvent) -> list[Step]:
-        """Return what to deliver for an event: nothing, itself, or what it means after the past."""
+        """Return what to deliver for a task's event: nothing, itself, or what it means now."""
         key, number = session_key(event), int(event.task.id)
         if event.kind is not EventKind.ADDED:
             if not self._final or (key, number) not in self._final:
@@ -262,18 +262,18 @@ class Resumption:
             if not event.task.state.is_terminal:
                 self._final.add((key, number))
             return steps
-        told = session.tasks.pop(number, None) if session is not None else None
-        if told is None or session is None:
+        delivered = session.tasks.pop(number, None) if session is not None else None
+        if delivered is None or session is None:
             return [*steps, self._new(event)]
-        if told.created != micros(event.task.creation_time):
-            gone = self._deleted(key, session, number, told)
+        if delivered.created != micros(event.task.creation_time):
+            gone = self._deleted(key, session, number, delivered)
             return [*steps, Step(gone, True), self._new(event)]
-        if told.state == event.task.state:
+        if delivered.state == event.task.state:
             return steps
-        if told.state.is_terminal:
+        if delivered.state.is_terminal:
             self._final.add((key, number))
             return steps
-        old = told.task(key[0], number)
+        old = delivered.task(key[0], number)
         changed = replace(event, kind=EventKind.UPDATED, old=old, initial=False)
         return [*steps, Step(changed, True)]
 
@@ -304,8 +304,10 @@ class Resumption:
             number = next(iter(session.tasks))
             yield self._deleted(key, session, number, session.tasks.pop(number))
 
-    def _deleted(self, key: SessionKey, session: PastSession, number: int, told: Told) -> TaskEvent:
-        task = told.task(key[0], number)
+    def _deleted(
+        self, key: SessionKey, session: PastSession, number: int, delivered: DeliveredTask
+    ) -> TaskEvent:
+        task = delivered.task(key[0], number)
         return TaskEvent(
             kind=EventKind.DELETED,
             task=task,
@@ -313,33 +315,33 @@ class Resumption:
             application=session.application,
             source=EventSource.REPLAY,
             endpoint=self.endpoint,
-            final_state_known=told.state.is_terminal,
+            final_state_known=delivered.state.is_terminal,
             session_creation_time=_EPOCH + timedelta(microseconds=key[1]),
         )
 
     # ------------------------------------------------------------------ sessions
 
     def session(self, event: SessionEvent) -> list[Step]:
-        """Return the same of a session's event."""
+        """Return what to deliver for a session's event: nothing, itself, or what it means now."""
         key = event.session.id, micros(event.session.creation_time)
         past = self._sessions.get(key)
-        told = past.told if past is not None else None
+        delivered = past.delivered if past is not None else None
         if event.kind is SessionEventKind.OPENED:
             return self._opened(key, event, past)
-        if past is None or told is None:
+        if past is None or delivered is None:
             return [self._new(event)]
         if event.kind is SessionEventKind.DELETED:
-            past.told = None
+            past.delivered = None
         elif event.kind is SessionEventKind.CLOSED:
-            if told.closed:
+            if delivered.closed:
                 return []
         elif event.kind is SessionEventKind.DRAINED:
-            if told.drained == event.session.counts:
+            if delivered.drained == event.session.counts:
                 return []
-        elif event.kind is SessionEventKind.EVENT and _recorded(event) in told.events:
-            left = list(told.events)
+        elif event.kind is SessionEventKind.EVENT and _recorded(event) in delivered.events:
+            left = list(delivered.events)
             left.remove(_recorded(event))
-            past.told = replace(told, events=tuple(left))
+            past.delivered = replace(delivered, events=tuple(left))
             return []
         return [Step(replace(event, initial=False), True)]
 
@@ -347,18 +349,18 @@ class Resumption:
         steps = [
             Step(self._session_gone((key[0], born)), True)
             for born in self._ids.get(key[0], ())
-            if born != key[1] and self._sessions[key[0], born].told is not None
+            if born != key[1] and self._sessions[key[0], born].delivered is not None
         ]
-        if past is None or past.told is None:
+        if past is None or past.delivered is None:
             return [*steps, self._new(event)]
-        if past.told.counts == event.session.counts:
+        if past.delivered.counts == event.session.counts:
             return steps
         kind, old = SessionEventKind.PROGRESS, past.info(key)
         return [*steps, Step(replace(event, kind=kind, old=old, initial=False), True)]
 
     def _session_gone(self, key: SessionKey) -> SessionEvent:
         past = self._sessions[key]
-        info, past.told = past.info(key), None
+        info, past.delivered = past.info(key), None
         return SessionEvent(
             kind=SessionEventKind.DELETED,
             session=info,
@@ -368,10 +370,10 @@ class Resumption:
             final_state_known=info.state == SessionState.CLOSED,
         )
 
-    # ------------------------------------------------------------------ once all was seen
+    # ------------------------------------------------------------------ after the whole state
 
     def missed(self, present: Presence) -> list[tuple[SessionKey, MissedEnds]]:
-        """Return the ends that an earlier process saw and nothing can deliver any more; once."""
+        """Return the ends that an earlier process saw and that can no longer be delivered; once."""
         found = []
         for key, session in self._sessions.items():
             covered = self._scope.covers(key[0], session.application)
@@ -388,32 +390,37 @@ class Resumption:
             session.shown = None
 
     def missing(self, present: Presence) -> Iterator[TaskEvent | SessionEvent]:
-        """Yield what happened to that which was not seen again."""
+        """Yield the events of stored tasks and sessions that were not seen again."""
         for key, session in self._sessions.items():
             if not self._scope.covers(key[0], session.application):
                 continue
             if present.sessions.get(key[0]) != key[1]:
                 yield from self._all_gone(key)
-                if session.told is not None:
+                if session.delivered is not None:
                     yield self._session_gone(key)
                 continue
             open_ones = [one for one in session.tasks if not session.tasks[one].state.is_terminal]
             for number in open_ones:
-                told = session.tasks.pop(number)
-                yield self._unseen(key, session, number, told, present)
+                delivered = session.tasks.pop(number)
+                yield self._unseen(key, session, number, delivered, present)
 
     def _unseen(
-        self, key: SessionKey, session: PastSession, number: int, told: Told, present: Presence
+        self,
+        key: SessionKey,
+        session: PastSession,
+        number: int,
+        delivered: DeliveredTask,
+        present: Presence,
     ) -> TaskEvent:
-        gone = self._deleted(key, session, number, told)
+        gone = self._deleted(key, session, number, delivered)
         state = present.ended.get((key[0], number))
         if state is None:
             return gone
         task = replace(gone.task, state=state)
         return replace(gone, kind=EventKind.UPDATED, task=task, final_state_known=True)
 
-    def settle(self, present: Presence) -> list[SessionKey]:
-        """Forget the past, all but what is final; return the sessions that are gone."""
+    def finish(self, present: Presence) -> list[SessionKey]:
+        """Drop the past except final states; return the sessions that are gone."""
         gone = [
             key
             for key, session in self._sessions.items()

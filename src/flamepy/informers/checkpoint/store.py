@@ -25,7 +25,7 @@ from flamepy.watching.state.subscriptions import Scope
 
 logger = logging.getLogger(__name__)
 
-RETRY = 2.0
+RETRY_DELAY = 2.0  # seconds
 
 
 class CheckpointStore:
@@ -83,7 +83,7 @@ class CheckpointStore:
         return self._database
 
     def memory(self, uid: str, *, replay: str, scope: Scope) -> Memory:
-        """Return what is stored of an informer, and the keeper that stores its deliveries."""
+        """Return the record of an informer's deliveries, loaded from the file."""
         slot = _Slot(self, uid, f"{scope.application or ''}\n{scope.session or ''}")
         past = Past()
         with self._guard:
@@ -95,7 +95,7 @@ class CheckpointStore:
         return Memory(past, slot, replay=replay, scope=scope, retain=self.retain)
 
     def keep(self, slot: _Slot, changes: Changes) -> bool:
-        """Write what an informer is to remember; False if it could not be done now."""
+        """Write the changes of an informer; return False if they cannot be written now."""
         with self._guard:
             waits = self._retry_at is not None and self._clock() < self._retry_at
             if self._closed or waits:
@@ -117,7 +117,7 @@ class CheckpointStore:
 
     def _fail(self, error: Exception) -> None:
         now = self._clock()
-        self._retry_at = now + RETRY
+        self._retry_at = now + RETRY_DELAY
         if self._failing_since is None:
             self._failing_since = now
             logger.warning(
@@ -149,7 +149,7 @@ class CheckpointStore:
             self._file.release()
 
     def reset_after_fork(self) -> None:
-        """Leave it to the parent, in a forked child."""
+        """Leave the file to the parent, in a forked child."""
         self._file.reset_after_fork()
         if self._database is not None:
             leak(self._database)
@@ -177,7 +177,7 @@ class _Slot:
         return self._store.keep(self, changes)
 
     def load(self, database: sqlite3.Connection, opened: int) -> Past:
-        """Return what is remembered."""
+        """Return the stored past of the informer."""
         self._rows, complete = find(database, self._uid, self._scope)
         past = load(database, self._rows, complete=complete)
         self._opened, self.kept = opened, True

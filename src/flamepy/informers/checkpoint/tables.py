@@ -1,7 +1,7 @@
-"""The tables of a checkpoint: what is remembered of each informer, read and written.
+"""Read and write the tables of a checkpoint: what was delivered to each informer.
 
-Who opens the file, and who may write when, is ``file``'s and ``store``'s.
-Finished tasks beyond the limit become numbers in their session's row: a few bytes for many.
+``file`` opens the file, ``store`` serializes the writes. Finished tasks beyond the limit become
+numbers in their session's row: a few bytes for many.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from flamepy.formats import Step
 from flamepy.informers.checkpoint.delivered import Changes
 from flamepy.informers.checkpoint.resumption import (
+    DeliveredSession,
+    DeliveredTask,
     Past,
     PastSession,
     Ranges,
     SessionKey,
     Shown,
-    Told,
-    ToldSession,
 )
 from flamepy.types import TaskCounts, TaskState
 
@@ -51,12 +51,12 @@ STEPS: dict[int, Step] = {1: _add_missed}
 
 _TASK = "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?)"
 SLACK = 64  # finished tasks over the limit before the oldest of them go
-_MANY = 500  # in one statement
+_STATEMENT_SIZE = 500  # task numbers in one DELETE
 
 
 @dataclass(slots=True, eq=False)
 class Rows:
-    """Where one informer's rows are.
+    """The keys of one informer's rows.
 
     Attributes:
         informer: the key of its own row.
@@ -102,13 +102,16 @@ def load(database: sqlite3.Connection, rows: Rows, *, complete: bool) -> Past:
     (past.missed,) = database.execute(
         "SELECT missed FROM informers WHERE id = ?", (rows.informer,)
     ).fetchone()
-    for key, name, created, application, told, retired, shown in database.execute(
+    for key, name, created, application, delivered, retired, shown in database.execute(
         "SELECT key, id, created, application, told, retired, shown FROM sessions "
         "WHERE informer = ?",
         (rows.informer,),
     ):
         session = PastSession(
-            application, retired=Ranges(retired), told=_told(told), shown=_shown(shown)
+            application,
+            retired=Ranges(retired),
+            delivered=_delivered(delivered),
+            shown=_shown(shown),
         )
         by_key[key] = past.sessions[name, created] = session
     for key, number, created, state in database.execute(
@@ -116,12 +119,12 @@ def load(database: sqlite3.Connection, rows: Rows, *, complete: bool) -> Past:
         "ON sessions.key = tasks.session WHERE informer = ?",
         (rows.informer,),
     ):
-        by_key[key].tasks[number] = Told(created, TaskState(state))
+        by_key[key].tasks[number] = DeliveredTask(created, TaskState(state))
     return past
 
 
 def clear(database: sqlite3.Connection, rows: Rows) -> None:
-    """Forget all of an informer."""
+    """Delete the stored state of an informer."""
     database.execute("UPDATE informers SET complete = 0 WHERE id = ?", (rows.informer,))
     _forget(database, rows, list(rows.sessions))
     rows.finished = 0
@@ -131,13 +134,13 @@ def write(database: sqlite3.Connection, rows: Rows, changes: Changes, retain: in
     """Write changes; to be called in a transaction."""
     put, removed = [], []
     for (key, number), row in changes.tasks.items():
-        if row.told is not None:
+        if row.delivered is not None:
             session = rows.sessions.get(key) or _add(database, rows, key, row.application)
             ended = None
-            if row.told.state.is_terminal:
+            if row.delivered.state.is_terminal:
                 ended = rows.sequence = rows.sequence + 1
                 rows.finished += 1
-            put.append((session, number, row.told.created, int(row.told.state), ended))
+            put.append((session, number, row.delivered.created, int(row.delivered.state), ended))
         elif key in rows.sessions:
             removed.append((rows.sessions[key], number))
     if removed:
@@ -146,7 +149,7 @@ def write(database: sqlite3.Connection, rows: Rows, changes: Changes, retain: in
         database.executemany(_TASK, put)
     for key, one in changes.sessions.items():
         session = rows.sessions.get(key) or _add(database, rows, key, one.application)
-        text = None if one.told is None else _text(one.told)
+        text = None if one.delivered is None else _text(one.delivered)
         database.execute("UPDATE sessions SET told = ? WHERE key = ?", (text, session))
     for key, last in changes.shown.items():
         if last.shown is None and key not in rows.sessions:
@@ -159,7 +162,7 @@ def write(database: sqlite3.Connection, rows: Rows, changes: Changes, retain: in
         database.execute(
             "UPDATE informers SET missed = missed + ? WHERE id = ?", (changes.missed, rows.informer)
         )
-    _let_go(database, rows, changes)
+    _remove_sessions(database, rows, changes)
     if changes.complete:
         database.execute("UPDATE informers SET complete = 1 WHERE id = ?", (rows.informer,))
     if rows.finished > retain + max(SLACK, retain // 10):
@@ -175,7 +178,7 @@ def _add(database: sqlite3.Connection, rows: Rows, key: SessionKey, application:
     return rows.sessions[key]
 
 
-def _let_go(database: sqlite3.Connection, rows: Rows, changes: Changes) -> None:
+def _remove_sessions(database: sqlite3.Connection, rows: Rows, changes: Changes) -> None:
     for key in changes.gone:
         if key in rows.sessions:
             rows.leaving.add(key)
@@ -211,7 +214,7 @@ def _count(database: sqlite3.Connection, rows: Rows) -> None:
 
 
 def _trim(database: sqlite3.Connection, rows: Rows, retain: int) -> None:
-    """Keep of the oldest finished tasks over the limit that they ended, and no more."""
+    """Reduce the oldest finished tasks over the limit to their numbers."""
     _count(database, rows)
     numbers: dict[int, list[int]] = defaultdict(list)
     for session, number in database.execute(
@@ -228,25 +231,25 @@ def _trim(database: sqlite3.Connection, rows: Rows, retain: int) -> None:
         for number in retired:
             ranges.add(number)
         database.execute("UPDATE sessions SET retired = ? WHERE key = ?", (str(ranges), session))
-        for at in range(0, len(retired), _MANY):
-            few = retired[at : at + _MANY]
-            marks = ", ".join("?" * len(few))
+        for at in range(0, len(retired), _STATEMENT_SIZE):
+            part = retired[at : at + _STATEMENT_SIZE]
+            marks = ", ".join("?" * len(part))
             database.execute(
-                f"DELETE FROM tasks WHERE session = ? AND number IN ({marks})", (session, *few)
+                f"DELETE FROM tasks WHERE session = ? AND number IN ({marks})", (session, *part)
             )
     rows.finished = min(rows.finished, retain)
 
 
-def _text(told: ToldSession) -> str:
-    drained = None if told.drained is None else _numbers(told.drained)
-    return json.dumps([_numbers(told.counts), told.closed, drained, told.events])
+def _text(delivered: DeliveredSession) -> str:
+    drained = None if delivered.drained is None else _numbers(delivered.drained)
+    return json.dumps([_numbers(delivered.counts), delivered.closed, drained, delivered.events])
 
 
-def _told(text: str | None) -> ToldSession | None:
+def _delivered(text: str | None) -> DeliveredSession | None:
     if text is None:
         return None
     counts, closed, drained, events = json.loads(text)
-    return ToldSession(
+    return DeliveredSession(
         TaskCounts(*counts),
         closed,
         None if drained is None else TaskCounts(*drained),

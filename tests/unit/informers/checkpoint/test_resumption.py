@@ -35,6 +35,7 @@ from flamepy.informers.checkpoint import store as checkpoint_store
 from flamepy.informers.checkpoint import tables as checkpoint_rows
 from flamepy.informers.checkpoint.delivered import Memory
 from flamepy.informers.checkpoint.resumption import (
+    DeliveredTask,
     Past,
     PastSession,
     Presence,
@@ -42,7 +43,6 @@ from flamepy.informers.checkpoint.resumption import (
     Resumption,
     Shown,
     Step,
-    Told,
     micros,
     session_key,
 )
@@ -283,7 +283,7 @@ class TestResumption:
     def test_what_is_out_of_the_scope_is_forgotten_without_a_word(self) -> None:
         life = resumed({1: R}, scope=Scope(application="other"))
         assert list(life.missing(Presence())) == []
-        assert len(life.settle(Presence())) == 1
+        assert len(life.finish(Presence())) == 1
 
     def test_what_is_new_is_news_only_for_who_was_told_everything(self) -> None:
         assert resumed({}).task(event(1, S))[0].event.initial is False
@@ -314,7 +314,7 @@ def resumed(
     scope: Scope | None = None,
 ) -> Resumption:
     created = micros(made_task().creation_time)
-    told = {number: Told(created, state) for number, state in tasks.items()}
+    told = {number: DeliveredTask(created, state) for number, state in tasks.items()}
     past = Past(complete, {("s1", created): PastSession("app", told)} if tasks else {})
     return Resumption(past, replay, scope or Scope())
 
@@ -843,7 +843,7 @@ class TestTrouble:
 
     @pytest.fixture(autouse=True)
     def hurried(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(checkpoint_store, "RETRY", 0.1)
+        monkeypatch.setattr(checkpoint_store, "RETRY_DELAY", 0.1)
 
     def test_a_folder_that_cannot_be_used(
         self, watching: Watching, engine: FakeEngine, caplog: pytest.LogCaptureFixture
@@ -937,7 +937,7 @@ class TestStore:
 
     @pytest.fixture(autouse=True)
     def hurried(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(checkpoint_store, "RETRY", 0.0)
+        monkeypatch.setattr(checkpoint_store, "RETRY_DELAY", 0.0)
 
     @pytest.fixture
     def opened(self, tmp_path: Path) -> Iterator[Callable[[], CheckpointStore]]:
