@@ -21,7 +21,14 @@ import pyarrow as pa
 
 from flamepy.errors import ConfigError
 from flamepy.formats import UPGRADE, FolderStep, NewerFormat, open_folder
-from flamepy.local.object_cache.payload import Base, Native, Opaque, joined_cells, one_cell
+from flamepy.local.object_cache.payload import (
+    Base,
+    Native,
+    Opaque,
+    joined_cells,
+    one_cell,
+    one_number,
+)
 from flamepy.texts import text_of
 from flamepy.wire.objects import FORMAT, NATIVE, VERSION, parse_key
 
@@ -209,9 +216,7 @@ def _numbered(folder: Path) -> list[Path]:
 
 
 def _row(one: Opaque) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(
-        [pa.array([one.version], pa.uint64()), one_cell(one.data)], schema=SCHEMA
-    )
+    return pa.RecordBatch.from_arrays([one_number(one.version), one_cell(one.data)], schema=SCHEMA)
 
 
 def _write(path: Path, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:

@@ -190,6 +190,17 @@ def one_cell(data: pa.Buffer) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), 1, [None, offsets, data])
 
 
+def one_number(value: int) -> pa.Array:
+    """Return an array of one number; of a buffer, as ``pa.array`` would import pandas."""
+    return pa.Array.from_buffers(pa.uint64(), 1, [None, pa.py_buffer(struct.pack("<Q", value))])
+
+
+def _text(value: str) -> pa.Array:
+    data = value.encode()
+    offsets = pa.py_buffer(struct.pack("<ii", 0, len(data)))
+    return pa.Array.from_buffers(pa.utf8(), 1, [None, offsets, pa.py_buffer(data)])
+
+
 def response(
     base: Opaque | None, patches: Sequence[Opaque], piece: int = 0
 ) -> pa.RecordBatchReader:
@@ -212,7 +223,7 @@ def response(
         rows = [*((BASE_KIND, one) for one in cells), *rows]
     batches = [
         pa.RecordBatch.from_arrays(
-            [pa.array([one.version], pa.uint64()), pa.array([kind]), one_cell(one.data)],
+            [one_number(one.version), _text(kind), one_cell(one.data)],
             schema=schema,
         )
         for kind, one in rows
