@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import importlib
 import json
@@ -162,8 +163,68 @@ class TestRunner:
 
         seen: list[str] = []
         with Runner("informed", informer=Notes()) as runner:
-            runner.get([runner.service(abs)(n) for n in (-1, -2)])
+            service = runner.service(abs)
+            runner.get([service(n) for n in (-1, -2)])
             eventually(lambda: len(seen) == 2, "two events")
+            assert list(service.map([-3, -4])) == [3, 4]
+            eventually(lambda: len(seen) == 4, "the events of a map")
+
+    def test_map_makes_many_calls_in_order_with_a_bounded_window(self) -> None:
+        read: list[int] = []
+
+        def numbers() -> Iterator[int]:
+            for number in range(40):
+                read.append(number)
+                yield number
+
+        with Runner("mapped") as runner:
+            service = runner.service(lambda x, y=0: 10 // x if y == "divide" else x + y)
+            results = service.map(numbers(), window=8)
+            assert next(results) == 0
+            assert len(read) <= 9
+            results.close()
+            assert list(service.map(range(20), range(100, 200))) == [100 + 2 * n for n in range(20)]
+            assert sorted(service.map(range(5), ordered=False)) == list(range(5))
+            divided = service.map([5, 0, 2], ["divide"] * 3)
+            assert next(divided) == 2
+            with pytest.raises(TaskFailedError, match="Remote traceback"):
+                next(divided)
+            assert list(divided) == []
+            found = list(service.map([5, 0, 2], ["divide"] * 3, return_exceptions=True))
+            assert [found[0], found[2]] == [2, 5]
+            assert isinstance(found[1], TaskFailedError)
+            with pytest.raises(TypeError, match="one iterable or more"):
+                service.map()
+
+    def test_methods_map_and_an_object_s_own_names_win(self) -> None:
+        class Mapper:
+            def __init__(self) -> None:
+                self.total = 0
+
+            def add(self, number: int) -> int:
+                """Add."""
+                self.total += number
+                return self.total
+
+            def map(self) -> str:
+                return "mine"
+
+            def session_id(self) -> str:
+                return "mine too"
+
+        with Runner("methods") as runner:
+            service: Any = runner.service(Mapper())
+            assert list(service.add.map([1, 2, 3])) == [1, 3, 6]
+            assert (service.add.__name__, service.add.__doc__) == ("add", "Add.")
+            assert service.map().get() == "mine"
+            assert service.session_id().get() == "mine too"
+
+    def test_results_can_be_awaited(self) -> None:
+        async def both(service: Any) -> list[int]:
+            return list(await asyncio.gather(service(-1), service(-2)))
+
+        with Runner("awaited") as runner:
+            assert asyncio.run(both(runner.service(abs))) == [1, 2]
 
     def test_waits_have_limits(self) -> None:
         with Runner("slow") as runner:

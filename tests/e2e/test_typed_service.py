@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import concurrent.futures
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 from flamepy.core import get_object, register_application
 from flamepy.errors import FlameError, TaskFailedError
 from flamepy.local import LocalCluster
-from flamepy.service import FlameInstance, Session
+from flamepy.service import FlameInstance, ServiceFuture, Session
 from flamepy.types import ApplicationAttributes
 
 SERVICE = str(Path(__file__).parents[1] / "support" / "typed_service.py")
@@ -42,6 +43,10 @@ def cluster_applications() -> list[object]:
     return list(list_applications())
 
 
+async def awaited(future: ServiceFuture) -> object:
+    return await future
+
+
 def test_requests_and_results_are_objects() -> None:
     with Session("typed") as session:
         assert session.invoke({"a": (1, None)}) == {"a": (1, None)}
@@ -49,6 +54,7 @@ def test_requests_and_results_are_objects() -> None:
         future = session.submit([1])
         assert future.result(60) == [1]
         assert concurrent.futures.wait([future], timeout=60).done == {future}
+        assert asyncio.run(awaited(session.submit([2]))) == [2]
         assert list(session.map(range(5))) == list(range(5))
         assert session.invoke("ids", timeout=60)[0] == session.id()
         assert session.invoke("loops") == 1

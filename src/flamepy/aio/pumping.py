@@ -27,6 +27,7 @@ PAUSE = 10e-6  # seconds between two batches for each input in flight
 LONGEST = 0.01  # seconds between two batches at most
 
 Input = tuple[int, "bytes | FlameError"]  # its place, and why it cannot be sent if it cannot
+Notice = Callable[[str, str], object]  # gets the ids of a session and of a task just made
 Launch = Callable[[Hub, str, Made], Any]  # what is handed on for a task that was just made
 
 
@@ -41,6 +42,7 @@ class Pump:
         deliver: gets what has become of inputs, on the loop; never raises.
         launch: makes of a task that was made what is handed on at once; None: the task's output is
             handed on when it has ended.
+        made: is called for each task that was made, on the loop; never raises.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Pump:
         ordered: bool,
         deliver: Callable[[list[Result]], None],
         launch: Launch | None = None,
+        made: Notice | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._link = link
@@ -60,6 +63,7 @@ class Pump:
         self._order = InOrder() if ordered else AsCompleted()
         self._deliver = deliver
         self._launch = launch
+        self._made = made
         self._backlog: deque[tuple[int, bytes]] = deque()
         self._workers: set[asyncio.Task[None]] = set()
         self._places: set[_Place] = set()
@@ -76,6 +80,7 @@ class Pump:
         ordered: bool,
         deliver: Callable[[list[Result]], None],
         launch: Launch | None = None,
+        made: Notice | None = None,
         retry: RetryPolicy | None = None,
         on_ambiguous: str | None = None,
     ) -> Pump:
@@ -86,7 +91,9 @@ class Pump:
         """
         mode = link.on_ambiguous if on_ambiguous is None else on_ambiguous
         series = await link.frontend.create_tasks(session_id, retry=retry, on_ambiguous=mode)
-        return cls(link, session_id, series, ordered=ordered, deliver=deliver, launch=launch)
+        return cls(
+            link, session_id, series, ordered=ordered, deliver=deliver, launch=launch, made=made
+        )
 
     def submit(self, inputs: Sequence[Input]) -> None:
         """Take inputs over; each has one result, unless the pump is stopped."""
@@ -124,6 +131,8 @@ class Pump:
 
     def _take(self, index: int, made: Made) -> None:
         hub = Hub.of(self._link)
+        if self._made is not None:
+            self._made(self._session_id, str(made.number))
         if self._launch is not None:
             self._hand_on(Result(index, self._launch(hub, self._session_id, made)))
             return

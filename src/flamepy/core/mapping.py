@@ -13,7 +13,7 @@ from typing import Any
 
 from flamepy.aio.mapping import CHUNK, checked, value_of
 from flamepy.aio.ordering import Result
-from flamepy.aio.pumping import Input, Launch, Pump
+from flamepy.aio.pumping import Input, Launch, Notice, Pump
 from flamepy.rpc.link import Link
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.queues import SimpleQueue
@@ -75,10 +75,11 @@ def results(
     ordered: bool = True,
     return_exceptions: bool = False,
     launch: Launch | None = None,
+    made: Notice | None = None,
     retry: RetryPolicy | None = None,
     on_ambiguous: str | None = None,
 ) -> Generator[Any, None, None]:
-    """Yield what becomes of the inputs; see ``Session.map``, and ``Pump`` for ``launch``."""
+    """Yield what becomes of the inputs; see ``Session.map``, and ``Pump`` for the functions."""
     reactor = link.reactor
     assert reactor is not None, "an asynchronous link has no threads"
     inbox: SimpleQueue[list[Result]] = SimpleQueue()
@@ -90,6 +91,7 @@ def results(
             ordered=ordered,
             deliver=inbox.put,
             launch=launch,
+            made=made,
             retry=retry,
             on_ambiguous=on_ambiguous,
         )

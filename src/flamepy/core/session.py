@@ -17,7 +17,7 @@ from flamepy.core.mapping import results
 from flamepy.core.watcher import TaskWatcher
 from flamepy.errors import DeadlineExceededError, FlameError
 from flamepy.informers.informer import TaskInformer
-from flamepy.informers.queries.follow import follow_task
+from flamepy.informers.queries.follow import follow_tasks
 from flamepy.rpc.link import Link
 from flamepy.rpc.requests.create_task import Made
 from flamepy.runtime.clocks import monotonic
@@ -168,9 +168,10 @@ class Session:
             retry: instead of the connection's policy.
             on_ambiguous: see ``aio.Session.create_task``.
         """
+        follow = None if informer is None else follow_tasks(self._link, informer, self.application)
         task, future = self._link.run(self._start(input_data, timeout, retry, on_ambiguous))
-        if informer is not None:
-            follow_task(self._link, informer, task)
+        if follow is not None:
+            follow(self.id, task.id)
         return future
 
     async def _start(
@@ -232,6 +233,7 @@ class Session:
         *,
         window: int = ...,
         ordered: bool = ...,
+        informer: TaskInformer | None = ...,
         return_exceptions: Literal[False] = ...,
         retry: RetryPolicy | None = ...,
         on_ambiguous: str | None = ...,
@@ -244,6 +246,7 @@ class Session:
         *,
         window: int = ...,
         ordered: bool = ...,
+        informer: TaskInformer | None = ...,
         return_exceptions: bool,
         retry: RetryPolicy | None = ...,
         on_ambiguous: str | None = ...,
@@ -255,6 +258,7 @@ class Session:
         *,
         window: int = WINDOW,
         ordered: bool = True,
+        informer: TaskInformer | None = None,
         return_exceptions: bool = False,
         retry: RetryPolicy | None = None,
         on_ambiguous: str | None = None,
@@ -270,18 +274,21 @@ class Session:
                 the results of what came before.
             window: inputs that are read and whose result was not taken yet, at most.
             ordered: results come in the order of the inputs; False: as tasks end.
+            informer: receives the changes of each task, as of ``run``.
             return_exceptions: an input's own error takes the place of its result; else it is
                 raised there, and the iterator is over.
             retry: instead of the connection's policy, for the creation of tasks.
             on_ambiguous: see ``aio.Session.create_task``.
         """
         check_inputs(inputs)
+        made = None if informer is None else follow_tasks(self._link, informer, self.application)
         return results(
             self._link,
             self.id,
             inputs,
             window=check_window(window),
             ordered=ordered,
+            made=made,
             return_exceptions=return_exceptions,
             retry=retry,
             on_ambiguous=on_ambiguous,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 from flamepy.core.cache import ObjectRef, get_object
 from flamepy.core.futures import DecodedFuture
-from flamepy.errors import InternalError
+from flamepy.errors import FlameError, InternalError
 from flamepy.runtime.clocks import monotonic
-from flamepy.texts import repr_of
 
 
 class ObjectFuture(DecodedFuture[Any]):
@@ -35,7 +35,7 @@ class ObjectFuture(DecodedFuture[Any]):
             TaskFailedError: the call raised; with the remote traceback.
             DeadlineExceededError: it did not end within ``timeout``; it continues.
         """
-        return self._ref(self._output(timeout))
+        return _reference(self._output(timeout))
 
     def get(self, timeout: float | None = None) -> Any:
         """Wait for the call to end and return its result; arguments and errors as of ``ref``."""
@@ -46,14 +46,7 @@ class ObjectFuture(DecodedFuture[Any]):
         self._output(timeout)
 
     def _decode(self, output: bytes | None) -> Any:
-        return get_object(self._ref(output))
-
-    def _ref(self, output: bytes | None) -> ObjectRef:
-        if output is None:
-            raise InternalError(
-                f"{repr_of(self)} has no output: its service is not one of flamepy.runner"
-            )
-        return ObjectRef.decode(output)
+        return get_object(_reference(output))
 
 
 class ObjectFutureIterator:
@@ -79,3 +72,18 @@ def gathered(futures: Iterable[ObjectFuture], timeout: float | None) -> list[Any
     """Return the results in order; the first error raises. ``timeout`` is for all together."""
     end = None if timeout is None else monotonic() + timeout
     return [one.get(None if end is None else max(0.0, end - monotonic())) for one in list(futures)]
+
+
+def fetched(
+    outputs: Generator[bytes | FlameError | None, None, None],
+) -> Generator[Any, None, None]:
+    """Yield the results that outputs of calls name; errors stay what they are."""
+    with closing(outputs):
+        for one in outputs:
+            yield one if isinstance(one, FlameError) else get_object(_reference(one))
+
+
+def _reference(output: bytes | None) -> ObjectRef:
+    if output is None:
+        raise InternalError("the call has no output: its service is not one of flamepy.runner")
+    return ObjectRef.decode(output)

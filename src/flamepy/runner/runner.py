@@ -155,12 +155,12 @@ class Runner(ClosesAtExit):
         self._started = False
         services, self._services = self._services, []
         for service in reversed(services):
-            if not (service.joined and not self._app_registered):
+            if not (service._joined and not self._app_registered):
                 _tried(f"close {repr_of(service)}", service.close)
         if not self._app_registered:
             for service in services:
-                if not service.joined:
-                    prefix = f"{self._name}/{service.session_id}"
+                if not service._joined:
+                    prefix = service._prefix
                     _tried(f"delete the objects {prefix}", partial(delete_objects, prefix))
         self._roll_back()
 

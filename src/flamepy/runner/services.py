@@ -6,10 +6,11 @@ import contextlib
 import inspect
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flamepy.aio.connection import short_name
+from flamepy.aio.mapping import WINDOW
 from flamepy.core.cache import ObjectRef, delete_objects, get_object, put_object
 from flamepy.core.client import open_session
 from flamepy.core.closing import ClosesAtExit
@@ -17,7 +18,7 @@ from flamepy.core.session import Session
 from flamepy.errors import FlameError, InvalidStateError
 from flamepy.informers.informer import TaskInformer
 from flamepy.runner.arguments import by_value, packed
-from flamepy.runner.futures import ObjectFuture
+from flamepy.runner.futures import ObjectFuture, fetched
 from flamepy.runner.types import RunnerContext, SessionContext
 from flamepy.service.payload import dump, load
 from flamepy.texts import repr_of
@@ -31,7 +32,8 @@ LABEL_LENGTH = 40  # characters of a session id that say what it runs
 class RunnerService(ClosesAtExit):
     """What ``Runner.service`` returns: a function's service is callable, an object's has methods.
 
-    Every call returns an ``ObjectFuture`` once the engine has acknowledged its task. Arguments that
+    Every call returns an ``ObjectFuture`` once the engine has acknowledged its task; ``map`` of a
+    function's service, and of each method, makes many calls. Arguments that
     are futures wait for their calls and travel as references; large ones travel through the object
     cache. Calls may come from any thread.
 
@@ -43,6 +45,9 @@ class RunnerService(ClosesAtExit):
         autoscale, warmup: see ``RunnerContext``.
         resreq: resources of an executor.
         informer: receives the changes of this service's tasks.
+
+    Attributes:
+        session_id: of the session whose tasks are this service's calls.
 
     Raises:
         ValueError: options that the object's kind does not have.
@@ -64,29 +69,29 @@ class RunnerService(ClosesAtExit):
         self._execution_object = execution_object
         self._informer = informer
         context = RunnerContext(execution_object, autoscale=autoscale, warmup=warmup)
-        self._session_id = _chosen_id(execution_object) or short_name(
+        self.session_id = _chosen_id(execution_object) or short_name(
             f"{app}-{_label(execution_object)}".rstrip("-")
         )
-        self._prefix = f"{app}/{self._session_id}"
+        self._prefix = f"{app}/{self.session_id}"
         self._ref = put_object(self._prefix, _pickled(context))
         self._session: Session | None = None
-        self.joined = True
+        self._joined = True
         try:
             self._session = self._open(context, resreq)
-            self.joined = self._session.common_data() != self._ref.encode()
-            if self.joined:
+            self._joined = self._session.common_data() != self._ref.encode()
+            if self._joined:
                 _check_same(self._session, execution_object)
         finally:
-            if self.joined:  # or refused: the context that was put has no reader
+            if self._joined:  # or refused: the context that was put has no reader
                 with contextlib.suppress(FlameError):
                     delete_objects(self._ref.key)
         self._add_methods()
 
     def _open(self, context: RunnerContext, resreq: ResourceRequirement | None) -> Session:
         return open_session(
-            self._session_id,
+            self.session_id,
             SessionAttributes(
-                id=self._session_id,
+                id=self.session_id,
                 application=self._app,
                 common_data=self._ref.encode(),
                 min_instances=context.min_instances,
@@ -97,16 +102,12 @@ class RunnerService(ClosesAtExit):
         )
 
     def __repr__(self) -> str:
-        return f"<RunnerService {self._session_id} of {self._app}>"
-
-    @property
-    def session_id(self) -> str:
-        """The id of the session whose tasks are this service's calls."""
-        return self._session_id
+        return f"<RunnerService {self.session_id} of {self._app}>"
 
     if TYPE_CHECKING:
+        map: Callable[..., Generator[Any, None, None]]  # of a function's service
 
-        def __getattr__(self, name: str) -> Callable[..., ObjectFuture]:
+        def __getattr__(self, name: str) -> RemoteMethod:
             """Return a method of the object; they are attributes once it is made."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> ObjectFuture:
@@ -131,14 +132,24 @@ class RunnerService(ClosesAtExit):
     def _call(
         self, method: str | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> ObjectFuture:
-        session = self._session
-        if session is None:
-            raise InvalidStateError(f"{repr_of(self)} was closed: make another by Runner.service")
+        session = self._opened()
         data = packed(self._prefix, method, args, kwargs)
         return ObjectFuture(session.run(data, self._informer))
 
+    def _map(
+        self, method: str | None, calls: Iterable[tuple[Any, ...]], options: dict[str, Any]
+    ) -> Generator[Any, None, None]:
+        inputs = (packed(self._prefix, method, args, {}) for args in calls)
+        return fetched(self._opened().map(inputs, informer=self._informer, **options))
+
+    def _opened(self) -> Session:
+        if self._session is None:
+            raise InvalidStateError(f"{repr_of(self)} was closed: make another by Runner.service")
+        return self._session
+
     def _add_methods(self) -> None:
         if _is_function(self._execution_object):
+            self.map = RemoteMethod(self, None, self._execution_object).map
             return
         for name in dir(self._execution_object):
             if name.startswith("_"):
@@ -150,16 +161,60 @@ class RunnerService(ClosesAtExit):
                     "%r has a method %r of its own; the object's is not offered", self, name
                 )
                 continue
-            setattr(self, name, self._method(name))
+            original = getattr(self._execution_object, name)
+            setattr(self, name, RemoteMethod(self, name, original))
 
-    def _method(self, name: str) -> Callable[..., ObjectFuture]:
-        def call(*args: Any, **kwargs: Any) -> ObjectFuture:
-            return self._call(name, args, kwargs)
 
-        original = getattr(self._execution_object, name)
-        call.__name__ = name
-        call.__doc__ = inspect.getdoc(original)
-        return call
+class RemoteMethod:
+    """A method of a service's object: a call of it is a task, ``map`` makes many.
+
+    Args:
+        service: runs it.
+        name: of the method; None is the object itself.
+        original: has the documentation.
+    """
+
+    def __init__(self, service: RunnerService, name: str | None, original: object) -> None:
+        self._service = service
+        self._name = name
+        self.__doc__ = inspect.getdoc(original)
+        self.__name__ = name or "call"
+
+    def __repr__(self) -> str:
+        return f"<RemoteMethod {self.__name__} of {repr_of(self._service)}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> ObjectFuture:
+        """Call it on an executor; return the future once the engine has acknowledged the task."""
+        return self._service._call(self._name, args, kwargs)
+
+    def map(
+        self,
+        *iterables: Iterable[Any],
+        window: int = WINDOW,
+        ordered: bool = True,
+        return_exceptions: bool = False,
+    ) -> Generator[Any, None, None]:
+        """Yield the results of one call for each item, many of them at a time.
+
+        As the built-in ``map``: of several iterables each call gets an item of each, until the
+        shortest ends. They are read as results are taken; leaving the iterator early sends
+        nothing more.
+
+        Args:
+            *iterables: of any length, endless perhaps.
+            window: items that are read and whose result was not taken yet, at most.
+            ordered: results come in the order of the items; False: as calls end.
+            return_exceptions: a call's own error takes the place of its result; else it is raised
+                there, and the iterator is over.
+
+        Raises:
+            TaskFailedError: a call raised; with the remote traceback.
+            TypeError: without an iterable.
+        """
+        if not iterables:
+            raise TypeError("map needs one iterable or more: the arguments of the calls")
+        options = {"window": window, "ordered": ordered, "return_exceptions": return_exceptions}
+        return self._service._map(self._name, zip(*iterables, strict=False), options)
 
 
 def _is_function(execution_object: object) -> bool:

@@ -2,7 +2,7 @@
 
 The task's present state comes first, then each observed change until the end, with payloads. The
 same informer in several runs is one queue and one thread, which ends when nothing is followed any
-more. ``core`` calls ``follow_task``.
+more. ``core`` calls ``follow_tasks``.
 """
 
 from __future__ import annotations
@@ -31,23 +31,44 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def follow_task(link: Link, informer: TaskInformer, task: Task) -> None:
-    """Deliver the task's present state to ``informer``, then its changes; returns at once.
+def follow_tasks(
+    link: Link, informer: TaskInformer, application: str = ""
+) -> Callable[[str, str], None]:
+    """Return a function that follows a task, given the ids of its session and itself.
 
-    May be called from any thread. A wait that ends without the task's end is reported by
+    It delivers the task's present state to ``informer``, then its changes, and returns at once; it
+    may be called from any thread. A wait that ends without the task's end is reported by
     ``on_error``.
+
+    Args:
+        link: synchronous.
+        informer: receives the events.
+        application: of the session, for the events.
 
     Raises:
         InvalidArgumentError: it is not an informer.
-        ConnectionClosedError: the link is closed.
     """
-    assert link.reactor is not None  # core has synchronous links only
+    reactor = link.reactor
+    assert reactor is not None  # core has synchronous links only
     Callbacks(informer)  # a wrong argument is the caller's, so it raises here
-    link.reactor.call_soon(_follow, link, informer, task)
+
+    def follow(session_id: str, task_id: str) -> None:
+        reactor.call_soon(_follow, link, informer, _Followed(session_id, task_id, application))
+
+    return follow
 
 
-def _follow(link: Link, informer: TaskInformer, task: Task) -> None:
-    link.attachment("informers.following", Following).follow(informer, task)
+def _follow(link: Link, informer: TaskInformer, followed: _Followed) -> None:
+    link.attachment("informers.following", Following).follow(informer, followed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """A task that is followed."""
+
+    session_id: str
+    task_id: str
+    application: str
 
 
 class Following:
@@ -62,7 +83,7 @@ class Following:
         self._log = RepeatedLog(logger)
         self._timer: asyncio.TimerHandle | None = None
 
-    def follow(self, informer: TaskInformer, task: Task) -> None:
+    def follow(self, informer: TaskInformer, task: _Followed) -> None:
         """Start following one task for an informer."""
         follower = self._followers.get(id(informer))
         if follower is None:
@@ -81,16 +102,17 @@ class Following:
         if self._followers:
             self._timer = asyncio.get_running_loop().call_later(EVERY, self._tick)
 
-    async def _run(self, follower: _Follower, task: Task) -> None:
+    async def _run(self, follower: _Follower, task: _Followed) -> None:
         old: Task | None = None
         loop = asyncio.get_running_loop()
         try:
-            async for now in self._hub.watch(task.session_id, task.id):
+            async for now in self._hub.watch(task.session_id, task.task_id):
                 follower.worker.put(
                     TaskEvent(
                         kind=EventKind.ADDED if old is None else EventKind.UPDATED,
                         task=now,
                         old=old,
+                        application=task.application,
                         source=EventSource.WATCH,
                         endpoint=self._endpoint,
                         observed_at=loop.time(),
@@ -100,7 +122,7 @@ class Following:
         except FlameError as error:
             follower.worker.put(error)
         except Exception as error:  # a mistake of ours: the followers are notified nevertheless
-            failed = InternalError(f"following task {task.id} failed: {repr_of(error)}")
+            failed = InternalError(f"following task {task.task_id} failed: {repr_of(error)}")
             failed.__cause__ = error
             follower.worker.put(failed)
 

@@ -9,7 +9,7 @@ import pytest
 from support.waiting import eventually
 
 from flamepy.core import Connection, TaskInformer
-from flamepy.errors import FlameError, InternalError
+from flamepy.errors import FlameError, InternalError, InvalidArgumentError
 from flamepy.informers.queries.follow import Following
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import Task
@@ -97,3 +97,31 @@ def test_a_mistake_of_ours_is_told(
     error: FlameError = informer.errors[0]
     assert isinstance(error, InternalError)
     assert isinstance(error.__cause__, ZeroDivisionError)
+
+
+def test_the_tasks_of_a_map_are_followed_and_their_events_name_the_application(
+    engine: FakeEngine, engine_connection
+) -> None:
+    informer, session = RecordingInformer(), engine_connection.get_session("s")
+    outputs: list[bytes | None] = []
+    reading = threading.Thread(
+        target=lambda: outputs.extend(session.map([b"1", b"2"], informer=informer))
+    )
+    reading.start()
+    eventually(lambda: len(list(session.list_tasks())) == 2, "two tasks")
+    engine.succeed("s", "1")
+    engine.succeed("s", "2")
+    reading.join(30)
+    assert outputs == [None, None]
+    informer.wait_for(lambda seen: sum(one.is_completed() for one in seen.updates) == 2, 30)
+    assert {one.task.id for one in informer.events} == {"1", "2"}
+    assert {one.application for one in informer.events} == {session.application}
+
+
+def test_what_is_no_informer_is_refused_before_anything_is_sent(engine_connection) -> None:
+    session = engine_connection.get_session("s")
+    with pytest.raises(InvalidArgumentError):
+        session.run(b"1", informer="no")
+    with pytest.raises(InvalidArgumentError):
+        session.map([b"1"], informer="no")
+    assert list(session.list_tasks()) == []
