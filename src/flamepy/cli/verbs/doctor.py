@@ -55,7 +55,7 @@ async def examine(endpoint: str | None, timeout: float) -> AsyncIterator[Finding
     try:
         context = FlameContext(endpoint)
     except ConfigError as error:
-        yield failed("address", error.message, 'see the README, "to a real one"')
+        yield failed("address", error.message, "see docs/configuration.md")
         return
     source = context.sources["endpoint"]
     yield passed("address", f"{context.address.url} (from: {source})")
