@@ -16,7 +16,7 @@ from flamepy.aio.ordering import AsCompleted, InOrder, Result
 from flamepy.aio.outcomes import outcome
 from flamepy.errors import ConnectionClosedError, FlameError
 from flamepy.rpc.link import Link
-from flamepy.rpc.requests.create_task import Made, Series
+from flamepy.rpc.requests.create_task import CreatedTask, Series
 from flamepy.types import RetryPolicy, Task
 from flamepy.watching.hub import Hub
 from flamepy.watching.state.waiters import Interest
@@ -28,7 +28,7 @@ LONGEST = 0.01  # seconds between two batches at most
 
 Input = tuple[int, "bytes | FlameError"]  # its place, and why it cannot be sent if it cannot
 Notice = Callable[[str, str], object]  # gets the ids of a session and of a task just made
-Launch = Callable[[Hub, str, Made], Any]  # what is handed on for a task that was just made
+Launch = Callable[[Hub, str, CreatedTask], Any]  # what is handed on for a task that was just made
 
 
 class Pump:
@@ -129,7 +129,7 @@ class Pump:
             except Exception as error:
                 self._fail(index, error)
 
-    def _take(self, index: int, made: Made) -> None:
+    def _take(self, index: int, made: CreatedTask) -> None:
         hub = Hub.of(self._link)
         if self._made is not None:
             self._made(self._session_id, str(made.number))

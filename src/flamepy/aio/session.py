@@ -20,7 +20,7 @@ from flamepy.aio.mapping import WINDOW, check_inputs, check_window, results
 from flamepy.aio.outcomes import outcome
 from flamepy.errors import DeadlineExceededError, FlameError, SessionBusyError
 from flamepy.rpc.link import Link
-from flamepy.rpc.requests.create_task import Made
+from flamepy.rpc.requests.create_task import CreatedTask
 from flamepy.runtime.seconds import seconds, seconds_or_none
 from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task, TaskState
 from flamepy.watching.hub import Hub
@@ -151,7 +151,7 @@ class Session:
         payload = validation.payload(input_data)
         seconds = validation.timeout(timeout)
         return await self._link.frontend.create_task(
-            self.id,
+            self.info.id,
             payload,
             timeout=seconds,
             retry=retry,
@@ -395,6 +395,6 @@ def _number(task: Task) -> int:
     return int(task.id) if task.id.isdecimal() else 0
 
 
-def _handle(hub: Hub, session_id: str, made: Made) -> TaskHandle:
+def _handle(hub: Hub, session_id: str, made: CreatedTask) -> TaskHandle:
     task = Task(str(made.number), session_id, TaskState.PENDING, made.born, payloads_loaded=False)
     return TaskHandle(hub, task, hub.wait(task, alone=False))

@@ -19,7 +19,7 @@ from flamepy.errors import DeadlineExceededError, FlameError
 from flamepy.informers.informer import TaskInformer
 from flamepy.informers.queries.follow import follow_tasks
 from flamepy.rpc.link import Link
-from flamepy.rpc.requests.create_task import Made
+from flamepy.rpc.requests.create_task import CreatedTask
 from flamepy.runtime.clocks import monotonic
 from flamepy.types import Event, RetryPolicy, SessionInfo, SessionState, Task
 from flamepy.watching.hub import Hub
@@ -220,7 +220,7 @@ class Session:
         )
         return list(made)
 
-    def _launch(self, hub: Hub, session_id: str, made: Made) -> TaskFuture:
+    def _launch(self, hub: Hub, session_id: str, made: CreatedTask) -> TaskFuture:
         future = TaskFuture(self._link, session_id, str(made.number))
         listener = future.listener
         listener.interest = hub.expect(session_id, made.number, listener, born=made.born)

@@ -12,7 +12,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc.aio
@@ -27,13 +27,17 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.rpc.connect_probe import reach
+from flamepy.rpc.requests.adoption import Claims
 from flamepy.rpc.requests.frontend import Frontend
 from flamepy.rpc.retry.call_limits import VERIFY, check_options
 from flamepy.rpc.retry.classifier import Failure
+from flamepy.rpc.retry.retrier import Retrier
+from flamepy.rpc.transport.attempt import Transport
 from flamepy.rpc.transport.calls import Calls
 from flamepy.rpc.transport.channel import open_channel
 from flamepy.rpc.transport.goodbye import is_goaway
 from flamepy.rpc.transport.loop_thread import FORKED, ReactorLoop
+from flamepy.rpc.transport.ways_out import start_one
 from flamepy.runtime.repeats import EVERY, RepeatedLog
 from flamepy.runtime.seconds import seconds
 from flamepy.runtime.surroundings import check_clock, check_threads
@@ -90,10 +94,18 @@ class Link:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls = Calls(self._open_channel, self.endpoint)
         self._process = os.getpid()
-        self._frontend: Frontend | None = None
-        self._hasty: Frontend | None = None
+        self._retrier = Retrier(
+            self.policy, way_out=start_one(self.endpoint), scheduled=self._take_retry
+        )
+        self._frontend = Frontend(
+            Transport(self._calls, self.endpoint, self._take_outcome),
+            self._retrier,
+            Claims(),
+            self.policy,
+            self.patience,
+        )
+        self._hasty = self._frontend.hasty(HASTY)
         self._outages = 0
-        self._last_stats = ConnectionStats(self.state)
         self._lost_at: float | None = None
         self._changes = RepeatedLog(logger, clock=lambda: asyncio.get_running_loop().time())
         self._flushing: asyncio.TimerHandle | None = None  # while changes are counted
@@ -113,44 +125,40 @@ class Link:
             ConnectionClosedError: the link is closed.
             InvalidStateError: another loop than the first one asks, or a child of its process.
         """
-        running = asyncio.get_running_loop()
-        if self.closed:
-            raise ConnectionClosedError(f"the connection to {self.endpoint} is closed")
-        if self._process != os.getpid():
-            raise InvalidStateError(FORKED)
-        if self._frontend is None:
-            check_threads()
-            self._loop = running
-            self._frontend = Frontend(
-                self._calls,
-                self.endpoint,
-                self.policy,
-                patience=self.patience,
-                outcome=self._take_outcome,
-                scheduled=self._take_retry,
-            )
-            self._set_state(ConnectionState.CONNECTING)
-        if running is not self._loop:
-            raise InvalidStateError(
-                f"the connection to {self.endpoint} belongs to another event loop; "
-                "make one connection per loop"
-            )
+        if self.closed or asyncio.get_running_loop() is not self._loop:
+            self._enter()
         return self._frontend
 
     @property
     def hasty(self) -> Frontend:
         """The same calls for callers that poll: an outage is an error at once."""
-        frontend = self.frontend
-        if self._hasty is None:
-            self._hasty = frontend.hasty(HASTY)
+        if self.closed or asyncio.get_running_loop() is not self._loop:
+            self._enter()
         return self._hasty
+
+    def _enter(self) -> None:
+        """Take the running loop at the first use; later refuse any other, see ``frontend``.
+
+        A forked child is another one, too: what runs there runs on a loop of its own.
+        """
+        running = asyncio.get_running_loop()
+        if self.closed:
+            raise ConnectionClosedError(f"the connection to {self.endpoint} is closed")
+        if self._process != os.getpid():
+            raise InvalidStateError(FORKED)
+        if self._loop is None:
+            check_threads()
+            self._loop = running
+            self._set_state(ConnectionState.CONNECTING)
+        elif running is not self._loop:
+            raise InvalidStateError(
+                f"the connection to {self.endpoint} belongs to another event loop; "
+                "make one connection per loop"
+            )
 
     def stats(self) -> ConnectionStats:
         """Return what was counted so far; from any thread."""
-        frontend = self._frontend
-        if frontend is None:
-            return replace(self._last_stats, state=self.state)
-        counters = frontend.retrier.counters
+        counters = self._retrier.counters
         return ConnectionStats(
             state=self.state,
             calls=counters.calls,
@@ -161,7 +169,7 @@ class Link:
             adopted=counters.adopted,
             sent_again=counters.sent_again,
             outages=self._outages,
-            budget=round(frontend.retrier.budget.left, 3),
+            budget=round(self._retrier.budget.left, 3),
         )
 
     def _open_channel(self) -> grpc.aio.Channel:
@@ -213,27 +221,32 @@ class Link:
     def _take_outcome(self, error: FlameError | None, began: float = math.inf) -> None:
         # The state is what the last attempts showed. Watching the channel's own state would
         # leave an operation pending in gRPC that outlives the channel's close.
-        retrier = self._frontend.retrier if self._frontend is not None else None
-        if error is not None and error.code is FlameErrorCode.CANCELLED:
-            return  # that was us
-        late = isinstance(error, DeadlineExceededError)
-        away = isinstance(error, UnavailableError) and error.failure != Failure.LOCKED.value
-        if not late and not away:
-            if retrier is not None:
-                if retrier.away_since is not None and began < retrier.away_since:
-                    return  # it came before the engine went, and is only looked at now
-                retrier.answered()
-            self._set_state(ConnectionState.CONNECTED)  # a refusal is an answer, too
-            return
-        if retrier is not None:
-            retrier.counters.failures += 1
-            if began < retrier.back_at and self.state is ConnectionState.CONNECTED:
-                return  # sent before the outage, which is over by now
-        if away and is_goaway(error.message if error is not None else ""):
+        retrier = self._retrier
+        if error is not None:
+            if error.code is FlameErrorCode.CANCELLED:
+                return  # that was us
+            late = isinstance(error, DeadlineExceededError)
+            away = isinstance(error, UnavailableError) and error.failure != Failure.LOCKED.value
+            if late or away:
+                self._take_failure(error, began, away=away)
+                return
+        elif self.state is ConnectionState.CONNECTED and retrier.away_since is None:
+            return  # nearly always
+        if retrier.away_since is not None and began < retrier.away_since:
+            return  # it came before the engine went, and is only looked at now
+        retrier.answered()
+        self._set_state(ConnectionState.CONNECTED)  # a refusal is an answer, too
+
+    def _take_failure(self, error: FlameError, began: float, *, away: bool) -> None:
+        """Record that a try had no answer; ``away``: the engine could not be reached."""
+        retrier = self._retrier
+        retrier.counters.failures += 1
+        if began < retrier.back_at and self.state is ConnectionState.CONNECTED:
+            return  # sent before the outage, which is over by now
+        if away and is_goaway(error.message):
             return  # the next call makes another connection
         if away:
-            if retrier is not None:
-                retrier.missed()
+            retrier.missed()
             self._set_state(ConnectionState.DISCONNECTED, error)
         elif self.state is not ConnectionState.DISCONNECTED:
             self._set_state(ConnectionState.DEGRADED, error)
@@ -290,9 +303,7 @@ class Link:
         self.closed = True
         if self._process != os.getpid():
             return  # nothing of it is here
-        if self._frontend is not None:
-            self._last_stats = self.stats()
-            self._frontend.retrier.close(f"the connection to {self.endpoint} was closed")
+        self._retrier.close(f"the connection to {self.endpoint} was closed")
         for key, attached in reversed(list(self._attachments.items())):
             closing = getattr(attached, "aclose", None)
             if closing is not None:
@@ -306,7 +317,6 @@ class Link:
         self._changes.flush(everything=True)
         await self._calls.aclose()
         self.state = ConnectionState.DISCONNECTED
-        self._frontend = self._hasty = None
 
 
 def _text(error: FlameError | None) -> str:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 # The longest wait that everything can count: gRPC is over at once with a deadline after the year
 # 2262, and threads refuse more than TIMEOUT_MAX, which sums of a few waits must not reach either.
@@ -27,8 +28,7 @@ def _choose() -> Callable[[], float]:
     number = getattr(time, "CLOCK_UPTIME_RAW" if sys.platform == "darwin" else "CLOCK_MONOTONIC", 0)
     if not number:
         return time.monotonic  # Windows
-    read = time.clock_gettime
-    return lambda: read(number)
+    return partial(time.clock_gettime, number)  # no call of Python's at all
 
 
 class _Timespec(ctypes.Structure):

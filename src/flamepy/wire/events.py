@@ -11,8 +11,6 @@ from flamepy.wire.times import from_millis, to_millis
 
 def decode_events(messages: Sequence[types_pb2.Event]) -> tuple[Event, ...]:
     """Return the events in the order of the wire; an unset message becomes ``""``."""
-    if not messages:
-        return ()  # most tasks
     return tuple(
         Event(message.code, message.message, from_millis(message.creation_time))
         for message in messages

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flamepy._proto import types_pb2
+from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.types import Task, TaskState
 from flamepy.wire.events import decode_events, encode_events
 from flamepy.wire.times import from_millis, to_millis
@@ -30,7 +30,7 @@ def decode_task(message: types_pb2.Task, *, payloads: bool = True) -> Task:
         input=spec.input if has_input else None,
         output=spec.output if has_output else None,
         completion_time=from_millis(status.completion_time) if completed else None,
-        events=decode_events(status.events),
+        events=decode_events(status.events) if status.events else (),  # most tasks have none
         payloads_loaded=payloads,
     )
 
@@ -78,6 +78,10 @@ def task_message(
     return message
 
 
-def encode_task_spec(session_id: str, payload: bytes | None) -> types_pb2.TaskSpec:
-    """Return the spec that CreateTask takes."""
-    return types_pb2.TaskSpec(session_id=session_id, input=payload)
+def encode_create_task(session_id: str, payload: bytes | None) -> frontend_pb2.CreateTaskRequest:
+    """Return the request of CreateTask."""
+    request = frontend_pb2.CreateTaskRequest()
+    request.task.session_id = session_id
+    if payload is not None:
+        request.task.input = payload
+    return request

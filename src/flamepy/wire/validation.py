@@ -100,7 +100,7 @@ def payload(value: object, what: str = "input_data") -> bytes:
 
 def timeout(value: object) -> float | None:
     """Return the seconds of a call, limited to ``clocks.LONGEST``; None means the default."""
-    return seconds_or_none("timeout", value, zero=False)
+    return None if value is None else seconds_or_none("timeout", value, zero=False)
 
 
 def session_attributes(value: SessionAttributes) -> SessionAttributes:

@@ -40,7 +40,7 @@ async def _calls(
 ) -> AsyncIterator[tuple[grpc.aio.Channel, Frontend]]:
     channel = open_channel(address, context.tls, PINGING)
     try:
-        yield channel, Frontend(Calls(lambda: channel, address.url), address.url, ONCE)
+        yield channel, Frontend.of(Calls(lambda: channel, address.url), address.url, ONCE)
     finally:
         await channel.close()
 

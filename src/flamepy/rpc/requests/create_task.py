@@ -11,10 +11,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import grpc
 
+from flamepy._proto import types_pb2
 from flamepy.errors import (
     AmbiguousResultError,
     DeadlineExceededError,
@@ -25,21 +27,22 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.rpc.requests.adoption import Reads, Submission
-from flamepy.rpc.retry.call_limits import RAISE, RETRY, check_mode
+from flamepy.rpc.retry.call_limits import RAISE, RETRY, VERIFY, check_mode
 from flamepy.rpc.retry.classifier import Failure
 from flamepy.rpc.retry.retrier import is_disabled
+from flamepy.rpc.transport.attempt import ON_WIRE, Attempt, CreateAttempt
 from flamepy.rpc.transport.status import Call
 from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy, Task
-from flamepy.wire.services import FRONTEND
-from flamepy.wire.tasks import decode_task, encode_task_spec
+from flamepy.wire.tasks import decode_task, encode_create_task
 from flamepy.wire.times import from_millis
 
 if TYPE_CHECKING:
     from flamepy.rpc.requests.frontend import Frontend
     from flamepy.rpc.retry.call_limits import Terms
 
-ON_WIRE = 300.0  # seconds after which a call is cut that its caller has long left
+NAME = "CreateTask"
+SHORTEST = 0.001  # seconds
 
 
 class Creation:
@@ -50,87 +53,62 @@ class Creation:
         session_id: where.
         payload: the input.
         on_ambiguous: what is done when it is not known whether the task was made.
+        retry: for the reads that it may need.
     """
 
     def __init__(
-        self, frontend: Frontend, session_id: str, payload: bytes | None, on_ambiguous: str
+        self,
+        frontend: Frontend,
+        session_id: str,
+        payload: bytes | None,
+        on_ambiguous: str,
+        retry: RetryPolicy | None,
     ) -> None:
-        check_mode(on_ambiguous)
+        if on_ambiguous != VERIFY:
+            check_mode(on_ambiguous)
         self._frontend = frontend
         self._session_id = session_id
         self._payload = payload
         self._mode = on_ambiguous
-        self._call = Call("CreateTask", frontend.endpoint, session_id)
-        self._request = FRONTEND["CreateTask"].request(task=encode_task_spec(session_id, payload))
-        self._retry: RetryPolicy | None = None
-        self._flying = False  # a call is in flight that we no longer await
+        self._retry = retry
 
-    async def run(
-        self, terms: Terms, retry: RetryPolicy | None, first: Failed | None = None
-    ) -> Task:
+    async def run(self, terms: Terms, first: FailedTry | None = None) -> Task:
         """Return the task as acknowledged.
 
         Args:
             terms: what bounds it.
-            retry: for the reads that it may need.
             first: a try of ``Series`` that has failed: it continues after that one.
 
         Raises:
             SessionNotFoundError, SessionClosedError: no task can be made here.
             AmbiguousResultError: it is not known whether it was made.
         """
-        self._retry = retry
-        claims, start = self._frontend.claims, asyncio.get_running_loop().time()
-
-        def left() -> float | None:
-            spent = asyncio.get_running_loop().time() - start
-            return None if terms.timeout is None else max(0.001, terms.timeout - spent)
-
-        if first is None:
-            if not claims.knows(self._session_id):
-                await self._frontend.get_session(self._session_id, timeout=left(), retry=retry)
-            submission = claims.begin(self._session_id, self._payload)
-        else:
+        frontend, session_id, own = self._frontend, self._session_id, terms
+        start = asyncio.get_running_loop().time()
+        if first is not None:
             submission = first.submission
-
-        async def attempt(seconds: float) -> Task:
-            nonlocal first
-            if first is not None:
-                error, first = first.error, None
-                raise error
-            return await self._attempt(submission, seconds)
-
-        async def resolve(error: FlameError, seconds: float) -> Task | None:
-            return await self._resolve(submission, error, seconds)
-
+        else:
+            if not frontend.claims.knows(session_id):
+                await frontend.get_session(session_id, timeout=terms.timeout, retry=self._retry)
+                own = replace(terms, timeout=_left(terms, start))
+            submission = frontend.claims.begin(session_id, self._payload)
+        attempt = CreateAttempt(
+            frontend.transport,
+            Call(NAME, frontend.endpoint, session_id),
+            encode_create_task(session_id, self._payload),
+            partial(_acknowledged, submission),
+            partial(_landed, submission),
+        )
+        resolve, retrier = partial(self._resolve, submission), frontend.retrier
         try:
-            own = replace(terms, timeout=left())
-            return await self._frontend.retrier.run("CreateTask", own, attempt, resolve)
+            if first is None:
+                return await retrier.run(NAME, own, attempt.run, resolve)
+            return await retrier.repeat(first.error, NAME, own, attempt.run, resolve, start)
         except SessionNotFoundError as refused:
-            raise await self._explained(refused, left()) from refused
+            raise await self._explained(refused, _left(terms, start)) from refused
         finally:
-            if not self._flying:
+            if not attempt.in_flight:
                 submission.ledger.end(submission)
-
-    async def _attempt(self, submission: Submission, left: float) -> Task:
-        def landed(reply: Any) -> None:
-            if reply is not None:
-                task = decode_task(reply)
-                _is_ours(submission, task.id, task.creation_time)
-            submission.ledger.end(submission)
-
-        self._flying = True
-        try:
-            reply = await self._frontend.attempt(
-                self._call, self._request, max(ON_WIRE, left), leave=left, detached=landed
-            )
-        except FlameError as error:
-            self._flying = error.failure is None  # then it was left
-            raise
-        task = decode_task(reply)
-        self._flying = False
-        _take(submission, task.id, task.creation_time)
-        return task
 
     async def _resolve(self, submission: Submission, error: FlameError, left: float) -> Task | None:
         if self._mode == RETRY:
@@ -141,11 +119,11 @@ class Creation:
                 f"{error.message}",
                 grpc_code=error.grpc_code,
             ) from error
-        limit = asyncio.get_running_loop().time() + left
+        limit = _now() + left
         frontend, session_id, retry = self._frontend, self._session_id, self._retry
 
         def rest() -> float:
-            return max(0.001, limit - asyncio.get_running_loop().time())
+            return max(SHORTEST, limit - _now())
 
         async def get(number: int) -> Task | None:
             try:
@@ -163,7 +141,7 @@ class Creation:
 
         finding = submission.ledger.find(submission, Reads(get, total, listed))
         try:
-            found = await asyncio.wait_for(finding, max(0.001, left))
+            found = await asyncio.wait_for(finding, max(SHORTEST, left))
         except asyncio.TimeoutError:  # another submission with more time reads for both
             raise DeadlineExceededError(
                 f"the tasks of session {repr_of(session_id)} could not be read in time"
@@ -191,15 +169,15 @@ class Creation:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A task that was made: its number and the time of its creation."""
+class CreatedTask:
+    """A task that was created: its number and the time of its creation."""
 
     number: int
     born: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedTry:
     """A first try that has failed."""
 
     submission: Submission
@@ -207,7 +185,7 @@ class Failed:
 
 
 class Series:
-    """Makes many tasks of one session, by the same rules as ``Creation`` and with less ado.
+    """Creates many tasks of one session, by the same rules as ``Creation`` and with less work.
 
     Its caller is never cancelled, and does not leave: a call that an engine does not answer
     is over after ``ON_WIRE`` seconds, or when the connection's keepalive ends.
@@ -216,7 +194,7 @@ class Series:
         frontend: makes the calls.
         session_id: where.
         terms: what bounds each of them.
-        retry: see ``Creation.run``.
+        retry: see ``Creation``.
         on_ambiguous: see ``Creation``.
     """
 
@@ -234,8 +212,7 @@ class Series:
         self._terms = terms
         self._retry = retry
         self._mode = on_ambiguous
-        self._call = Call("CreateTask", frontend.endpoint, session_id)
-        self._kind: type[Any] = FRONTEND["CreateTask"].request  # Any: the table knows no fields
+        self._call = Call(NAME, frontend.endpoint, session_id)
 
     async def begin(self) -> None:
         """Read the session if need be. Raises SessionNotFoundError."""
@@ -243,42 +220,64 @@ class Series:
             timeout = self._terms.timeout
             await self._frontend.get_session(self._session_id, timeout=timeout, retry=self._retry)
 
-    async def create(self, payload: bytes) -> Made:
-        """Make one task; raises what ``Creation.run`` does."""
-        frontend = self._frontend
-        if not frontend.claims.knows(self._session_id):  # many others were used since ``begin``
+    async def create(self, payload: bytes) -> CreatedTask:
+        """Create one task; raises what ``Creation.run`` does."""
+        frontend, session_id = self._frontend, self._session_id
+        if not frontend.claims.knows(session_id):  # many others were used since ``begin``
             await self.begin()
-        submission = frontend.claims.begin(self._session_id, payload)
-        request = self._kind()
-        request.task.session_id, request.task.input = self._session_id, payload
+        submission = frontend.claims.begin(session_id, payload)
+        request, decode = encode_create_task(session_id, payload), partial(_created, submission)
+        attempt = Attempt(frontend.transport, self._call, request, decode)
         try:
-            reply = await frontend.attempt_whole(self._call, request, ON_WIRE)
-            born = from_millis(reply.status.creation_time)
-            _take(submission, reply.metadata.id, born)
+            made = await attempt.run(ON_WIRE)
         except FlameError as error:
             if is_disabled():
                 submission.ledger.end(submission)
                 raise
-            creation = Creation(frontend, self._session_id, payload, self._mode)
-            failed = Failed(submission, error)
-            task = await creation.run(self._terms, self._retry, failed)
-            return Made(int(task.id), task.creation_time)
+            creation = Creation(frontend, session_id, payload, self._mode, self._retry)
+            task = await creation.run(self._terms, FailedTry(submission, error))
+            return CreatedTask(int(task.id), task.creation_time)
         except BaseException:
             submission.ledger.end(submission)
             raise
         submission.ledger.end(submission)
         frontend.retrier.done()
-        return Made(int(reply.metadata.id), born)
+        return made
 
 
-def _is_ours(submission: Submission, task_id: str, born: datetime) -> bool:
-    """Give a submission the task that it was answered; False if another one has it."""
-    return not task_id.isdecimal() or submission.ledger.got(int(task_id), born, submission)
+def _acknowledged(submission: Submission, reply: types_pb2.Task) -> Task:
+    task = decode_task(reply)
+    _take(submission, task.id, task.creation_time)
+    return task
+
+
+def _created(submission: Submission, reply: types_pb2.Task) -> CreatedTask:
+    born = from_millis(reply.status.creation_time)
+    _take(submission, reply.metadata.id, born)
+    return CreatedTask(int(reply.metadata.id), born)
+
+
+def _landed(submission: Submission, reply: types_pb2.Task | None) -> None:
+    """Give a submission the task whose reply its caller did not wait for."""
+    if reply is not None and reply.metadata.id.isdecimal():
+        born = from_millis(reply.status.creation_time)
+        submission.ledger.got(int(reply.metadata.id), born, submission)
+    submission.ledger.end(submission)
 
 
 def _take(submission: Submission, task_id: str, born: datetime) -> None:
-    if not _is_ours(submission, task_id, born):
+    """Give a submission the task that it was answered."""
+    if task_id.isdecimal() and not submission.ledger.got(int(task_id), born, submission):
         # An equal submission has adopted it: then our own task belongs to no submission.
         taken = UnavailableError(f"task {task_id} was adopted by an equal submission")
         taken.failure = Failure.LOST.value
         raise taken
+
+
+def _left(terms: Terms, start: float) -> float | None:
+    """Return the seconds that a creation has left which began at ``start``."""
+    return None if terms.timeout is None else max(SHORTEST, terms.timeout - (_now() - start))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

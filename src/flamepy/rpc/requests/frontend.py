@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from flamepy._proto import types_pb2
+from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.rpc.requests.caller import RpcCaller
 from flamepy.rpc.requests.create_task import Creation, Series
 from flamepy.rpc.requests.resolvers import Resolver
@@ -95,17 +95,14 @@ class Frontend(RpcCaller):
     ) -> Application:
         """Return an application. Raises ApplicationNotFoundError."""
         call = self._call("GetApplication")
-        return decode_application(
-            await self._one(types_pb2.Application, call, self._terms(timeout, retry), name=name)
-        )
+        return await self._one(decode_application, call, self._terms(timeout, retry), name=name)
 
     async def list_applications(
         self, *, timeout: float | None = None, retry: RetryPolicy | None = None
     ) -> list[Application]:
         """Return all applications, by name."""
         call = self._call("ListApplication")
-        reply = await self._one(types_pb2.ApplicationList, call, self._terms(timeout, retry))
-        return sorted(map(decode_application, reply.applications), key=lambda one: one.name)
+        return await self._one(_applications, call, self._terms(timeout, retry))
 
     # ------------------------------------------------------------------ cluster
 
@@ -114,28 +111,19 @@ class Frontend(RpcCaller):
     ) -> list[Executor]:
         """Return all executors, by id."""
         call = self._call("ListExecutor")
-        reply = await self._one(types_pb2.ExecutorList, call, self._terms(timeout, retry))
-        return sorted(map(decode_executor, reply.executors), key=lambda one: one.id)
+        return await self._one(_executors, call, self._terms(timeout, retry))
 
     async def list_nodes(
         self, *, timeout: float | None = None, retry: RetryPolicy | None = None
     ) -> list[Node]:
         """Return all nodes, by name."""
-        reply = await self._one(
-            types_pb2.NodeList, self._call("ListNodes"), self._terms(timeout, retry)
-        )
-        return sorted(map(decode_node, reply.nodes), key=lambda one: one.name)
+        return await self._one(_nodes, self._call("ListNodes"), self._terms(timeout, retry))
 
     async def get_node(
         self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
     ) -> Node:
         """Return a node. Raises NotFoundError."""
-        call = self._call("GetNode")
-        reply = await self._one(
-            FRONTEND["GetNode"].response, call, self._terms(timeout, retry), name=name
-        )
-        node: types_pb2.Node = reply.node  # type: ignore[attr-defined]  # class from the table
-        return decode_node(node)
+        return await self._one(_node, self._call("GetNode"), self._terms(timeout, retry), name=name)
 
     # ------------------------------------------------------------------ sessions
 
@@ -215,10 +203,7 @@ class Frontend(RpcCaller):
         self, *, timeout: float | None = None, retry: RetryPolicy | None = None
     ) -> list[SessionInfo]:
         """Return all sessions with counters and events, by id."""
-        reply = await self._one(
-            types_pb2.SessionList, self._call("ListSession"), self._terms(timeout, retry)
-        )
-        found = sorted(map(decode_session, reply.sessions), key=lambda one: one.id)
+        found = await self._one(_sessions, self._call("ListSession"), self._terms(timeout, retry))
         self.claims.listed(found)
         return found
 
@@ -233,9 +218,9 @@ class Frontend(RpcCaller):
         retry: RetryPolicy | None = None,
         on_ambiguous: str = VERIFY,
     ) -> Task:
-        """Create a task; see ``creating``. Raises SessionNotFoundError, SessionClosedError."""
-        creation = Creation(self, session_id, payload, on_ambiguous)
-        return await creation.run(self._terms(timeout, retry), retry)
+        """Create a task; see ``create_task``. Raises SessionNotFoundError, SessionClosedError."""
+        creation = Creation(self, session_id, payload, on_ambiguous, retry)
+        return await creation.run(self._terms(timeout, retry))
 
     async def create_tasks(
         self,
@@ -261,8 +246,7 @@ class Frontend(RpcCaller):
         """Return a task with its events. Raises TaskNotFoundError, SessionNotFoundError."""
         call = self._call("GetTask", session_id, task_id)
         terms = self._terms(timeout, retry)
-        reply = await self._one(types_pb2.Task, call, terms, session_id=session_id, task_id=task_id)
-        return decode_task(reply)
+        return await self._one(decode_task, call, terms, session_id=session_id, task_id=task_id)
 
     def list_tasks(
         self,
@@ -282,9 +266,11 @@ class Frontend(RpcCaller):
         """
         request = FRONTEND["ListTask"].request(session_id=session_id)
         limit = LIST_TIMEOUT if timeout is None else timeout
-        stream = self.calls.stream("ListTask", request, limit)
+        stream = self.transport.calls.stream("ListTask", request, limit)
         call = self._call("ListTask", session_id)
-        return TaskStream(stream, call, payloads=payloads, wanted=wanted, outcome=self._outcome)
+        return TaskStream(
+            stream, call, payloads=payloads, wanted=wanted, outcome=self.transport.outcome
+        )
 
     async def collect_tasks(
         self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
@@ -300,6 +286,26 @@ class Frontend(RpcCaller):
     def watch_task(self, session_id: str, task_id: str) -> TaskStream:
         """Open a stream of one task's changes; it has no deadline (docs/protocol.md#watch)."""
         request = FRONTEND["WatchTask"].request(session_id=session_id, task_id=task_id)
-        stream = self.calls.stream("WatchTask", request, None)
+        stream = self.transport.calls.stream("WatchTask", request, None)
         call = self._call("WatchTask", session_id, task_id)
-        return TaskStream(stream, call, outcome=self._outcome)
+        return TaskStream(stream, call, outcome=self.transport.outcome)
+
+
+def _applications(reply: types_pb2.ApplicationList) -> list[Application]:
+    return sorted(map(decode_application, reply.applications), key=lambda one: one.name)
+
+
+def _executors(reply: types_pb2.ExecutorList) -> list[Executor]:
+    return sorted(map(decode_executor, reply.executors), key=lambda one: one.id)
+
+
+def _nodes(reply: types_pb2.NodeList) -> list[Node]:
+    return sorted(map(decode_node, reply.nodes), key=lambda one: one.name)
+
+
+def _node(reply: frontend_pb2.GetNodeResponse) -> Node:
+    return decode_node(reply.node)
+
+
+def _sessions(reply: types_pb2.SessionList) -> list[SessionInfo]:
+    return sorted(map(decode_session, reply.sessions), key=lambda one: one.id)

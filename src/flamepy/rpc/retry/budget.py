@@ -25,8 +25,7 @@ class Budget:
 
     def answered(self) -> None:
         """Record that a call was answered."""
-        if self.left < self.capacity:
-            self.left = min(self.capacity, self.left + PER_ANSWER)
+        self.left = min(self.capacity, self.left + PER_ANSWER)
 
     def take(self, now: float, *, lost: bool) -> bool:
         """Take a token for a repeat; return False if no token is left.

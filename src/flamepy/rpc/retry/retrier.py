@@ -105,6 +105,18 @@ class Retrier:
         else:
             self.done()
             return answer
+        return await self.repeat(first, call, terms, attempt, resolve, start)
+
+    async def repeat(
+        self,
+        first: FlameError,
+        call: str,
+        terms: Terms,
+        attempt: Callable[[float], Awaitable[T]],
+        resolve: Callable[[FlameError, float], Awaitable[T | None]] | None,
+        start: float,
+    ) -> T:
+        """Continue after a first try that has failed; ``start`` is when the call began."""
         return await RetryLoop(self, call, terms, attempt, resolve, start).run(first)
 
     # ------------------------------------------------------------------ what attempts showed
@@ -112,7 +124,8 @@ class Retrier:
     def done(self) -> None:
         """Record that a call has been made, at its first try."""
         self.counters.calls += 1
-        self.budget.answered()
+        if self.budget.left < self.budget.capacity:
+            self.budget.answered()
 
     def answered(self) -> None:
         """Record that the engine answered a call, with a refusal perhaps."""

@@ -1,15 +1,15 @@
 """``Calls``: a link's channel, its stubs and the calls in flight; closed around a fork, made anew.
 
-The only place that holds objects of gRPC, for one that is forgotten in a frame keeps gRPC's
-threads alive. Errors leave here without the frames that they passed in gRPC, for the same reason.
-Everything here runs on the link's loop; ``forking`` calls in from the thread that forks.
+The only place that holds objects of gRPC, with ``in_flight`` and ``message_stream``: one that is
+forgotten in a frame keeps gRPC's threads alive. Everything here runs on the link's loop;
+``forking`` calls in from the thread that forks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import grpc.aio
 from google.protobuf.message import Message
@@ -17,112 +17,36 @@ from google.protobuf.message import Message
 from flamepy.errors import ConnectionClosedError, FlameError
 from flamepy.rpc.retry.classifier import may_cut
 from flamepy.rpc.transport.forking import LinkHolder
+from flamepy.rpc.transport.in_flight import (
+    InFlightCall,
+    answered_within,
+    is_cancelled,
+    wait_all,
+    without_frames,
+)
+from flamepy.rpc.transport.message_stream import MessageStream
 from flamepy.runtime.clocks import Timeout
 from flamepy.runtime.forks import CLIENT, hold, release
 from flamepy.wire.services import FRONTEND
 
-READS = 0.25  # seconds that a fork waits for answers that can be asked for again
-SETTLE = 2.0  # seconds that a close waits for tasks that are just being made
+FORK_READ_WAIT = 0.25  # seconds that a fork waits for answers that can be asked for again
+CLOSE_WRITE_WAIT = 2.0  # seconds that a close waits for tasks that are just being made
 NEVER_CANCELLED = "CreateTask"  # an engine whose handler is cancelled may leave a task unseen
+SHORTEST = 0.001  # seconds: gRPC takes no deadline that has passed
 
 
-class CutOff(Exception):
-    """A stream was ended by a fork or the connection's close."""
-
-
-class Left(Exception):
+class CallerLeft(Exception):
     """The caller's time is up; the call stays in flight."""
 
 
-class Stream:
-    """A stream of messages; the call is made when it is first iterated."""
+class LateReply(Protocol):
+    """Receives what becomes of a call whose caller has left."""
 
-    def __init__(self, calls: Calls, name: str, request: Message, timeout: float | None) -> None:
-        self.name = name
-        self.ended: asyncio.Future[None] | None = None
-        self._calls = calls
-        self._request = request
-        self._timeout = timeout
-        self._cancelled = self._cut = self._reading = False
-        self._call: Any = None  # gRPC's, as the next one; both are None once it has ended
-        self._iterator: Any = None
+    def detach(self) -> None:
+        """Record that the caller leaves: the call stays in flight."""
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        """Yield messages. Raises CutOff, grpc.aio.AioRpcError."""
-        await self._calls.enter()
-        if self._cancelled:
-            return
-        self._call = self._calls.begin_stream(self, self._request, self._timeout)
-        self._iterator = self._call.__aiter__()
-        self.ended = asyncio.get_running_loop().create_future()
-        try:
-            while self._iterator is not None:
-                self._reading = True
-                try:
-                    message = await self._iterator.__anext__()
-                except StopAsyncIteration:
-                    return
-                except asyncio.CancelledError:
-                    if self._cut and not _is_cancelled():
-                        break  # gRPC raises the same for a call that is cancelled
-                    raise
-                except grpc.aio.AioRpcError as error:
-                    raise _stripped(error) from None
-                finally:
-                    self._reading = False
-                yield message
-            if self._cut:
-                raise CutOff
-        finally:
-            self.cancel()
-
-    def cancel(self) -> None:
-        """End it; safe to call twice."""
-        self._cancelled = True
-        call, self._call, self._iterator = self._call, None, None
-        if call is not None:
-            call.cancel()
-        if self.ended is not None and not self.ended.done():
-            self.ended.set_result(None)
-        self._calls.streams.discard(self)
-
-    def cut(self) -> None:
-        """End it with CutOff, which its reader gets now or when it reads on."""
-        self._cut = True
-        if self._reading:
-            self._call.cancel()
-        else:
-            self.cancel()
-
-
-class _InFlightCall:
-    """A call in flight.
-
-    Attributes:
-        name: the RPC's.
-        call: gRPC's; dropped when it has ended.
-        cut: True once a fork has ended it.
-    """
-
-    __slots__ = ("_ended", "call", "cut", "name")
-
-    def __init__(self, name: str, call: Any) -> None:
-        self.name = name
-        self.call = call
-        self.cut = False
-        self._ended: asyncio.Future[None] | None = None
-
-    def ended(self) -> asyncio.Future[None]:
-        """Return a future of its end, for the few who want to know."""
-        if self._ended is None:
-            self._ended = asyncio.get_running_loop().create_future()
-        return self._ended
-
-    def end(self) -> None:
-        """Note that it has ended."""
-        self.call = None
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(None)
+    def land(self, reply: Any) -> None:
+        """Receive its reply, or None when it got none."""
 
 
 class Calls:
@@ -134,115 +58,49 @@ class Calls:
     """
 
     def __init__(self, open_channel: Callable[[], grpc.aio.Channel], endpoint: str) -> None:
-        self.streams: set[Stream] = set()
+        self.streams: set[MessageStream] = set()
         self.closed = False
         self._open_channel = open_channel
         self._endpoint = endpoint
         self._holder = LinkHolder(self)
         self._channel: grpc.aio.Channel | None = None
         self._stubs: dict[str, Callable[..., Any]] = {}
-        self._pending: set[_InFlightCall] = set()
-        self._alone: set[asyncio.Task[Any]] = set()  # CreateTasks that outlive their callers
+        self._pending: set[InFlightCall] = set()
+        self._detached: set[asyncio.Task[None]] = set()  # CreateTasks that outlive their callers
         self._gate: asyncio.Event | None = None  # there is one while calls have to wait
 
     # ------------------------------------------------------------------ calls
 
-    async def unary(
-        self,
-        name: str,
-        request: Message,
-        timeout: float,
-        *,
-        leave: float | None = None,
-        detached: Callable[[Any], None] = lambda _: None,
-    ) -> Any:
-        """Return the answer to a call.
+    async def unary(self, name: str, request: Message, timeout: float) -> Any:
+        """Return the answer to a call, which is cancelled with its caller.
 
         A call that a fork held is sent after it; one that a fork cut off is sent again, and only
-        calls that may be repeated are cut off. A CreateTask is not cancelled with its caller: it
-        stays in flight, and ``detached`` receives its answer, or None when it got no answer.
+        calls that may be repeated are cut off. The caller of a CreateTask must never be cancelled:
+        see ``detachable``.
 
         Args:
             name: the RPC's name.
             request: its message.
-            timeout: seconds after which the call itself is over.
-            leave: for a CreateTask: seconds after which its caller leaves.
-            detached: see above.
+            timeout: seconds after which the call is over.
 
         Raises:
             grpc.aio.AioRpcError: the engine refused, or cannot be reached.
-            Left: the caller has left.
             ConnectionClosedError: it was closed, before or meanwhile.
-        """
-        if name != NEVER_CANCELLED:
-            return await self.whole(name, request, timeout)
-        now = asyncio.get_running_loop().time
-        end = now() + timeout
-        await self.enter()
-        pending = self._start(name, request, max(0.001, end - now()))
-        try:
-            answered = await _answered(pending.call, leave)
-        except BaseException:
-            self._detach(pending, detached)
-            raise
-        if not answered:
-            self._detach(pending, detached)
-            raise Left
-        return await self._await_reply(pending)
-
-    def _start(self, name: str, request: Message, timeout: float) -> _InFlightCall:
-        pending = _InFlightCall(name, self._stubs[name](request, timeout=Timeout(timeout)))
-        self._pending.add(pending)
-        return pending
-
-    async def _await_reply(self, pending: _InFlightCall) -> Any:
-        """Return the answer to a call that is not cut by a fork; it may still be in flight."""
-        try:
-            return await pending.call
-        except grpc.aio.AioRpcError as error:
-            raise _stripped(error) from None
-        except asyncio.CancelledError:
-            if _is_cancelled() or not self.closed:
-                raise
-            raise ConnectionClosedError("the connection was closed meanwhile") from None
-        finally:
-            self._pending.discard(pending)
-            pending.end()
-
-    def _detach(self, pending: _InFlightCall, take: Callable[[Any], None]) -> None:
-        """Keep a call in flight whose caller has left."""
-
-        async def land() -> None:
-            answer = None
-            try:
-                answer = await self._await_reply(pending)
-            except (grpc.aio.AioRpcError, FlameError):
-                pass  # the caller has left; None means that no answer came
-            finally:
-                take(answer)
-
-        landing = asyncio.ensure_future(land())
-        self._alone.add(landing)
-        landing.add_done_callback(self._alone.discard)
-
-    async def whole(self, name: str, request: Message, timeout: float) -> Any:
-        """Return the answer to a call that is cancelled with its caller; else as ``unary``.
-
-        A CreateTask must not be: a caller that makes one by this is never cancelled.
         """
         now = asyncio.get_running_loop().time
         end = now() + timeout
         while True:
             if self._gate is not None or self._channel is None or self.closed:
                 await self.enter()
-                timeout = max(0.001, end - now())
-            pending = self._start(name, request, timeout)
+                timeout = max(SHORTEST, end - now())
+            pending = InFlightCall(name, self._stubs[name](request, timeout=Timeout(timeout)))
+            self._pending.add(pending)
             try:
                 return await pending.call
             except grpc.aio.AioRpcError as error:
-                raise _stripped(error) from None
+                raise without_frames(error) from None
             except asyncio.CancelledError:
-                if _is_cancelled() or not (pending.cut or self.closed):
+                if is_cancelled() or not (pending.cut or self.closed):
                     raise
                 if not pending.cut:
                     raise ConnectionClosedError("the connection was closed meanwhile") from None
@@ -250,11 +108,81 @@ class Calls:
                 self._pending.discard(pending)
                 pending.end()
 
-    def stream(self, name: str, request: Message, timeout: float | None) -> Stream:
-        """Return a stream of answers."""
-        return Stream(self, name, request, timeout)
+    async def detachable(
+        self,
+        name: str,
+        request: Message,
+        timeout: float,
+        late: LateReply,
+        *,
+        leave: float | None = None,
+    ) -> Any:
+        """Return the answer to a call that stays in flight when its caller leaves or is cancelled.
 
-    def begin_stream(self, stream: Stream, request: Message, timeout: float | None) -> Any:
+        Args:
+            name: the RPC's name.
+            request: its message.
+            timeout: seconds after which the call itself is over.
+            late: gets the answer when the caller has left.
+            leave: seconds after which the caller leaves.
+
+        Raises:
+            CallerLeft: after ``leave`` seconds.
+            grpc.aio.AioRpcError, ConnectionClosedError: as ``unary``.
+        """
+        if self._gate is not None or self._channel is None or self.closed:
+            now = asyncio.get_running_loop().time
+            end = now() + timeout
+            await self.enter()
+            timeout = max(SHORTEST, end - now())
+        pending = InFlightCall(name, self._stubs[name](request, timeout=Timeout(timeout)))
+        self._pending.add(pending)
+        try:
+            answered = await answered_within(pending.call, leave)
+        except BaseException:
+            self._detach(pending, late)
+            raise
+        if not answered:
+            self._detach(pending, late)
+            raise CallerLeft
+        return await self._reply_of(pending)
+
+    async def _reply_of(self, pending: InFlightCall) -> Any:
+        """Return the answer to a call that no fork cuts; it may still be in flight."""
+        try:
+            return await pending.call
+        except grpc.aio.AioRpcError as error:
+            raise without_frames(error) from None
+        except asyncio.CancelledError:
+            if is_cancelled() or not self.closed:
+                raise
+            raise ConnectionClosedError("the connection was closed meanwhile") from None
+        finally:
+            self._pending.discard(pending)
+            pending.end()
+
+    def _detach(self, pending: InFlightCall, late: LateReply) -> None:
+        """Keep a call in flight whose caller leaves."""
+        late.detach()
+
+        async def land() -> None:
+            reply = None
+            try:
+                reply = await self._reply_of(pending)
+            except (grpc.aio.AioRpcError, FlameError):
+                pass  # the caller has left; None says that no reply came
+            finally:
+                late.land(reply)
+
+        landing = asyncio.ensure_future(land())
+        self._detached.add(landing)
+        landing.add_done_callback(self._detached.discard)
+
+    def stream(self, name: str, request: Message, timeout: float | None) -> MessageStream:
+        """Return a stream of answers."""
+        return MessageStream(self, name, request, timeout)
+
+    def open_stream(self, stream: MessageStream, request: Message, timeout: float | None) -> Any:
         """Return gRPC's call of a stream."""
         self.streams.add(stream)
         limit = None if timeout is None else Timeout(timeout)
@@ -297,7 +225,8 @@ class Calls:
         """Close; a task that is just being made has a moment to be acknowledged. Idempotent."""
         self.closed = True
         self.take_up()
-        await _wait([one.ended() for one in self._pending if one.name == NEVER_CANCELLED], SETTLE)
+        writes = [one.ended() for one in self._pending if one.name == NEVER_CANCELLED]
+        await wait_all(writes, CLOSE_WRITE_WAIT)
         for stream in list(self.streams):
             stream.cut()
         await self._close_channel()
@@ -321,21 +250,21 @@ class Calls:
         if self._gate is None:
             self._gate = asyncio.Event()
         self._cut_streams("WatchTask")
-        await _wait(self._under_way(), min(READS, limit))
+        await wait_all(self._unended(), min(FORK_READ_WAIT, limit))
         self._cut_streams("WatchTask", "ListTask")
         for pending in self._pending:
             if may_cut(pending.name):
                 pending.cut = True
                 pending.call.cancel()
-        await _wait(self._under_way(), limit)
-        if self._under_way():
+        await wait_all(self._unended(), limit)
+        if self._unended():
             return False
         await self._close_channel()
         return True
 
     def let_go_now(self) -> bool:
         """Do the same on the loop's own thread, or without one: only when no call is in flight."""
-        if self._under_way():
+        if self._unended():
             return False
         closing = self._close_channel()
         try:
@@ -350,7 +279,7 @@ class Calls:
             if stream.name in names:
                 stream.cut()
 
-    def _under_way(self) -> list[asyncio.Future[Any]]:
+    def _unended(self) -> list[asyncio.Future[Any]]:
         ended = [one.ended for one in self.streams if one.ended is not None]
         return [
             one
@@ -363,41 +292,3 @@ class Calls:
         gate, self._gate = self._gate, None
         if gate is not None:
             gate.set()
-
-
-async def _answered(call: Any, limit: float | None) -> bool:
-    """Wait for a call, ``limit`` seconds at most, without a task; return True if it has ended.
-
-    Who is cancelled here leaves the call alone; awaiting the call itself would cancel it.
-    """
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[bool] = loop.create_future()
-
-    def wake(answered: bool) -> None:
-        if not waiter.done():
-            waiter.set_result(answered)
-
-    timer = None if limit is None else loop.call_later(limit, wake, False)
-    call.add_done_callback(lambda _: wake(True))
-    try:
-        return await waiter
-    finally:
-        if timer is not None:
-            timer.cancel()
-
-
-def _stripped(error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
-    """Take the frames from an error: they would keep the call and its channel alive."""
-    error.__traceback__ = error.__context__ = None
-    return error
-
-
-async def _wait(futures: list[asyncio.Future[Any]], limit: float) -> None:
-    if futures:
-        await asyncio.wait(futures, timeout=limit)
-
-
-def _is_cancelled() -> bool:
-    # Python 3.10 cannot say; there a cancellation in the moment of a fork is taken for the fork.
-    cancelling = getattr(asyncio.current_task(), "cancelling", None)
-    return cancelling is not None and cancelling() > 0

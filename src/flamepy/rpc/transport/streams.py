@@ -9,7 +9,7 @@ import grpc.aio
 
 from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
 from flamepy.rpc.retry.classifier import Failure, is_retryable
-from flamepy.rpc.transport.calls import CutOff, Stream
+from flamepy.rpc.transport.message_stream import CutOff, MessageStream
 from flamepy.rpc.transport.status import Call, from_rpc
 from flamepy.types import Task
 from flamepy.wire.tasks import decode_task
@@ -26,7 +26,7 @@ class TaskStream:
 
     def __init__(
         self,
-        stream: Stream,
+        stream: MessageStream,
         call: Call,
         *,
         payloads: bool = True,

@@ -34,16 +34,14 @@ class Replies:
         self.replies = replies
         self.asked: list[str] = []
 
-    async def unary(self, name: str, request: Any, left: float, **rest: Any) -> Any:
+    async def unary(self, name: str, request: Any, left: float) -> Any:
         self.asked.append(name)
         return self.replies[name]
-
-    whole = unary
 
 
 def frontend(**replies: Any) -> Frontend:
     calls: Any = Replies(**replies)
-    return Frontend(calls, "http://there", RetryPolicy())
+    return Frontend.of(calls, "http://there", RetryPolicy())
 
 
 def test_a_list_of_sessions_costs_the_same_for_each_however_many_there_are() -> None:
@@ -261,7 +259,7 @@ def test_a_series_reads_its_session_again_when_its_numbers_were_forgotten() -> N
     """Without them an older task of equal input would be taken for the one that was made."""
     made = types_pb2.Task(metadata=types_pb2.Metadata(id="8"))
     engine = frontend(GetSession=encode_session(info(1, total=7)), CreateTask=made)
-    calls: Any = engine.calls
+    calls: Any = engine.transport.calls
     terms = Terms(RetryPolicy(), 0.0)
 
     async def act() -> None:

@@ -25,10 +25,12 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.rpc.requests.adoption import SESSIONS, Claims
-from flamepy.rpc.requests.create_task import ON_WIRE, Creation, Series
+from flamepy.rpc.requests.create_task import Creation, Series
 from flamepy.rpc.retry.call_limits import Terms
 from flamepy.rpc.retry.classifier import Failure
 from flamepy.rpc.retry.retrier import Retrier, disabled
+from flamepy.rpc.transport.attempt import ON_WIRE, Transport
+from flamepy.rpc.transport.calls import CallerLeft
 from flamepy.testing import FakeClock
 from flamepy.types import RetryPolicy, SessionInfo, SessionState, Task, TaskCounts, TaskState
 from flamepy.wire.times import to_millis
@@ -56,6 +58,8 @@ class Engine:
     def __init__(self, fates: list[str], delays: list[float], existing: int = 0) -> None:
         self.fates, self.delays = list(fates), list(delays)
         self.claims = Claims()
+        calls: Any = self
+        self.transport = Transport(calls, self.endpoint)
         self.retrier = Retrier(MANY)
         self.retrier.ever = True
         self.tasks: dict[int, Task] = {}
@@ -80,27 +84,29 @@ class Engine:
     async def rest(self) -> None:
         await asyncio.sleep(self.delays.pop() if self.delays else 0.0)
 
-    async def attempt(
-        self, call: Any, request: Any, left: float, *, leave: float, detached: Any
+    async def detachable(
+        self, name: str, request: Any, timeout: float, late: Any, *, leave: float
     ) -> Any:
         """Make the call; one that takes longer than ``leave`` goes on, as ``Calls`` has it."""
-        self.limits.append(left)
+        self.limits.append(timeout)
         sent = asyncio.ensure_future(self.send(request))
 
         def land(ended: asyncio.Future[Any]) -> None:
-            detached(None if ended.exception() else ended.result())
+            late.land(None if ended.exception() else ended.result())
 
         try:
             await asyncio.wait({sent}, timeout=leave)
         except asyncio.CancelledError:
+            late.detach()
             sent.add_done_callback(land)
             raise
         if not sent.done():
+            late.detach()
             sent.add_done_callback(land)
-            raise DeadlineExceededError("left")
+            raise CallerLeft
         return sent.result()
 
-    async def attempt_whole(self, call: Any, request: Any, left: float) -> Any:
+    async def unary(self, name: str, request: Any, timeout: float) -> Any:
         return await self.send(request)
 
     async def send(self, request: Any) -> Any:
@@ -142,8 +148,8 @@ class Engine:
 
     async def create(self, payload: bytes, mode: str = "verify", **terms: Any) -> Task:
         bounds = replace(Terms(MANY, 60.0, 3600.0), **terms)
-        made = Creation(self, "s", payload, mode)  # type: ignore[arg-type]  # stands for one
-        return await made.run(bounds, None)
+        made = Creation(self, "s", payload, mode, None)  # type: ignore[arg-type]  # stands for one
+        return await made.run(bounds)
 
     def series(self, mode: str = "verify") -> Series:
         return Series(self, "s", Terms(MANY, 60.0, 3600.0), None, mode)  # type: ignore[arg-type]
@@ -255,14 +261,14 @@ def test_not_sent_is_sent_again_without_a_look() -> None:
     async def go() -> None:
         engine = Engine([], [])
         failures = [lost(Failure.NOT_SENT), lost(Failure.LOCKED)]
-        sent = engine.attempt
+        sent = engine.detachable
 
-        async def attempt(*arguments: Any, **options: Any) -> Any:
+        async def detachable(*arguments: Any, **options: Any) -> Any:
             if failures:
                 raise failures.pop()
             return await sent(*arguments, **options)
 
-        engine.attempt = attempt  # type: ignore[method-assign]  # in between
+        engine.detachable = detachable  # type: ignore[method-assign]  # in between
         assert (await engine.create(b"x")).id == "1"
         assert engine.reads == Counter()
 
@@ -435,12 +441,12 @@ def test_a_session_that_refuses_a_task_is_gone_or_closed(code: str) -> None:
     async def go() -> None:
         engine = Engine([], [])
 
-        async def attempt(*arguments: Any, **options: Any) -> Any:
+        async def detachable(*arguments: Any, **options: Any) -> Any:
             error = SessionNotFoundError("no such session", grpc_code=code)
             error.failure = Failure.REFUSED.value
             raise error
 
-        engine.attempt = attempt  # type: ignore[method-assign]  # it refuses
+        engine.detachable = detachable  # type: ignore[method-assign]  # it refuses
         kind = SessionNotFoundError if code == "NOT_FOUND" else SessionClosedError
         with pytest.raises(kind, match="no such session") as caught:
             await engine.create(b"x")
@@ -483,10 +489,10 @@ def test_a_series_counts_its_calls_and_keeps_nothing_of_one_that_broke_off() -> 
         assert [(one.number, one.born) for one in made] == [(1, NOW), (2, NOW), (3, NOW)]
         assert engine.retrier.counters.calls == 3
 
-        async def attempt_whole(*arguments: Any) -> Any:
+        async def unary(*arguments: Any) -> Any:
             raise RuntimeError("a bug")
 
-        engine.attempt_whole = attempt_whole  # type: ignore[method-assign]  # it has one
+        engine.unary = unary  # type: ignore[method-assign]  # it has one
         with pytest.raises(RuntimeError, match="a bug"):
             await series.create(b"x")
         engine.claims.forget("s")
@@ -564,12 +570,12 @@ def test_a_refusal_is_no_doubt() -> None:
     async def go() -> None:
         engine = Engine([], [])
 
-        async def attempt(*arguments: Any, **options: Any) -> Any:
+        async def detachable(*arguments: Any, **options: Any) -> Any:
             error = FlameError(3, "no")  # type: ignore[arg-type]  # any error
             error.failure = Failure.REFUSED.value
             raise error
 
-        engine.attempt = attempt  # type: ignore[method-assign]  # it refuses
+        engine.detachable = detachable  # type: ignore[method-assign]  # it refuses
         with pytest.raises(FlameError, match="no"):
             await engine.create(b"x")
         assert engine.reads == Counter()

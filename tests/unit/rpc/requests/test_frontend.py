@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from support.made import made_session
 
+from flamepy.rpc.requests.adoption import Claims
 from flamepy.rpc.requests.frontend import Frontend
 from flamepy.rpc.retry.call_limits import Terms
 from flamepy.types import RetryPolicy, SessionInfo
@@ -17,18 +18,29 @@ from flamepy.types import RetryPolicy, SessionInfo
 class Channel:
     """No call of it is made."""
 
+    endpoint = "http://x:1"
+    calls = outcome = None
+
+
+class Recording:
+    """A retrier that keeps the terms and makes no call."""
+
+    def __init__(self, found: list[Terms]) -> None:
+        self.found = found
+
+    async def run(self, name: str, terms: Terms, *others: Any) -> SessionInfo:
+        self.found.append(terms)
+        return made_session()
+
 
 def terms_of(call: Callable[[Frontend], Awaitable[object]]) -> Terms:
     """Return the terms with which a call goes to the retrier."""
     found: list[Terms] = []
 
-    async def run(name: str, terms: Terms, *others: Any) -> SessionInfo:
-        found.append(terms)
-        return made_session()
-
     async def main() -> None:
-        frontend = Frontend(Channel(), "http://x:1", RetryPolicy(), patience=120.0)  # type: ignore[arg-type]  # not called
-        frontend.retrier.run = run  # type: ignore[assignment,method-assign]  # in its place
+        retrier: Any = Recording(found)
+        transport: Any = Channel()
+        frontend = Frontend(transport, retrier, Claims(), RetryPolicy(), 120.0)
         await call(frontend)
 
     asyncio.run(main())

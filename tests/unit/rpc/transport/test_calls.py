@@ -14,8 +14,23 @@ from support.loops import run
 
 from flamepy._proto import types_pb2
 from flamepy.errors import ConnectionClosedError
-from flamepy.rpc.transport.calls import Calls, CutOff, Left
+from flamepy.rpc.transport.calls import CallerLeft, Calls
+from flamepy.rpc.transport.message_stream import CutOff
 from flamepy.wire.services import FRONTEND
+
+
+class Late:
+    """Receives what becomes of a call whose caller has left."""
+
+    def __init__(self) -> None:
+        self.left = False
+        self.landed: list[Any] = []
+
+    def detach(self) -> None:
+        self.left = True
+
+    def land(self, reply: Any) -> None:
+        self.landed.append(reply)
 
 
 class Slow:
@@ -69,7 +84,10 @@ async def serving() -> AsyncIterator[tuple[Slow, Calls]]:
 
 
 def send(calls: Calls, name: str) -> asyncio.Task[Any]:
-    return asyncio.ensure_future(calls.unary(name, FRONTEND[name].request(), 20.0))
+    request = FRONTEND[name].request()
+    if name == "CreateTask":
+        return asyncio.ensure_future(calls.detachable(name, request, 20.0, Late()))
+    return asyncio.ensure_future(calls.unary(name, request, 20.0))
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -183,11 +201,11 @@ def test_a_cancelled_reader_is_cancelled_and_not_cut_off() -> None:
 def test_a_task_that_is_being_made_goes_on_without_its_caller(how: str) -> None:
     async def main() -> None:
         async with serving() as (slow, calls):
-            landed: list[Any] = []
+            late = Late()
             request = FRONTEND["CreateTask"].request()
             leave = 0.05 if how == "left" else None
             writing = asyncio.ensure_future(
-                calls.unary("CreateTask", request, 20.0, leave=leave, detached=landed.append)
+                calls.detachable("CreateTask", request, 20.0, late, leave=leave)
             )
             await until(lambda: slow.began)
             if how == "cancelled":
@@ -195,13 +213,14 @@ def test_a_task_that_is_being_made_goes_on_without_its_caller(how: str) -> None:
                 with pytest.raises(asyncio.CancelledError):
                     await writing
             else:
-                with pytest.raises(Left):
+                with pytest.raises(CallerLeft):
                     await writing
+            assert late.left
             assert not slow.ended
             slow.go.set()
-            await until(lambda: landed)
+            await until(lambda: late.landed)
             assert slow.ended == ["CreateTask"]
-            assert isinstance(landed[0], types_pb2.Task)
+            assert isinstance(late.landed[0], types_pb2.Task)
 
     run(main())
 
