@@ -27,7 +27,14 @@ if TYPE_CHECKING:
     )
     from flamepy.informers.options import RegistrationStats
     from flamepy.informers.plugins.loading import Plugin, load_plugins
+    from flamepy.informers.queries.applications import ApplicationTotals
     from flamepy.informers.reactor import Reactor
+    from flamepy.informers.reconcile.application_informer import (
+        ApplicationEvent,
+        ApplicationInformer,
+    )
+    from flamepy.informers.reconcile.reconciler import ReconcileContext, Reconciler, Result
+    from flamepy.informers.reconcile.work_queue import Backoff
     from flamepy.watching.state.events import (
         EventKind,
         EventSource,
@@ -44,6 +51,10 @@ _HOMES = {
     "flamepy.informers.plugins.loading": "Plugin load_plugins",
     "flamepy.informers.reactor": "Reactor",
     "flamepy.informers.options": "RegistrationStats",
+    "flamepy.informers.queries.applications": "ApplicationTotals",
+    "flamepy.informers.reconcile.application_informer": "ApplicationEvent ApplicationInformer",
+    "flamepy.informers.reconcile.reconciler": "ReconcileContext Reconciler Result",
+    "flamepy.informers.reconcile.work_queue": "Backoff",
     "flamepy.informers.delivery.registration": "Registration",
     "flamepy.informers.delivery.stream": "EventStream",
     "flamepy.watching.state.events": (
@@ -52,6 +63,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "ApplicationEvent",
+    "ApplicationInformer",
+    "ApplicationTotals",
+    "Backoff",
     "EventKind",
     "EventSource",
     "EventStream",
@@ -60,8 +75,11 @@ __all__ = [
     "Plugin",
     "Reactor",
     "ReactorState",
+    "ReconcileContext",
+    "Reconciler",
     "Registration",
     "RegistrationStats",
+    "Result",
     "SessionEvent",
     "SessionEventKind",
     "SessionInformer",

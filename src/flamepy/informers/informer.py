@@ -45,9 +45,14 @@ class Informer:
     Attributes:
         resume: whether a checkpoint stores what was delivered to it; False for one that counts,
             and needs everything again in each process. ``Reactor.register`` can say otherwise.
+        watch_tasks: False leaves out the events of tasks, and the calls that they cost, of a class
+            that is an informer of tasks and of sessions.
+        derived_callbacks: names of callbacks that the class calls itself, from others.
     """
 
     resume = True
+    watch_tasks: bool = True
+    derived_callbacks: frozenset[str] = frozenset()
 
     def on_error(self, error: FlameError) -> Awaitable[None] | None:
         """Called with a lost connection, or with what a callback of this informer raised.

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Coroutine
 from typing import Any, NamedTuple
 
 from flamepy.informers.delivery.thread_waits import waiting_for
+from flamepy.runtime.flags import Claims
 from flamepy.runtime.pools import DaemonPool
 
 NAME = "flamepy-async"
@@ -167,6 +168,51 @@ class AsyncCalls:
         served.loop.call_soon_threadsafe(served.loop.stop)
         if served.thread is not threading.current_thread():
             served.thread.join(STOP_TIMEOUT)
+
+
+class SharedLoop:
+    """One loop on which coroutines of several threads run side by side; each thread waits.
+
+    Args:
+        name: the owner's, for the name of the thread: ``flamepy-async-<name>``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = f"{NAME}-{name}"
+        self._claims = Claims()  # who makes the loop
+        self._made: concurrent.futures.Future[_Served] = concurrent.futures.Future()
+
+    def run(self, awaitable: Awaitable[object]) -> object:
+        """Run a coroutine, or await something else, on the loop, and wait for it.
+
+        Raises:
+            RuntimeError: the loop's thread could not be started.
+            BaseException: whatever the coroutine raised.
+        """
+        coroutine = awaitable if inspect.iscoroutine(awaitable) else _await(awaitable)
+        try:
+            loop, thread = self._served()
+        except BaseException:
+            coroutine.close()
+            raise
+        with waiting_for(thread):
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+    def _served(self) -> _Served:
+        if self._claims.take("make"):
+            try:
+                self._made.set_result(_serve_on_thread(self._name))
+            except BaseException as error:
+                self._made.set_exception(error)
+        return self._made.result()
+
+    def close(self) -> None:
+        """Cancel what runs, end the loop and its thread. Idempotent."""
+        if not self._claims.take("close") or self._claims.take("make"):
+            return
+        served = self._made.result()
+        served.loop.call_soon_threadsafe(served.loop.stop)
+        served.thread.join(STOP_TIMEOUT)
 
 
 async def _await(awaitable: Awaitable[object]) -> object:

@@ -78,7 +78,9 @@ class Callbacks:
         check_class(informer)
         kinds = [one for one in (TaskInformer, SessionInformer) if isinstance(informer, one)]
         known = {name for one in kinds for name in dir(one) if name.startswith("on_")}
-        check_names(informer, known)
+        check_names(informer, known | informer.derived_callbacks)
+        for name in informer.derived_callbacks:
+            check_signature(informer, name, getattr(informer, name))
         self.informer = informer
         self._calls = {
             name: Call(name, getattr(informer, name), _SHAPES.get(name))
@@ -93,7 +95,8 @@ class Callbacks:
         self._tasks: dict[tuple[EventKind, TaskState, bool], tuple[Call, ...]] = {}
         of_tasks = [name for name in self._calls if hasattr(TaskInformer, name)]
         shared = {"on_error", "on_synced", "on_connection"}
-        self.wants_tasks = isinstance(informer, TaskInformer) and bool(set(of_tasks) - shared)
+        watched = isinstance(informer, TaskInformer) and informer.watch_tasks
+        self.wants_tasks = watched and bool(set(of_tasks) - shared)
         self.wants_sessions = isinstance(informer, SessionInformer) and any(
             name in self._calls for name in _OF_KIND.values()
         )
@@ -149,6 +152,8 @@ def check_names(informer: Informer, known: set[str]) -> None:
         if not name.startswith("on_") or name in known or not callable(getattr(informer, name)):
             continue
         close = difflib.get_close_matches(name, known, n=1)
+        if name == "on_application":
+            close = ["on_application of an ApplicationInformer"]
         hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(sorted(known))}."
         raise InvalidArgumentError(
             f"{_label(informer)}.{name} would never be called: {hint} Rename it if it is no "

@@ -171,7 +171,7 @@ class Handling:
                 return True
             except BaseException as last:
                 error = last
-        self._give_up(call.name, item, error, attempts)
+        self.report(call.name, item, error, attempts)
         return False
 
     def _may_repeat(self, error: BaseException) -> bool:
@@ -191,7 +191,8 @@ class Handling:
             reraise=True,
         )
 
-    def _give_up(self, name: str, item: object, error: BaseException, attempts: int) -> None:
+    def report(self, name: str, item: object, error: BaseException, attempts: int) -> None:
+        """Count, log and signal what failed for good, and call ``on_error``."""
         if self._stopping.is_set() and isinstance(error, CancelledError):
             logger.info("%s.%s was cancelled by the stop", self._name, name)
             return
@@ -240,4 +241,6 @@ def describe(item: object) -> str:
         return item.key
     if isinstance(item, list) and item:
         return f"{len(item)} events from {describe(item[0])} on"
+    if isinstance(item, (str, tuple)):
+        return f"key {repr_of(item)}"
     return ""

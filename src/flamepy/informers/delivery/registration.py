@@ -138,6 +138,22 @@ class Registration:
         return self._handling.running
 
     @property
+    def stopping(self) -> Flag:
+        """Set once what is queued is dropped; no callback starts then."""
+        return self.worker.stopping
+
+    def report(self, callback: str, item: object, error: BaseException, *, attempts: int) -> None:
+        """Log, count and signal an error of another thread of the informer; call ``on_error``.
+
+        Args:
+            callback: what raised.
+            item: what it was called with.
+            error: what it raised.
+            attempts: how often it was called for ``item``.
+        """
+        self._handling.report(callback, item, error, attempts)
+
+    @property
     def stats(self) -> RegistrationStats:
         """Counters, as of now."""
         running, mailbox, inbox = self._handling.running, self.worker.mailbox, self.inbox

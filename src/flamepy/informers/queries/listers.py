@@ -11,7 +11,7 @@ from __future__ import annotations
 import builtins
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from flamepy.errors import (
     DeadlineExceededError,
@@ -30,6 +30,17 @@ from flamepy.watching.state.subscriptions import Scope
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+
+
+class View(Protocol):
+    """What a lister asks of the subscription that keeps what it reads current."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything is known that was there at its start."""
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until it is synced or has been stopped; False if neither came in time."""
 
 
 class Followed:
@@ -64,7 +75,7 @@ class Followed:
 class Lister(Generic[K, V]):
     """A read-only view of the hub's store: ``get``, ``list``, ``index``, ``by_index``."""
 
-    def __init__(self, link: Link, hub: Hub, followed: Followed) -> None:
+    def __init__(self, link: Link, hub: Hub, followed: View) -> None:
         self._link = link
         self._hub = hub
         self._followed = followed
@@ -154,7 +165,7 @@ class Lister(Generic[K, V]):
 class TaskLister(Lister[tuple[str, str], Task]):
     """Tasks by (session id, task id); indexes ``application``, ``session``, ``state``."""
 
-    def __init__(self, link: Link, hub: Hub, followed: Followed) -> None:
+    def __init__(self, link: Link, hub: Hub, followed: View) -> None:
         super().__init__(link, hub, followed)
         self.index("state", lambda task: task.state, values=lambda value: _state(TaskState, value))
         self.index("session", lambda task: task.session_id)
@@ -201,7 +212,7 @@ class TaskLister(Lister[tuple[str, str], Task]):
 class SessionLister(Lister[str, SessionInfo]):
     """Sessions by id; indexes ``application``, ``state``."""
 
-    def __init__(self, link: Link, hub: Hub, followed: Followed) -> None:
+    def __init__(self, link: Link, hub: Hub, followed: View) -> None:
         super().__init__(link, hub, followed)
         self.index("state", lambda one: one.state, values=lambda value: _state(SessionState, value))
         self.index("application", lambda session: session.application)

@@ -16,6 +16,7 @@ from flamepy.informers.arguments import scope_of
 from flamepy.informers.delivery.registry import Registry
 from flamepy.informers.delivery.stream import EventStream
 from flamepy.informers.options import QUEUE_SIZE, Options, Where
+from flamepy.informers.queries.applications import ApplicationLister
 from flamepy.informers.queries.futures import EndFuture, TaskKey, WatchedFuture, end_of, ends_of
 from flamepy.informers.queries.listers import Followed, SessionLister, TaskLister
 from flamepy.rpc.link import Link
@@ -68,6 +69,12 @@ class ReactorQueries:
         """The sessions that are known now."""
         link, hub, followed = self._readable(tasks=False)
         return self._listers.setdefault("sessions", SessionLister(link, hub, followed))  # type: ignore[return-value]  # by its name
+
+    @property
+    def applications(self) -> ApplicationLister:
+        """The totals of each application's sessions that are known now."""
+        link, hub, followed = self._readable(tasks=False)
+        return ApplicationLister(link, hub, followed)
 
     def _readable(self, *, tasks: bool) -> tuple[Link, Hub, Followed]:
         link, hub = self._running()
