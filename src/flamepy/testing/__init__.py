@@ -11,7 +11,7 @@ from flamepy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from flamepy.testing.chaos_proxy import ChaosProxy
-    from flamepy.testing.checking import InformerReport, check_informer
+    from flamepy.testing.checking import InformerReport, check_informer, check_reconciler
     from flamepy.testing.clock import FakeClock
     from flamepy.testing.fake_engine import FakeEngine
     from flamepy.testing.recording import RecordingInformer
@@ -29,6 +29,7 @@ __all__ = [
     "ScriptedConnection",
     "ScriptedSource",
     "check_informer",
+    "check_reconciler",
     "retries_disabled",
 ]
 
@@ -36,7 +37,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "flamepy.testing.chaos_proxy": "ChaosProxy",
-        "flamepy.testing.checking": "InformerReport check_informer",
+        "flamepy.testing.checking": "InformerReport check_informer check_reconciler",
         "flamepy.testing.clock": "FakeClock",
         "flamepy.testing.fake_engine": "FakeEngine",
         "flamepy.testing.recording": "RecordingInformer",

@@ -19,9 +19,11 @@ from typing import Any
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options
+from flamepy.informers.reconcile.reconciler import Reconciler
 from flamepy.runtime import log_relay
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.seconds import seconds
+from flamepy.testing.key_situations import KEY_SITUATIONS
 from flamepy.testing.observed import Observed
 from flamepy.testing.situations import SITUATIONS, Play
 from flamepy.testing.stage import LOOK_INTERVAL, WAIT_LIMIT, NotRegistered, Stage
@@ -130,14 +132,75 @@ def check_informer(
             exception.
         InvalidArgumentError: an argument is wrong.
     """
-    _check_arguments(make, options)
-    limit = seconds("limit", limit, zero=False)
+    chosen = _chosen(SITUATIONS, situations)
+    return _report(
+        make, chosen, strict, _Bearing("check_informer", limit, payloads, threads), options
+    )
+
+
+def check_reconciler(
+    make: Callable[[], Reconciler],
+    *,
+    strict: bool = True,
+    limit: float = 1.0,
+    situations: Iterable[str] | None = None,
+    threads: Collection[str] = (),
+    **options: Any,
+) -> InformerReport:
+    """Put fresh reconcilers into every situation, and their keys into some more.
+
+    Those of ``check_informer``, and: storms of events, four workers, keys that vanished before they
+    were run, every key again though nothing changed, a stop in the middle of a run.
+
+    Args:
+        make: a ``Reconciler`` class, or a function without arguments that returns a new one.
+        strict: raise if anything is wrong, rather than only report it.
+        limit: seconds that one callback, or one run of ``reconcile``, may take.
+        situations: names of those to play; all of them by default.
+        threads: names of threads that may stay, ``*`` is any text: pools of other libraries.
+        **options: of ``Reactor.register``, as of ``check_informer``.
+
+    Raises:
+        AssertionError: something is wrong; each finding is named with situation, method and
+            exception.
+        InvalidArgumentError: an argument is wrong, or it is not a reconciler.
+    """
+    if isinstance(make, type) and not issubclass(make, Reconciler):
+        raise InvalidArgumentError(
+            f"check_reconciler is for subclasses of Reconciler, got {repr_of(make)}; "
+            "check_informer is for informers"
+        )
+    chosen = _chosen({**KEY_SITUATIONS, **SITUATIONS}, situations)
+    return _report(
+        make, chosen, strict, _Bearing("check_reconciler", limit, False, threads), options
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Bearing:
+    """What an informer is held to, and by which function."""
+
+    function: str
+    limit: float
+    payloads: bool
+    threads: Collection[str]
+
+
+def _report(
+    make: Callable[[], Informer],
+    chosen: dict[str, Play],
+    strict: bool,
+    bearing: _Bearing,
+    options: dict[str, Any],
+) -> InformerReport:
+    _check_arguments(make, bearing.function, options)
+    limit = seconds("limit", bearing.limit, zero=False)
     fresh, played = _Fresh(make), []
     called: Counter[str] = Counter()
-    hangs, chosen = 0, _chosen(situations)
+    hangs = 0
     for title, play in chosen.items():
-        check = _Check(title, limit, threads)
-        check.play(Stage(fresh, options, limit=limit, payloads=payloads), play)
+        check = _Check(title, limit, bearing.threads)
+        check.play(Stage(fresh, options, limit=limit, payloads=bearing.payloads), play)
         called.update(check.called)
         played.append(SituationReport(title, tuple(check.findings)))
         hangs += check.hangs
@@ -168,10 +231,10 @@ class _Fresh:
         return made
 
 
-def _check_arguments(make: object, options: dict[str, Any]) -> None:
+def _check_arguments(make: object, function: str, options: dict[str, Any]) -> None:
     if isinstance(make, Informer) or not callable(make):
         raise InvalidArgumentError(
-            "check_informer needs a fresh informer for each situation: give the class, or a "
+            f"{function} needs a fresh informer for each situation: give the class, or a "
             f"function that returns a new one, not {repr_of(make)}"
         )
     own = {"replay", "queue_size", "uid", "application", "session"}
@@ -179,22 +242,22 @@ def _check_arguments(make: object, options: dict[str, Any]) -> None:
     for name in options:
         if name not in known:
             raise InvalidArgumentError(
-                f"check_informer has no option {repr_of(name)}; beside its own it takes those of "
+                f"{function} has no option {repr_of(name)}; beside its own it takes those of "
                 f"Reactor.register that situations do not choose: {', '.join(known)}"
             )
     Options(**options)
 
 
-def _chosen(names: Iterable[str] | None) -> dict[str, Play]:
+def _chosen(known: dict[str, Play], names: Iterable[str] | None) -> dict[str, Play]:
     if names is None:
-        return SITUATIONS
+        return known
     wanted = [names] if isinstance(names, str) else list(names)
     for name in wanted:
-        if name not in SITUATIONS:
+        if name not in known:
             raise InvalidArgumentError(
-                f"there is no situation {repr_of(name)}; there are: {', '.join(SITUATIONS)}"
+                f"there is no situation {repr_of(name)}; there are: {', '.join(known)}"
             )
-    return {name: SITUATIONS[name] for name in wanted}
+    return {name: known[name] for name in wanted}
 
 
 class _Check:

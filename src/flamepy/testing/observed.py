@@ -27,6 +27,7 @@ from flamepy.informers.informer import (
     TaskInformer,
     TemporaryError,
 )
+from flamepy.informers.reconcile.reconciler import Reconciler
 from flamepy.runtime.clocks import monotonic
 from flamepy.types import Task
 
@@ -34,6 +35,7 @@ EVENTS = sorted(
     {name for one in (TaskInformer, SessionInformer) for name in dir(one) if name.startswith("on_")}
 )
 LIVES = ("attach", "start", "close")
+KEYS = ("keys", "reconcile")  # of a reconciler
 APART = {"on_error", "on_synced", "on_connection", "where", "transform", *LIVES}
 
 
@@ -83,19 +85,25 @@ class Observed:
         self._file = _file_of(type(informer))
         self._guard = threading.Lock()  # guards what follows; nothing runs under it
         self._running: list[_Call] = []
-        self._raised: dict[tuple[str, int], tuple[_Call, BaseException]] = {}
+        self._raised: dict[tuple[str, object], tuple[_Call, BaseException]] = {}
         self._slow: list[Problem] = []
         self._act: Callable[[], object] | None = None
+        self._act_in = ""
         for name in EVENTS:
             if callbacks.get(name) is not None:
                 self._wrap(name)
-        for name in LIVES:
+        for name in LIVES + (KEYS if isinstance(informer, Reconciler) else ()):
             if callable(getattr(informer, name, None)):
                 self._wrap(name)
 
-    def before_next(self, act: Callable[[], object]) -> None:
-        """Call ``act`` once inside the next callback for an event, before its own work."""
-        self._act = act
+    def before_next(self, act: Callable[[], object], name: str = "") -> None:
+        """Call ``act`` once inside the next callback for an event, before its own work.
+
+        Args:
+            act: what to call.
+            name: of the callback; "" for any.
+        """
+        self._act, self._act_in = act, name
 
     @property
     def running(self) -> bool:
@@ -169,7 +177,7 @@ class Observed:
         return result
 
     def _interrupt(self, name: str) -> None:
-        if self._act is not None and name not in APART:
+        if self._act is not None and name not in APART and self._act_in in ("", name):
             act, self._act = self._act, None
             act()
 
@@ -190,7 +198,7 @@ class Observed:
                 what = "hangs: the stop cancelled it after" if cancelled else "ran for"
                 text = f"{what} {seconds:.1f} s; the limit is {self._limit:g} s"
                 self._slow.append(Problem(call.name, f"{text}{_at(call.item)}"))
-            key = (call.name, id(call.item))
+            key = (call.name, _identity(call))
             if error is None:
                 self._raised.pop(key, None)  # a later try went well: that is what tries are for
             elif not cancelled:
@@ -207,6 +215,11 @@ class Observed:
     def _line(self, frames: list[tuple[str, int | None]]) -> str:
         own = [one for one in frames if one[0] == self._file] or frames[-1:]
         return f" ({os.path.basename(own[-1][0])}:{own[-1][1]})" if own else ""
+
+
+def _identity(call: _Call) -> object:
+    """Return what is the same when a callback is called for the same again."""
+    return call.item if call.name == "reconcile" else id(call.item)
 
 
 def _file_of(kind: type) -> str:

@@ -16,6 +16,7 @@ from flamepy.errors import FlameError
 from flamepy.informers.delivery.registration import Registration
 from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
 from flamepy.informers.reactor import Reactor
+from flamepy.informers.reconcile.reconciler import Reconciler
 from flamepy.runtime.clocks import monotonic
 from flamepy.testing.observed import Observed
 from flamepy.testing.scripted_connection import ScriptedConnection
@@ -117,11 +118,18 @@ class Stage:
         """Run changes in the engine, all at one moment."""
         self.connection.do(lambda source: [act(source) for act in acts])
 
-    def register(self, *, cut_off: bool = False, **options: Any) -> Observed:
+    def register(
+        self,
+        *,
+        cut_off: bool = False,
+        prepare: Callable[[Informer], None] = lambda informer: None,
+        **options: Any,
+    ) -> Observed:
         """Register a new informer of the author's and observe it.
 
         Args:
             cut_off: the situation stops it without a drain, so that tries may be left out.
+            prepare: changes the informer before it is registered.
             **options: of the registration.
 
         Raises:
@@ -134,6 +142,7 @@ class Stage:
             raise NotRegistered(
                 f"cannot be made: {type(error).__name__}: {text_of(error)}"
             ) from error
+        prepare(informer)
         try:
             observed = Observed(informer, self._limit, retried=given.get("retry") is not None)
             self.observed.append(observed)
@@ -193,7 +202,11 @@ class Stage:
             threading.Event().wait(LOOK_INTERVAL)
 
     def _busy(self, registration: Registration) -> bool:
-        stats = registration.stats
+        stats, informer = registration.stats, registration.informer
+        if isinstance(informer, Reconciler):
+            runs = informer.stats
+            if runs.running or runs.oldest_age:
+                return True
         return bool(stats.queued) or stats.running_for is not None
 
     def restart(self) -> None:

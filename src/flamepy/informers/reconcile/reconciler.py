@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import random
+from abc import abstractmethod
 from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -114,6 +115,7 @@ class Reconciler(TaskInformer, SessionInformer):
         """
         return event.session_id
 
+    @abstractmethod
     def reconcile(self, key: Any, ctx: ReconcileContext) -> Any:  # Any: keys are the user's
         """Bring what belongs to ``key`` in step with what is there; plain or ``async def``.
 
@@ -124,7 +126,6 @@ class Reconciler(TaskInformer, SessionInformer):
         Returns:
             None, or a ``Result``.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define reconcile(self, key, ctx)")
 
     def enqueue(self, key: Hashable, *, after: float | None = None) -> None:
         """Have a key run, soon or ``after`` seconds from now; from any thread.
@@ -139,6 +140,18 @@ class Reconciler(TaskInformer, SessionInformer):
                 f"{type(self).__name__} has no queue yet: register it with a reactor and start that"
             )
         self._runs.add(_checked(key), after)
+
+    def resync_now(self) -> None:
+        """Have every key of what is there run again; from any thread.
+
+        Raises:
+            InvalidStateError: it is not registered with a running reactor.
+        """
+        if self._views is None:
+            raise InvalidStateError(
+                f"{type(self).__name__} has no queue yet: register it with a reactor and start that"
+            )
+        self._resync()
 
     @property
     def stats(self) -> RunStats:
@@ -242,7 +255,7 @@ class Reconciler(TaskInformer, SessionInformer):
             runs.add(_checked(key))
 
     def _resync(self) -> None:
-        """Queue the keys of everything that is there, on a worker's thread."""
+        """Queue the keys of everything that is there."""
         if self._views is None:
             return
         for session in self._views.sessions.list():

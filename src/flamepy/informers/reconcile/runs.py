@@ -252,7 +252,6 @@ class Runs(Generic[K]):
         elif isinstance(message, _Closed):
             self._closed = True
             self._resync_at = None
-            self._queue.drop_later()
         if self._messages.empty() or message is None:
             self._give(now)
 
@@ -268,8 +267,6 @@ class Runs(Generic[K]):
             self._queue.dropped(key, now)
         else:
             self._queue.failed(key, now, delay=outcome.again)
-        if self._closed:
-            self._queue.drop_later()
 
     def _give(self, now: float) -> None:
         """Give keys that are due to the workers that are free."""
@@ -288,6 +285,8 @@ class Runs(Generic[K]):
         while self._free and (key := self._queue.take(now)) is not None:
             self._free -= 1
             self._due.put((key, self._queue.failures(key)))
+        if self._closed:
+            self._queue.drop_later(now)
 
     def _drained(self) -> bool:
         if not self._stopping.is_set():

@@ -118,7 +118,7 @@ class WorkQueue(Generic[K]):
         return 0 if known is None else known.failures
 
     def oldest(self, now: float) -> float:
-        """Return for how many seconds a key has been due and not taken; 0 if there is none."""
+        """Return for how many seconds a key has been due and not taken; 0 if no key is due."""
         since = [
             max(one.added_at, one.due or 0.0)
             for one in self._keys.values()
@@ -235,11 +235,14 @@ class WorkQueue(Generic[K]):
                 del self._keys[key]
         return count
 
-    def drop_later(self) -> None:
-        """Forget the keys that are due later, and keep those that are due: for a stop."""
+    def drop_later(self, now: float) -> None:
+        """Forget the keys that are due later, also by the rate, and keep the others: for a stop."""
         self._later.clear()
+        held_up = self._ready if now < self._next_start else ()
         for key, known in list(self._keys.items()):
-            if known.due is not None:
+            if known.due is not None or key in held_up:
                 known.added_at = known.due = None
                 if not known.running:
                     del self._keys[key]
+        if held_up:
+            self._ready.clear()

@@ -382,5 +382,5 @@ class TestSettings:
             def reconcile(self, key: Any) -> None:  # type: ignore[override]  # that is the test
                 pass
 
-        with pytest.raises(InvalidArgumentError, match="wrong signature.*key, ctx"):
+        with pytest.raises(InvalidArgumentError, match=r"wrong signature.*key, ctx"):
             running.register(Wrong())

@@ -148,8 +148,20 @@ def test_a_stop_keeps_what_is_due_and_forgets_what_is_due_later() -> None:
     keys = queue()
     keys.add("a", 0.0)
     keys.add_at("b", 5.0, 0.0)
-    keys.drop_later()
+    keys.drop_later(0.0)
     assert (keys.take(9.0), keys.take(9.0)) == ("a", None)
+
+
+def test_a_stop_forgets_what_waits_for_the_rate() -> None:
+    keys = queue(interval=5.0)
+    for key in "abc":
+        keys.add(key, 0.0)
+    assert keys.take(0.0) == "a"
+    keys.add("a", 0.0)
+    keys.drop_later(1.0)
+    assert (keys.depth, keys.take(9.0)) == (1, None)
+    keys.succeeded("a", 2.0)
+    assert (keys.depth, keys.take(9.0)) == (1, "a")
 
 
 def test_what_waits_can_be_dropped_while_a_key_runs() -> None:
