@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flamepy.informers.delivery.inbox import Inbox, LagMarker, Synced
+from flamepy.informers.delivery.inbox import Inbox, LagMarker, Synced, Wanted
 from flamepy.informers.delivery.queue import Mailbox
 from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.state.events import EventSource, SessionEvent, TaskEvent, Window
@@ -120,7 +120,7 @@ class Reader:
             hub,
             self.mailbox.put,
             lambda: self.mailbox.closed,
-            replay=replay,
+            wanted=Wanted(replay=replay),
             overflowed=self._overflowed,
         )
         self.present = [

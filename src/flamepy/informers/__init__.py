@@ -3,7 +3,7 @@
 Belongs here: the ``Reactor`` that users start, the informers that users subclass, the signals that
 users connect to, plugins, and the queues and threads between them and the loop. Does not belong
 here: finding changes; that is ``watching``. The path of an event: ``delivery.inbox`` (on the loop)
--> ``delivery.queue`` -> ``delivery.worker`` (a thread) -> ``delivery.registration`` ->
+-> ``delivery.queue`` -> ``delivery.worker`` (a thread) -> ``delivery.dispatch`` ->
 ``delivery.callbacks`` and ``delivery.invocation``. For signals ``receivers.receiver`` takes the
 place of the registration; a stream (``delivery.stream``) is read from the queue directly.
 docs/architecture.md describes every room.
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from flamepy.informers.reconcile.reconciler import ReconcileContext, Reconciler, Result
     from flamepy.informers.reconcile.work_queue import Backoff
+    from flamepy.watching.policy.settings import WatchSettings
     from flamepy.watching.state.events import (
         EventKind,
         EventSource,
@@ -57,6 +58,7 @@ _HOMES = {
     "flamepy.informers.reconcile.work_queue": "Backoff",
     "flamepy.informers.delivery.registration": "Registration",
     "flamepy.informers.delivery.stream": "EventStream",
+    "flamepy.watching.policy.settings": "WatchSettings",
     "flamepy.watching.state.events": (
         "EventKind EventSource SessionEvent SessionEventKind TaskEvent"
     ),
@@ -87,6 +89,7 @@ __all__ = [
     "TaskEvent",
     "TaskInformer",
     "TemporaryError",
+    "WatchSettings",
     "load_plugins",
     "predicates",
     "signals",

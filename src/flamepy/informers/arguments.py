@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from flamepy.host.paths import absolute
 from flamepy.runtime.seconds import seconds
 from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
+from flamepy.watching.policy.settings import WatchSettings
 from flamepy.watching.state.subscriptions import Scope
 
 REPLAYS = ("all", "active", "none")
@@ -52,6 +54,28 @@ def check_reactor(
             f"on_fatal must be callable with an error, got {repr_of(on_fatal)}"
         )
     seconds("exit_timeout", exit_timeout)
+
+
+def watch_changes(settings: WatchSettings | None, **given: Any) -> dict[str, Any]:
+    """Return the settings of watching that a reactor sets: all of ``settings``, and what is given.
+
+    Args:
+        settings: of ``Reactor``; None leaves each as it is at the connection.
+        **given: values of single ones; None where not given. Any: ``WatchSettings`` checks them.
+
+    Raises:
+        InvalidArgumentError: a value is out of its range, or ``settings`` is something else.
+    """
+    if settings is not None and not isinstance(settings, WatchSettings):
+        raise InvalidArgumentError(
+            f"settings must be a WatchSettings, got {repr_of(settings)}; single values are given "
+            "by name, such as Reactor(audit=60)"
+        )
+    names = [] if settings is None else [one.name for one in fields(settings)]
+    changes = {name: getattr(settings, name) for name in names}
+    changes.update((name, value) for name, value in given.items() if value is not None)
+    WatchSettings(**changes)  # refuses wrong values
+    return changes
 
 
 def check_replay(name: str, value: str) -> str:

@@ -6,6 +6,7 @@ fork the child's reactors are new and empty: the parent's threads do not live th
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import signal
@@ -13,21 +14,25 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import Protocol
+from types import FrameType, TracebackType
+from typing import Protocol, TypeVar
 
-from flamepy.errors import ResourceExhaustedError
+from flamepy.errors import InvalidStateError, ResourceExhaustedError
 from flamepy.informers import signals
 from flamepy.informers.delivery import late
 from flamepy.informers.delivery import thread_waits as joining
+from flamepy.informers.health import ReactorState
 from flamepy.runtime import threads
+from flamepy.texts import repr_of
 
-LOOK = 0.1
-STOP_TIMEOUT = 10.0
+LOOK = 0.1  # seconds between looks for a signal
+STOP_TIMEOUT = 10.0  # seconds
 STOP_THREAD = "flamepy-stop"
 
+R = TypeVar("R", bound="Runnable")
 
-class Living(Protocol):
+
+class Stoppable(Protocol):
     """What of a reactor is needed here."""
 
     exit_timeout: float
@@ -45,11 +50,11 @@ class Living(Protocol):
         """Reset to the unstarted state."""
 
 
-live: weakref.WeakSet[Living] = weakref.WeakSet()
+live: weakref.WeakSet[Stoppable] = weakref.WeakSet()
 """The reactors that run."""
 
 
-def run_until_signalled(reactor: Living) -> None:
+def run_until_signalled(reactor: Runnable) -> None:
     """Wait for the reactor's stop, or for SIGINT or SIGTERM, then drain and stop it.
 
     A second signal drops what is still queued.
@@ -91,6 +96,81 @@ def _signals_noted(received: list[int]) -> Iterator[None]:
         for number, handler in before.items():
             # None: it was installed by something other than Python, which cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+class Runnable:
+    """The base of a reactor: runs it until a signal, or for the length of a ``with`` block."""
+
+    _error: BaseException | None
+
+    @property
+    def state(self) -> ReactorState:
+        """Where it is in its life."""
+        raise NotImplementedError
+
+    def start(self) -> object:
+        """Start it."""
+        raise NotImplementedError
+
+    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Stop it within ``timeout`` seconds."""
+        raise NotImplementedError
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait until it has stopped; False after ``timeout`` seconds."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """Drop what is queued."""
+        raise NotImplementedError
+
+    def run_forever(self) -> None:
+        """Wait for ``stop``, or SIGINT or SIGTERM, then drain and stop.
+
+        A second signal drops what is queued. Only the main thread handles signals.
+
+        Raises:
+            InvalidStateError: the reactor failed, or was never started.
+        """
+        if self.state is ReactorState.NEW:
+            raise InvalidStateError("this reactor is new; start it first, or call run()")
+        run_until_signalled(self)
+        if self.state is ReactorState.FAILED and self._error is not None:
+            raise InvalidStateError(f"the reactor failed: {repr_of(self._error)}") from self._error
+
+    def run(self) -> None:
+        """Start, unless that was done, run until a signal or ``stop``, and stop."""
+        if self.state is not ReactorState.RUNNING:
+            self.start()
+        self.run_forever()
+
+    def __enter__(self: R) -> R:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self: R) -> R:
+        try:
+            await asyncio.to_thread(self.start)
+            return self
+        except asyncio.CancelledError:  # the thread continues, and must not start anything
+            run_apart(lambda: self.stop(0.0))
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.stop)
 
 
 def _stop_all() -> None:

@@ -15,7 +15,6 @@ import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from types import TracebackType
 from typing import Any
 
 from flamepy.config import FlameContext
@@ -26,13 +25,14 @@ from flamepy.informers.arguments import (
     check_reactor,
     check_replay,
     scope_of,
+    watch_changes,
 )
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.delivery.registry import Registry
 from flamepy.informers.delivery.watchdog import Watchdog
 from flamepy.informers.health import Health, InformerHealth, ReactorState, readiness
 from flamepy.informers.informer import Informer
-from flamepy.informers.lifecycle import STOP_THREAD, live, run_apart, run_until_signalled
+from flamepy.informers.lifecycle import STOP_THREAD, Runnable, live, run_apart
 from flamepy.informers.options import QUEUE_SIZE, TIMEOUT, Options, Transform, Where
 from flamepy.informers.plugins.loading import Plugin, left_out, load_plugins
 from flamepy.informers.queries.queries import HasLink, ReactorQueries, on_loop
@@ -63,7 +63,7 @@ CATCH_UP, FIRST_LOOK, LOOK = 2.0, 1.0, 0.05
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
 
 
-class Reactor(ReactorQueries):
+class Reactor(ReactorQueries, Runnable):
     """Watches an engine and delivers every observed change to informers and signals.
 
     All methods may be called from any thread, callbacks included.
@@ -85,9 +85,10 @@ class Reactor(ReactorQueries):
             ``replay`` of ``register``. Of several reactors on one connection that of the one
             that was started first holds.
         exit_timeout: seconds by which the end of the interpreter may be delayed.
+        settings: how often the engine is read, and how much; it holds for the whole connection,
+            as the reactor sets it that was started last. What follows changes single values of it.
         poll_interval: seconds between polls while changes come and while nothing happens, one
-            number or two; this and what follows hold for the whole connection
-            (``WatchSettings``), as the reactor says that was started last.
+            number or two.
         poll_timeout: seconds after which a poll without an answer counts as failed, and the
             engine as away; by default 5 to 30, by what polls take.
         audit: seconds in which every session is listed once.
@@ -116,6 +117,7 @@ class Reactor(ReactorQueries):
         checkpoint: str | os.PathLike[str] | None = None,
         signal_replay: str = "none",
         exit_timeout: float = EXIT_TIMEOUT,
+        settings: WatchSettings | None = None,
         poll_interval: float | tuple[float, float] | None = None,
         poll_timeout: float | None = None,
         audit: float | None = None,
@@ -146,37 +148,41 @@ class Reactor(ReactorQueries):
         self._own = FlameContext(endpoint) if endpoint is not None else context
         self._plugins = plugins
         self._strict, self._on_fatal = strict, on_fatal
-        given: dict[str, Any] = {  # Any: each is checked by WatchSettings
-            "poll_interval": poll_interval,
-            "poll_timeout": poll_timeout,
-            "audit": audit,
-            "watch_budget": watch_budget,
-            "calls_per_second": calls_per_second,
-            "bytes_per_second": bytes_per_second,
-            "payloads": payloads,
-            "retain_terminal": retain_terminal,
-            "stall_after": stall_after,
-        }
-        self._settings = {name: value for name, value in given.items() if value is not None}
-        settings = WatchSettings(**self._settings)  # refuses wrong values
+        self._settings = watch_changes(
+            settings,
+            poll_interval=poll_interval,
+            poll_timeout=poll_timeout,
+            audit=audit,
+            watch_budget=watch_budget,
+            calls_per_second=calls_per_second,
+            bytes_per_second=bytes_per_second,
+            payloads=payloads,
+            retain_terminal=retain_terminal,
+            stall_after=stall_after,
+        )
         file = check_checkpoint(checkpoint)
-        self._resuming = ReactorCheckpoint(file, retain=settings.retain_terminal)
+        self._checkpoint = ReactorCheckpoint(
+            file, retain=WatchSettings(**self._settings).retain_terminal
+        )
         self._signal_replay = check_replay("signal_replay", signal_replay)
         self.exit_timeout = seconds("exit_timeout", exit_timeout)
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
         """Reset to the unstarted state; for the child of a fork (contract G12)."""
-        self._resuming.reset_after_fork()
+        self._checkpoint.reset_after_fork()
         self._claims = Claims()  # who starts it, who ends it
         self._state = ReactorState.NEW
         reports = self._reports = Reports()
-        roster = self._roster = Registry(reports.overflowed)
+        registry = self._registry = Registry(reports.overflowed)
         self._watchdog = Watchdog(
-            lambda: roster.registrations, reports.slow, beside=roster.sweep, log=reports.log
+            lambda: registry.registrations, reports.slow, beside=registry.sweep, log=reports.log
         )
-        told = reports.failed, reports.synced
-        self._hooks = Hooks(roster.remove, *told, roster.catch_up, reports.missed, reports.log)
+        self._hooks = Hooks(
+            *(registry.remove, reports.failed, reports.synced, registry.catch_up, reports.missed),
+            log=reports.log,
+            remembers=self._checkpoint.remembers,
+        )
         self._link: Link | None = None
         self._hub: Hub | None = None
         self._sender: SignalSender | None = None
@@ -190,7 +196,7 @@ class Reactor(ReactorQueries):
 
     def __repr__(self) -> str:
         where = self._link.endpoint if self._link else "not started"
-        return f"<Reactor {self._state}, {where}, {len(self._roster)} informers>"
+        return f"<Reactor {self._state}, {where}, {len(self._registry)} informers>"
 
     @property
     def state(self) -> ReactorState:
@@ -200,7 +206,7 @@ class Reactor(ReactorQueries):
     @property
     def registrations(self) -> list[Registration]:
         """The registered informers, plugins included."""
-        return self._roster.registrations
+        return self._registry.registrations
 
     def health(self) -> Health:
         """Return how it is, for probes and for people."""
@@ -211,11 +217,11 @@ class Reactor(ReactorQueries):
             endpoint=link.endpoint if link is not None else "",
             informers=[
                 InformerHealth(name=one.name, synced=one.synced, stats=one.stats)
-                for one in self._roster.registrations
+                for one in self._registry.registrations
             ],
             freshness=self._hub.freshness() if self._hub is not None else float("inf"),
             error=self._error,
-            checkpoint=self._resuming.works,
+            checkpoint=self._checkpoint.works,
             missed=self._reports.missed_ends + (self._hub.missed if self._hub is not None else 0),
             within=readiness(self._ready_within, self._hub.health.every if self._hub else 0.0),
             age=self._hub.heartbeat_age() if self._hub is not None else None,
@@ -250,7 +256,7 @@ class Reactor(ReactorQueries):
             live.add(self)
         try:
             link = self._link = self._make_link()
-            self._resuming.open(self._roster.registrations)
+            self._checkpoint.open(self._registry.registrations)
             self._register_plugins(link.context)
             link.run(self._start(link))
             if self._hub is not None and events_connected():
@@ -298,7 +304,7 @@ class Reactor(ReactorQueries):
         # ``health()`` and ``connection_changed`` speak of the engine also without an informer.
         self._undo.append(hub.watch_connection())
         self._reports.send(signals.reactor_started, reactor=self)
-        self._roster.open(link)
+        self._registry.open(link)
         self._watchdog.start()
 
     def _check_running(self) -> None:
@@ -316,7 +322,7 @@ class Reactor(ReactorQueries):
         run_apart(lambda: self._finish(STOP_TIMEOUT))
 
     def _connection_changed(self, change: ConnectionChange) -> None:
-        self._roster.connection(change.state)
+        self._registry.connection(change.state)
 
     # ------------------------------------------------------------------ informers
 
@@ -383,15 +389,14 @@ class Reactor(ReactorQueries):
 
     def _take(self, informer: Informer, scope: Scope, options: Options) -> Registration:
         registration = Registration(informer, scope, options, hooks=self._hooks)
-        registration.prepared = not self._resuming.remembers
-        present = self._roster.add(registration)
+        present = self._registry.add(registration)
         if present is not registration:
             return present
         try:
             attach = getattr(informer, "attach", None)
             if callable(attach):
                 attach(self)
-            self._resuming.prepare(registration)
+            self._checkpoint.prepare(registration)
             if self._link is not None and self._hub is not None:
                 on_loop(self._link, lambda: self._attach(registration))
         except BaseException:
@@ -406,8 +411,8 @@ class Reactor(ReactorQueries):
         return self._link, self._hub
 
     def _attach(self, registration: Registration) -> None:
-        self._roster.attach(registration)
-        if not self._roster.detached:
+        self._registry.attach(registration)
+        if not self._registry.detached:
             self._watchdog.start()  # it may have to look more often now
 
     def wait_synced(self, timeout: float | None = None) -> None:
@@ -418,12 +423,12 @@ class Reactor(ReactorQueries):
         """
         timeout = seconds_or_none("timeout", timeout)
         limit = None if timeout is None else monotonic() + timeout
-        for registration in self._roster.registrations:
+        for registration in self._registry.registrations:
             left = None if limit is None else max(0.0, limit - monotonic())
             try:
                 registration.wait_synced(left)
             except InvalidStateError:
-                if registration in self._roster.registrations:
+                if registration in self._registry.registrations:
                     raise  # else it was removed meanwhile, and no thread waits for it any more
 
     # ------------------------------------------------------------------ stop
@@ -485,8 +490,8 @@ class Reactor(ReactorQueries):
         def left() -> float:
             return max(0.0, limit - monotonic())
 
-        self._roster.close()
-        registrations, link = self._roster.registrations, self._link
+        self._registry.close()
+        registrations, link = self._registry.registrations, self._link
         if link is not None and link.reactor is not None and link.reactor.is_current:
             limit = 0.0  # no thread could be started (``run_apart``), and the loop must not wait
         if link is not None and not link.closed and signal is not None:
@@ -495,12 +500,12 @@ class Reactor(ReactorQueries):
                 link.run(self._detach(left(), own, signal), timeout=left() + 1.0)
             except FlameError as error:
                 logger.warning("the reactor's loop ended before the reactor: %s", error)
-        self._roster.end_streams()
+        self._registry.end_streams()
         for registration in registrations:
             registration.finish()  # all drain at once, so that a stuck one delays no other
         for registration in registrations:
             registration.close(left(), self._error)
-        self._resuming.close()
+        self._checkpoint.close()
         self._reports.detach()
         self._signals_left.stop(left())
         self._reports.log.flush(everything=True)
@@ -519,7 +524,7 @@ class Reactor(ReactorQueries):
                 await asyncio.wait({caught_up}, timeout=LOOK)
             caught_up.cancel()
             await asyncio.gather(caught_up, return_exceptions=True)
-        while loop.time() < limit and not self._aborted.is_set() and self._roster.behind(own):
+        while loop.time() < limit and not self._aborted.is_set() and self._registry.is_lagging(own):
             await asyncio.sleep(0.01)  # its queue drains; what waits is queued next
         self._leave(signal, {})
 
@@ -534,7 +539,7 @@ class Reactor(ReactorQueries):
                 steps.callback(undo)
             for inbox in self._reading.values():
                 steps.callback(inbox.unsubscribe)
-            steps.callback(self._roster.detach)
+            steps.callback(self._registry.detach)
             steps.callback(self._watchdog.stop)
 
     def _stop_signals(self) -> None:
@@ -546,55 +551,9 @@ class Reactor(ReactorQueries):
         """Wait until the reactor has stopped; False after ``timeout`` seconds."""
         return self._done.wait(seconds_or_none("timeout", timeout))
 
-    def run_forever(self) -> None:
-        """Wait for ``stop``, or SIGINT or SIGTERM, then drain and stop.
-
-        A second signal drops what is queued. Only the main thread handles signals.
-
-        Raises:
-            InvalidStateError: the reactor failed, or was never started.
-        """
-        if self._state is ReactorState.NEW:
-            raise InvalidStateError("this reactor is new; start it first, or call run()")
-        run_until_signalled(self)
-        if self._state is ReactorState.FAILED and self._error is not None:
-            raise InvalidStateError(f"the reactor failed: {repr_of(self._error)}") from self._error
-
     def abort(self) -> None:
         """Drop what is queued and wait for no callback, so that a running stop ends soon."""
         self._aborted.set()
-        for registration in self._roster.registrations:
+        for registration in self._registry.registrations:
             registration.abandon()
         self._signals_left.abandon()
-
-    def run(self) -> None:
-        """Start, unless that was done, run until a signal or ``stop``, and stop."""
-        if self._state is not ReactorState.RUNNING:
-            self.start()
-        self.run_forever()
-
-    def __enter__(self) -> Reactor:
-        return self.start()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Reactor:
-        try:
-            return await asyncio.to_thread(self.start)
-        except asyncio.CancelledError:  # the thread continues, and must not start anything
-            run_apart(lambda: self.stop(0.0))
-            raise
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await asyncio.to_thread(self.stop)

@@ -65,11 +65,12 @@ class ReactorCheckpoint:
         """Load what an earlier process delivered to a registration; on the caller's thread."""
         with self._guard:
             store = self._store
-            if store is None or registration.prepared:
+            if store is None or registration.is_prepared:
                 return
+            memory = None
             options = registration.options
             if registration.uid is not None and registration.resumes:
-                registration.memory = store.memory(
+                memory = store.memory(
                     registration.uid, replay=options.replay, scope=registration.scope
                 )
             elif registration.resumes:
@@ -78,7 +79,7 @@ class ReactorCheckpoint:
                     "with uid='a-name', or with resume=False if that is meant",
                     registration.name,
                 )
-            registration.prepared = True
+            registration.prepare(memory)
 
     def close(self) -> None:
         """Release the file. Idempotent."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from flamepy.informers import signals
-from flamepy.informers.delivery.invocation import Failure, Running
+from flamepy.informers.delivery.invocation import Failure, RunningCall
 from flamepy.informers.delivery.registration import Registration
 from flamepy.informers.receivers.routing import of_missed
 from flamepy.informers.receivers.signal_sender import SignalSender
@@ -61,7 +61,7 @@ class Reports:
             attempts=failure.attempts,
         )
 
-    def slow(self, one: Registration, running: Running, age: float, stack: str) -> None:
+    def slow(self, one: Registration, running: RunningCall, age: float, stack: str) -> None:
         """Report that a callback runs too long; ``watchdog`` has logged it."""
         values = {"informer": one.name, "callback": running.callback, "event": running.item}
         self.send(signals.handler_slow, seconds=age, stack=stack, **values)

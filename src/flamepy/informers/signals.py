@@ -56,6 +56,7 @@ others.
 
 from __future__ import annotations
 
+import enum
 import inspect
 import threading
 import weakref
@@ -100,6 +101,14 @@ def reference(function: Function) -> Callable[[], Function | None]:
         return lambda: function
 
 
+class Reads(enum.Flag):
+    """What the hub must read so that a signal can be sent."""
+
+    NOTHING = 0
+    TASKS = enum.auto()
+    SESSIONS = enum.auto()
+
+
 class FlameSignal(NamedSignal):
     """A blinker signal whose receivers are held strongly by default.
 
@@ -108,6 +117,8 @@ class FlameSignal(NamedSignal):
         doc: when it is sent.
         arguments: the names of its keyword arguments; None where they are not known.
         sent_by: what its sender is.
+        reads: what the hub must read so that it can be sent.
+        droppable: a receiver whose queue is full does not get it.
     """
 
     def __init__(
@@ -117,8 +128,11 @@ class FlameSignal(NamedSignal):
         *,
         arguments: Collection[str] | None = None,
         sent_by: SentBy = SentBy.ANYTHING,
+        reads: Reads = Reads.NOTHING,
+        droppable: bool = False,
     ) -> None:
         super().__init__(name, doc)
+        self.reads, self.droppable = reads, droppable
         self.arguments = None if arguments is None else frozenset(arguments)
         self.sent_by = sent_by
 
@@ -139,7 +153,7 @@ class FlameSignal(NamedSignal):
         sender = checked_sender(self.name, self.sent_by, sender)
         with _guard:
             super().connect(receiver, sender, weak)
-        _tell()
+        _notify()
         return receiver
 
     def disconnect(self, receiver: Callable[..., Any], sender: Any = None) -> None:
@@ -153,7 +167,7 @@ class FlameSignal(NamedSignal):
             super().disconnect(receiver, sender)
             for lost in [one for one in self.receivers if not self._by_receiver.get(one)]:
                 del self.receivers[lost]  # blinker keeps one that lost its last sender
-        _tell()
+        _notify()
 
     def receiver_for(self, key: Hashable, senders: Collection[str]) -> Function | None:
         """Return the receiver of that key, if it is connected to any of the senders now."""
@@ -197,7 +211,7 @@ class _Namespace(Namespace):
         return self.setdefault(name, FlameSignal(name, doc))
 
 
-def _tell() -> None:
+def _notify() -> None:
     for function in tuple(_changed):  # others may come and go meanwhile
         function()
 
@@ -213,58 +227,122 @@ namespace = _Namespace()
 """All signals by name: ``namespace["task_failed"]``."""
 
 
-_SENT = {
-    "task": ("event", SentBy.APPLICATION),
-    "task_drift": ("event told", SentBy.APPLICATION),
-    "session": ("event", SentBy.APPLICATION),
-    "connection_changed": ("state previous endpoint", SentBy.ENDPOINT),
-    "engine_reset": ("session_id epoch endpoint", SentBy.APPLICATION),
-    "events_missed": ("session counts unknown total reason endpoint", SentBy.APPLICATION),
-    "informer_synced": ("registration endpoint", SentBy.ENDPOINT),
-    "handler_failed": ("informer callback event error attempts endpoint", SentBy.EITHER),
-    "handler_slow": ("informer callback event seconds stack endpoint", SentBy.EITHER),
-    "queue_overflow": ("informer queue_size endpoint", SentBy.ENDPOINT),
-    "retry_scheduled": ("details endpoint", SentBy.ENDPOINT),
-    "reactor": ("reactor endpoint", SentBy.ENDPOINT),
-    "reactor_failed": ("reactor error endpoint", SentBy.ENDPOINT),
-}
-"""Of each signal, or of all whose names begin so: its arguments, and what sends it."""
-
+# Arguments that several signals have; "endpoint" is the engine's.
+_EVENT = ("event",)
+_HANDLER = ("informer", "callback", "event", "endpoint")
+_REACTOR = ("reactor", "endpoint")
 
 _OURS: list[FlameSignal] = []
+"""Every signal of ours. Adding one is one ``_signal`` below, and a row of the table above."""
 
 
-def _signal(name: str, doc: str) -> FlameSignal:
-    arguments, sent_by = _SENT.get(name) or _SENT[name.split("_")[0]]
-    made = namespace[name] = FlameSignal(name, doc, arguments=arguments.split(), sent_by=sent_by)
+def _signal(
+    name: str,
+    doc: str,
+    arguments: Collection[str],
+    sent_by: SentBy,
+    *,
+    reads: Reads = Reads.NOTHING,
+    droppable: bool = False,
+) -> FlameSignal:
+    made = namespace[name] = FlameSignal(
+        name, doc, arguments=arguments, sent_by=sent_by, reads=reads, droppable=droppable
+    )
     _OURS.append(made)
     return made
 
 
-task_added = _signal("task_added", "a task was first seen")
-task_updated = _signal("task_updated", "a task was first seen or changed its state")
-task_running = _signal("task_running", "a task started to run")
-task_requeued = _signal("task_requeued", "the engine put a running task back into its queue")
-task_succeeded = _signal("task_succeeded", "a task succeeded")
-task_failed = _signal("task_failed", "a task failed; the text is event.task.error")
-task_cancelled = _signal("task_cancelled", "a task was cancelled with its session")
-task_deleted = _signal("task_deleted", "the engine no longer knows a task")
-task_stalled = _signal("task_stalled", "a task has been pending while later ones ended")
-task_drift = _signal("task_drift", "the engine shows another end than the delivered one")
-session_opened = _signal("session_opened", "a session was first seen")
-session_updated = _signal("session_updated", "a session's counters moved")
-session_drained = _signal("session_drained", "all tasks of a session have ended")
-session_closed = _signal("session_closed", "a session was closed")
-session_deleted = _signal("session_deleted", "the engine no longer knows a session")
-session_event = _signal("session_event", "the engine recorded an event of a session")
-connection_changed = _signal("connection_changed", "the connection's state changed")
-events_missed = _signal("events_missed", "ends were not read before their session was gone")
-engine_reset = _signal("engine_reset", "a session is another one under its old id, or was lost")
-informer_synced = _signal("informer_synced", "an informer received the initial state")
-handler_failed = _signal("handler_failed", "a callback or receiver failed for good")
-handler_slow = _signal("handler_slow", "a callback runs longer than its timeout")
-queue_overflow = _signal("queue_overflow", "an informer's queue is full; changes are coalesced")
-retry_scheduled = _signal("retry_scheduled", "a call failed and will be repeated")
-reactor_started = _signal("reactor_started", "a reactor was started")
-reactor_stopped = _signal("reactor_stopped", "a reactor was stopped")
-reactor_failed = _signal("reactor_failed", "a reactor failed; it watches no more")
+def _of_task(name: str, doc: str, *more: str) -> FlameSignal:
+    return _signal(name, doc, (*_EVENT, *more), SentBy.APPLICATION, reads=Reads.TASKS)
+
+
+def _of_session(name: str, doc: str, reads: Reads = Reads.SESSIONS) -> FlameSignal:
+    return _signal(name, doc, _EVENT, SentBy.APPLICATION, reads=reads)
+
+
+def reading(reads: Reads) -> frozenset[FlameSignal]:
+    """Return the signals of ours for which the hub must read that."""
+    return frozenset(one for one in _OURS if reads in one.reads)
+
+
+task_added = _of_task("task_added", "a task was first seen")
+task_updated = _of_task("task_updated", "a task was first seen or changed its state")
+task_running = _of_task("task_running", "a task started to run")
+task_requeued = _of_task("task_requeued", "the engine put a running task back into its queue")
+task_succeeded = _of_task("task_succeeded", "a task succeeded")
+task_failed = _of_task("task_failed", "a task failed; the text is event.task.error")
+task_cancelled = _of_task("task_cancelled", "a task was cancelled with its session")
+task_deleted = _of_task("task_deleted", "the engine no longer knows a task")
+task_stalled = _of_task("task_stalled", "a task has been pending while later ones ended")
+task_drift = _of_task("task_drift", "the engine shows another end than the delivered one", "told")
+session_opened = _of_session("session_opened", "a session was first seen")
+session_updated = _of_session("session_updated", "a session's counters moved")
+# That a session has drained is known from its tasks; its counters alone do not show it.
+session_drained = _of_session(
+    "session_drained", "all tasks of a session have ended", Reads.TASKS | Reads.SESSIONS
+)
+session_closed = _of_session("session_closed", "a session was closed")
+session_deleted = _of_session("session_deleted", "the engine no longer knows a session")
+session_event = _of_session("session_event", "the engine recorded an event of a session")
+connection_changed = _signal(
+    "connection_changed",
+    "the connection's state changed",
+    ("state", "previous", "endpoint"),
+    SentBy.ENDPOINT,
+)
+events_missed = _signal(
+    "events_missed",
+    "ends were not read before their session was gone",
+    ("session", "counts", "unknown", "total", "reason", "endpoint"),
+    SentBy.APPLICATION,
+    reads=Reads.TASKS,
+)
+engine_reset = _signal(
+    "engine_reset",
+    "a session is another one under its old id, or was lost",
+    ("session_id", "epoch", "endpoint"),
+    SentBy.APPLICATION,
+    reads=Reads.SESSIONS,
+)
+informer_synced = _signal(
+    "informer_synced",
+    "an informer received the initial state",
+    ("registration", "endpoint"),
+    SentBy.ENDPOINT,
+)
+handler_failed = _signal(
+    "handler_failed",
+    "a callback or receiver failed for good",
+    (*_HANDLER, "error", "attempts"),
+    SentBy.EITHER,
+    droppable=True,
+)
+handler_slow = _signal(
+    "handler_slow",
+    "a callback runs longer than its timeout",
+    (*_HANDLER, "seconds", "stack"),
+    SentBy.EITHER,
+    droppable=True,
+)
+queue_overflow = _signal(
+    "queue_overflow",
+    "an informer's queue is full; changes are coalesced",
+    ("informer", "queue_size", "endpoint"),
+    SentBy.ENDPOINT,
+    droppable=True,
+)
+retry_scheduled = _signal(
+    "retry_scheduled",
+    "a call failed and will be repeated",
+    ("details", "endpoint"),
+    SentBy.ENDPOINT,
+    droppable=True,
+)
+reactor_started = _signal("reactor_started", "a reactor was started", _REACTOR, SentBy.ENDPOINT)
+reactor_stopped = _signal("reactor_stopped", "a reactor was stopped", _REACTOR, SentBy.ENDPOINT)
+reactor_failed = _signal(
+    "reactor_failed",
+    "a reactor failed; it watches no more",
+    (*_REACTOR, "error"),
+    SentBy.ENDPOINT,
+)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from flamepy.core import Connection
 from flamepy.errors import InvalidArgumentError, InvalidStateError
-from flamepy.informers import Reactor, SessionEvent, TaskInformer, signals
+from flamepy.informers import Reactor, SessionEvent, TaskInformer, WatchSettings, signals
+from flamepy.informers.arguments import watch_changes
 from flamepy.informers.options import Options
 from flamepy.testing import ScriptedConnection
+from flamepy.watching.hub import Hub
 
 
 @pytest.mark.parametrize(
@@ -126,3 +131,28 @@ def test_a_reset_is_signalled_once_whoever_is_connected() -> None:
         stream.next(10)
     assert deleted == ["s"]
     assert resets == ["s"]
+
+
+class TestSettings:
+    """``Reactor(settings=...)`` beside single values by name."""
+
+    def test_all_of_the_settings_hold_and_single_values_change_them(self) -> None:
+        changes = watch_changes(
+            WatchSettings(audit=60, stall_after=5), stall_after=7, payloads=None
+        )
+        assert WatchSettings(**changes) == WatchSettings(audit=60, stall_after=7)
+
+    def test_without_them_only_what_is_given_is_changed(self) -> None:
+        assert watch_changes(None, audit=60, payloads=None) == {"audit": 60}
+
+    def test_a_reactor_sets_them_at_its_connection(self, engine_connection: Connection) -> None:
+        settings = WatchSettings(audit=60, poll_interval=0.02)
+        with Reactor(connection=engine_connection, settings=settings, stall_after=7):
+            made = Hub.of(engine_connection.link).settings
+        assert made == replace(settings, stall_after=7)
+
+    def test_something_else_is_refused_with_the_way_out(self) -> None:
+        with pytest.raises(
+            InvalidArgumentError, match=r"a WatchSettings, got \{\}; .*Reactor\(audit"
+        ):
+            Reactor(settings={})  # type: ignore[arg-type]  # that is the point

@@ -199,7 +199,7 @@ class TestRaces:
     ) -> None:
         """A registration that passed the door before the stop closed it, and comes late."""
         reactor = Reactor(connection=engine_connection).start()
-        on_loop(engine_connection.link, reactor._roster.detach)
+        on_loop(engine_connection.link, reactor._registry.detach)
         late = reactor.register(RecordingInformer())
         reactor.stream()
         reactor.tasks  # noqa: B018
@@ -548,13 +548,13 @@ class TestStopThatIsCut:
         reactor = Reactor(connection=engine_connection, plugins=()).start()
         informer = RecordingInformer()
         reactor.register(informer).wait_synced(30)
-        closing = reactor._roster.end_streams
+        closing = reactor._registry.end_streams
 
         def cut() -> None:
-            monkeypatch.setattr(reactor._roster, "end_streams", closing)
+            monkeypatch.setattr(reactor._registry, "end_streams", closing)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(reactor._roster, "end_streams", cut)
+        monkeypatch.setattr(reactor._registry, "end_streams", cut)
         with pytest.raises(KeyboardInterrupt):
             reactor.stop()
         assert reactor.state is ReactorState.STOPPING

@@ -20,24 +20,22 @@ def ignore(_: object) -> None:
 
 
 def registered(*, uid: str | None = None, resume: bool | None = None) -> Registration:
-    hooks = Hooks(ignore, ignore, ignore, ignore)
+    hooks = Hooks(ignore, ignore, ignore, ignore, remembers=True)
     options = Options(uid=uid, resume=resume)
-    made = Registration(RecordingInformer(), Scope(), options, hooks=hooks)
-    made.prepared = False
-    return made
+    return Registration(RecordingInformer(), Scope(), options, hooks=hooks)
 
 
 def test_what_was_registered_before_it_is_open_is_loaded_when_it_opens(tmp_path: Path) -> None:
     resuming = ReactorCheckpoint(tmp_path / "state.db", retain=10)
     early, late = registered(uid="early"), registered(uid="late")
     resuming.prepare(early)
-    assert not early.prepared, "there is nothing to load from yet"
+    assert not early.is_prepared, "there is nothing to load from yet"
     resuming.open([early])
     resuming.prepare(late)
     assert early.memory is not None
     assert late.memory is not None
-    assert early.prepared
-    assert late.prepared
+    assert early.is_prepared
+    assert late.is_prepared
     resuming.close()
 
 
@@ -59,7 +57,7 @@ def test_one_without_a_uid_is_not_remembered_and_is_told_so(
     one = registered(resume=resume)
     with caplog.at_level(logging.WARNING):
         resuming.open([one])
-    assert (one.memory, one.prepared) == (None, True)
+    assert (one.memory, one.is_prepared) == (None, True)
     assert any("has no uid" in message for message in caplog.messages) is warned
     resuming.close()
 

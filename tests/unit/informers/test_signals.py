@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import functools
 import gc
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -324,12 +327,46 @@ class TestEverySignal:
             (engine.endpoint, {"reactor": failing, "error": error, "endpoint": engine.endpoint})
         ]
 
-    def test_the_list_in_the_documentation_is_complete(self) -> None:
-        assert signals.__doc__ is not None
-        for name in ALL:
-            family = name.split("_")[0] + "_*"
-            assert name in signals.__doc__ or family in signals.__doc__
-            assert signals.namespace[name] is getattr(signals, name)
+    @pytest.mark.parametrize("name", ALL)
+    def test_it_is_in_the_documentations_table_with_its_arguments(self, name: str) -> None:
+        signal = signals.namespace[name]
+        assert signal is getattr(signals, name)
+        assert isinstance(signal, FlameSignal)
+        row = documented(name)
+        assert row, "not in the table of flamepy.informers.signals"
+        assert signal.arguments is not None
+        missing = {one for one in signal.arguments if f"``{one}``" not in row}
+        assert not missing
+
+    @pytest.mark.parametrize("name", ALL)
+    def test_it_is_sent_somewhere(self, name: str) -> None:
+        assert name in sent(), "no module of the informers but its own names it"
+
+
+def documented(name: str) -> str:
+    """Return the row of a signal in the module's documentation, its own or its family's."""
+    assert signals.__doc__ is not None
+    table, row = signals.__doc__.split("================== ")[-2], ""
+    rows: dict[str, str] = {}
+    for line in table.splitlines():
+        row = line[:18].strip().strip("`") or row
+        rows[row] = rows.get(row, "") + line[18:] + "\n"
+    return rows.get(name) or rows.get(name.split("_")[0] + "_*", "")
+
+
+@functools.cache
+def sent() -> set[str]:
+    """Return the names that the informers' modules use as attributes of ``signals``."""
+    room = Path(signals.__file__).parent
+    trees = [ast.parse(one.read_text()) for one in room.rglob("*.py")]
+    return {
+        node.attr
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "signals"
+    }
 
 
 class TestBlinker:

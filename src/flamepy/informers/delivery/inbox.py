@@ -35,7 +35,7 @@ from flamepy.watching.state.missed import MissedEnds
 from flamepy.watching.state.records import DeletedTask, SessionRecord, TaskRecord
 from flamepy.watching.state.subscriptions import Scope, Subscription
 
-EPISODE = 10.0
+EPISODE = 10.0  # seconds: overflows that follow sooner are one
 Key = tuple[str, int, int]  # session id, task number, sequence number of its first event
 
 
@@ -88,7 +88,28 @@ class _Missed:
     sequence: int
     session: SessionRecord | None = None
     task: TaskRecord | None = None
-    grave: DeletedTask | None = None
+    deleted: DeletedTask | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a subscriber wants of the hub's events.
+
+    Attributes:
+        tasks, sessions: whether it wants events of tasks, of sessions.
+        replay: the part of the present state to deliver: ``"all"``, ``"active"`` (unfinished
+            tasks), ``"none"``.
+        notices: whether notices are queued as well.
+        compares: for a subscriber that compares with what it knows from before, the unfinished
+            tasks that it knows: it is given all of the present state, whatever ``replay`` says,
+            and is notified of sessions that go.
+    """
+
+    tasks: bool = True
+    sessions: bool = False
+    replay: str = "all"
+    notices: bool = False
+    compares: Collection[Number] | None = None
 
 
 class Inbox:
@@ -98,15 +119,9 @@ class Inbox:
         hub: whose store the differences are taken from.
         put: queues an item for the subscriber's thread; False when an event found no place.
         closed: whether the subscriber takes nothing any more, which is no overflow.
-        tasks, sessions: whether the subscriber wants events of tasks, of sessions.
-        replay: the part of the present state to deliver: ``"all"``, ``"active"`` (unfinished
-            tasks), ``"none"``.
+        wanted: which events.
         overflowed: called when the inbox begins to lag, once for episodes that follow within
             ``EPISODE`` seconds.
-        notices: whether notices are queued as well.
-        compares: for a subscriber that compares with what it knows from before, the unfinished
-            tasks that it knows: it is given all of the present state, whatever ``replay`` says,
-            and is notified of sessions that go.
     """
 
     def __init__(
@@ -115,25 +130,22 @@ class Inbox:
         put: Callable[[object], bool],
         closed: Callable[[], bool] = lambda: False,
         *,
-        tasks: bool = True,
-        sessions: bool = False,
-        replay: str = "all",
+        wanted: Wanted | None = None,
         overflowed: Callable[[], None] = lambda: None,
-        notices: bool = False,
-        compares: Collection[Number] | None = None,
     ) -> None:
+        wanted = wanted or Wanted()
         self._hub = hub
         self._put = put
         self._closed = closed
-        self._tasks = tasks
-        self._sessions = sessions
-        self._replay = replay if compares is None else "all"
-        self._compares = compares
+        self._tasks = wanted.tasks
+        self._sessions = wanted.sessions
+        self._replay = wanted.replay if wanted.compares is None else "all"
+        self._compares = wanted.compares
+        self._notices = wanted.notices
         self._overflowed = overflowed
-        self._notices = notices
         self._subscription: Subscription | None = None
         self._gone = False
-        self._behind: int | None = None  # the watermark; None: everything is queued
+        self._watermark: int | None = None  # the watermark; None: everything is queued
         self._decided = 0  # what the store had decided when the inbox began to lag
         self._late: deque[TaskEvent] = deque()  # and had not delivered yet: delivered unchanged
         self._walking = False
@@ -179,9 +191,9 @@ class Inbox:
             self._go_live()
 
     @property
-    def is_behind(self) -> bool:
+    def is_lagging(self) -> bool:
         """True while events wait that found no place."""
-        return self._behind is not None and not self._closed()
+        return self._watermark is not None and not self._closed()
 
     def obstacle(self) -> str:
         """Return why polls fail now; see ``Hub.obstacle``."""
@@ -206,17 +218,17 @@ class Inbox:
         """Queue a task's event, or count it while the inbox lags."""
         if not self._tasks:
             return
-        if self._behind is not None and event.initial:
+        if self._watermark is not None and event.initial:
             self._initial.add(event.sequence)
         if self._left_out(event):
             return
-        if self._behind is not None:
+        if self._watermark is not None:
             if event.sequence > self._decided:
                 self._skip(event)
             else:
                 self._late.append(event)
         elif not self._put(event) and not self._closed():
-            self._fall_behind(event)
+            self._begin_lag(event)
 
     def session_event(self, event: SessionEvent) -> None:
         """Queue a session's event; there are few, and moves of counters are coalesced."""
@@ -251,7 +263,7 @@ class Inbox:
 
     def synced(self) -> None:
         """Queue the marker after the initial state."""
-        if self._behind is None:
+        if self._watermark is None:
             self._put(self._synced_marker())
         else:
             self._synced_at = self._hub.store.sequence
@@ -321,13 +333,13 @@ class Inbox:
 
     # ------------------------------------------------------------------ lagging
 
-    def _fall_behind(self, event: TaskEvent) -> None:
+    def _begin_lag(self, event: TaskEvent) -> None:
         # One answer of the engine may decide many events, the deletes of a whole session, and
         # those after this one are still to come: no difference to the store would show them.
         self._late.append(event)
         self._owed_at = monotonic()
-        self._behind = self._decided = self._hub.store.sequence
-        self._need(self._behind)
+        self._watermark = self._decided = self._hub.store.sequence
+        self._need(self._watermark)
         self._put(LagMarker())
         last, now = self._overflow_at, self._hub.now()
         self._overflow_at = now
@@ -336,15 +348,15 @@ class Inbox:
 
     def catch_up(self) -> None:
         """Continue the walk while there is room; called when the marker was reached."""
-        if self._behind is None:
+        if self._watermark is None:
             return
         if not self._walking:
-            self._begin_walk(self._behind)
+            self._begin_walk(self._watermark)
         while self._queue_walk():
             self._newcomer = False
-            told = self._walk_top
-            self._begin_walk(told)
-            if self._synced_at is not None and (told >= self._synced_at or not self._walk):
+            delivered = self._walk_top
+            self._begin_walk(delivered)
+            if self._synced_at is not None and (delivered >= self._synced_at or not self._walk):
                 self._synced_at = None
                 self._put(self._synced_marker())
             if not self._walk:
@@ -363,14 +375,14 @@ class Inbox:
         while self._walk or self._next:
             if not self._next:
                 self._next.extend(self._events_of(self._walk.popleft()))
-            elif not self._tell(self._next[0]):
+            elif not self._queue(self._next[0]):
                 return False
             else:
                 self._next.popleft()
         return True
 
     def _go_live(self) -> None:
-        self._behind = None
+        self._watermark = None
         self._walking = False
         for left in (self._walk, self._late, self._next, self._ahead, self._initial, self._owed):
             left.clear()
@@ -386,9 +398,9 @@ class Inbox:
     def _begin_walk(self, since: int) -> None:
         """Record what the store has that is newer than ``since`` and was not delivered ahead."""
         assert self._subscription is not None
-        self._behind = since
+        self._watermark = since
         self._need(since)
-        self._ahead = {key: told for key, told in self._ahead.items() if told > since}
+        self._ahead = {key: one for key, one in self._ahead.items() if one > since}
         self._initial = {sequence for sequence in self._initial if sequence > since}
         store, covers = self._hub.store, self._subscription.scope.covers
         missed = [
@@ -397,8 +409,8 @@ class Inbox:
             if self._ahead.get((record.id, known.number, known.born)) != known.sequence
         ]
         if not self._newcomer:  # deletes before the subscription do not concern it
-            graves = store.deleted_since(since, covers)
-            missed += [_Missed(one.event.sequence, grave=one) for one in graves]
+            deletes = store.deleted_since(since, covers)
+            missed += [_Missed(one.event.sequence, deleted=one) for one in deletes]
             missed.sort(key=lambda one: one.sequence)
         self._walk = deque(missed)
         self._owed.clear()
@@ -407,36 +419,36 @@ class Inbox:
         self._walk_top = store.sequence
 
     def _events_of(self, missed: _Missed) -> Iterator[TaskEvent]:
-        assert self._behind is not None
+        assert self._watermark is not None
         if missed.task is not None and missed.session is not None:
             known = missed.task
             self._owed.discard((missed.session.id, str(known.number)))  # its state is delivered
             if known.sequence > self._walk_top:
                 self._ahead[missed.session.id, known.number, known.born] = known.sequence
             yield self._present(missed.session, known)
-        elif missed.grave is not None:
-            grave, event = missed.grave, missed.grave.event
-            told = grave.born <= self._behind
-            key = (event.task.session_id, int(event.task.id), grave.born)
-            ended = event.task.state.is_terminal and grave.changed > self._behind
-            if ended and self._ahead.get(key) != grave.changed:
+        elif missed.deleted is not None:
+            deleted, event = missed.deleted, missed.deleted.event
+            delivered = deleted.born <= self._watermark
+            key = (event.task.session_id, int(event.task.id), deleted.born)
+            ended = event.task.state.is_terminal and deleted.changed > self._watermark
+            if ended and self._ahead.get(key) != deleted.changed:
                 yield replace(
                     event,
-                    kind=EventKind.UPDATED if told else EventKind.ADDED,
+                    kind=EventKind.UPDATED if delivered else EventKind.ADDED,
                     old=None,
                     source=EventSource.PROBE,
-                    sequence=grave.changed,
-                    initial=grave.changed in self._initial,
+                    sequence=deleted.changed,
+                    initial=deleted.changed in self._initial,
                 )
-                told = True
-            if told:
+                delivered = True
+            if delivered:
                 yield event
 
     def _present(self, record: SessionRecord, known: TaskRecord) -> TaskEvent:
-        assert self._behind is not None
+        assert self._watermark is not None
         newcomer = self._newcomer and known.sequence <= self._walk_top
         return TaskEvent(
-            kind=EventKind.ADDED if known.born > self._behind else EventKind.UPDATED,
+            kind=EventKind.ADDED if known.born > self._watermark else EventKind.UPDATED,
             task=known.task,
             application=record.application,
             source=EventSource.REPLAY if newcomer else known.source,
@@ -450,16 +462,16 @@ class Inbox:
             session=record.info,
         )
 
-    def _tell(self, event: TaskEvent) -> bool:
+    def _queue(self, event: TaskEvent) -> bool:
         """Queue one event of a walk; False when there is no place for it."""
         if self._left_out(event):
             return True
-        told = 0 if self._newcomer else 1  # of those that were counted as left out
-        if self._skipped > told and not self._walk and len(self._next) == 1:
+        counted = 0 if self._newcomer else 1  # of those that were counted as left out
+        if self._skipped > counted and not self._walk and len(self._next) == 1:
             # The last of a walk says how many changes were left out before it.
-            event = replace(event, coalesced=self._skipped - told)
+            event = replace(event, coalesced=self._skipped - counted)
         if not self._put(event):
             return False
-        self.coalesced -= told
-        self._skipped -= told
+        self.coalesced -= counted
+        self._skipped -= counted
         return True

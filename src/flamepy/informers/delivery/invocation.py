@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 FAILED: Final = object()  # what a function answered that failed for good
 
 
-class Running(NamedTuple):
+class RunningCall(NamedTuple):
     """A callback that runs now: its name, since when (monotonic seconds), and its event."""
 
     callback: str
@@ -64,7 +64,7 @@ class Failure:
     attempts: int
 
 
-class Handling:
+class CallbackRunner:
     """Calls the callbacks of one registration.
 
     Args:
@@ -93,7 +93,7 @@ class Handling:
         self._on_error = on_error
         self._log = log or RepeatedLog(logger)
         self.asynchronous = AsyncCalls(name)
-        self.running: Running | None = None
+        self.running: RunningCall | None = None
         self.failures = 0
         self.retries = 0
         self.seconds = 0.0
@@ -137,7 +137,7 @@ class Handling:
 
     def _once(self, call: Call, arguments: tuple[object, ...], item: object) -> None:
         started = monotonic()
-        self.running = Running(call.name, started, item)
+        self.running = RunningCall(call.name, started, item)
         try:
             result = call.method(*arguments)
             if inspect.isawaitable(result):
@@ -211,13 +211,13 @@ class Handling:
         # After a stop no callback starts, on_error neither.
         if self._on_error is None or name == "on_error" or self._stopping.is_set():
             return
-        told = InformerError(
+        reported = InformerError(
             f"{self._name}.{name} raised {described(error)}",
             attempts=attempts,
             event=item if isinstance(item, (TaskEvent, SessionEvent, list)) else None,
         )
-        told.__cause__ = error
-        self.call(self._on_error, told)
+        reported.__cause__ = error
+        self.call(self._on_error, reported)
 
 
 class _Wait:

@@ -21,6 +21,7 @@ from dataclasses import replace
 
 from flamepy.informers.options import QUEUE_SIZE
 from flamepy.runtime.clocks import bounded, monotonic
+from flamepy.runtime.flags import Flag
 from flamepy.runtime.queues import Empty, SimpleQueue
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
@@ -69,7 +70,8 @@ class Mailbox:
         # Of those in ``_hands``, in this order: kept ones that are handled together now, kept ones
         # that wait for others, and the one that is being handled.
         self._together = self._kept = self._running = 0
-        self._closed = self._discarded = False
+        self._closed = False
+        self.discarded = Flag()  # what was queued is dropped
         self.coalesced = 0
 
     def __len__(self) -> int:
@@ -84,7 +86,7 @@ class Mailbox:
     @property
     def unfinished(self) -> int:
         """How many items were put and have not been handled to their end; from any thread."""
-        if self._discarded:
+        if self.discarded.is_set():
             return self._together + self._running
         return len(self._cells) + len(self._hands)
 
@@ -254,9 +256,10 @@ class Mailbox:
 
     def close(self, *, discard: bool = False) -> None:
         """Accept nothing more; with ``discard`` drop what is queued, too."""
+        if discard:
+            self.discarded.set()  # first: the taker looks at it before each item
         self._closed = True
         if discard:
-            self._discarded = True
             self._cells.clear()
             self._last.clear()
         self._wake()

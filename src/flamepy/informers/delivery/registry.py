@@ -12,7 +12,7 @@ from collections.abc import Callable, Container
 from weakref import ReferenceType, ref
 
 from flamepy.errors import ConnectionClosedError, InvalidArgumentError, InvalidStateError
-from flamepy.informers.delivery.inbox import Inbox
+from flamepy.informers.delivery.inbox import Inbox, Wanted
 from flamepy.informers.delivery.registration import Registration
 from flamepy.informers.delivery.stream import EventStream
 from flamepy.rpc.link import Link
@@ -113,25 +113,26 @@ class Registry:
     def attach(self, registration: Registration) -> None:
         """Subscribe a registration, unless that was done; on the loop."""
         link, wants = self._link, registration.callbacks
-        if link is None or self.detached or not registration.prepared:
+        if link is None or self.detached or not registration.is_prepared:
             return  # ``open`` does it, or the thread that prepares it; or delivery has ended
         mailbox = registration.worker.mailbox
         inbox = Inbox(
             Hub.of(link),
             registration.put,
             lambda: mailbox.closed,
-            tasks=wants.wants_tasks,
-            sessions=wants.wants_sessions,
-            replay=registration.options.replay,
+            wanted=Wanted(
+                tasks=wants.wants_tasks,
+                sessions=wants.wants_sessions,
+                replay=registration.options.replay,
+                compares=registration.compares,
+            ),
             overflowed=lambda: self._overflowed(registration),
-            compares=None if registration.memory is None else registration.memory.unfinished,
         )
         place = self._registrations.get(registration)
         if place is None or place.inbox is not None:
             return  # removed meanwhile, or attached by ``open``
         place.inbox = inbox
-        registration.inbox = inbox
-        registration.begin()
+        registration.begin(inbox)
         scope = registration.scope
         inbox.subscribe(
             Scope(application=scope.application, session=scope.session, tasks=wants.follows_tasks)
@@ -149,15 +150,14 @@ class Registry:
             Hub.of(link),
             mailbox.put,
             lambda: mailbox.closed,
-            sessions=stream.sessions,
-            replay=stream.replay,
+            wanted=Wanted(sessions=stream.sessions, replay=stream.replay),
         )
         seat = ref(stream)  # equal to the one that was put there, while the stream lives
         place = self._streams.get(seat)
         if place is None or place.inbox is not None:
             return
         place.inbox = inbox
-        stream.behind = lambda: _post(link, inbox.catch_up)
+        stream.attach(lambda: _post(link, inbox.catch_up))
         inbox.subscribe(stream.scope)
         if seat not in self._streams:
             inbox.unsubscribe()
@@ -193,13 +193,13 @@ class Registry:
         both = list(self._registrations.values()) + list(self._streams.values())
         return [one.inbox for one in both if one.inbox is not None]
 
-    def behind(self, but: Container[Registration]) -> bool:
+    def is_lagging(self, but: Container[Registration]) -> bool:
         """Return True while events wait for room in a full queue of an informer, ``but`` some.
 
         Streams do not count: they may have no reader.
         """
         return any(
-            place.inbox is not None and place.inbox.is_behind and one not in but
+            place.inbox is not None and place.inbox.is_lagging and one not in but
             for one, place in list(self._registrations.items())
         )
 

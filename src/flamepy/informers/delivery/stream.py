@@ -61,7 +61,11 @@ class EventStream:
         self._taken: deque[object] = deque()
         self._closers: list[Callable[[], None]] = []
         self._closed = False  # by its taker, who wants nothing more
-        self.behind: Callable[[], None] = lambda: None
+        self._catch_up: Callable[[], None] = lambda: None  # until it is subscribed
+
+    def attach(self, catch_up: Callable[[], None]) -> None:
+        """Call ``catch_up``, on the taker's thread, when events wait for room in the queue."""
+        self._catch_up = catch_up
 
     def on_close(self, function: Callable[[], None]) -> None:
         """Call ``function`` once when the stream is closed by its taker."""
@@ -130,7 +134,7 @@ class EventStream:
             self.mailbox.begin()
             self.mailbox.finish()  # what is done with it is the taker's
             if isinstance(item, LagMarker):
-                self.behind()
+                self._catch_up()
             elif isinstance(item, (TaskEvent, SessionEvent)) and self._passes(item):
                 return item
         return None

@@ -13,14 +13,14 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from flamepy.informers.delivery.invocation import Running, describe
+from flamepy.informers.delivery.invocation import RunningCall, describe
 from flamepy.informers.options import Options
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.repeats import RepeatedLog
 
 logger = logging.getLogger(__name__)
 
-TICK = (0.02, 1.0)
+TICK = (0.02, 1.0)  # seconds between looks, at least and at most
 
 
 class Watched(Protocol):
@@ -28,14 +28,16 @@ class Watched(Protocol):
 
     name: str
     options: Options
-    slow: int
 
     @property
-    def running(self) -> Running | None:
+    def running(self) -> RunningCall | None:
         """The callback that runs now."""
 
     def stack(self) -> str:
         """Return where it is now, as text."""
+
+    def note_slow(self) -> None:
+        """Count one that runs too long."""
 
 
 W = TypeVar("W", bound=Watched)
@@ -55,7 +57,7 @@ class Watchdog(Generic[W]):
     def __init__(
         self,
         registrations: Callable[[], Iterable[W]],
-        report: Callable[[W, Running, float, str], None],
+        report: Callable[[W, RunningCall, float, str], None],
         *,
         clock: Callable[[], float] = monotonic,
         beside: Callable[[], None] = lambda: None,
@@ -66,7 +68,7 @@ class Watchdog(Generic[W]):
         self._clock = clock
         self._beside = beside
         self._log = log or RepeatedLog(logger)
-        self._seen: dict[W, Running] = {}
+        self._seen: dict[W, RunningCall] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -92,14 +94,14 @@ class Watchdog(Generic[W]):
             age = self._clock() - running.since
             if age > limit:
                 self._seen[one] = running
-                one.slow += 1
-                self._tell(one, running, age)
+                one.note_slow()
+                self._report_slow(one, running, age)
         for gone in set(self._seen) - set(registrations):
             del self._seen[gone]
         self._beside()
         self._log.flush()
 
-    def _tell(self, one: W, running: Running, age: float) -> None:
+    def _report_slow(self, one: W, running: RunningCall, age: float) -> None:
         stack = one.stack()
         about = describe(running.item)
         self._log.log(

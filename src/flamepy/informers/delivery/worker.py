@@ -1,7 +1,7 @@
 """``Worker``: one named daemon thread that takes items from a mailbox.
 
 Started at the first item, ended by ``stop``, which drains and is bounded. What an item means is
-its handler's business (``registration``, ``signal_sender``, ``core.futures``).
+the business of its ``WorkSource`` (``registration``, ``receiver``, ``core.futures``).
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import Protocol
 
 from flamepy.errors import ResourceExhaustedError
 from flamepy.informers.delivery import late
 from flamepy.informers.delivery.queue import Mailbox
 from flamepy.informers.delivery.thread_waits import waiting_for, waits_for_us
-from flamepy.informers.options import QUEUE_SIZE
 from flamepy.runtime import threads
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Claims, Flag
@@ -27,47 +27,62 @@ IDLE_LIMIT = 1.0
 LAST_LINES = 0.5  # seconds to join a thread that has nothing left to do
 
 
+class WorkSource(Protocol):
+    """What a worker's thread does. Called on that thread, unless noted."""
+
+    def handle(self, item: object) -> None:
+        """Handle an item of the queue; what it raises is logged."""
+
+    def due(self) -> float | None:
+        """Return the monotonic second at which ``idle`` wants to be called; None for never."""
+        return None
+
+    def idle(self) -> None:
+        """Called when ``due`` has come, and when the queue has been drained at the end."""
+        return
+
+    def interrupt(self) -> None:
+        """Called, from the stopping thread, when what is queued is dropped."""
+        return
+
+    def ended(self) -> None:
+        """Called last: after a stop, and when the thread ends for lack of work."""
+        return
+
+
 class Worker:
     """A named daemon thread with a mailbox: started by the first item, stopped within a limit.
 
     Args:
         name: the thread's name.
-        handle: gets each item; what it raises is logged.
-        limit: see ``Mailbox``.
+        source: what it does.
+        mailbox: where it takes items from; without one it has one of the usual size.
         lingers: False lets the thread end after a second without work; a new item starts
             another one.
-        due: returns the monotonic second at which ``idle`` wants to be called; None for never.
-        idle: called then, on the thread, and when the mailbox has been drained at the end.
-        interrupt: called, from the stopping thread, when what is queued is dropped.
-        ended: called last on the thread: after a stop, and when it ends for lack of work.
     """
 
     def __init__(
         self,
         name: str,
-        handle: Callable[[object], None],
+        source: WorkSource,
+        mailbox: Mailbox | None = None,
         *,
-        limit: int = QUEUE_SIZE,
         lingers: bool = True,
-        due: Callable[[], float | None] = lambda: None,
-        idle: Callable[[], None] = lambda: None,
-        interrupt: Callable[[], None] = lambda: None,
-        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
-        self._handle = handle
+        self._source = source
         self._lingers = lingers
-        self._due = due
-        self._idle = idle
-        self._interrupt = interrupt
-        self._ended = ended
-        self.mailbox = Mailbox(limit)
-        self.stopping = Flag()  # set when what is queued is dropped: ends waits inside
+        self.mailbox = mailbox or Mailbox()
         self._claims = Claims()  # who starts the thread
         self._thread: threading.Thread | None = None
         self._over = Flag()  # waiting for the end has no purpose any longer
         self._abandoned = False
         self._log = RepeatedLog(logger)
+
+    @property
+    def stopping(self) -> Flag:
+        """Set when what is queued is dropped; ends waits inside."""
+        return self.mailbox.discarded
 
     def put(self, item: object) -> bool:
         """Queue an item and see that a thread takes it; False if it found no place.
@@ -158,11 +173,10 @@ class Worker:
         return not thread.is_alive()
 
     def _drop(self, *, interrupt: bool = True) -> None:
-        self.stopping.set()
         self.mailbox.close(discard=True)
         late.forget(self._ensure_thread)  # or the next thread's want of room would not be said
         if interrupt:
-            self._interrupt()
+            self._source.interrupt()
 
     # ------------------------------------------------------------------ on the thread
 
@@ -172,12 +186,12 @@ class Worker:
                 pass
         finally:
             if self.mailbox.closed or self.stopping.is_set():  # set a moment before the close
-                self._safely(self._ended)
+                self._safely(self._source.ended)
                 self._log.flush(everything=True)
                 self._over.set()
 
     def _next(self) -> bool:
-        due = self._due()
+        due = self._source.due()
         timeout = None if self._lingers else IDLE_LIMIT
         if due is not None:
             timeout = max(0.0, due - monotonic())
@@ -186,17 +200,17 @@ class Worker:
             if self.stopping.is_set():
                 return False
             self._do(item)
-        due = self._due()
+        due = self._source.due()
         if due is not None and not self.stopping.is_set():
             if due <= monotonic() or (self.mailbox.closed and not len(self.mailbox)):
-                self._safely(self._idle)
+                self._safely(self._source.idle)
             return True
         return bool(items) or self._stays()
 
     def _do(self, item: object) -> None:
         self.mailbox.begin()
         try:
-            self._handle(item)
+            self._source.handle(item)
         except BaseException as error:  # nothing may end the thread while it has waiters
             text = "%s: an error in the handling of %s"
             kind = kind_of(error)
@@ -209,7 +223,7 @@ class Worker:
             return len(self.mailbox) > 0  # it came after the last look, and before the close
         if self._lingers:
             return True
-        self._safely(self._ended)
+        self._safely(self._source.ended)
         # ``put`` queues first and looks for a thread then: what it queued before the claim was
         # given up is seen here, and what it queues later starts a thread.
         own, self._thread = self._thread, None

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from flamepy.errors import FlameError, InternalError
 from flamepy.informers.delivery.callbacks import Callbacks
-from flamepy.informers.delivery.invocation import Failure, Handling
-from flamepy.informers.delivery.worker import Worker
+from flamepy.informers.delivery.invocation import CallbackRunner, Failure
+from flamepy.informers.delivery.worker import Worker, WorkSource
 from flamepy.informers.informer import TaskInformer
 from flamepy.runtime.repeats import EVERY, RepeatedLog
 from flamepy.texts import repr_of
@@ -59,7 +59,7 @@ def follow_tasks(
 
 
 def _follow(link: Link, informer: TaskInformer, followed: _Followed) -> None:
-    link.attachment("informers.following", Following).follow(informer, followed)
+    link.attachment("informers.following", Followers).follow(informer, followed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class _Followed:
     application: str
 
 
-class Following:
+class Followers:
     """The followed runs of one link; lives on its loop."""
 
     def __init__(self, link: Link) -> None:
@@ -157,7 +157,7 @@ class Following:
         self._log.flush(everything=True)
 
 
-class _Follower:
+class _Follower(WorkSource):
     """One informer and the thread that its followed runs share."""
 
     def __init__(self, informer: TaskInformer, log: RepeatedLog) -> None:
@@ -165,13 +165,8 @@ class _Follower:
         self.tasks = 0
         name = f"flamepy-handler-{type(informer).__name__}"
         self._callbacks = Callbacks(informer)
-        self.worker = Worker(
-            name,
-            self._handle,
-            lingers=False,
-            ended=lambda: self._handling.asynchronous.close(),
-        )
-        self._handling = Handling(
+        self.worker = Worker(name, self, lingers=False)
+        self._runner = CallbackRunner(
             type(informer).__name__,
             retry=None,
             stopping=self.worker.stopping,
@@ -180,20 +175,25 @@ class _Follower:
             log=log,
         )
 
-    def _handle(self, item: object) -> None:
+    def handle(self, item: object) -> None:
+        """Call the callbacks that an event goes to."""
         if isinstance(item, TaskEvent):
             for call in self._callbacks.for_task(item):
-                self._handling.call(call, item)
+                self._runner.call(call, item)
             self._call("on_batch", [item])
         elif isinstance(item, FlameError):
             self._call("on_error", item)
         elif isinstance(item, _Last):
             item.reached()
 
+    def ended(self) -> None:
+        """End the loop of the coroutines."""
+        self._runner.asynchronous.close()
+
     def _call(self, name: str, item: object) -> None:
         call = self._callbacks.get(name)
         if call is not None:
-            self._handling.call(call, item)
+            self._runner.call(call, item)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from typing import Any, Generic, TypeVar
 from weakref import ReferenceType
 
 from flamepy.errors import ConnectionClosedError, FlameError, InvalidArgumentError
-from flamepy.informers.delivery.settling import Settled, Settling
-from flamepy.informers.delivery.worker import Worker
+from flamepy.informers.delivery.future_completer import CompletableFuture, FutureCompleter
+from flamepy.informers.delivery.worker import Worker, WorkSource
 from flamepy.rpc.link import Link
 from flamepy.runtime.repeats import RepeatedLog, kind_of
 from flamepy.runtime.seconds import seconds_or_none
@@ -77,7 +77,7 @@ def _dropped(listener: FutureListener) -> None:
         listener.dropped.append((listener.interest, listener))
 
 
-class WatchedFuture(Settled[R], Generic[R]):
+class WatchedFuture(CompletableFuture[R], Generic[R]):
     """A future of something about one task that the hub watches; made on the loop.
 
     Args:
@@ -91,7 +91,7 @@ class WatchedFuture(Settled[R], Generic[R]):
         self.task_id = task_id
         self._link = link
         self._completions = completions(link)
-        self._settling = Settling.of(link)
+        self._completer = FutureCompleter.of(link)
         self._told = False  # read and written on the loop
         self.listener = FutureListener(self, _dropped)
         self.listener.dropped = Hub.of(link).dropped
@@ -138,15 +138,15 @@ class WatchedFuture(Settled[R], Generic[R]):
         try:
             outcome = self._outcome(task)
         except Exception as error:  # whatever it is: no thread may wait for ever
-            self._settling.put(self, None, error)
+            self._completer.put(self, None, error)
         else:
-            self._settling.put(self, outcome, None)
+            self._completer.put(self, outcome, None)
 
     def lost(self, error: FlameError) -> None:
         """Complete it with an error: nothing more will be known."""
         if not self._told:
             self._told = True
-            self._settling.put(self, None, error)
+            self._completer.put(self, None, error)
 
     @abstractmethod
     def _outcome(self, task: Task) -> R:
@@ -169,14 +169,15 @@ def _block(link: Link, session_id: str, number: int) -> None:
         Hub.of(link).hasten(session_id, number)
 
 
-class _Completions(Worker):
+class _Completions(WorkSource):
     """Calls done-callbacks of futures, one after another."""
 
     def __init__(self, link: Link) -> None:
-        super().__init__("flamepy-completions", self._complete, lingers=False)
+        self.worker = Worker("flamepy-completions", self, lingers=False)
         self._raised = RepeatedLog(logger)
 
-    def _complete(self, item: object) -> None:
+    def handle(self, item: object) -> None:
+        """Call one done-callback."""
         assert isinstance(item, tuple)
         callback, future = item
         try:
@@ -192,7 +193,7 @@ class _Completions(Worker):
 
 def completions(link: Link) -> Worker:
     """Return the worker for done-callbacks of a link, made at the first call; on the loop."""
-    return link.attachment("informers.completions", _Completions)
+    return link.attachment("informers.completions", _Completions).worker
 
 
 def task_key(task: Task | TaskKey | WatchedFuture[Any]) -> TaskKey:

@@ -19,7 +19,7 @@ from flamepy.errors import (
     InvalidStateError,
     NotFoundError,
 )
-from flamepy.informers.delivery.inbox import Inbox, Synced
+from flamepy.informers.delivery.inbox import Inbox, Synced, Wanted
 from flamepy.rpc.link import Link
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.seconds import seconds_or_none
@@ -48,7 +48,7 @@ class Followed:
 
     def __init__(self, hub: Hub, *, tasks: bool) -> None:
         self._tasks = tasks
-        self._inbox = Inbox(hub, self._take, tasks=tasks, replay="none")
+        self._inbox = Inbox(hub, self._take, wanted=Wanted(tasks=tasks, replay="none"))
         self._settled = Flag()  # synced, or never will be
         self.synced = False
 

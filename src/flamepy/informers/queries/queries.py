@@ -48,7 +48,7 @@ def on_loop(link: Link, act: Callable[[], None]) -> None:
 class ReactorQueries:
     """The queries of a ``Reactor``, which fills what is declared here."""
 
-    _roster: Registry
+    _registry: Registry
     _link: Link | None
     _hub: Hub | None
     _reading: dict[bool, Followed]  # with tasks, and without
@@ -82,7 +82,7 @@ class ReactorQueries:
         def read() -> None:
             if tasks not in self._reading:
                 followed = self._reading[tasks] = Followed(hub, tasks=tasks)
-                if self._roster.detached:
+                if self._registry.detached:
                     followed.unsubscribe()
                 else:
                     followed.subscribe()
@@ -156,10 +156,10 @@ class ReactorQueries:
         options = Options(where=where, replay=replay, queue_size=queue_size)
         scope = scope_of(application, session)
         stream = EventStream(scope, options, sessions=sessions)
-        self._roster.add_stream(stream)
+        self._registry.add_stream(stream)
         try:
             if self._link is not None and self._hub is not None:
-                on_loop(self._link, lambda: self._roster.attach_stream(stream))
+                on_loop(self._link, lambda: self._registry.attach_stream(stream))
         except BaseException:
             stream.close()
             raise

@@ -19,12 +19,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flamepy.informers.delivery.async_loop import AsyncCalls
-from flamepy.informers.delivery.inbox import Inbox, LagMarker
-from flamepy.informers.delivery.invocation import Running
+from flamepy.informers.delivery.inbox import Inbox, LagMarker, Wanted
+from flamepy.informers.delivery.invocation import RunningCall
+from flamepy.informers.delivery.queue import Mailbox
 from flamepy.informers.delivery.thread_waits import waiting_for
-from flamepy.informers.delivery.worker import Worker
+from flamepy.informers.delivery.worker import Worker, WorkSource
 from flamepy.informers.options import Options
-from flamepy.informers.receivers.routing import COST_TASKS, OF_SESSIONS, Sending, sendings
+from flamepy.informers.receivers.routing import OF_SESSIONS, OF_TASKS, Emission, emissions
 from flamepy.informers.signal_checks import first_parameter, label
 from flamepy.informers.signals import FlameSignal, Function, reference
 from flamepy.runtime.clocks import monotonic
@@ -40,9 +41,9 @@ OPTIONS = Options()  # the queue and the time limit of an informer for which non
 class Hooks:
     """What a receiver reports to its sender; from the receiver's thread unless noted."""
 
-    failed: Callable[[Receiver, Sending, BaseException], None]
+    failed: Callable[[Receiver, Emission, BaseException], None]
     overflowed: Callable[[Receiver], None]  # on the loop
-    behind: Callable[[Receiver], None]
+    lagging: Callable[[Receiver], None]
     ended: Callable[[Receiver], None]
 
 
@@ -57,7 +58,7 @@ class _Disconnected:
     """The marker in a queue after which nothing is left for a receiver that was disconnected."""
 
 
-class Receiver:
+class Receiver(WorkSource):
     """One connected function: its inboxes, queue and thread. On the link's loop unless noted.
 
     Args:
@@ -71,9 +72,9 @@ class Receiver:
         self.key = key
         self.name = label(function)
         self.options = OPTIONS
-        self.running: Running | None = None
+        self.running: RunningCall | None = None
         self.slow = 0
-        self.sending: Sending | None = None  # what it is called with now
+        self.emission: Emission | None = None  # what it is called with now
         self._endpoint = endpoint
         self._hooks = hooks
         self._function = reference(function)
@@ -83,13 +84,7 @@ class Receiver:
         self._sessions: Inbox | None = None
         self._disconnects = self._disconnects_reached = 0
         self._asynchronous = AsyncCalls(self.name)
-        self.worker = Worker(
-            f"flamepy-signal-{self.name}",
-            self._handle,
-            limit=self.options.queue_size,
-            interrupt=self._asynchronous.cancel,
-            ended=self._asynchronous.close,
-        )
+        self.worker = Worker(f"flamepy-signal-{self.name}", self, Mailbox(self.options.queue_size))
 
     def __repr__(self) -> str:
         return f"<Receiver {self.name} at {self._endpoint}>"
@@ -119,7 +114,7 @@ class Receiver:
             replay: what of the present state is sent, as of ``Inbox``.
         """
         before, self._wanted = self._wanted, wanted
-        tasks, sessions = not COST_TASKS.isdisjoint(wanted), not OF_SESSIONS.isdisjoint(wanted)
+        tasks, sessions = not OF_TASKS.isdisjoint(wanted), not OF_SESSIONS.isdisjoint(wanted)
         if tasks and self._tasks is None:
             self._tasks = self._subscribed(hub, replay, tasks=True)
         elif not tasks and self._tasks is not None:
@@ -138,11 +133,8 @@ class Receiver:
             hub,
             self._offer,
             lambda: self.worker.mailbox.closed,
-            tasks=tasks,
-            sessions=not tasks,
-            replay=replay,
+            wanted=Wanted(tasks=tasks, sessions=not tasks, replay=replay, notices=True),
             overflowed=lambda: self._hooks.overflowed(self),
-            notices=True,
         )
         made.subscribe(Scope(tasks=tasks))
         return made
@@ -173,14 +165,16 @@ class Receiver:
         """True while it is connected to any signal."""
         return bool(self._wanted)
 
-    def takes(self, sending: Sending) -> bool:
+    def takes(self, emission: Emission) -> bool:
         """Return True if it is connected to that signal of that sender; from any thread."""
-        senders = self._wanted.get(sending.signal, frozenset())
-        return senders is None or any(one in senders for one in sending.matching)
+        senders = self._wanted.get(emission.signal, frozenset())
+        return senders is None or any(one in senders for one in emission.matching)
 
     def _offer(self, item: object) -> bool:
         """Queue what the hub shows, or leave it out if the receiver is not connected to it."""
-        wanted = isinstance(item, LagMarker) or any(map(self.takes, sendings(item, self._endpoint)))
+        wanted = isinstance(item, LagMarker) or any(
+            map(self.takes, emissions(item, self._endpoint))
+        )
         return self.put(item) if wanted else True
 
     def put(self, item: object) -> bool:
@@ -227,7 +221,8 @@ class Receiver:
 
     # ------------------------------------------------------------------ on its thread
 
-    def _handle(self, item: object) -> None:
+    def handle(self, item: object) -> None:
+        """Call the function with what an item of the queue is sent as."""
         if isinstance(item, Mark):
             item.reached.set()
         elif isinstance(item, _Disconnected):
@@ -236,35 +231,50 @@ class Receiver:
         elif self._disconnects != self._disconnects_reached:
             return  # it was disconnected after this was queued
         elif isinstance(item, LagMarker):
-            self._hooks.behind(self)
+            self._hooks.lagging(self)
         else:
-            for sending in sendings(item, self._endpoint):
+            for emission in emissions(item, self._endpoint):
                 if self.worker.stopping.is_set():
                     return
-                self._deliver(sending)
+                self._deliver(emission)
 
-    def _deliver(self, sending: Sending) -> None:
-        function = sending.signal.receiver_for(self.key, sending.matching)
-        if function is None or self.key in sending.blamed or not self.serves(function):
+    def interrupt(self) -> None:
+        """Cancel the coroutine that runs now; from any thread."""
+        self._asynchronous.cancel()
+
+    def ended(self) -> None:
+        """End the loop of the coroutines."""
+        self._asynchronous.close()
+
+    def note_slow(self) -> None:
+        """Count a call that runs longer than the time limit."""
+        self.slow += 1
+
+    def _deliver(self, emission: Emission) -> None:
+        function = emission.signal.receiver_for(self.key, emission.matching)
+        if function is None or self.key in emission.blamed or not self.serves(function):
             return  # disconnected or muted meanwhile
-        event = sending.values.get("event")
-        self.sending, self.running = sending, Running(sending.signal.name, monotonic(), event)
+        event = emission.values.get("event")
+        self.emission, self.running = (
+            emission,
+            RunningCall(emission.signal.name, monotonic(), event),
+        )
         try:
-            self._call(function, sending)
+            self._call(function, emission)
         except BaseException as error:  # SystemExit of a receiver must not end the thread
             stopped = self.worker.stopping.is_set() and isinstance(error, CancelledError)
             self.running = None
             if stopped:
                 logger.info("%s was cancelled by the stop", self.name)
             else:
-                self._hooks.failed(self, sending, error)
+                self._hooks.failed(self, emission, error)
         finally:
-            self.running = self.sending = None
+            self.running = self.emission = None
 
-    def _call(self, function: Callable[..., Any], sending: Sending) -> None:
-        if self._first in sending.values:  # see ``first_parameter``
-            result = function(**sending.values)
+    def _call(self, function: Callable[..., Any], emission: Emission) -> None:
+        if self._first in emission.values:  # see ``first_parameter``
+            result = function(**emission.values)
         else:
-            result = function(sending.sender, **sending.values)
+            result = function(emission.sender, **emission.values)
         if inspect.isawaitable(result):
             self._asynchronous.run(result)

@@ -8,7 +8,7 @@ from typing import Any
 
 from flamepy.informers import signals
 from flamepy.informers.delivery.inbox import Notice
-from flamepy.informers.signals import FlameSignal
+from flamepy.informers.signals import FlameSignal, Reads
 from flamepy.types import TaskState
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 from flamepy.watching.state.missed import MissedEnds
@@ -27,24 +27,12 @@ _OF_KIND = {
     SessionEventKind.DELETED: signals.session_deleted,
     SessionEventKind.EVENT: signals.session_event,
 }
-OF_TASKS = (
-    *(signals.task_added, signals.task_updated, signals.task_requeued, signals.task_deleted),
-    *(signals.task_stalled, signals.task_drift, signals.events_missed, *_OF_STATE.values()),
-)
-# Whether a session has drained is known from its tasks; its counters alone do not say it.
-COST_TASKS = frozenset((*OF_TASKS, signals.session_drained))
-OF_SESSIONS = frozenset((*_OF_KIND.values(), signals.engine_reset))
-DROPPABLE = frozenset(
-    (
-        *(signals.handler_failed, signals.handler_slow),
-        *(signals.queue_overflow, signals.retry_scheduled),
-    )
-)
-"""Signals that a receiver whose queue is full does not get."""
+OF_TASKS = signals.reading(Reads.TASKS)
+OF_SESSIONS = signals.reading(Reads.SESSIONS)
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class Emission:
     """One signal to be sent.
 
     Attributes:
@@ -66,22 +54,22 @@ class Sending:
 
 def events_connected() -> bool:
     """Return True if any receiver is connected to a signal of tasks or sessions."""
-    return any(one.receivers for one in COST_TASKS | OF_SESSIONS)
+    return any(one.receivers for one in OF_TASKS | OF_SESSIONS)
 
 
 def plain(
     signal: FlameSignal,
     sender: str,
-    values: dict[str, Any],  # Any: as of ``Sending``
+    values: dict[str, Any],  # Any: as of ``Emission``
     blamed: frozenset[Hashable] = frozenset(),
-) -> Sending:
+) -> Emission:
     """Return the sending of a signal that is no event, but may be about one."""
     event = values.get("event")
     about = (_session_of(event),) if isinstance(event, (TaskEvent, SessionEvent)) else ()
-    return Sending(signal, sender, values, (sender, *about), blamed)
+    return Emission(signal, sender, values, (sender, *about), blamed)
 
 
-def sendings(item: object, endpoint: str) -> list[Sending]:
+def emissions(item: object, endpoint: str) -> list[Emission]:
     """Return what an item of a queue is sent as, in order; nothing for most markers."""
     if isinstance(item, TaskEvent):
         return [_of_event(signal, item) for signal in task_signals(item)]
@@ -89,7 +77,7 @@ def sendings(item: object, endpoint: str) -> list[Sending]:
         return [_of_event(_OF_KIND[item.kind], item)]
     if isinstance(item, Notice):
         return [_of_notice(item, endpoint)]
-    return [item] if isinstance(item, Sending) else []
+    return [item] if isinstance(item, Emission) else []
 
 
 def task_signals(event: TaskEvent) -> list[FlameSignal]:
@@ -106,25 +94,25 @@ def task_signals(event: TaskEvent) -> list[FlameSignal]:
     return found
 
 
-def _of_event(signal: FlameSignal, event: TaskEvent | SessionEvent) -> Sending:
+def _of_event(signal: FlameSignal, event: TaskEvent | SessionEvent) -> Emission:
     matching = (event.application, _session_of(event))
-    return Sending(signal, event.application, {"event": event}, matching)
+    return Emission(signal, event.application, {"event": event}, matching)
 
 
-def _of_notice(notice: Notice, endpoint: str) -> Sending:
+def _of_notice(notice: Notice, endpoint: str) -> Emission:
     values: dict[str, Any] = dict(notice.values)
     if notice.name == "reset":
         sender = values.pop("application") or endpoint
         values["endpoint"] = endpoint
-        return Sending(signals.engine_reset, sender, values, (sender, values["session_id"]))
+        return Emission(signals.engine_reset, sender, values, (sender, values["session_id"]))
     if notice.name == "missed":
         return of_missed(values["missed"], endpoint)
     event = values["event"]
     signal = signals.task_drift if notice.name == "drift" else signals.task_stalled
-    return Sending(signal, event.application, values, (event.application, _session_of(event)))
+    return Emission(signal, event.application, values, (event.application, _session_of(event)))
 
 
-def of_missed(missed: MissedEnds, endpoint: str) -> Sending:
+def of_missed(missed: MissedEnds, endpoint: str) -> Emission:
     """Return the sending about ends that could not be read."""
     values: dict[str, Any] = {
         "session": missed.session,
@@ -135,7 +123,7 @@ def of_missed(missed: MissedEnds, endpoint: str) -> Sending:
         "endpoint": endpoint,
     }
     sender = missed.session.application
-    return Sending(signals.events_missed, sender, values, (sender, missed.session.id))
+    return Emission(signals.events_missed, sender, values, (sender, missed.session.id))
 
 
 def _session_of(event: TaskEvent | SessionEvent) -> str:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from flamepy.errors import FlameError
 from flamepy.informers import signals
-from flamepy.informers.delivery.invocation import Running
+from flamepy.informers.delivery.invocation import RunningCall
 from flamepy.informers.delivery.mistakes import attributes
 from flamepy.informers.delivery.watchdog import Watchdog
 from flamepy.informers.receivers.draining import Drain
 from flamepy.informers.receivers.receiver import Hooks, Receiver
-from flamepy.informers.receivers.routing import DROPPABLE, Sending, plain
+from flamepy.informers.receivers.routing import Emission, plain
 from flamepy.informers.signals import FlameSignal
 from flamepy.runtime.repeats import RepeatedLog, kind_of
 from flamepy.watching.hub import Hub
@@ -52,8 +52,8 @@ class SignalSender:
         self._timer: asyncio.TimerHandle | None = None
         self._changes = itertools.count(1)
         self._changed = self._matched = 0  # the last change of receivers, and that of ``refresh``
-        self._unsent: deque[Sending] = deque()  # wait for a ``refresh``; in order
-        self._hooks = Hooks(self._failed, self._overflowed, self._behind, self._ended)
+        self._unsent: deque[Emission] = deque()  # wait for a ``refresh``; in order
+        self._hooks = Hooks(self._failed, self._overflowed, self._lagging, self._ended)
         self._log = RepeatedLog(logger)
         self._watchdog: Watchdog[Receiver] = Watchdog(self._all, self._slow, log=self._log)
 
@@ -65,7 +65,7 @@ class SignalSender:
     # ------------------------------------------------------------------ holding
 
     def hold(self, closed: Callable[[], None], replay: str = REPLAY) -> None:
-        """Start sending, unless another reactor has done so.
+        """Start to send, unless another reactor has done so.
 
         Args:
             closed: called, on the loop, when the link is closed before ``release``.
@@ -186,19 +186,19 @@ class SignalSender:
         if signal.receivers:
             self._send(plain(signal, sender, values))
 
-    def queue(self, sending: Sending) -> None:
-        """Queue one sending as ``send`` does; from any thread."""
-        if sending.signal.receivers:
-            self._send(sending)
+    def queue(self, emission: Emission) -> None:
+        """Queue one emission as ``send`` does; from any thread."""
+        if emission.signal.receivers:
+            self._send(emission)
 
-    def _send(self, sending: Sending) -> None:
+    def _send(self, emission: Emission) -> None:
         if self._unsent or self._changed != self._matched:
             # A function was connected a moment ago and has no ``Receiver`` yet.
-            self._unsent.append(sending)
+            self._unsent.append(emission)
             if not self._post(self._send_waiting):
                 self._send_waiting()
             return
-        self._queue(sending)
+        self._queue(emission)
 
     def _send_waiting(self) -> None:
         with contextlib.suppress(IndexError):  # once the loop has ended any thread comes here
@@ -206,18 +206,18 @@ class SignalSender:
                 self._queue(self._unsent[0])
                 self._unsent.popleft()  # only now: what is sent meanwhile must not overtake it
 
-    def _queue(self, sending: Sending) -> None:
+    def _queue(self, emission: Emission) -> None:
         if self._holders or self._drain is None:
             receivers: Iterable[Receiver] = list(self._receivers.values())
         else:
             receivers = self._drain.receivers
             self._drain.sent += 1
         for receiver in receivers:
-            if not receiver.takes(sending) or receiver.key in sending.blamed:
+            if not receiver.takes(emission) or receiver.key in emission.blamed:
                 continue
-            if sending.signal in DROPPABLE and not receiver.worker.mailbox.room:
+            if emission.signal.droppable and not receiver.worker.mailbox.room:
                 continue  # the queue stays bounded; ``_overflowed`` has said so
-            receiver.put(sending)
+            receiver.put(emission)
 
     def _connection_changed(self, change: ConnectionChange) -> None:
         endpoint = self._link.endpoint
@@ -230,7 +230,7 @@ class SignalSender:
 
     # ------------------------------------------------------------------ of receivers
 
-    def _behind(self, receiver: Receiver) -> None:
+    def _lagging(self, receiver: Receiver) -> None:
         self._post(receiver.catch_up)
 
     def _overflowed(self, receiver: Receiver) -> None:
@@ -246,9 +246,9 @@ class SignalSender:
         values = {"informer": receiver.name, "queue_size": size, "endpoint": endpoint}
         self.send(signals.queue_overflow, endpoint, **values)
 
-    def _failed(self, receiver: Receiver, sending: Sending, error: BaseException) -> None:
-        name = sending.signal.name
-        event = sending.values.get("event")
+    def _failed(self, receiver: Receiver, emission: Emission, error: BaseException) -> None:
+        name = emission.signal.name
+        event = emission.values.get("event")
         self._log.log(
             logging.ERROR,
             ("failed", receiver.name, name, *kind_of(error)),
@@ -257,23 +257,23 @@ class SignalSender:
             error=error,
         )
         values = {"event": event, "error": error, "attempts": 1}
-        self._report(signals.handler_failed, receiver, sending, values)
+        self._report(signals.handler_failed, receiver, emission, values)
 
-    def _slow(self, receiver: Receiver, running: Running, age: float, stack: str) -> None:
-        sending = receiver.sending
-        if sending is not None:
+    def _slow(self, receiver: Receiver, running: RunningCall, age: float, stack: str) -> None:
+        emission = receiver.emission
+        if emission is not None:
             values = {"event": running.item, "seconds": age, "stack": stack}
-            self._report(signals.handler_slow, receiver, sending, values)
+            self._report(signals.handler_slow, receiver, emission, values)
 
     def _report(
-        self, signal: FlameSignal, receiver: Receiver, sending: Sending, values: dict[str, Any]
+        self, signal: FlameSignal, receiver: Receiver, emission: Emission, values: dict[str, Any]
     ) -> None:
         """Send a signal about a receiver; to others only where it is about a report."""
         if not signal.receivers:
             return
-        values["informer"], values["callback"] = sending.signal.name, receiver.name
+        values["informer"], values["callback"] = emission.signal.name, receiver.name
         values["endpoint"] = self._link.endpoint
-        blamed = sending.blamed
-        if sending.signal in (signals.handler_failed, signals.handler_slow):
+        blamed = emission.blamed
+        if emission.signal in (signals.handler_failed, signals.handler_slow):
             blamed |= {receiver.key}
-        self._send(plain(signal, sending.sender, values, blamed))
+        self._send(plain(signal, emission.sender, values, blamed))

@@ -47,7 +47,7 @@ from flamepy.informers.checkpoint.resumption import (
     session_key,
 )
 from flamepy.informers.checkpoint.store import CheckpointStore
-from flamepy.informers.delivery.inbox import Gone, Inbox, LagMarker, ShownCounters, Synced
+from flamepy.informers.delivery.inbox import Gone, Inbox, LagMarker, ShownCounters, Synced, Wanted
 from flamepy.informers.delivery.queue import Mailbox
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.informer import TemporaryError
@@ -79,7 +79,11 @@ class Life:
         self.store.open()
         self.memory: Memory = self.store.memory("me", replay=replay, scope=Scope())
         self.mailbox = Mailbox(limit)
-        self.inbox = Inbox(hub, self.mailbox.put, replay=replay, compares=self.memory.unfinished)
+        self.inbox = Inbox(
+            hub,
+            self.mailbox.put,
+            wanted=Wanted(replay=replay, compares=self.memory.unfinished),
+        )
         self.inbox.subscribe(Scope())
 
     def read(self, most: int) -> None:
@@ -908,7 +912,7 @@ class TestTrouble:
         informer = RecordingInformer()
 
         def lose(reactor: Reactor) -> None:
-            store = reactor._resuming._store
+            store = reactor._checkpoint._store
             assert store is not None
             store._fail(OSError("as if"))
             spoil(watching.path, "text")
@@ -964,7 +968,7 @@ class TestStore:
 
         nothing = Hooks(*[lambda _: None] * 4)
         one = Registration(Retrying(), Scope(), Options(uid="me"), hooks=nothing)
-        one.memory = memory_of(opened())
+        one.prepare(memory_of(opened()))
         one.put(event(1, S))
         assert Retrying.failed.wait(20)
         one.close(0.0)

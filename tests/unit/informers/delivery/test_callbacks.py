@@ -11,7 +11,7 @@ from support.made import made_session, made_task
 
 from flamepy.errors import FlameError, FlameErrorCode, InformerError, InvalidArgumentError
 from flamepy.informers.delivery.callbacks import Callbacks, task_callbacks
-from flamepy.informers.delivery.invocation import Failure, Handling
+from flamepy.informers.delivery.invocation import CallbackRunner, Failure
 from flamepy.informers.informer import SessionInformer, TaskInformer
 from flamepy.types import Task, TaskState
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
@@ -49,7 +49,7 @@ class Told:
     def __init__(self, informer: TaskInformer) -> None:
         self.callbacks = Callbacks(informer)
         self.failures: list[Failure] = []
-        self.handling = Handling(
+        self.runner = CallbackRunner(
             type(informer).__name__,
             retry=None,
             stopping=threading.Event(),
@@ -59,7 +59,7 @@ class Told:
 
     def event(self, event: TaskEvent) -> None:
         for call in self.callbacks.for_task(event):
-            self.handling.call(call, event)
+            self.runner.call(call, event)
 
 
 def test_every_callback_is_optional_and_only_overridden_ones_are_called() -> None:
@@ -91,7 +91,7 @@ def test_what_a_callback_raises_is_counted_and_told_and_the_others_run() -> None
     told = Told(Mine())
     told.event(event(TaskState.FAILED))
     assert seen == [(InformerError, "Mine.on_update raised ValueError: mine", ValueError), "failed"]
-    assert told.handling.failures == len(told.failures) == 1
+    assert told.runner.failures == len(told.failures) == 1
 
 
 class Given(TaskInformer):
@@ -138,8 +138,8 @@ def test_on_error_gets_the_event_as_it_asks_for_it(kind: type[Given]) -> None:
     told.event(failed)
     on_error = told.callbacks.get("on_error")
     assert on_error is not None
-    told.handling.call(on_error, FlameError(FlameErrorCode.INTERNAL, "of no event"))
-    told.handling.asynchronous.close()
+    told.runner.call(on_error, FlameError(FlameErrorCode.INTERNAL, "of no event"))
+    told.runner.asynchronous.close()
     assert informer.got == [failed, None]
 
 
@@ -153,7 +153,7 @@ def test_an_on_error_that_raises_ends_there() -> None:
 
     told = Told(Mine())
     told.event(event(TaskState.RUNNING))
-    assert told.handling.failures == 2
+    assert told.runner.failures == 2
 
 
 def test_something_else_is_no_informer() -> None:

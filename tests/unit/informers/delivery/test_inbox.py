@@ -143,7 +143,7 @@ def test_every_end_and_delete_comes_once_in_order_and_the_counts_are_exact(
         one.read_all()
     check(other, "all")
     check(reader, replay)
-    assert not reader.inbox.is_behind
+    assert not reader.inbox.is_lagging
     assert play.hub.subscribers.needed_since() is None, "nothing is kept for anybody"
 
 
@@ -220,7 +220,7 @@ def test_one_episode_of_an_overflow_is_told_once() -> None:
         hub.show(number)
         if number % 3 == 0:
             reader.read_all()
-            assert not reader.inbox.is_behind
+            assert not reader.inbox.is_lagging
     assert reader.overflows > 0
     first = reader.overflows
     assert first <= 3, "31 s in which it falls behind again and again"
@@ -240,7 +240,7 @@ def test_synced_comes_although_the_reader_is_always_behind() -> None:
         assert number < 50
         hub.show(number)
         hub.show(number, S)
-        assert reader.inbox.is_behind
+        assert reader.inbox.is_lagging
         reader.read()
         reader.answer()
     assert {one.task.id for one in reader.events[: reader.syncs[0]]} >= {"1", "2", "3"}
@@ -277,14 +277,14 @@ def test_a_closed_queue_is_no_overflow() -> None:
     reader = Reader(hub, 5)
     reader.mailbox.close()
     hub.show(1)
-    assert (reader.overflows, reader.inbox.is_behind) == (0, False)
+    assert (reader.overflows, reader.inbox.is_lagging) == (0, False)
     assert hub.subscribers.needed_since() is None
 
 
 def test_whoever_leaves_while_behind_is_told_nothing_and_keeps_nothing() -> None:
     hub = hub_with(1, 2, 3)
     reader = Reader(hub, 1)
-    assert reader.inbox.is_behind
+    assert reader.inbox.is_lagging
     reader.inbox.unsubscribe()
     reader.inbox.unsubscribe()
     assert hub.subscribers.needed_since() is None

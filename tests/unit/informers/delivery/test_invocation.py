@@ -14,7 +14,7 @@ from support.waiting import eventually
 
 from flamepy.errors import FlameError, InformerError, InvalidArgumentError
 from flamepy.informers.delivery.callbacks import Call
-from flamepy.informers.delivery.invocation import Failure, Handling
+from flamepy.informers.delivery.invocation import CallbackRunner, Failure
 from flamepy.informers.informer import PermanentError, TemporaryError
 from flamepy.runtime.repeats import RepeatedLog
 from flamepy.types import RetryPolicy, TaskState
@@ -37,7 +37,7 @@ class Told:
         self.stopping = threading.Event()
         self.failures: list[Failure] = []
         self.errors: list[FlameError] = []
-        self.handling = Handling(
+        self.runner = CallbackRunner(
             "Mine",
             retry=retry,
             stopping=self.stopping,
@@ -47,7 +47,7 @@ class Told:
         )
 
     def call(self, method: Callable[..., object]) -> bool:
-        return self.handling.call(Call("on_failed", method), EVENT)
+        return self.runner.call(Call("on_failed", method), EVENT)
 
 
 class Raising:
@@ -75,7 +75,7 @@ def test_a_failure_is_logged_counted_told_and_given_to_on_error_once_each(
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
     assert all(one in record.getMessage() for one in ("Mine.on_failed", "s1/7@", "ValueError"))
-    assert (told.handling.failures, told.handling.retries) == (1, 0)
+    assert (told.runner.failures, told.runner.retries) == (1, 0)
 
 
 def test_without_a_policy_only_a_temporary_error_is_tried_again() -> None:
@@ -83,7 +83,7 @@ def test_without_a_policy_only_a_temporary_error_is_tried_again() -> None:
     assert told.call(Raising(ValueError())) is False
     again = Raising(TemporaryError("soon", delay=0))
     assert told.call(again) is True
-    assert (again.calls, told.handling.retries, told.handling.failures) == (2, 1, 1)
+    assert (again.calls, told.runner.retries, told.runner.failures) == (2, 1, 1)
 
 
 def test_the_policy_says_how_often(caplog: pytest.LogCaptureFixture) -> None:
@@ -134,7 +134,7 @@ def test_a_wait_between_two_tries_is_no_running_callback() -> None:
     told, callback = Told(), Raising(TemporaryError(delay=3600))
     thread = threading.Thread(target=told.call, args=(callback,))
     thread.start()
-    eventually(lambda: callback.calls == 1 and told.handling.running is None, "the wait")
+    eventually(lambda: callback.calls == 1 and told.runner.running is None, "the wait")
     told.stopping.set()
     thread.join(30)
 
@@ -153,7 +153,7 @@ class TestRepeated:
     def test_three_thousand_failures_are_two_lines(
         self, how: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        log = RepeatedLog(logging.getLogger("flamepy.tests.handling"))
+        log = RepeatedLog(logging.getLogger("flamepy.tests.runner"))
 
         def fail(*_: object) -> None:
             raise ValueError("a bug")
@@ -164,12 +164,12 @@ class TestRepeated:
         told = Told(on_error=fail if how == "on_error" else None, log=log)
         for _ in range(3000):
             if how == "ask":
-                told.handling.ask(Call("where", fail), EVENT, bool)
+                told.runner.ask(Call("where", fail), EVENT, bool)
             else:
                 told.call(fail_later if how == "coroutine" else fail)
-        told.handling.asynchronous.close()
+        told.runner.asynchronous.close()
         kinds = 2 if how == "on_error" else 1
-        assert len(told.failures) == told.handling.failures == 3000 * kinds
+        assert len(told.failures) == told.runner.failures == 3000 * kinds
         assert len(caplog.records) == kinds
         log.flush(everything=True)
         assert len(caplog.records) == 2 * kinds
@@ -190,7 +190,7 @@ class TestRepeated:
         for _ in range(10):
             told.call(one)
             told.call(other)
-            told.handling.call(Call("on_added", one), EVENT)
+            told.runner.call(Call("on_added", one), EVENT)
         assert len(caplog.records) == 3
 
     def test_the_line_names_the_attributes_that_there_are(
@@ -216,10 +216,10 @@ class TestCoroutines:
         first, second, *again = threads
         assert first is not second
         assert again == [first, second]
-        told[0].handling.asynchronous.close()
+        told[0].runner.asynchronous.close()
         assert not first.is_alive()
         assert told[1].call(callback) is True
-        told[1].handling.asynchronous.close()
+        told[1].runner.asynchronous.close()
         assert not second.is_alive()
 
     def test_their_errors_are_those_of_plain_ones(self) -> None:
@@ -232,7 +232,7 @@ class TestCoroutines:
         assert told.call(callback) is False
         assert len(calls) == 3
         assert isinstance(told.failures[0].error, ValueError)
-        told.handling.asynchronous.close()
+        told.runner.asynchronous.close()
 
     def test_a_stop_cancels_the_one_that_runs_which_is_no_failure(
         self, caplog: pytest.LogCaptureFixture
@@ -251,13 +251,13 @@ class TestCoroutines:
         thread.start()
         assert entered.wait(30)
         told.stopping.set()
-        told.handling.asynchronous.cancel()
+        told.runner.asynchronous.cancel()
         thread.join(30)
         assert not thread.is_alive()
         eventually(lambda: ended == ["cancelled"], "the cancellation")
         assert (told.failures, told.errors) == ([], [])
         assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
-        told.handling.asynchronous.close()
+        told.runner.asynchronous.close()
 
     def test_after_a_cancel_none_runs_until_it_is_allowed_again(self) -> None:
         told, seen = Told(), []
@@ -266,13 +266,13 @@ class TestCoroutines:
             await asyncio.sleep(0)
             seen.append(event)
 
-        told.handling.asynchronous.cancel()
+        told.runner.asynchronous.cancel()
         told.call(callback)
         assert seen == []
-        told.handling.asynchronous.allow()
+        told.runner.asynchronous.allow()
         told.call(callback)
         assert len(seen) == 1
-        told.handling.asynchronous.close()
+        told.runner.asynchronous.close()
 
     def test_their_stack_says_where_they_are(self) -> None:
         told, entered, gate = Told(), threading.Event(), []
@@ -288,12 +288,12 @@ class TestCoroutines:
         thread = threading.Thread(target=told.call, args=(callback,))
         thread.start()
         assert entered.wait(30)
-        stack = eventually(told.handling.asynchronous.stack, "the stack")
+        stack = eventually(told.runner.asynchronous.stack, "the stack")
         assert stack.index("in callback") < stack.index("in inner")
         loop, event = gate[0]
         loop.call_soon_threadsafe(event.set)
         thread.join(30)
-        told.handling.asynchronous.close()
+        told.runner.asynchronous.close()
 
     def test_a_thread_that_cannot_start_is_a_failure_and_tried_again(
         self, monkeypatch: pytest.MonkeyPatch
@@ -311,7 +311,7 @@ class TestCoroutines:
             assert told.call(callback) is False
         assert told.call(callback) is True
         assert len(seen) == 1
-        told.handling.asynchronous.close()
+        told.runner.asynchronous.close()
 
 
 class Odd(Exception):

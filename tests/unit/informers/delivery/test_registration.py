@@ -23,7 +23,7 @@ from flamepy.errors import (
 from flamepy.errors import InvalidStateError as Refused
 from flamepy.informers import predicates
 from flamepy.informers.delivery.inbox import LagMarker, Synced
-from flamepy.informers.delivery.invocation import Failure, Running
+from flamepy.informers.delivery.invocation import Failure, RunningCall
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.delivery.watchdog import Watchdog
 from flamepy.informers.informer import Informer, SessionInformer, TaskInformer, TemporaryError
@@ -440,7 +440,7 @@ class TestWatchdog:
 
         registration = register(Plain() if kind == "plain" else Async(), name="mine", timeout=5.0)
         now = [0.0]
-        told: list[tuple[Running, float, str]] = []
+        told: list[tuple[RunningCall, float, str]] = []
         watchdog = Watchdog(
             lambda: [registration],
             lambda one, running, age, stack: told.append((running, age, stack)),

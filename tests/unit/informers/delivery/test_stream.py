@@ -107,7 +107,7 @@ class TestEnds:
             got.append(event)
             stream.close()
         assert len(got) == 1
-        assert stream not in running._roster._streams
+        assert stream not in running._registry._streams
 
     def test_the_reactors_stop_ends_it_after_what_is_queued(
         self, engine: FakeEngine, engine_connection
@@ -130,7 +130,7 @@ class TestEnds:
             reactor.register(informer).wait_synced(30)
             added(engine, 10)
             informer.wait_for(lambda seen: len(seen.terminal()) == 10, 30)
-            assert reactor._roster._streams[weakref.ref(unread)].inbox.is_behind  # type: ignore[union-attr]  # attached
+            assert reactor._registry._streams[weakref.ref(unread)].inbox.is_lagging  # type: ignore[union-attr]  # attached
             slept: list[float] = []
             original = asyncio.sleep
 
@@ -182,8 +182,8 @@ class TestDropped:
                 for _ in running.stream(queue_size=1 if how == "full" else 100):
                     break
         gc.collect()
-        eventually(lambda: not running._roster._streams, "all to be swept")
-        assert not running._roster.inboxes
+        eventually(lambda: not running._registry._streams, "all to be swept")
+        assert not running._registry.inboxes
         assert running._hub is not None
         assert not running._hub._subscribers
 
@@ -192,12 +192,12 @@ class TestDropped:
     ) -> None:
         with running.stream() as held:
             running.stream()
-            eventually(lambda: len(running._roster._streams) == 1, "the other to be swept")
+            eventually(lambda: len(running._registry._streams) == 1, "the other to be swept")
             engine.add_task("s")
             event = held.next(30)
             assert isinstance(event, TaskEvent)
             assert event.task.id == "1"
-        assert not running._roster._streams
+        assert not running._registry._streams
 
     def test_before_the_start(self, engine: FakeEngine, engine_connection) -> None:
         reactor = Reactor(connection=engine_connection, plugins=())
@@ -206,7 +206,7 @@ class TestDropped:
         with reactor:
             engine.add_task("s")
             assert held.next(30) is not None
-            eventually(lambda: len(reactor._roster._streams) == 1, "the other to be swept")
+            eventually(lambda: len(reactor._registry._streams) == 1, "the other to be swept")
 
 
 class TestAsynchronous:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flamepy.informers.delivery.invocation import Running
+from flamepy.informers.delivery.invocation import RunningCall
 from flamepy.informers.delivery.watchdog import Watchdog
 from flamepy.runtime.repeats import RepeatedLog
 from flamepy.testing import FakeClock
@@ -21,7 +21,7 @@ class Registered:
     """What the watchdog needs of a registration."""
 
     timeout: float | None
-    running: Running | None = None
+    running: RunningCall | None = None
     name: str = "mine"
     slow: int = 0
 
@@ -41,7 +41,7 @@ def test_what_is_slow_again_and_again_is_said_once_a_minute(
     one: Any = Registered(1.0)
     watchdog = Watchdog(lambda: [one], lambda *seen: told.append(seen[3]), clock=clock, log=log)
     for _ in range(100):
-        one.running = Running("on_added", clock.now, None)
+        one.running = RunningCall("on_added", clock.now, None)
         clock.advance(2)
         watchdog.look()
     assert (len(told), one.slow) == (100, 100)
@@ -56,14 +56,14 @@ def test_a_newcomer_with_a_short_timeout_is_not_kept_waiting() -> None:
     clock, told = FakeClock(), list[tuple[str, float]]()
     there: list[Any] = [Registered(30.0)]
 
-    def report(one: Any, running: Running, age: float, stack: str) -> None:
+    def report(one: Any, running: RunningCall, age: float, stack: str) -> None:
         told.append((running.callback, age))
 
     async def play() -> None:
         watchdog = Watchdog(lambda: there, report, clock=clock)
         watchdog.start()
         await asyncio.sleep(0.1)
-        there.append(Registered(0.1, Running("on_added", clock.now, None)))
+        there.append(Registered(0.1, RunningCall("on_added", clock.now, None)))
         watchdog.start()
         await asyncio.sleep(0.3)
         assert len(told) == 1, "once"

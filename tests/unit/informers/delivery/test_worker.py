@@ -5,17 +5,53 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from support.waiting import eventually
 
 from flamepy.informers.delivery import async_loop as async_handlers
 from flamepy.informers.delivery import thread_waits as joining
-from flamepy.informers.delivery.worker import Worker
+from flamepy.informers.delivery.worker import Worker, WorkSource
 
 
 def running(name: str) -> bool:
     return any(one.name == name for one in threading.enumerate())
+
+
+class Source(WorkSource):
+    """What a worker does, from functions."""
+
+    def __init__(
+        self,
+        handle: Callable[[object], object],
+        *,
+        due: Callable[[], float | None] = lambda: None,
+        idle: Callable[[], None] = lambda: None,
+        interrupt: Callable[[], None] = lambda: None,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._all = handle, due, idle, interrupt, ended
+
+    def handle(self, item: object) -> None:
+        self._all[0](item)
+
+    def due(self) -> float | None:
+        return self._all[1]()
+
+    def idle(self) -> None:
+        self._all[2]()
+
+    def interrupt(self) -> None:
+        self._all[3]()
+
+    def ended(self) -> None:
+        self._all[4]()
+
+
+def made(name: str, handle: Callable[[object], object], **more: Any) -> Worker:
+    lingers = more.pop("lingers", True)
+    return Worker(name, Source(handle, **more), lingers=lingers)
 
 
 class Held:
@@ -24,7 +60,7 @@ class Held:
     def __init__(self, name: str = "w") -> None:
         self.gate, self.entered = threading.Event(), threading.Event()
         self.seen: list[object] = []
-        self.worker = Worker(name, self._handle)
+        self.worker = made(name, self._handle)
 
     def _handle(self, item: object) -> None:
         self.seen.append(item)
@@ -40,7 +76,7 @@ class Held:
 class TestWorker:
     def test_items_are_handled_in_order_on_one_named_thread(self) -> None:
         seen: list[tuple[object, str]] = []
-        worker = Worker("w", lambda item: seen.append((item, threading.current_thread().name)))
+        worker = made("w", lambda item: seen.append((item, threading.current_thread().name)))
         assert not running("w")
         for number in range(100):
             worker.put(number)
@@ -54,7 +90,7 @@ class TestWorker:
             seen.append(item)
             raise SystemExit(1)
 
-        worker = Worker("w", handle)
+        worker = made("w", handle)
         for number in range(3):
             worker.put(number)
         assert worker.stop(10)
@@ -66,7 +102,7 @@ class TestWorker:
     def test_one_that_does_not_linger_ends_and_comes_back(self) -> None:
         seen: list[object] = []
         ends: list[int] = []
-        worker = Worker("w", seen.append, lingers=False, ended=lambda: ends.append(1))
+        worker = made("w", seen.append, lingers=False, ended=lambda: ends.append(1))
         worker.put(1)
         eventually(lambda: not running("w"), "its end")
         assert ends == [1]
@@ -80,7 +116,7 @@ class TestWorker:
         self, again: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         seen: list[object] = []
-        worker, other = Worker("w", seen.append), Worker("other", lambda _: None)
+        worker, other = made("w", seen.append), made("other", lambda _: None)
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", _cannot_start)
             assert worker.put(1)
@@ -96,7 +132,7 @@ class TestWorker:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         seen: list[object] = []
-        worker = Worker("w", seen.append)
+        worker = made("w", seen.append)
 
         async def put() -> None:
             with monkeypatch.context() as patched:
@@ -113,7 +149,7 @@ class TestWorker:
     ) -> None:
         monkeypatch.setattr(threading.Thread, "start", _cannot_start)
         for name in ("w", "v"):
-            worker = Worker(name, lambda _: None)
+            worker = made(name, lambda _: None)
             worker.put(1)
             assert not worker.stop(10)
             assert f"{name} could not be started; 1 events dropped" in caplog.text
@@ -128,14 +164,14 @@ class TestStop:
     """At every stage: nothing is handled after it, and it is bounded."""
 
     def test_before_anything_was_queued(self) -> None:
-        worker = Worker("w", lambda item: None)
+        worker = made("w", lambda item: None)
         assert worker.stop(10)
         assert not worker.put(1)
         assert worker.thread is None
 
     def test_while_idle_calls_the_end_once(self) -> None:
         ends: list[str] = []
-        worker = Worker("w", lambda item: None, ended=lambda: ends.append("end"))
+        worker = made("w", lambda item: None, ended=lambda: ends.append("end"))
         worker.put(1)
         eventually(lambda: not len(worker.mailbox), "the item to be taken")
         assert worker.stop(10)
@@ -170,7 +206,7 @@ class TestStop:
             worker.stop(30)
             seen.append(item)
 
-        worker = Worker("w", handle)
+        worker = made("w", handle)
         for number in range(100):
             worker.put(number)
         queued.set()
@@ -180,7 +216,7 @@ class TestStop:
     def test_items_of_a_thread_that_has_not_come_far_are_drained(self) -> None:
         """Queued by one thread, which has not started the worker's when another one stops it."""
         seen: list[object] = []
-        worker = Worker("w", seen.append)
+        worker = made("w", seen.append)
         worker.mailbox.put(1)
         assert worker.stop(10)
         assert seen == [1]
@@ -196,7 +232,7 @@ class TestStop:
             calls.append("idle")
             due[0] = None
 
-        worker = Worker("w", handle, due=lambda: due[0], idle=idle)
+        worker = made("w", handle, due=lambda: due[0], idle=idle)
         worker.put(1)
         eventually(lambda: due[0] is not None, "the item")
         assert worker.stop(30)
@@ -233,7 +269,7 @@ class TestWaitingForEachOther:
 
             return ending
 
-        workers += [Worker(f"w{number}", handle(number)) for number in range(count)]
+        workers += [made(f"w{number}", handle(number)) for number in range(count)]
         for worker in workers:
             worker.put(1)
         eventually(lambda: len(done) == count, "all of them")
@@ -257,7 +293,7 @@ class TestWaitingForEachOther:
             a.stop(3600)
             seen.append("b")
 
-        a, b = Worker("a", of_a), Worker("b", of_b)
+        a, b = made("a", of_a), made("b", of_b)
         a.put(1)
         a.put(2)
         b.put(1)
@@ -274,7 +310,7 @@ class TestWaitingForEachOther:
             worker.stop(3600)
             done.append("stopped")
 
-        worker = Worker(
+        worker = made(
             "w", lambda item: calls.run(stopping()), interrupt=calls.cancel, ended=calls.close
         )
         worker.put(1)

@@ -10,14 +10,14 @@ from support.waiting import eventually
 
 from flamepy.core import Connection, TaskInformer
 from flamepy.errors import FlameError, InternalError, InvalidArgumentError
-from flamepy.informers.queries.follow import Following
+from flamepy.informers.queries.follow import Followers
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import Task
 from flamepy.watching.hub import Hub
 
 
-def following(connection: Connection) -> Following:
-    return connection.link.attachment("informers.following", Following)
+def following(connection: Connection) -> Followers:
+    return connection.link.attachment("informers.following", Followers)
 
 
 def test_a_next_run_gets_no_second_thread_beside_one_that_is_still_busy(

@@ -17,7 +17,6 @@ from flamepy.informers import Reactor, TaskEvent, TaskInformer, signals
 from flamepy.informers.options import Options
 from flamepy.informers.receivers import receiver as receivers
 from flamepy.informers.receivers import signal_sender as sending
-from flamepy.informers.receivers.routing import DROPPABLE
 from flamepy.testing import FakeEngine, RecordingInformer, ScriptedConnection
 
 LIMIT = 30.0
@@ -317,7 +316,7 @@ class TestQueues:
             sender = reactor._sender
             assert sender is not None
             for _ in range(100):
-                for signal in DROPPABLE:
+                for signal in [one for one in signals.namespace.values() if one.droppable]:
                     sender.send(signal, "x", informer="x")
             (one,) = [one for one in sender._all() if one.name.endswith("slow")]
             assert len(one.worker.mailbox) <= 5 + 3, "events and a few markers"

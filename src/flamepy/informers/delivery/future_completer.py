@@ -1,4 +1,4 @@
-"""``Settling``: completes futures from the loop, which must not wait for a lock of their waiters.
+"""Completes futures from the loop, which must not wait for a lock of their waiters.
 
 A future has a lock, and ``concurrent.futures.wait`` and ``as_completed`` have more. Threads of the
 user's hold them for some lines, in which a signal handler or a finalizer may run that makes a call:
@@ -31,8 +31,8 @@ IDLE = 1.0  # seconds after which a thread without work ends
 THREADS = 8
 
 
-class Settled(concurrent.futures.Future[R], Generic[R]):
-    """A future that ``Settling`` completes."""
+class CompletableFuture(concurrent.futures.Future[R], Generic[R]):
+    """A future that ``FutureCompleter`` completes."""
 
     def settle(self, value: R | None, error: BaseException | None) -> None:
         """Complete it; waits for its locks."""
@@ -57,16 +57,16 @@ class Settled(concurrent.futures.Future[R], Generic[R]):
         return True
 
 
-_Item = tuple[Settled[Any], Any, "BaseException | None"]  # Any: a future's own result
+_Item = tuple[CompletableFuture[Any], Any, "BaseException | None"]  # Any: a future's own result
 
 
-class Settling:
+class FutureCompleter:
     """Completes futures from the loop without taking their waiters' locks; used on that loop."""
 
     def __init__(self, link: Link) -> None:
         self._loop = asyncio.get_running_loop()
         self._items: SimpleQueue[_Item] = SimpleQueue()
-        self._again: dict[Settled[Any], _Item] = {}  # whose lock was taken
+        self._again: dict[CompletableFuture[Any], _Item] = {}  # whose lock was taken
         self._threads: set[object] = set()
         self._progress = 0
         self._watched: asyncio.TimerHandle | None = None
@@ -74,11 +74,13 @@ class Settling:
         self._log = RepeatedLog(logger)
 
     @classmethod
-    def of(cls, link: Link) -> Settling:
+    def of(cls, link: Link) -> FutureCompleter:
         """Return the one of a link."""
-        return link.attachment("informers.settling", cls)
+        return link.attachment("informers.future_completer", cls)
 
-    def put(self, future: Settled[R], value: R | None, error: BaseException | None) -> None:
+    def put(
+        self, future: CompletableFuture[R], value: R | None, error: BaseException | None
+    ) -> None:
         """Complete a future, now or soon."""
         settled = future.try_settle(value, error)
         if settled:
@@ -91,7 +93,7 @@ class Settling:
             self._again[future] = item
             self._loop.call_later(RETRY, self._try_again, future)
 
-    def _try_again(self, future: Settled[Any]) -> None:
+    def _try_again(self, future: CompletableFuture[Any]) -> None:
         item = self._again.pop(future, None)
         if item is not None:
             self.put(*item)
