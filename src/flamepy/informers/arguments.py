@@ -22,13 +22,16 @@ REPLAYS = ("all", "active", "none")
 
 def check_reactor(
     *,
-    connection: object,
+    connection: Any,
+    endpoint: object,
     context: object,
     plugins: object,
     on_fatal: object,
     exit_timeout: object,
 ) -> None:
-    """Refuse arguments of ``Reactor`` that are of the wrong kind.
+    """Refuse arguments of ``Reactor`` that are of the wrong kind, or exclude each other.
+
+    ``connection`` is Any: it may be whatever has a link.
 
     Raises:
         InvalidArgumentError: names the argument, what it must be, and the way out.
@@ -54,6 +57,13 @@ def check_reactor(
             f"on_fatal must be callable with an error, got {repr_of(on_fatal)}"
         )
     seconds("exit_timeout", exit_timeout)
+    if sum(one is not None for one in (connection, endpoint, context)) > 1:
+        raise InvalidArgumentError("give one of connection=, endpoint= and context=")
+    if connection is not None and connection.link.reactor is None:
+        raise InvalidArgumentError(
+            "a Reactor needs a synchronous connection (flamepy.core.connect), which has the "
+            "reactor thread; this one belongs to an asyncio loop of yours"
+        )
 
 
 def watch_changes(settings: WatchSettings | None, **given: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
@@ -98,31 +99,31 @@ def _signals_noted(received: list[int]) -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-class Runnable:
+class Runnable(ABC):
     """The base of a reactor: runs it until a signal, or for the length of a ``with`` block."""
 
     _error: BaseException | None
 
     @property
+    @abstractmethod
     def state(self) -> ReactorState:
         """Where it is in its life."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start(self) -> object:
         """Start it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Stop it within ``timeout`` seconds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has stopped; False after ``timeout`` seconds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def abort(self) -> None:
         """Drop what is queued."""
-        raise NotImplementedError
 
     def run_forever(self) -> None:
         """Wait for ``stop``, or SIGINT or SIGTERM, then drain and stop.

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from flamepy.config import FlameContext
-from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, PluginError
+from flamepy.errors import FlameError, InvalidStateError, PluginError
 from flamepy.informers import signals
 from flamepy.informers.arguments import (
     check_checkpoint,
@@ -132,18 +132,12 @@ class Reactor(ReactorQueries, Runnable):
         self._ready_within = seconds_or_none("ready_within", ready_within)
         check_reactor(
             connection=connection,
+            endpoint=endpoint,
             context=context,
             plugins=plugins,
             on_fatal=on_fatal,
             exit_timeout=exit_timeout,
         )
-        if sum(one is not None for one in (connection, endpoint, context)) > 1:
-            raise InvalidArgumentError("give one of connection=, endpoint= and context=")
-        if connection is not None and connection.link.reactor is None:
-            raise InvalidArgumentError(
-                "a Reactor needs a synchronous connection (flamepy.core.connect), which has the "
-                "reactor thread; this one belongs to an asyncio loop of yours"
-            )
         self._connection = connection
         self._own = FlameContext(endpoint) if endpoint is not None else context
         self._plugins = plugins

@@ -346,9 +346,11 @@ class TestEverySignal:
 def documented(name: str) -> str:
     """Return the row of a signal in the module's documentation, its own or its family's."""
     assert signals.__doc__ is not None
-    table, row = signals.__doc__.split("================== ")[-2], ""
+    lines = signals.__doc__.splitlines()
+    _, begin, end = [at for at, line in enumerate(lines) if line.startswith("=====")]
     rows: dict[str, str] = {}
-    for line in table.splitlines():
+    row = ""
+    for line in lines[begin + 1 : end]:
         row = line[:18].strip().strip("`") or row
         rows[row] = rows.get(row, "") + line[18:] + "\n"
     return rows.get(name) or rows.get(name.split("_")[0] + "_*", "")

@@ -72,7 +72,7 @@ class Worker:
         self._name = name
         self._source = source
         self._lingers = lingers
-        self.mailbox = mailbox or Mailbox()
+        self.mailbox = Mailbox() if mailbox is None else mailbox  # an empty one is false
         self._claims = Claims()  # who starts the thread
         self._thread: threading.Thread | None = None
         self._over = Flag()  # waiting for the end has no purpose any longer

@@ -32,6 +32,9 @@ class Registered:
     def stack(self) -> str:
         return "where it is"
 
+    def note_slow(self) -> None:
+        self.slow += 1
+
 
 def test_what_is_slow_again_and_again_is_said_once_a_minute(
     caplog: pytest.LogCaptureFixture,
