@@ -290,10 +290,10 @@ def rate(informers: int) -> float:
                 source.add_task("s")
                 row = source._sessions["s"].rows[number]
                 now = hub.now()
-                hub._observer.observe(row.bare, Window(now, now), EventSource.PROBE, True)
+                hub._reader.report(row.bare, Window(now, now), EventSource.PROBE, True)
                 source._move("s", number, TaskState.SUCCEED, silent=True)
                 row = source._sessions["s"].rows[number]
-                hub._observer.observe(row.bare, Window(now, now), EventSource.PROBE, True)
+                hub._reader.report(row.bare, Window(now, now), EventSource.PROBE, True)
 
         def script(_: object) -> float:
             start = time.perf_counter()

@@ -401,7 +401,7 @@ def test_a_day_of_watching_in_seconds_leaves_nothing_behind(
         await work(world, heard, 22)
         gc.collect()
         assert len(asyncio.all_tasks()) == jobs
-        assert set(world.hub.sync._progress) == set(world.hub.store.sessions) == {"steady"}
+        assert set(world.hub._sync._progress) == set(world.hub.store.sessions) == {"steady"}
         assert sys.getallocatedblocks() - blocks < 3000
         assert [event.source for event in heard.tasks if event.source is EventSource.AUDIT] == []
         assert SessionEventKind.DELETED not in heard.kinds("steady")

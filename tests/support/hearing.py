@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from flamepy.errors import FlameError
 from flamepy.testing import FakeClock, ScriptedSource
-from flamepy.types import TaskState
+from flamepy.types import Task, TaskState
 from flamepy.watching.hub import Hub
 from flamepy.watching.policy.settings import WatchSettings
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
@@ -80,12 +80,36 @@ class Heard:
         return [event.kind for event in self.sessions if event.session.id == session_id]
 
 
+class Watched:
+    """A task that a caller awaits alone, so that it has a stream; notes only the end."""
+
+    def __init__(self, hub: Hub, session_id: str, task_id: str) -> None:
+        self.active = True
+        self._hub = hub
+        self._interest = hub.expect(session_id, int(task_id), self, born=None, alone=True)
+
+    def changed(self, task: Task) -> None:
+        self.active = self.active and not task.state.is_terminal
+
+    def lost(self, error: FlameError) -> None:
+        self.active = False
+
+    def release(self) -> None:
+        """Wait no longer."""
+        self._hub.leave(self._interest, self)
+
+
 class World:
     """A hub, its engine and its clock; use it inside ``run``."""
 
-    def __init__(self, clock: FakeClock, settings: WatchSettings | None = None) -> None:
+    def __init__(
+        self,
+        clock: FakeClock,
+        settings: WatchSettings | None = None,
+        source: type[ScriptedSource] = ScriptedSource,
+    ) -> None:
         self.clock = clock
-        self.source = ScriptedSource(clock)
+        self.source = source(clock)
         spread = random.Random(1)
         self.hub = Hub(self.source, "http://scripted", settings=settings, spread=spread)
 
@@ -93,6 +117,10 @@ class World:
         """Return a sink that is told everything from now on."""
         heard = Heard()
         return heard, self.hub.subscribe(scope or Scope(), heard)
+
+    def watch(self, session_id: str, task_id: str) -> Watched:
+        """Give a task a stream, as one that a caller awaits alone has it."""
+        return Watched(self.hub, session_id, task_id)
 
     async def until(self, condition: Callable[[], object], limit: float = 60.0) -> None:
         """Let time pass until the condition holds; fail after ``limit`` seconds of it."""
@@ -103,13 +131,16 @@ class World:
 
 
 def run(
-    act: Callable[[World], object], settings: WatchSettings | None = None, start: float = 1000.0
+    act: Callable[[World], object],
+    settings: WatchSettings | None = None,
+    start: float = 1000.0,
+    source: type[ScriptedSource] = ScriptedSource,
 ) -> None:
     """Run ``await act(world)`` in fake time and close the hub."""
     clock = FakeClock(start)
 
     async def play() -> None:
-        world = World(clock, settings)
+        world = World(clock, settings, source)
         try:
             await act(world)  # type: ignore[misc]  # a coroutine function
         finally:

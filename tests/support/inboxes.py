@@ -19,9 +19,8 @@ class ModelHub:
     """What an inbox needs of a hub, and a script; time goes on with each observation."""
 
     def __init__(self) -> None:
-        self.store = Store("http://model")
         self.subscribers = Subscribers()
-        self.store.history.needed = self.subscribers.needed_since
+        self.store = Store("http://model", needed=self.subscribers.needed_since)
         self.time = 1.0
         self.born: dict[str, int] = {}
 

@@ -2,9 +2,9 @@
 
 There is one hub per link, so a task is never watched twice: futures, ``watch_task``, followed
 runs and informers all come here. It runs on the link's loop, owns every asyncio task that
-watching needs. ``observer`` takes every observation: ``store`` says what it means,
-``waiters`` who receives it. ``io.poller`` and ``io.session_sync`` keep the state
-fresh while it has subscribers or waiters. User code never runs here.
+watching needs. ``observer`` handles every observation: ``store`` says what it means,
+``subscriptions`` and ``waiters`` which callers receive it. ``io.poller`` and ``io.session_sync``
+keep the state fresh while there are any. User code never runs here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -23,12 +23,17 @@ from flamepy.rpc.retry.classifier import Failure
 from flamepy.rpc.transport.ways_out import start_one
 from flamepy.texts import repr_of
 from flamepy.types import Task
+from flamepy.watching.io.context import Engine, WatchContext
 from flamepy.watching.io.gatherer import Gatherer
-from flamepy.watching.io.listeners import FutureListener, QueueListener, WatchedKey
+from flamepy.watching.io.jobs import Jobs
+from flamepy.watching.io.listeners import FutureListener, QueueListener
 from flamepy.watching.io.observer import Observer
-from flamepy.watching.io.poller import Health, Poller
-from flamepy.watching.io.reader import Engine, Reader
+from flamepy.watching.io.outages import Health, Outages
+from flamepy.watching.io.poller import Poller
+from flamepy.watching.io.reader import Reader
+from flamepy.watching.io.session_poll import SessionPoll
 from flamepy.watching.io.session_sync import SessionSync
+from flamepy.watching.io.wakeups import Wakeups
 from flamepy.watching.io.watch_streams import WatchStreams
 from flamepy.watching.policy.settings import WatchSettings
 from flamepy.watching.state.events import EventSource, SessionEvent, Window
@@ -70,65 +75,41 @@ class Hub:
         self._patient = patient or engine
         self._endpoint = endpoint
         self._loop = asyncio.get_running_loop()
-        self._clock = self._loop.time
         self._settings = settings or WatchSettings()
-        self.store = Store(endpoint)
-        self._subscribers = Subscribers()
-        self.store.history.needed = self._subscribers.needed_since
-        store, subscribers = self.store, self._subscribers
-        self._observer = Observer(
-            store, subscribers, clock=self._clock, hurry=self._hurry, spawn=self._spawn
-        )
-        self._reader = Reader(
-            engine,
-            self.store,
-            observe=self._observer.observe,
-            clock=self._clock,
-            followed=self._follows,
-        )
-        self._waiters = Waiters()
-        self._streams, self._gatherer = self._collecting(engine)
-        self.updater = SessionSync(
-            self.store,
-            self._reader,
-            follows=self._subscribers.follow,
-            observer=self._observer,
-            current=self._subscribers.session_current,
-            missed=self._hurry,
-            spawn=self._spawn,
-        )
-        self._poller = Poller(
-            engine,
-            self.store,
-            reader=self._reader,
-            interests=self._waiters,
-            collector=self._streams,
-            subscribers=self._subscribers,
-            updater=self.updater,
-            gatherer=self._gatherer,
-            observer=self._observer,
-            endpoint=endpoint,
-            spawn=self._spawn,
-            patience=patience,
-            spread=spread or random.Random(),
-        )
-        self._jobs: set[asyncio.Task[None]] = set()
+        self._jobs = Jobs(self._job_ended)
         self._closed = False
         self._fatal: list[Callable[[BaseException], None]] = []
+        self._subscribers = Subscribers()
+        self._waiters = Waiters()
+        self._wakeups = Wakeups()
+        self.store = Store(endpoint, needed=self._subscribers.needed_since)
+        context = WatchContext(
+            engine=engine,
+            store=self.store,
+            subscribers=self._subscribers,
+            waiters=self._waiters,
+            wakeups=self._wakeups,
+            clock=self._loop.time,
+            spawn=self._jobs.spawn,
+            endpoint=endpoint,
+        )
+        self._outages = Outages(context, patience)
+        self._observer = Observer(context)
+        self._reader = Reader(context, self._observer)
+        self._streams = WatchStreams(context, self._reader, self._outages)
+        self._gatherer = Gatherer(context, self._reader, self._streams, self._outages)
+        self._sync = SessionSync(context, self._reader, self._observer)
+        self._sessions = SessionPoll(context, self._reader, self._observer, self._sync)
+        self._poller = Poller(
+            context,
+            self._sessions,
+            sync=self._sync,
+            gatherer=self._gatherer,
+            observer=self._observer,
+            outages=self._outages,
+            spread=spread or random.Random(),
+        )
         self.configure(self._settings)
-
-    def _collecting(self, engine: Engine) -> tuple[WatchStreams, Gatherer]:
-        observe, clock, spawn = self._observer.observe, self._clock, self._spawn
-        interests, reader = self._waiters, self._reader
-        collector = WatchStreams(
-            interests, engine, reader, observe=observe, clock=clock, spawn=spawn
-        )
-        gatherer = Gatherer(
-            reader, interests, collector, clock=clock, spawn=spawn, missed=self._hurry
-        )
-        collector.crowded = gatherer.ensure
-        self._observer.reader, self._observer.interests = reader, interests
-        return collector, gatherer
 
     @classmethod
     def of(cls, link: Link) -> Hub:
@@ -142,7 +123,7 @@ class Hub:
     @property
     def health(self) -> Health:
         """What the polls found out about the engine."""
-        return self._poller.health
+        return self._outages.health
 
     @property
     def drifts(self) -> int:
@@ -171,13 +152,13 @@ class Hub:
         session's next list, at once for those that are known.
         """
         if settings.payloads and not self._settings.payloads:
-            self.updater.refresh_all()
+            self._sync.refresh_all()
         self._settings = settings
         self.store.payloads = self._reader.payloads = settings.payloads
         self.store.history.retain = settings.retain_terminal
         self._reader.limits.resize(settings.calls_per_second, settings.bytes_per_second)
         self._streams.resize(settings.watch_budget)
-        self.updater.audit_every(settings.audit)
+        self._sync.audit_every(settings.audit)
         self._poller.configure(settings)
         self.store.trim()
 
@@ -268,9 +249,7 @@ class Hub:
         if not known and self._subscribers.may_follow(record):
             # A newer picture may be there already; this one only fills a gap.
             now = self._loop.time()
-            self._observer.observe(
-                task, Window(now, now), EventSource.CREATE, task.error is not None
-            )
+            self._reader.report(task, Window(now, now), EventSource.CREATE, task.error is not None)
         return interest
 
     def expect(
@@ -309,7 +288,7 @@ class Hub:
         listener = QueueListener()
         interest = self._await(session_id, int(task_id), listener, present.creation_time)
         try:
-            self._observer.observe(present, window, EventSource.PROBE, True)
+            self._reader.report(present, window, EventSource.PROBE, True)
             yield present
             shown = present.state
             while not shown.is_terminal:
@@ -321,16 +300,6 @@ class Hub:
                     yield item
         finally:
             self.leave(interest, listener)
-
-    def watch_key(self, session_id: str, task_id: str) -> WatchedKey:
-        """Give a task a stream, within the budget, so that its changes are seen at once.
-
-        It has no waiter; subscriptions get the events. It ends with the task, or by ``release``.
-        """
-        self._check_open()
-        key = WatchedKey(self.leave)
-        key.attach(self._await(session_id, int(task_id), key))
-        return key
 
     def _await(
         self,
@@ -345,11 +314,13 @@ class Hub:
         self._check_open()
         interest = self._streams.add(session_id, number, listener, born, states=states, alone=alone)
         self._poller.ensure()
+        self._gatherer.ensure()
         return interest
 
     def hasten(self, session_id: str, number: int) -> None:
         """Record that a caller blocks until a task ends that is awaited among others."""
         self._streams.hasten(session_id, number)
+        self._gatherer.ensure()
 
     def leave(self, interest: Interest, listener: Listener) -> None:
         """Wait no longer; idempotent."""
@@ -392,17 +363,16 @@ class Hub:
                     for event in self.store.replay(record, self.now()):
                         sink.task_event(event)
         subscription = Subscription(scope, sink)
-        if live and self._poller.pictured:
+        if live and self._subscribers.pictured:
             self._subscribers.picture(subscription, self.store.sessions.values())
         self._subscribers.add(subscription)
         self._poller.ensure()
-        self._hurry()
+        self._wakeups.poll_now()
         return subscription
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """End a subscription; its sink is not called again. Idempotent."""
         if self._subscribers.remove(subscription):
-            self._poller.pictured = self._poller.pictured and bool(self._subscribers)
             for record in list(self.store.sessions.values()):
                 self._prune(record)
 
@@ -412,7 +382,7 @@ class Hub:
         What is created from then on does not count as initial.
         """
         limit = self._loop.time() + timeout
-        while not self._poller.pictured and self.health.down_since is None:
+        while not self._subscribers.pictured and self.health.down_since is None:
             if self._loop.time() >= limit or not self._jobs:
                 return
             await asyncio.sleep(0.002)
@@ -422,9 +392,7 @@ class Hub:
         limit = self._loop.time() + timeout
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._poller.catch_up(), timeout)
-        while (
-            self._observer.waits_for_text and self._loop.time() < limit
-        ):  # failures that wait for their text
+        while self._reader.waits_for_text and self._loop.time() < limit:
             await asyncio.sleep(0.005)
 
     def _prune(self, record: SessionRecord) -> None:
@@ -432,7 +400,7 @@ class Hub:
         if self._subscribers.follow(record):
             return
         record.synced = record.drained = False
-        self.updater.forget(record.id)  # a later subscriber begins anew, without a back-off
+        self._sync.forget(record.id)  # a later subscriber begins anew, without a back-off
         record.forget_retired()
         awaited = set(self._waiters.numbers(record.id))
         for number in [number for number in record.tasks if number not in awaited]:
@@ -442,28 +410,17 @@ class Hub:
         """Apply a change of ``needed_since`` of a subscription."""
         self.store.trim()
 
-    def _follows(self, session_id: str) -> bool:
-        return self._subscribers.may_follow(self.store.session(session_id))
-
-    def _hurry(self) -> None:
-        self._poller.hurry()
-
     # ------------------------------------------------------------------ life
 
     def _check_open(self) -> None:
         if self._closed:
             raise ConnectionClosedError(f"the connection to {self._endpoint} is closed")
 
-    def _spawn(self, coroutine: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        job = self._loop.create_task(coroutine)
-        self._jobs.add(job)
-        job.add_done_callback(self._finished)
-        return job
-
-    def _finished(self, job: asyncio.Task[None]) -> None:
-        self._jobs.discard(job)
-        if not job.cancelled() and (error := job.exception()) is not None:
+    def _job_ended(self, error: BaseException | None) -> None:
+        if error is not None:
             self._fail(error)
+        else:
+            self._gatherer.ensure()  # it may have been the stream of a task
 
     def _fail(self, error: BaseException) -> None:
         """Watch no more; every waiter gets the reason (contract G17)."""
@@ -471,8 +428,7 @@ class Hub:
         failed = InternalError(f"watching the engine at {self._endpoint} failed: {repr_of(error)}")
         failed.__cause__ = error
         self._subscribers.clear()
-        for job in self._jobs:
-            job.cancel()
+        self._jobs.cancel()
         for interest in self._waiters.all():
             self._end(interest, failed)
         for function in list(self._fatal):
@@ -495,12 +451,5 @@ class Hub:
                 f"session {repr_of(interest.session_id)} had not ended"
             )
             self._waiters.lose(interest, closed)
-        while self._jobs:  # the end of one may have begun another
-            jobs = list(self._jobs)
-            for job in jobs:
-                job.cancel()
-            await asyncio.gather(*jobs, return_exceptions=True)
-            # Since Python 3.12 the wait for jobs that are over does not yield to their callbacks,
-            # which take them out: without this the loop would never run again.
-            self._jobs.difference_update(jobs)
+        await self._jobs.aclose()
         self._observer.tick(everything=True)

@@ -272,7 +272,7 @@ async def show(hub: object, connection: ScriptedConnection, tasks: int, rounds: 
         time = max(time, hub.now())
         for task in present:
             moved = replace(task, state=state)
-            hub._observer.observe(moved, Window(time, time), EventSource.WATCH, True)
+            hub._reader.report(moved, Window(time, time), EventSource.WATCH, True)
         if state is TaskState.SUCCEED:
             for task in present:
                 connection.source.succeed("s", task.id)

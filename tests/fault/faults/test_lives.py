@@ -333,10 +333,10 @@ class RecordingSink:
 
 
 STEPS = {
-    "a poll is taken in": "_poller._take",
+    "a poll is taken in": "_sessions._record",
     "a session is taken in": "store.observe_session",
     "a task is taken in": "store.observe_task",
-    "a session is considered": "updater.consider",
+    "a session is considered": "_sync.consider",
     "an event is told": "_observer.emit",
     "a future is told": "_waiters.deliver",
     "old ones leave": "store.trim",

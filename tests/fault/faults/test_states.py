@@ -100,9 +100,6 @@ class Curt(ScriptedSource):
 
 def test_fault_04_streams_that_end_at_once_are_given_up_and_the_task_is_polled() -> None:
     async def act(world: World) -> None:
-        world.source = world.hub._streams._engine = Curt(world.clock)
-        for user in (world.hub._reader, world.hub._poller):
-            user._engine = world.source
         world.source.add_session("s")
         world.source.add_task("s")
         task = await world.source.get_task("s", "1")
@@ -115,7 +112,7 @@ def test_fault_04_streams_that_end_at_once_are_given_up_and_the_task_is_polled()
         await world.until(future.done)
         assert future.result().output == b"out"
 
-    run(act)
+    run(act, source=Curt)
 
 
 def test_fault_18_what_is_shown_three_times_is_told_once() -> None:
@@ -125,13 +122,13 @@ def test_fault_18_what_is_shown_three_times_is_told_once() -> None:
         source.add_task("s")
         heard, _ = world.subscribe()
         await world.until(lambda: heard.syncs)
-        key = world.hub.watch_key("s", "1")  # a stream, beside polls and audits
+        key = world.watch("s", "1")  # a stream, beside polls and audits
         for move in (source.start, source.succeed):
             move("s", "1")
             full = await source.get_task("s", "1")
             for kind in (EventSource.WATCH, EventSource.LIST, EventSource.PROBE):
                 now = world.clock.now
-                world.hub._observer.observe(full, Window(now, now), kind, True)
+                world.hub._reader.report(full, Window(now, now), kind, True)
             await asyncio.sleep(5.0)
         assert heard.states("1") == [P, R, S]
         assert not heard.drifts

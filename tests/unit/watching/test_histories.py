@@ -273,7 +273,7 @@ def step(
     if not done:
         assert source.add_task("s") == number
         if which + 1 in watched:
-            world.hub.watch_key("s", number)
+            world.watch("s", number)
     elif state == PENDING:
         source.requeue("s", number)
     elif state == FAILED:

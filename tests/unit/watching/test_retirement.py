@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 from support.made import made_session, made_task
@@ -36,9 +38,9 @@ def test_ends_are_remembered_whatever_their_numbers(ends, shown) -> None:
     assert sorted(retired.states()) == sorted(last.values())
 
 
-def finished(count: int, retain: int) -> Store:
-    """Return a store that was told of so many successes and trimmed."""
-    store = Store()
+def finished(count: int, retain: int, needed: Callable[[], int | None] = lambda: None) -> Store:
+    """Return a store that recorded ``count`` successes and was trimmed."""
+    store = Store(needed=needed)
     store.history.retain = retain
     store.observe_session(made_session(counts=TaskCounts(succeed=count)), Window(0, 0))
     for number in range(1, count + 1):
@@ -112,15 +114,15 @@ class TestRetirement:
         assert store.session("s1").counts == TaskCounts(succeed=3)
 
     def test_what_somebody_still_needs_stays(self) -> None:
-        store = finished(10, retain=10)
-        needed = store.session("s1").tasks[4].sequence
+        needed: list[int | None] = [None]
+        store = finished(10, retain=10, needed=lambda: needed[0])
+        needed[0] = fourth = store.session("s1").tasks[4].sequence
         store.history.retain = 2
-        store.history.needed = lambda: needed
         store.trim()
         assert sorted(store.session("s1").tasks) == [5, 6, 7, 8, 9, 10]
-        changed = store.changed_since(needed, lambda *_: True)
+        changed = store.changed_since(fourth, lambda *_: True)
         assert [known.number for _, known in changed] == [5, 6, 7, 8, 9, 10]
-        store.history.needed = lambda: None
+        needed[0] = None
         store.trim()
         assert sorted(store.session("s1").tasks) == [9, 10]
 
@@ -158,10 +160,9 @@ class TestRetirement:
         assert len(store.history._ended) < 100
 
     def test_deletes_are_kept_while_somebody_needs_them_and_no_longer(self) -> None:
-        store = Store()
-        store.observe_session(made_session(), Window(0, 0))
         needed: list[int | None] = [0]
-        store.history.needed = lambda: needed[0]
+        store = Store(needed=lambda: needed[0])
+        store.observe_session(made_session(), Window(0, 0))
         for number in range(1, 6):
             store.observe_task(made_task(number, RUNNING), Window(1, 1), EventSource.LIST)
             store.delete_task("s1", number, Window(2, 2))
@@ -182,8 +183,9 @@ class TestRetirement:
         store.observe_task(made_task(6, RUNNING), Window(1, 1), EventSource.LIST)
         store.delete_task("s1", 6, Window(2, 2))
         assert kept() == []
-        store.history.needed = lambda: store.sequence
+        needed[0] = store.sequence
         store.delete_task("s1", 6, Window(9, 9))
+        needed[0] = store.sequence
         store.trim()
         assert kept() == [], "everybody has it"
 

@@ -33,7 +33,7 @@ class TestRule1EveryObservationHasAWindow:
             hold = world.source.hold("list_tasks")
             await world.until(lambda: hold.waiting, 30)  # an audit's list has looked already
             world.source.add_task("s")
-            world.hub.watch_key("s", "2")  # a stream and a probe see it meanwhile
+            world.watch("s", "2")  # a stream and a probe see it meanwhile
             await world.until(lambda: heard.states("2"))
             hold.release()
             await asyncio.sleep(5)
@@ -50,7 +50,7 @@ class TestRule1EveryObservationHasAWindow:
             hold = world.source.hold("list_tasks")
             await world.until(lambda: hold.waiting, 30)
             world.source.start("s", "1")
-            world.hub.watch_key("s", "1")
+            world.watch("s", "1")
             await world.until(lambda: heard.states("1") == [PENDING, RUNNING])
             hold.release()  # the list says that it is pending
             await asyncio.sleep(5)
@@ -67,7 +67,7 @@ class TestRule1EveryObservationHasAWindow:
             heard, _ = world.subscribe()
             await world.until(lambda: heard.syncs)
             hold = world.source.hold("watch_task")
-            world.hub.watch_key("s", "1")
+            world.watch("s", "1")
             await asyncio.sleep(1)
             world.source.start("s", "1")
             await world.until(lambda: hold.waiting and RUNNING in heard.states("1"))
@@ -251,7 +251,7 @@ class TestRule3IdentityAndResets:
             world.source.drop_session("s")
             world.source.add_session("s")
             world.source.add_task("s", state=SUCCEED)
-            world.hub.watch_key("s", "1")
+            world.watch("s", "1")
             await world.until(lambda: heard.ends())
             hold.release()
             await world.until(lambda: heard.resets)
@@ -457,7 +457,7 @@ class TestRule7StreamsForThoseWhoWait:
         async def act(world: World) -> None:
             world.source.add_session("s")
             world.source.add_tasks("s", 10)
-            keys = [world.hub.watch_key("s", str(number)) for number in range(1, 11)]
+            keys = [world.watch("s", str(number)) for number in range(1, 11)]
             await world.until(lambda: world.source.open_streams == 2)
             world.hub.configure(WatchSettings(watch_budget=5))
             await world.until(lambda: world.source.open_streams == 5)
@@ -474,7 +474,7 @@ class TestRule7StreamsForThoseWhoWait:
             world.source.add_task("s")
             heard, _ = world.subscribe()
             await world.until(lambda: heard.syncs)
-            key = world.hub.watch_key("s", "1")
+            key = world.watch("s", "1")
             await asyncio.sleep(5)
             assert key.active
             world.source.start("s", "1")
@@ -484,7 +484,7 @@ class TestRule7StreamsForThoseWhoWait:
             await asyncio.sleep(0.05)
             assert heard.states("1") == [PENDING, RUNNING, SUCCEED]
             assert not key.active
-            again = world.hub.watch_key("s", "1")  # it has ended: a stream would say nothing new
+            again = world.watch("s", "1")  # it has ended: a stream would say nothing new
             await world.until(lambda: not again.active)
             assert world.source.open_streams == 0
 

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 
 from flamepy.errors import FlameError, SessionNotFoundError
 from flamepy.types import SessionInfo
-from flamepy.watching.io.reader import Reader, Spawn
+from flamepy.watching.io.context import WatchContext
+from flamepy.watching.io.outages import Outages
+from flamepy.watching.io.reader import Reader
+from flamepy.watching.io.wakeups import FASTEST_GATHER as FASTEST
 from flamepy.watching.io.watch_streams import WatchStreams
 from flamepy.watching.policy.completion_planner import FEW, CompletionPlanner, GatherStep
 from flamepy.watching.policy.sync_planner import retry_delay
-from flamepy.watching.state.waiters import Interest, Waiters
+from flamepy.watching.state.waiters import Interest
 
 logger = logging.getLogger(__name__)
 
-FASTEST, FAST, SLOWEST = 0.005, 0.05, 1.0  # seconds between rounds; FAST while tasks end
+FAST, SLOWEST = 0.05, 1.0  # seconds between rounds, at most: while tasks end, and in any case
 SHARE = 4.0  # rounds rest for this multiple of their duration
 AWAY = (0.2, 30.0)  # seconds between rounds while the engine cannot be reached: first, and at most
 SINGLE = 16  # up to this number, sessions are read one by one
@@ -34,69 +36,57 @@ class Gatherer:
     """Reads the counters of sessions with awaited tasks in rounds, and then the ends.
 
     Args:
+        context: of the hub.
         reader: makes the calls and reports the answers.
-        interests: the awaited tasks.
-        collector: opens streams.
-        clock: monotonic seconds.
-        spawn: starts a coroutine on the loop.
-        missed: called when a session or the engine seems to be gone, so that the poll checks it.
+        streams: opens streams.
+        outages: whether the engine answers.
     """
 
     def __init__(
-        self,
-        reader: Reader,
-        interests: Waiters,
-        collector: WatchStreams,
-        *,
-        clock: Callable[[], float],
-        spawn: Spawn,
-        missed: Callable[[], None],
+        self, context: WatchContext, reader: Reader, streams: WatchStreams, outages: Outages
     ) -> None:
         self._reader = reader
-        self._waiters = interests
-        self._streams = collector
-        self._now = clock
-        self._spawn = spawn
-        self._missed = missed
+        self._waiters = context.waiters
+        self._streams = streams
+        self._outages = outages
+        self._now = context.clock
+        self._spawn = context.spawn
+        self._wakeups = context.wakeups
+        self._pulse = context.wakeups.gather
         self._planners: dict[str, CompletionPlanner] = {}
         self._job: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
-        self._delay = FASTEST
         self._asked = 0  # sessions, in the last round
 
     def ensure(self) -> None:
-        """See that rounds are made, and soon."""
-        if self._job is None or self._job.done():
-            self._delay = FASTEST
+        """Start the rounds, unless they run, while any task is awaited without a stream."""
+        if self._waiters.unwatched and (self._job is None or self._job.done()):
+            self._pulse.interval = FASTEST
             self._job = self._spawn(self._run())
-        elif self._delay > 10 * FASTEST:
-            self._delay = FASTEST
-            self._wake.set()
 
     def suspect_all(self) -> None:
         """Ask for every awaited task: an outage may hide what happened."""
         for planner in self._planners.values():
             planner.suspect()
-        self._wake.set()
+        self._pulse.wake()
 
     async def _run(self) -> None:
         failures = 0
         while self._waiters.unwatched:
             await self._rest()
-            self._wake.clear()
+            self._pulse.round_begins()
             began = self._now()
             try:
                 moved = await self._round()
             except FlameError as error:
                 logger.debug("no counters: %s", error)
-                self._missed()
-                longest = AWAY[1] if self._streams.is_away else SLOWEST
-                self._delay = retry_delay(failures, first=AWAY[0], limit=longest)
+                self._wakeups.poll_now()
+                longest = AWAY[1] if self._outages.is_away else SLOWEST
+                self._pulse.interval = retry_delay(failures, first=AWAY[0], limit=longest)
                 failures += 1  # the poll sees the engine return, and wakes us
                 continue
             failures = 0
-            delay = self._soon() if moved else min(SLOWEST, self._delay * 1.5)
-            self._delay = max(delay, self._least(self._now() - began))
+            delay = self._soon() if moved else min(SLOWEST, self._pulse.interval * 1.5)
+            self._pulse.interval = max(delay, self._least(self._now() - began))
         self._planners.clear()
 
     def _soon(self) -> float:
@@ -118,9 +108,8 @@ class Gatherer:
 
     async def _rest(self) -> None:
         await asyncio.sleep(FASTEST)
-        if self._delay > FASTEST:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._delay - FASTEST)
+        if self._pulse.interval > FASTEST:
+            await self._pulse.rest(self._pulse.interval - FASTEST)
 
     async def _round(self) -> bool:
         """Ask for the counters, start what they ask for; return True if anything moved."""
@@ -143,7 +132,7 @@ class Gatherer:
             try:
                 found.append(await self._reader.session(session_id))
             except SessionNotFoundError:
-                self._missed()
+                self._wakeups.poll_now()
         return found
 
     def _consider(self, info: SessionInfo) -> bool:
@@ -176,10 +165,10 @@ class Gatherer:
             else:
                 await self._probe_likely(awaited, planner)
         except SessionNotFoundError:
-            self._missed()
+            self._wakeups.poll_now()
         except FlameError as error:
             logger.debug("gathering in session %s broke off: %s", session_id, error)
-            self._missed()
+            self._wakeups.poll_now()
             planner.suspect()
         else:
             now = self._now()
@@ -188,7 +177,7 @@ class Gatherer:
             planner.asked(step, found=found, waiting=left, took=now - began, now=now)
         finally:
             planner.busy = False
-            asyncio.get_running_loop().call_later(self._soon(), self._wake.set)
+            asyncio.get_running_loop().call_later(self._soon(), self._pulse.wake)
 
     async def _probe_likely(self, awaited: list[Interest], planner: CompletionPlanner) -> None:
         """Read as many tasks as have ended, the lowest first, and then those that may run."""
@@ -206,7 +195,7 @@ class Gatherer:
         async def ask() -> None:
             for interest in left:
                 if interest.listeners:
-                    await self._streams.ask(interest)
+                    await self._reader.ask(interest)
 
         await asyncio.gather(*(ask() for _ in range(min(at_once, len(asked)))))
         if len(asked) >= AT_ONCE and (took := self._net(asked[0], began, len(asked), planner)):

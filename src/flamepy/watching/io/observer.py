@@ -1,33 +1,36 @@
 """Handle observations: the store decides what each means, subscribers and waiters are notified.
 
-``reader`` and ``watch_streams`` report every task that an answer showed to ``Observer.observe``.
-What needs another read (a contradiction, a failure without its text) is read again here. Runs
-on the link's loop.
+``reader`` reports every task that an answer or a stream showed to ``Observer.observe``. What needs
+another read (a contradiction, a failure without its text) is returned as a ``FollowUp``; the
+observer itself makes no call. Runs on the link's loop.
 """
 
 from __future__ import annotations
 
+import enum
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from flamepy.errors import FlameError
 from flamepy.runtime.repeats import RepeatedLog
 from flamepy.types import Task
-from flamepy.watching.io.reader import Reader, Spawn
+from flamepy.watching.io.context import WatchContext
 from flamepy.watching.policy.stall_detector import stalled_tasks
 from flamepy.watching.state.events import EventSource, SessionEvent, TaskEvent, Window
 from flamepy.watching.state.missed import MissedEnds
-from flamepy.watching.state.observations import Observation, Outcome, Verdict
+from flamepy.watching.state.observations import Outcome, Verdict
 from flamepy.watching.state.records import SessionRecord
-from flamepy.watching.state.store import Store
-from flamepy.watching.state.subscriptions import Subscribers
-from flamepy.watching.state.waiters import Interest, Waiters
+from flamepy.watching.state.waiters import Interest
 
 logger = logging.getLogger(__name__)
 
 WARN_EVERY = 60.0  # seconds between two warnings of missed ends
-_NOTHING = Observation(Verdict.UNCHANGED)
+
+
+class FollowUp(enum.Enum):
+    """What must be read because of an observation."""
+
+    PROBE = "probe"  # the task, once more
+    READ_TEXT = "read text"  # of a failure
 
 
 @dataclass(slots=True)
@@ -42,77 +45,59 @@ class Activity:
     last: MissedEnds | None = None
 
 
+_AGAIN = {Verdict.STALE: FollowUp.PROBE, Verdict.NEEDS_TEXT: FollowUp.READ_TEXT}
+
+
 class Observer:
-    """Delivers the events of observations to subscribers and listeners.
+    """Delivers the events of observations to subscribers and listeners."""
 
-    Args:
-        store, subscribers: of the hub.
-        clock: monotonic seconds.
-        hurry: makes the next poll come at once.
-        spawn: starts a coroutine on the loop.
-    """
-
-    reader: Reader  # made with ``observe``, so it comes after
-    interests: Waiters
-
-    def __init__(
-        self,
-        store: Store,
-        subscribers: Subscribers,
-        *,
-        clock: Callable[[], float],
-        hurry: Callable[[], None],
-        spawn: Spawn,
-    ) -> None:
-        self._store = store
-        self._subscribers = subscribers
-        self._now = clock
-        self._hurry = hurry
-        self._spawn = spawn
-        self._texts: set[tuple[str, int]] = set()
-        self._log = RepeatedLog(logger, every=WARN_EVERY, clock=clock)
+    def __init__(self, context: WatchContext) -> None:
+        self._store = context.store
+        self._subscribers = context.subscribers
+        self._waiters = context.waiters
+        self._wakeups = context.wakeups
+        self._now = context.clock
+        self._log = RepeatedLog(logger, every=WARN_EVERY, clock=context.clock)
         self.activity = Activity()
-
-    @property
-    def waits_for_text(self) -> bool:
-        """True while failures wait for their text."""
-        return bool(self._texts)
 
     # ------------------------------------------------------------------ tasks
 
     def observe(
         self, task: Task, window: Window, source: EventSource, text_known: bool
-    ) -> Observation:
-        """Record a task as a reply showed it."""
+    ) -> FollowUp | None:
+        """Record a task as a reply showed it; return what must be read because of it."""
         if not task.id.isdecimal():
             text = "ignored a task with the id %r: ids are decimal numbers"
             self._log.log(logging.WARNING, "id", text, task.id)
-            return _NOTHING
+            return None
         number = int(task.id)
         record = self._store.session(task.session_id)
-        interest = self.interests.get(task.session_id, number)
-        awaited = interest is not None
+        interest = self._waiters.get(task.session_id, number)
         if interest is None and not self._subscribers.follow(record):
-            return _NOTHING
+            return None
         if interest is not None and self._wants_end_only(record, interest, window):
             if not task.state.is_terminal:
-                return _NOTHING
+                return None
             if task.payloads_loaded and not (task.is_failed() and task.error is None):
-                self.interests.deliver(task)  # whole, so it is delivered unchanged
-                return _NOTHING
+                self._waiters.deliver(task)  # whole, so it is delivered unchanged
+                return None
         observation = self._store.observe_task(task, window, source, text_known=text_known)
         for event in observation.events:
             self.emit(event)
         if record.info is None and self._subscribers:
-            self._hurry()  # nothing is delivered before the session was seen
-        if observation is not _NOTHING and observation.verdict is not Verdict.UNCHANGED:
-            self._follow_up(task, observation)
-        if awaited:
-            self._tell(task, number, observation.verdict)
+            self._wakeups.poll_now()  # nothing is delivered before the session was seen
+        verdict = observation.verdict
+        if observation.drift is not None and observation.delivered is not None:
+            self.activity.drifts += 1
+            logger.info("task %s of %s ended twice: now %s", task.id, task.session_id, task.state)
+            self._subscribers.drift(observation.drift, observation.delivered)
+        follow_up = _AGAIN.get(verdict)
+        if interest is not None and follow_up is None:
+            follow_up = self._deliver(task, number, verdict)
         if observation.events:
             self.check_drained(record)
             self._store.trim()
-        return observation
+        return follow_up
 
     def _wants_end_only(self, record: SessionRecord, interest: Interest, window: Window) -> bool:
         """Return True if only waiters for the task's end are notified."""
@@ -120,65 +105,34 @@ class Observer:
             return False
         return not self._subscribers.may_follow(record)
 
-    def _follow_up(self, task: Task, observation: Observation) -> None:
-        verdict = observation.verdict
-        if verdict is Verdict.NEEDS_TEXT:
-            key = (task.session_id, int(task.id))
-            if key not in self._texts:
-                self._texts.add(key)
-                self._spawn(self._text(key))
-        elif verdict is Verdict.STALE:
-            self._spawn(self._look_again(task.session_id, int(task.id)))
-        elif observation.drift is not None and observation.delivered is not None:
-            self.activity.drifts += 1
-            logger.info("task %s of %s ended twice: now %s", task.id, task.session_id, task.state)
-            self._subscribers.drift(observation.drift, observation.delivered)
-
-    def _tell(self, task: Task, number: int, verdict: Verdict) -> None:
+    def _deliver(self, task: Task, number: int, verdict: Verdict) -> FollowUp | None:
         # Listeners get the engine's own picture, with payloads, where the store agrees with it.
         record = self._store.session(task.session_id)
         known = record.tasks.get(number)
         if known is None:
             if record.retired.delivered(number) is None or not task.state.is_terminal:
-                return
-            agrees, held = True, False
-        else:
-            agrees, held = known.state == task.state, known.held
-        ended_twice = verdict is Verdict.DRIFT and task.state.is_terminal
-        if not ended_twice and not (
-            agrees and not held and verdict in (Verdict.APPLIED, Verdict.UNCHANGED)
-        ):
-            return
+                return None
+        elif verdict is Verdict.DRIFT:
+            if not task.state.is_terminal:
+                return None
+        elif known.state != task.state or known.held:
+            return None
         if task.is_failed() and task.error is None:
             if known is None:
-                return  # its text comes with a GetTask
+                return None  # its text comes with a GetTask
             task = known.task
         elif task.state.is_terminal and not task.payloads_loaded:
-            self._spawn(self._look_again(task.session_id, number))  # a list lacks the output
-            return
-        self.interests.deliver(task)
+            return FollowUp.PROBE  # a list lacks the output
+        self._waiters.deliver(task)
         self.release_task(task.session_id, number)
+        return None
 
     def release_task(self, session_id: str, number: int) -> None:
         """Drop a task without waiters and subscriptions."""
         record = self._store.sessions.get(session_id)
-        awaited = self.interests.get(session_id, number) is not None
+        awaited = self._waiters.get(session_id, number) is not None
         if record is not None and not awaited and not self._subscribers.follow(record):
             self._store.forget_task(session_id, number)
-
-    async def _text(self, key: tuple[str, int]) -> None:
-        try:
-            async with self.reader.workers:
-                await self.reader.text(*key)
-        finally:
-            self._texts.discard(key)
-
-    async def _look_again(self, session_id: str, number: int) -> None:
-        async with self.reader.workers:
-            try:
-                await self.reader.probe(session_id, number)
-            except FlameError as error:
-                logger.debug("could not look again at %s/%s: %s", session_id, number, error)
 
     # ------------------------------------------------------------------ delivering
 
@@ -209,16 +163,16 @@ class Observer:
         activity = self.activity
         activity.missed += missed.total
         activity.last = missed
-        self._say_missed()
+        self._log_missed()
 
     def tick(self, *, everything: bool = False) -> None:
         """Log what was counted and is due, ``everything`` at the end; release what is gone."""
-        for interest in self.interests.sweep():
+        for interest in self._waiters.sweep():
             self.release_task(interest.session_id, interest.number)
         self._log.flush(everything=everything)
-        self._say_missed(everything=everything)
+        self._log_missed(everything=everything)
 
-    def _say_missed(self, *, everything: bool = False) -> None:
+    def _log_missed(self, *, everything: bool = False) -> None:
         activity, now = self.activity, self._now()
         missed = activity.last if activity.missed > activity.warned else None
         if missed is None or (now - activity.warned_at < WARN_EVERY and not everything):

@@ -1,25 +1,29 @@
 """Read the engine: the calls that the hub makes, and how one session is listed or probed.
 
-``Reader`` makes the calls and reports every answer with its window to an ``observe`` function;
-it decides nothing. Runs on the link's loop.
+``Reader`` makes the calls, reports every answer with its window to the observer and makes the
+reads that follow from it; it decides nothing. Runs on the link's loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Container, Coroutine, Sequence
-from typing import Protocol
+import logging
+from collections.abc import Container
 
-from flamepy.errors import FlameError, NotFoundError, SessionNotFoundError
+from flamepy.errors import FlameError, NotFoundError, SessionNotFoundError, TaskLostError
+from flamepy.texts import repr_of
 from flamepy.types import SessionInfo, Task, TaskState
+from flamepy.watching.io.context import WatchContext
+from flamepy.watching.io.observer import FollowUp, Observer
 from flamepy.watching.policy.rate_limits import Limits
 from flamepy.watching.policy.settings import WatchSettings
 from flamepy.watching.policy.sync_planner import Costs, ProbePass, retry_delay
 from flamepy.watching.state.diff import missing
 from flamepy.watching.state.events import EventSource, Window
-from flamepy.watching.state.observations import Observation
 from flamepy.watching.state.records import SessionRecord
-from flamepy.watching.state.store import Store
+from flamepy.watching.state.waiters import Interest, lost_session
+
+logger = logging.getLogger(__name__)
 
 TEXT_DELAY = 0.1
 WORKERS = 64
@@ -27,61 +31,8 @@ LISTS = 8  # at once; their bytes are known afterwards only
 CHUNK = 256
 
 
-class TaskStream(Protocol):
-    """An open stream of tasks."""
-
-    def __aiter__(self) -> AsyncIterator[Task]:
-        """Return the iterator over the messages."""
-
-    def cancel(self) -> None:
-        """End the stream; safe to call twice."""
-
-    @property
-    def received(self) -> int:
-        """Bytes of its messages so far."""
-
-
-class Engine(Protocol):
-    """The calls of ``rpc.frontend.Frontend`` that watching needs; errors are FlameErrors."""
-
-    async def list_nodes(self, *, timeout: float | None = None) -> Sequence[object]:
-        """Return the nodes; the cheapest call that every engine answers."""
-
-    async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
-        """Return all sessions with their counters and events."""
-
-    async def get_session(self, session_id: str, *, timeout: float | None = None) -> SessionInfo:
-        """Return one session with its counters and events."""
-
-    async def get_task(self, session_id: str, task_id: str) -> Task:
-        """Return one task with payloads and events."""
-
-    def list_tasks(
-        self,
-        session_id: str,
-        *,
-        payloads: bool = True,
-        wanted: Callable[[str], bool] | None = None,
-    ) -> TaskStream:
-        """Return a snapshot of a session's tasks, or of those whose id is wanted, in any order."""
-
-    def watch_task(self, session_id: str, task_id: str) -> TaskStream:
-        """Return the changes of one task."""
-
-
-Spawn = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]
-Observe = Callable[[Task, Window, EventSource, bool], Observation]
-
-
 class Reader:
     """Reads tasks and reports what it read.
-
-    Args:
-        engine: the calls.
-        store: what is known; read only here, but for confirmed absences.
-        observe: gets task, window, source, and whether a failed task's text would be in it.
-        clock: monotonic seconds.
-        followed: returns whether all tasks of a session are observed, awaited or not.
 
     Attributes:
         payloads: list with the tasks' inputs and outputs.
@@ -90,34 +41,72 @@ class Reader:
         costs: what calls take.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        store: Store,
-        *,
-        observe: Observe,
-        clock: Callable[[], float],
-        followed: Callable[[str], bool] = lambda _: True,
-    ) -> None:
-        self._engine = engine
-        self._followed = followed
-        self._store = store
-        self._observe = observe
-        self._clock = clock
+    def __init__(self, context: WatchContext, observer: Observer) -> None:
+        self._engine = context.engine
+        self._store = context.store
+        self._subscribers, self._waiters = context.subscribers, context.waiters
+        self._clock = context.clock
+        self._spawn = context.spawn
+        self._observe = observer.observe
         settings = WatchSettings()  # the hub brings its own
         self.payloads = settings.payloads
         self.limits = Limits(settings.calls_per_second, settings.bytes_per_second)
         self.workers = asyncio.Semaphore(WORKERS)
         self._lists = asyncio.Semaphore(LISTS)
+        self._texts: set[tuple[str, int]] = set()  # failures whose text is being read
         self.costs = Costs()
 
+    @property
+    def waits_for_text(self) -> bool:
+        """True while failures wait for their text."""
+        return bool(self._texts)
+
+    # ------------------------------------------------------------------ reporting
+
+    def report(self, task: Task, window: Window, source: EventSource, text_known: bool) -> None:
+        """Pass what a reply showed to the observer, and start the read that follows from it.
+
+        Args:
+            task: as shown.
+            window: when that was true.
+            source: which reply showed it.
+            text_known: the reply would hold a failed task's text.
+        """
+        follow_up = self._observe(task, window, source, text_known)
+        if follow_up is None:
+            return
+        number = int(task.id)
+        if follow_up is FollowUp.PROBE:
+            self._spawn(self._probe_again(task.session_id, number))
+        elif (task.session_id, number) not in self._texts:
+            self._texts.add((task.session_id, number))
+            self._spawn(self._read_text(task.session_id, number))
+
+    async def _probe_again(self, session_id: str, number: int) -> None:
+        async with self.workers:
+            try:
+                await self.probe(session_id, number)
+            except FlameError as error:
+                logger.debug("could not look again at %s/%s: %s", session_id, number, error)
+
+    async def _read_text(self, session_id: str, number: int) -> None:
+        try:
+            async with self.workers:
+                await self._text(session_id, number)
+        finally:
+            self._texts.discard((session_id, number))
+
+    # ------------------------------------------------------------------ sessions
+
     async def session(self, session_id: str) -> SessionInfo:
-        """Ask for a session, for those who wait for its tasks. Raises FlameError."""
+        """Ask for a session with awaited tasks, regardless of the limits. Raises FlameError."""
         return await self._engine.get_session(session_id)
 
     async def sessions(self) -> list[SessionInfo]:
-        """Ask for all of them. Raises FlameError."""
+        """Ask for all sessions, regardless of the limits. Raises FlameError."""
         return await self._engine.list_sessions()
+
+    # ------------------------------------------------------------------ tasks
 
     async def _pace(self, *, lists: bool) -> None:
         delay = self.limits.call(self._clock(), lists=lists)
@@ -150,8 +139,21 @@ class Reader:
         size = len(task.input or b"") + len(task.output or b"")
         self.limits.received(size, end, lists=False)
         has_text = task.state != TaskState.FAILED or task.error is not None
-        self._observe(task, Window(start, end), EventSource.PROBE, has_text)
+        self.report(task, Window(start, end), EventSource.PROBE, has_text)
         return task
+
+    async def ask(self, interest: Interest) -> None:
+        """Ask for an awaited task, whatever counters and streams say; it may end, or be lost."""
+        try:
+            task = await self.probe(interest.session_id, interest.number, paced=False)
+        except SessionNotFoundError as error:
+            self._waiters.lose(interest, lost_session(interest.session_id, error))
+            return
+        except FlameError:
+            return  # the engine is away; the next stream or poll shows it
+        if task is None:
+            text = f"task {interest.number} of session {repr_of(interest.session_id)} is gone"
+            self._waiters.lose(interest, TaskLostError(f"{text}; how it ended is unknown"))
 
     async def scan(self, record: SessionRecord, source: EventSource) -> list[int]:
         """List a session's tasks; return the known ids that the list lacks.
@@ -180,7 +182,7 @@ class Reader:
                     # The engine takes its snapshot before the first message leaves.
                     window = Window(start, self._clock())
                 listed += 1
-                self._observe(task, window, source, False)
+                self.report(task, window, source, False)
                 if task.id.isdecimal() and (known := record.tasks.get(int(task.id))):
                     known.mark = mark
                 if listed % CHUNK == 0:
@@ -209,7 +211,7 @@ class Reader:
         start = self._clock()
         window: Window | None = None
         shown: set[int] = set()
-        followed = self._followed(session_id)
+        followed = self._subscribers.may_follow(self._store.session(session_id))
 
         def wanted(number: str) -> bool:
             return followed or not number.isdecimal() or int(number) in awaited
@@ -219,7 +221,7 @@ class Reader:
             async for task in stream:
                 if window is None:
                     window = Window(start, self._clock())
-                self._observe(task, window, EventSource.LIST, False)
+                self.report(task, window, EventSource.LIST, False)
                 if task.id.isdecimal():
                     shown.add(int(task.id))
         finally:
@@ -255,7 +257,7 @@ class Reader:
         except SessionNotFoundError:
             return False  # the poll drops the whole session
 
-    async def text(self, session_id: str, number: int) -> None:
+    async def _text(self, session_id: str, number: int) -> None:
         """Read a failed task's text, repeatedly until the engine answers.
 
         The engine changes the state before it records the event (docs/protocol.md#events), so a
@@ -285,4 +287,4 @@ class Reader:
         if known is not None and known.held:
             now = self._clock()
             last = task if task is not None and task.is_failed() else known.failed_task()
-            self._observe(last, Window(now, now), EventSource.PROBE, True)
+            self.report(last, Window(now, now), EventSource.PROBE, True)

@@ -8,21 +8,20 @@ makes the calls, ``hub`` gets the observations.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flamepy.errors import FlameError, NotFoundError
 from flamepy.types import TaskCounts
+from flamepy.watching.io.context import WatchContext
 from flamepy.watching.io.observer import Observer
-from flamepy.watching.io.reader import Reader, Spawn
+from flamepy.watching.io.reader import Reader
 from flamepy.watching.policy.resync_schedule import AuditSchedule
 from flamepy.watching.policy.retention import ReadQueue
 from flamepy.watching.policy.sync_planner import SyncStep, decide, retry_delay, settled
 from flamepy.watching.state.events import EventSource, Window
 from flamepy.watching.state.records import SessionRecord
-from flamepy.watching.state.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -48,37 +47,23 @@ class Progress:
 
 
 class SessionSync:
-    """Works on sessions.
+    """Brings the sessions that have subscriptions up to date.
 
     Args:
-        store, reader: of the hub.
-        follows: returns whether the tasks of a session have a subscription.
+        context: of the hub.
+        reader: makes the calls.
         observer: delivers what a list shows.
-        current: called with the id of a session when all that its counters showed was delivered.
-        missed: called when a session seems to be gone, so that the poll checks at once.
-        spawn: starts a coroutine on the loop.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        reader: Reader,
-        *,
-        follows: Callable[[SessionRecord], bool],
-        observer: Observer,
-        current: Callable[[str], None],
-        missed: Callable[[], None],
-        spawn: Spawn,
-    ) -> None:
-        self._store = store
+    def __init__(self, context: WatchContext, reader: Reader, observer: Observer) -> None:
+        self._store = context.store
+        self._subscribers = context.subscribers
+        self._wakeups = context.wakeups
+        self._spawn = context.spawn
+        self._now = context.clock
         self._reader = reader
-        self._follows = follows
         self._observer = observer
-        self._current = current
-        self._missed = missed
-        self._spawn = spawn
         self._audit_schedule = AuditSchedule(AUDIT)
-        self._now = asyncio.get_running_loop().time
         self._busy: set[str] = set()  # those that wait to be read, and those that are read
         self._queue = ReadQueue()
         self._workers = 0
@@ -144,7 +129,7 @@ class SessionSync:
     def consider(self, record: SessionRecord, progress: Progress) -> None:
         """Start work on a session if its counters, a leftover, or its audit ask for it."""
         now = self._now()
-        if not self._follows(record):
+        if not self._subscribers.follow(record):
             return  # of awaited tasks alone ``gatherer`` takes care
         if record.synced and now >= progress.audit_at:
             progress.refresh = progress.audit = True
@@ -191,9 +176,9 @@ class SessionSync:
             async with self._reader.workers:
                 await self._bring_up_to_date(record, progress)
         except NotFoundError:
-            self._missed()
+            self._wakeups.poll_now()
         except FlameError as error:
-            progress.refresh = self._follows(record)
+            progress.refresh = self._subscribers.follow(record)
             self._try_later(progress)
             logger.debug("work on session %s broke off: %s", record.id, error)
         finally:
@@ -260,7 +245,7 @@ class SessionSync:
             record.synced = True
             self._observer.check_drained(record)
             if not record.held:  # else failures wait for their texts; the next poll looks again
-                self._current(record.id)
+                self._subscribers.session_current(record.id)
 
     def is_outdated(self, record: SessionRecord) -> bool:
         """Return True while something that the counters show was not delivered yet."""

@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 
-from flamepy.errors import FlameError, SessionNotFoundError, TaskLostError
-from flamepy.texts import repr_of
-from flamepy.watching.io.reader import Engine, Observe, Reader, Spawn, TaskStream
+from flamepy.errors import FlameError
+from flamepy.watching.io.context import TaskStream, WatchContext
+from flamepy.watching.io.outages import Outages
+from flamepy.watching.io.reader import Reader
 from flamepy.watching.policy.completion_planner import FEW, shared
 from flamepy.watching.policy.sync_planner import retry_delay
 from flamepy.watching.state.events import EventSource, Window
-from flamepy.watching.state.waiters import Interest, Listener, Waiters, lost_session
+from flamepy.watching.state.waiters import Interest, Listener
 
 WATCH_BUDGET = 64
 SHORT_STREAMS = 3
@@ -33,46 +32,46 @@ LASTING = 5.0  # seconds after which the end of a stream is no repeated failure,
 SILENCE = (0.1, 30.0)  # seconds of a first and of any later wait before a silent stream is doubted
 
 
+class StreamJob:
+    """The asyncio task that follows one awaited task; cancelled when its interest is over."""
+
+    def __init__(self, job: asyncio.Task[None]) -> None:
+        self.job = job
+
+    def cancel(self) -> None:
+        """End it, unless it is what ended the interest: then it ends by itself."""
+        if self.job is not asyncio.current_task():
+            self.job.cancel()
+
+
 class WatchStreams:
-    """The streams of one link's interests.
+    """The streams of one link's awaited tasks.
 
     Args:
-        interests: the awaited tasks.
-        engine: the calls.
-        reader: asks for single tasks.
-        observe: reports what a stream showed.
-        clock: monotonic seconds.
-        spawn: starts a coroutine on the loop, owned by the hub.
+        context: of the hub.
+        reader: reports what a stream showed, and asks for single tasks.
+        outages: whether the engine answers.
         budget: streams open at most; ``resize`` changes it.
-
-    Attributes:
-        crowded: is called when a task has no stream.
     """
 
     def __init__(
         self,
-        interests: Waiters,
-        engine: Engine,
+        context: WatchContext,
         reader: Reader,
+        outages: Outages,
         *,
-        observe: Observe,
-        clock: Callable[[], float],
-        spawn: Spawn,
         budget: int = WATCH_BUDGET,
     ) -> None:
-        self._waiters = interests
-        self._engine = engine
+        self._waiters = context.waiters
+        self._engine = context.engine
         self._reader = reader
-        self._observe = observe
-        self._clock = clock
-        self._spawn = spawn
+        self._outages = outages
+        self._clock = context.clock
+        self._spawn = context.spawn
+        self._wakeups = context.wakeups
         self._budget = budget
-        self._answers = asyncio.Event()
-        self._answers.set()
-        self.crowded: Callable[[], None] = lambda: None
         self._queue: deque[Interest] = deque()  # of those that are awaited alone
         self._streams = self._shared = 0  # open streams; of them, of tasks awaited together
-        interests.released = self._released
 
     def add(
         self,
@@ -100,32 +99,18 @@ class WatchStreams:
         if alone and not interest.alone:
             interest.alone = True
             if not interest.watched:
-                self._queue.append(interest)
+                self._enqueue(interest)
                 self._fill()
         if not interest.watched:
-            self.crowded()
+            self._wakeups.gather_now()
         return interest
 
-    def _released(self, interest: Interest) -> None:
-        if interest.job is not None and interest.job is not asyncio.current_task():
-            interest.job.cancel()
-        if len(self._queue) > 64 + 2 * self._waiters.total:  # who left early still stands there
+    def _enqueue(self, interest: Interest) -> None:
+        if len(self._queue) > 64 + 2 * self._waiters.total:  # those that left early are still there
             self._queue = deque(filter(self._waiters.has, self._queue))
+        self._queue.append(interest)
 
     # ------------------------------------------------------------------ streams
-
-    @property
-    def is_away(self) -> bool:
-        """True while the poll finds the engine away."""
-        return not self._answers.is_set()
-
-    def away(self) -> None:
-        """Pause streams that break: the engine is away, and the poll will see it return."""
-        self._answers.clear()
-
-    def back(self) -> None:
-        """Open the streams that rest: the engine answers again."""
-        self._answers.set()
 
     def resize(self, budget: int) -> None:
         """Continue with another budget; streams that are open stay open."""
@@ -139,7 +124,7 @@ class WatchStreams:
             return
         self._waiters.block(interest)
         if len(self._waiters.numbers_in(session_id)) > FEW or not self._share(interest):
-            self.crowded()
+            self._wakeups.gather_now()
 
     def share(self, session_id: str, most: int | None = None) -> None:
         """Give streams to the awaited tasks of a session that came first, while some are free.
@@ -172,7 +157,8 @@ class WatchStreams:
         self._streams += 1
         self._shared += of_many
         self._waiters.watch(interest)
-        interest.job = job = self._spawn(self._watch(interest))
+        job = self._spawn(self._watch(interest))
+        interest.job = StreamJob(job)
         job.add_done_callback(lambda _: self._freed(of_many))
 
     def _freed(self, of_many: bool) -> None:
@@ -197,23 +183,22 @@ class WatchStreams:
                     return
                 if failures:
                     await self._rest(failures)
-                await self.ask(interest)
+                await self._reader.ask(interest)
                 short = short + 1 if self._clock() - opened < 0.05 and not failures else 0
         finally:
             if interest.watched:  # the streams were no use
                 interest.useless = True
                 self._waiters.unwatch(interest)
-                self.crowded()
+                self._wakeups.gather_now()
             if interest.doubt is not None:
                 interest.doubt.cancel()
 
     async def _rest(self, failures: int) -> None:
-        if self._answers.is_set():
-            await asyncio.sleep(retry_delay(failures - 1, first=0.1, limit=REST))
-            return
-        with suppress(asyncio.TimeoutError):
+        if self._outages.is_away:
             delay = retry_delay(failures - 1, first=0.1, limit=LONG_REST)
-            await asyncio.wait_for(self._answers.wait(), delay)
+            await self._outages.wait_until_over(delay)
+        else:
+            await asyncio.sleep(retry_delay(failures - 1, first=0.1, limit=REST))
 
     def _doubt_later(self, interest: Interest, attempt: int) -> None:
         delay = retry_delay(attempt, first=SILENCE[0], limit=SILENCE[1])
@@ -224,7 +209,7 @@ class WatchStreams:
 
     async def _look_beside(self, interest: Interest, attempt: int) -> None:
         if self._waiters.has(interest) and interest.watched:
-            await self.ask(interest)
+            await self._reader.ask(interest)
         if self._waiters.has(interest) and interest.watched:
             self._doubt_later(interest, attempt + 1)
 
@@ -234,22 +219,9 @@ class WatchStreams:
         try:
             async for task in stream:
                 now = self._clock()
-                self._observe(task, Window(previous, now), EventSource.WATCH, False)
+                self._reader.report(task, Window(previous, now), EventSource.WATCH, False)
                 previous = now
                 if task.state.is_terminal:
                     return
         finally:
             stream.cancel()
-
-    async def ask(self, interest: Interest) -> None:
-        """Ask for a task, whatever counters and streams say; it may end, or be gone."""
-        try:
-            task = await self._reader.probe(interest.session_id, interest.number, paced=False)
-        except SessionNotFoundError as error:
-            self._waiters.lose(interest, lost_session(interest.session_id, error))
-            return
-        except FlameError:
-            return  # the engine is away; the next stream or poll shows it
-        if task is None:
-            text = f"task {interest.number} of session {repr_of(interest.session_id)} is gone"
-            self._waiters.lose(interest, TaskLostError(f"{text}; how it ended is unknown"))

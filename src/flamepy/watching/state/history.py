@@ -17,15 +17,17 @@ EPOCHS = 10_000
 class History:
     """Finished and deleted tasks in the order in which they may leave the store.
 
+    Args:
+        needed: returns the sequence number after which a subscription still needs events, or
+            None when none needs any.
+
     Attributes:
         retain: how many finished tasks stay in the store.
-        needed: returns the sequence number after which a subscription still needs events, or
-            None when they are not.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, needed: Callable[[], int | None] = lambda: None) -> None:
         self.retain = 100_000
-        self.needed: Callable[[], int | None] = lambda: None
+        self._needed = needed
         self._ended: deque[TaskRecord] = deque()  # oldest end first; gone ones leave lazily
         self._kept = 0
         self._deletes: deque[DeletedTask] = deque()  # by sequence
@@ -52,7 +54,7 @@ class History:
             self._ended = deque(one for one in self._ended if _is_there(one, sessions))
         if self._kept <= self.retain:
             return
-        needed = self.needed()
+        needed = self._needed()
         while self._kept > self.retain:
             known = self._ended[0]
             if _is_there(known, sessions):
@@ -70,7 +72,7 @@ class History:
     def deleted(self, known: TaskRecord, event: TaskEvent) -> None:
         """Keep a task's delete while a subscription needs it."""
         self.prune_deleted()
-        if self.needed() is not None:
+        if self._needed() is not None:
             self._deletes.append(DeletedTask(known.born, known.sequence, event))
 
     def deletes_after(self, sequence: int) -> list[DeletedTask]:
@@ -81,7 +83,7 @@ class History:
         """Drop the deletes that no subscription needs any more."""
         if not self._deletes:
             return
-        needed = self.needed()
+        needed = self._needed()
         if needed is None:
             self._deletes.clear()
             return

@@ -51,16 +51,22 @@ Covers = Callable[[str, str], bool]  # session id, application
 class Store:
     """All records of one link, by session id.
 
+    Args:
+        endpoint: for events.
+        needed: see ``History``.
+
     Attributes:
         payloads: keep the tasks' inputs and outputs.
         history: what was evicted; how many finished tasks stay is set there.
     """
 
-    def __init__(self, endpoint: str = "") -> None:
+    def __init__(
+        self, endpoint: str = "", *, needed: Callable[[], int | None] = lambda: None
+    ) -> None:
         self.endpoint = endpoint
         self.sessions: dict[str, SessionRecord] = {}
         self.payloads = False
-        self.history = History()
+        self.history = History(needed)
         self._make = EventFactory(endpoint)
 
     @property

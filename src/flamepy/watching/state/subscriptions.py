@@ -107,10 +107,15 @@ class Subscription:
 
 
 class Subscribers:
-    """All subscriptions of a hub."""
+    """All subscriptions of a hub.
+
+    Attributes:
+        pictured: the last poll showed every session to one of them.
+    """
 
     def __init__(self) -> None:
         self._all: list[Subscription] = []
+        self.pictured = False
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -124,6 +129,7 @@ class Subscribers:
         if subscription not in self._all:
             return False
         self._all.remove(subscription)
+        self.pictured = self.pictured and bool(self._all)
         return True
 
     def clear(self) -> None:

@@ -9,7 +9,7 @@ known.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -106,13 +106,11 @@ class Waiters:
     """All interests of one link; on its loop.
 
     Attributes:
-        released: is called with an interest that is over, ended or left.
         total: how many tasks are awaited.
         dropped: ended waits, as finalizers on any thread record them; for ``sweep``.
     """
 
     def __init__(self) -> None:
-        self.released: Callable[[Interest], None] = lambda _: None
         self.total = 0
         self.dropped: deque[tuple[Interest, Listener]] = deque()
         self._watched = 0  # of them, with a stream
@@ -306,7 +304,8 @@ class Waiters:
         self.total -= 1
         if not session.interests:
             del self._sessions[interest.session_id]
-        self.released(interest)
+        if interest.job is not None:
+            interest.job.cancel()
 
     def has(self, interest: Interest) -> bool:
         """Return True until an interest is over."""

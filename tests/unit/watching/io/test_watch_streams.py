@@ -1,4 +1,4 @@
-"""Who gets a stream, of those that wait for a task."""
+"""Which awaited tasks get a stream."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import Any
 
 from flamepy.errors import FlameError
 from flamepy.types import Task
+from flamepy.watching.io.context import WatchContext
+from flamepy.watching.io.outages import Outages
+from flamepy.watching.io.wakeups import Wakeups
 from flamepy.watching.io.watch_streams import WatchStreams
 from flamepy.watching.policy.completion_planner import FEW
+from flamepy.watching.state.store import Store
+from flamepy.watching.state.subscriptions import Subscribers
 from flamepy.watching.state.waiters import Waiters
 
 
-class Waiting:
-    """Somebody who is not told here."""
+class Unnotified:
+    """A listener that nothing is delivered to here."""
 
     def changed(self, task: Task) -> None:
         raise AssertionError(task)
@@ -22,19 +27,33 @@ class Waiting:
         raise error
 
 
-class Streams:
-    """A collector of tasks that are awaited together, and how many streams it opens."""
+class Case:
+    """The streams of tasks that are awaited together: how many open, how often rounds are asked."""
 
     def __init__(self, awaited: int) -> None:
         nothing: Any = None
-        self.opened = self.crowded = 0
-        self.interests = Waiters()
-        self.collector = WatchStreams(
-            self.interests, nothing, nothing, observe=nothing, clock=lambda: 0.0, spawn=self.spawn
+        self.opened = 0
+        self.waiters = Waiters()
+        context = WatchContext(
+            engine=nothing,
+            store=Store(),
+            subscribers=Subscribers(),
+            waiters=self.waiters,
+            wakeups=Wakeups(),
+            clock=lambda: 0.0,
+            spawn=self.spawn,
+            endpoint="http://nowhere",
         )
+        self.pulse = context.wakeups.gather
+        self.streams = WatchStreams(context, nothing, Outages(context, 120.0))
         for number in range(1, awaited + 1):
-            self.collector.add("s", number, Waiting(), alone=False)
-        self.collector.crowded = self.crowd
+            self.streams.add("s", number, Unnotified(), alone=False)
+        self.pulse.interval = 1.0
+
+    @property
+    def gathers(self) -> bool:
+        """True once a round of the gatherer was asked for."""
+        return self.pulse.interval == self.pulse.shortest
 
     def spawn(self, watch: Coroutine[object, object, None]) -> Any:
         watch.close()
@@ -44,41 +63,38 @@ class Streams:
     def add_done_callback(self, function: object) -> None:
         """Never end."""
 
-    def crowd(self) -> None:
-        self.crowded += 1
 
-
-def test_who_is_awaited_among_others_gets_a_stream_once_a_caller_blocks() -> None:
-    streams = Streams(FEW)
-    assert streams.opened == 0, "it may have ended before anybody looks"
+def test_a_task_awaited_among_others_gets_a_stream_once_a_caller_blocks() -> None:
+    case = Case(FEW)
+    assert case.opened == 0, "it may have ended before the first read"
     for _ in range(2):
-        streams.collector.hasten("s", 2)
-    assert (streams.opened, streams.crowded) == (1, 0)
-    streams.collector.hasten("s", FEW + 1)
-    streams.collector.hasten("another", 1)
-    assert streams.opened == 1, "nobody waits for those"
+        case.streams.hasten("s", 2)
+    assert (case.opened, case.gathers) == (1, False)
+    case.streams.hasten("s", FEW + 1)
+    case.streams.hasten("another", 1)
+    assert case.opened == 1, "no caller waits for those"
 
 
-def test_who_blocks_gets_no_other_stream_where_streams_were_no_use() -> None:
-    streams = Streams(1)
-    useless = streams.interests.get("s", 1)
+def test_a_caller_that_blocks_gets_no_second_stream_where_streams_were_useless() -> None:
+    case = Case(1)
+    useless = case.waiters.get("s", 1)
     assert useless is not None
     useless.useless = True
-    streams.collector.hasten("s", 1)
-    assert streams.opened == 0
+    case.streams.hasten("s", 1)
+    assert case.opened == 0
 
 
-def test_in_a_crowd_who_blocks_is_gathered_with_the_others() -> None:
-    streams = Streams(FEW + 1)
-    streams.collector.hasten("s", 2)
-    assert (streams.opened, streams.crowded) == (0, 1)
-    assert streams.interests.blocking_in("s") == 1
+def test_among_many_the_task_that_a_caller_blocks_on_is_gathered_with_the_others() -> None:
+    case = Case(FEW + 1)
+    case.streams.hasten("s", 2)
+    assert (case.opened, case.gathers) == (0, True)
+    assert case.waiters.blocking_in("s") == 1
 
 
 def test_streams_are_shared_up_to_a_number() -> None:
-    streams = Streams(3 * FEW)
+    case = Case(3 * FEW)
     for _ in range(2):
-        streams.collector.share("s", FEW)
-    assert streams.opened == FEW
-    streams.collector.share("s")
-    assert streams.opened == 3 * FEW
+        case.streams.share("s", FEW)
+    assert case.opened == FEW
+    case.streams.share("s")
+    assert case.opened == 3 * FEW

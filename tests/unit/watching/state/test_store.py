@@ -22,9 +22,9 @@ PENDING, RUNNING, SUCCEED, FAILED = (
 )
 
 
-def seen() -> Store:
+def seen(needed: int | None = None) -> Store:
     """Return a store that has seen the session."""
-    store = Store("e")
+    store = Store("e", needed=lambda: needed)
     store.observe_session(made_session(), Window(0, 0))
     return store
 
@@ -329,8 +329,7 @@ class TestSessions:
         assert store.drained(record, 5.0) is not None, "one more has ended"
 
     def test_who_listens_again_begins_with_an_empty_store_and_the_same_epochs(self) -> None:
-        store = seen()
-        store.history.needed = lambda: 0
+        store = seen(needed=0)
         see(store, RUNNING, 1)
         store.observe_session(made_session(born=5), Window(2, 3))
         store.clear()
