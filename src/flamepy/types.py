@@ -197,7 +197,7 @@ class TaskCounts:
     @property
     def total(self) -> int:
         """The sum of the five counters."""
-        return self.pending + self.running + self.terminal
+        return self.pending + self.running + self.succeed + self.failed + self.cancelled
 
     @property
     def terminal(self) -> int:

@@ -245,7 +245,8 @@ class TestWhatIsKept:
             subscription.needed_since = None
             world.hub.reader_moved()
             assert len(record.tasks) == 100
-            assert record.explained
+            assert record.info is not None
+            assert record.counts == record.info.counts
             assert source.calls["list_tasks"] - lists < 6
             future = world.hub.wait(await source.get_task("s", "1"))
             assert (await asyncio.wait_for(future, 5)).state is SUCCEED

@@ -400,7 +400,7 @@ class Hub:
         if self._subscribers.follow(record):
             return
         record.synced = record.drained = False
-        self._sync.forget(record.id)  # a later subscriber begins anew, without a back-off
+        self._sync.forget(record.id)  # a later subscriber starts without a back-off
         record.forget_retired()
         awaited = set(self._waiters.numbers(record.id))
         for number in [number for number in record.tasks if number not in awaited]:

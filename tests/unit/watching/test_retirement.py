@@ -68,7 +68,8 @@ class TestRetirement:
         assert sorted(record.tasks) == [8, 9, 10]
         assert record.counts == TaskCounts(succeed=10)
         assert record.highest == 10
-        assert record.explained
+        assert record.info is not None
+        assert record.counts == record.info.counts
 
     def test_they_stay_until_a_poll_shows_that_their_session_is_still_the_same(self) -> None:
         """Else a task of the next session of that id, whose end came first, is told again."""

@@ -1,4 +1,4 @@
-"""What every part of watching works with: the engine, what is known, and who wants to know it.
+"""What every part of watching works with: the engine, what is known, and which callers need it.
 
 The hub makes one ``WatchContext`` first and hands it to each part; nothing in it is replaced
 later. ``Engine`` is the part of the client that watching calls.

@@ -205,7 +205,7 @@ class Gatherer:
     async def _list(
         self, session_id: str, awaited: list[Interest], planner: CompletionPlanner
     ) -> None:
-        """List a session; ask for who is awaited and not in the list."""
+        """List a session; probe the awaited tasks that the list lacks."""
         began = self._now()
         shown = await self._reader.skim(session_id, self._waiters.numbers_in(session_id))
         if awaited and (took := self._net(awaited[0], began, planner.total, planner)):
@@ -213,8 +213,8 @@ class Gatherer:
         await self._probe([one for one in awaited if one.number not in shown], planner)
 
     def _net(self, one: Interest, began: float, calls: int, planner: CompletionPlanner) -> float:
-        """Return the seconds that calls took beside others; 0.0 if that is unknown."""
-        beside = self._waiters.added_in(one.session_id)
-        if beside > calls / 4:
+        """Return the seconds that calls took, without those of others; 0.0 if unknown."""
+        others = self._waiters.added_in(one.session_id)
+        if others > calls / 4:
             return 0.0  # tasks are being made meanwhile: it was mostly their time
-        return max(0.0, self._now() - began - beside * planner.costs.get)
+        return max(0.0, self._now() - began - others * planner.costs.get)

@@ -199,7 +199,7 @@ class Reader:
         return missing(record.tasks.values(), mark, window or Window(start, end))
 
     async def skim(self, session_id: str, awaited: Container[int]) -> set[int]:
-        """List a session for those who wait for its tasks; return which of them it has.
+        """List a session with awaited tasks, regardless of the limits; return which it has.
 
         Args:
             session_id: which one.

@@ -2,8 +2,8 @@
 
 A session is worked on when its counters ask for it, when an earlier try left something
 unexplained (with a growing back-off), or when its audit is due: what counters hide, such as two
-tasks that swap states, an occasional list finds. ``poller`` brings the counters, ``reader``
-makes the calls, ``hub`` gets the observations.
+tasks that swap states, an occasional list finds. ``session_poll`` brings the counters, ``reader``
+makes the calls, ``observer`` gets the observations.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 AUDIT = 600.0
 WORKERS = 64  # sessions that are read at once
-FEW = 8  # ... while the engine forgets: who is chosen must not wait long for the answer
+FEW = 8  # ... while the engine forgets sessions: the chosen ones must be read without delay
 LOAD = 50.0  # a list that explained nothing is repeated after this multiple of its duration
 
 
@@ -71,7 +71,6 @@ class SessionSync:
         self._took = 0.1  # seconds of a session's reading, recently
         self._audits: set[str] = set()  # of the busy ones
         self._progress: dict[str, Progress] = {}
-        self.scans = 0
 
     @property
     def busy(self) -> bool:
@@ -207,11 +206,12 @@ class SessionSync:
             await self._scan(record, progress)
         if self._progress.get(record.id) is not progress:
             return  # its last subscriber left meanwhile: what was read is not kept
-        if settled(record):
+        explained = settled(record)
+        if explained:
             progress.attempts, progress.due = 0, 0.0
         else:
             self._try_later(progress)
-        if step is SyncStep.LIST or settled(record):
+        if explained or step is SyncStep.LIST:
             self._mark_current(record)
 
     def _try_later(self, progress: Progress) -> None:
@@ -224,7 +224,6 @@ class SessionSync:
         progress.due = self._now() + delay
 
     async def _scan(self, record: SessionRecord, progress: Progress) -> None:
-        self.scans += 1
         source = EventSource.AUDIT if progress.audit else EventSource.LIST
         progress.refresh = progress.audit = False
         began = self._now()

@@ -1,18 +1,21 @@
 """The watch streams that serve waiting callers (``waiters``). Runs on the link's loop.
 
 A stream delivers a change at once and costs as much as ten tasks of a list, so at most ``budget``
-tasks have one: what a caller waits for alone, at once; of those that are awaited together the one
-that a caller blocks on, the first few that have not ended at the first read, and in a session that
-stands still the lowest (``completion_planner``). ``gatherer`` reads the others by counters.
-Whatever ends a stream, GetTask is asked: an end without a terminal message says nothing. A silent
-stream is not trusted either: it hides what changed before it was opened and hangs without a
-notification, so GetTask is asked beside it, ever less often (docs/protocol.md#watch).
+tasks have one. A task that a caller awaits alone gets one at once. Of tasks that are awaited
+together, it is the one that a caller blocks on, the first few that have not ended at the first
+read, and in a session without progress the lowest ids (``completion_planner``); ``gatherer`` reads
+the others by counters.
+
+After a stream ends for any reason, GetTask reads the task: a stream that ends without a terminal
+message proves nothing. Nor does a silent one, which lacks what changed before it was opened and may
+hang without an error: GetTask reads its task meanwhile, less and less often
+(docs/protocol.md#watch).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import OrderedDict
 from datetime import datetime
 from itertools import islice
 
@@ -36,12 +39,24 @@ class StreamJob:
     """The asyncio task that follows one awaited task; cancelled when its interest is over."""
 
     def __init__(self, job: asyncio.Task[None]) -> None:
-        self.job = job
+        self._job = job
 
     def cancel(self) -> None:
         """End it, unless it is what ended the interest: then it ends by itself."""
-        if self.job is not asyncio.current_task():
-            self.job.cancel()
+        if self._job is not asyncio.current_task():
+            self._job.cancel()
+
+
+class QueuePlace:
+    """The place of an awaited task in the queue for streams; left when its interest is over."""
+
+    def __init__(self, queue: OrderedDict[Interest, None], interest: Interest) -> None:
+        self._queue = queue
+        self._interest = interest
+
+    def cancel(self) -> None:
+        """Leave the queue."""
+        self._queue.pop(self._interest, None)
 
 
 class WatchStreams:
@@ -70,7 +85,7 @@ class WatchStreams:
         self._spawn = context.spawn
         self._wakeups = context.wakeups
         self._budget = budget
-        self._queue: deque[Interest] = deque()  # of those that are awaited alone
+        self._queue: OrderedDict[Interest, None] = OrderedDict()  # of those awaited alone
         self._streams = self._shared = 0  # open streams; of them, of tasks awaited together
 
     def add(
@@ -99,16 +114,12 @@ class WatchStreams:
         if alone and not interest.alone:
             interest.alone = True
             if not interest.watched:
-                self._enqueue(interest)
+                self._queue[interest] = None
+                interest.job = QueuePlace(self._queue, interest)
                 self._fill()
         if not interest.watched:
             self._wakeups.gather_now()
         return interest
-
-    def _enqueue(self, interest: Interest) -> None:
-        if len(self._queue) > 64 + 2 * self._waiters.total:  # those that left early are still there
-            self._queue = deque(filter(self._waiters.has, self._queue))
-        self._queue.append(interest)
 
     # ------------------------------------------------------------------ streams
 
@@ -148,12 +159,13 @@ class WatchStreams:
 
     def _fill(self) -> None:
         while self._streams < self._budget and self._queue:
-            interest = self._queue.popleft()
-            if self._waiters.has(interest) and not interest.watched:
+            interest, _ = self._queue.popitem(last=False)
+            if not interest.watched:
                 self._open(interest)
 
     def _open(self, interest: Interest) -> None:
         of_many = not interest.alone
+        self._queue.pop(interest, None)
         self._streams += 1
         self._shared += of_many
         self._waiters.watch(interest)

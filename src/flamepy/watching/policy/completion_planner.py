@@ -16,13 +16,16 @@ from flamepy.types import TaskCounts
 from flamepy.watching.policy.sync_planner import Costs, retry_delay
 from flamepy.watching.state.waiters import WaiterChanges
 
-FEW = 8  # of those awaited together this number gets streams as soon as nothing is left to read
-QUIET = 0.25  # seconds without an end after which the first of a crowd get streams
-SAFETY = (2.0, 60.0)  # seconds after which all are asked, whatever the counters say
+FEW = 8  # streams for tasks that are awaited together, as soon as nothing is left to read
+QUIET = 0.25  # seconds without an end after which the first of many get streams
+SAFETY = (2.0, 60.0)  # seconds after which all tasks are read, whatever the counters say
 REST = (0.002, 1.0)  # seconds between steps: the first, and after many that found nothing
 FIRST_RATE = 1000.0  # ends a second, until it was seen: the first callers do not wait for that
 HANDFUL = 16  # ends that are worth asking for the counters
-PAUSE = (0.1, 0.5)  # seconds for which a growing crowd is left alone, at least and at most ...
+PAUSE = (
+    0.1,
+    0.5,
+)  # seconds for which a growing number of waiters is left alone, at least and at most ...
 SPARE = 40.0  # ... else this multiple of the step's duration
 LOAD = 50.0  # ... at least this multiple of its duration
 
@@ -88,8 +91,8 @@ class CompletionPlanner:
             changes: what happened since the last call.
             waiting: awaited tasks without a stream.
             now: monotonic seconds.
-            blocking: on how many of them callers block. Where they do on half of the waiters, tasks
-                are made by callers who wait in turn, and none of them must wait for more.
+            blocking: the number of them that callers block on. If that is half or more, callers
+                create tasks one after another, and waiting for more tasks would delay each.
         """
         shown = counts.terminal - self._terminal
         if now > self._asked_at > float("-inf"):

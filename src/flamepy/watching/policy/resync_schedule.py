@@ -1,4 +1,4 @@
-"""When each session is listed whatever its counters say. Pure; the time comes in.
+"""When each session is listed, whatever its counters say. Pure; time is an argument.
 
 Every session has its slot in the period, and the slots of sessions first seen together are
 spread evenly: the golden ratio puts each new one into the largest gap between the others.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 
 GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
-REST = 1.0 / 16.0  # of the period; so long nothing is audited after it was first seen
+REST = 1.0 / 16.0  # of the period: the time without an audit after a session was first seen
 
 
 class AuditSchedule:
-    """Deals out the audits.
+    """Gives each session its times of audits.
 
     Args:
         period: seconds in which every session comes once.

@@ -2,9 +2,9 @@
 
 An engine keeps a limited number of sessions and forgets the closed ones, oldest end first. While
 few end, that is days later; under churn it is seconds, and a task list that is read too late is
-gone. ``Retention`` learns from the polls how fast sessions vanish; ``ReadQueue`` hands out the
-sessions that wait to be read, those first that will be gone soonest and can still be caught.
-``poller`` feeds both, ``session_sync`` reads.
+gone. ``Retention`` learns from the polls how fast sessions vanish; ``ReadQueue`` orders the
+sessions that wait to be read: first those that will be gone soonest and can still be read in time.
+``session_poll`` feeds both, ``session_sync`` reads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 MEMORY = 10.0  # seconds after which what vanished counts for 1/e
 FORGOTTEN = 0.5  # fewer sessions than this in memory: the engine forgets nothing now
-TURN = 4  # each so manyth read is of the session that waits longest, whatever is urgent
+TURN = 4  # every fourth read is of the session that waits longest, whatever is urgent
 
 
 class Retention:
@@ -88,11 +88,11 @@ class ReadQueue:
         self._waiting.setdefault(session_id, None)
 
     def order(self, left: Mapping[str, float], margin: float) -> None:
-        """Decide who comes first, after a poll.
+        """Decide which sessions are read first, after a poll.
 
         Args:
             left: seconds until each of those that will vanish is gone; empty while none does.
-            margin: seconds that a read takes; who is gone sooner is too late.
+            margin: seconds that a read takes; a session that is gone sooner cannot be read in time.
         """
         if not left:
             self._urgent = []

@@ -1,8 +1,8 @@
 """When waiting for a session's tasks has become pointless, and which tasks do not start. Pure.
 
 An engine leaves a session open whose services cannot be started: tasks stay pending for ever and
-no stream says so (docs/protocol.md#events). It may also lose one task on its way to an executor,
-which stays pending while later ones run and finish. ``poller`` asks at every poll.
+no stream says so (docs/protocol.md#events). It may also lose a task while sending it to an
+executor; that task stays pending while later ones run and finish. Checked at every poll.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ CLOSED_QUIET = 5.0
 
 
 def stuck_session(info: SessionInfo, quiet: float) -> FlameError | None:
-    """Return the error for those who wait in a session in which nothing moves any more.
+    """Return the error that ends the waits in a session without progress; None if it may move.
 
     Args:
         info: the session with its events.
         quiet: for how many seconds its counters have stood still. Executors that were bound
             before the retry limit keep working, and a closed session may still run a task that
-            was on its way to an executor: a while without movement shows it.
+            was being sent to an executor: both show after a while without movement.
     """
     if info.counts.running or not info.counts.pending:
         return None
@@ -61,7 +61,7 @@ def stalled_tasks(record: SessionRecord, now: float, after: float) -> list[TaskR
     has been overtaken; it is stalled when it is still pending ``after`` seconds later.
 
     Args:
-        record: the session; who was overtaken when is noted there.
+        record: the session; ``overtaken`` records since when a task is overtaken.
         now: loop seconds.
         after: seconds.
     """

@@ -3,7 +3,7 @@
 The engine has no watch on sessions; its counters say how many tasks are in each state. Task ids
 are dense and tasks start in ascending order, so what changed is among the new ids and the lowest
 unfinished ones: probing those costs as much as the change, listing costs as much as the session
-(docs/architecture.md#cost). ``hub`` carries the decisions out.
+(docs/architecture.md#cost). ``session_sync`` carries the decisions out.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Costs:
     listed: float = 17e-6
 
     def learn_get(self, seconds: float) -> None:
-        """Fold in the duration of one GetTask."""
+        """Include the duration of one GetTask."""
         self.get += (min(seconds, 0.1) - self.get) * 0.05
 
     def learn_list(self, seconds: float, tasks: int) -> None:
@@ -46,7 +46,7 @@ class Costs:
 def settled(record: SessionRecord) -> bool:
     """Return True if the known tasks account for the session's counters, or are ahead of them.
 
-    The counters' sum is a lower bound: a task on its way to an executor is in none of them.
+    The counters' sum is a lower bound: it lacks tasks that the engine is sending to an executor.
     """
     if record.info is None:
         return True

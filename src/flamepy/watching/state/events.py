@@ -1,8 +1,8 @@
 """What the hub delivers to its subscribers: frozen events of tasks and sessions.
 
 An event says what changed (``old`` to ``task``) and how it was learned (``source``, ``epoch``,
-``sequence``, ``observed_at``). Events are made by ``store`` only, handed on by ``hub``; what a
-queue does to them on their way to a callback (``initial``, ``coalesced``) is ``informers``'.
+``sequence``, ``observed_at``). ``store`` alone makes events, ``subscriptions`` delivers them; what
+a queue changes before a callback gets them (``initial``, ``coalesced``) belongs to ``informers``.
 """
 
 from __future__ import annotations

@@ -138,11 +138,6 @@ class SessionRecord:
         tally = self._tally
         return tally[TaskState.PENDING] + tally[TaskState.RUNNING] + tally[5]
 
-    @property
-    def explained(self) -> bool:
-        """True when the known tasks account for every counter of the engine."""
-        return self.info is None or self.counts == self.info.counts
-
     def unfinished(self) -> Iterator[int]:
         """Yield the ids of the tasks that have not ended, lowest first."""
         if not self._sorted:
@@ -155,7 +150,7 @@ class SessionRecord:
                 last = number
                 yield number
 
-    # ------------------------------------------------------------------ for the store
+    # ------------------------------------------------------------------ changes
 
     def add(self, record: TaskRecord) -> None:
         """Record a new task."""

@@ -4,16 +4,17 @@ The rules (docs/architecture.md#observations):
 
 - Every observation has a window. It applies if it was sent after the last applied one had
   ended; a terminal state applies over a non-terminal one at any time; any other disagreement is
-  STALE and asks for a fresh look.
+  STALE and causes another read.
 - The first terminal state is final; a different one later is DRIFT and is not delivered. The
-  engine's state is kept beside the delivered one, so that its counters add up.
+  engine's state is kept, too, so that its counters add up.
 - A failed task is held until its text was read, so ``event.task.error`` is always there.
-- No event of a task is delivered before its session was seen: it names its application, and
-  scopes ask for it. What was seen before is delivered, as one step, when the session is listed.
+- No event of a task is delivered before its session was seen: the event names the application,
+  and scopes select by it. Earlier observations are delivered as one event once the session is
+  listed.
 - A session with another creation time, or one whose absence was confirmed, is reset: everything
   that was in it is deleted, the epoch of its id grows.
 
-No clock, no thread, no I/O: ``hub`` feeds it on the loop and hands the events on. ``records``
+No clock, no thread, no I/O: ``observer`` calls it on the loop and delivers the events. ``records``
 holds what is known, ``history`` what was evicted, ``event_factory`` turns both into events.
 """
 
@@ -169,9 +170,11 @@ class Store:
     def drained(self, record: SessionRecord, now: float) -> SessionEvent | None:
         """Return that a session is drained, once, if the end of every task was delivered."""
         info = record.info
-        if info is None or record.drained or not record.synced or not is_drained(info):
+        if info is None or record.drained or not record.synced:
             return None
-        if record.unended or record.held or record.counts.total < info.counts.total:
+        if record.unended or record.held or not is_drained(info):
+            return None
+        if record.counts.total < info.counts.total:
             return None
         record.drained = True
         return self._make.session(SessionEventKind.DRAINED, record, info, info, now)
@@ -218,7 +221,7 @@ class Store:
             return _STALE
         else:
             if window.start >= known.window.end or task.state.is_terminal:
-                known.window = max(window, known.window, key=_end)
+                known.window = window if window.end >= known.window.end else known.window
             if task.state == known.state and (known.delivered or record.info is None):
                 self._fill(known, task)
                 return _UNCHANGED
@@ -350,7 +353,7 @@ class Store:
         self, record: SessionRecord, number: int, delivered: TaskState, task: Task, window: Window
     ) -> Observation:
         if record.newest is not None and task.creation_time > record.newest + SAME:
-            return _UNCHANGED  # numbers begin anew: the next poll shows another session
+            return _UNCHANGED  # ids restarted: the next poll shows another session
         shown, fresh = record.retired.shown(number), window.start >= record.retired.end
         if task.state == shown or not (task.state.is_terminal or fresh):
             return _UNCHANGED
@@ -404,10 +407,6 @@ class Store:
             known.task = replace(
                 known.task, input=task.input, output=task.output, payloads_loaded=True
             )
-
-
-def _end(window: Window) -> float:
-    return window.end
 
 
 def _of_the_new(record: SessionRecord, info: SessionInfo) -> list[TaskRecord]:

@@ -138,9 +138,11 @@ class Subscribers:
 
     def follow(self, record: SessionRecord) -> bool:
         """Return True if a subscription covers the session's tasks."""
-        return any(
-            one.scope.tasks and one.scope.covers(record.id, record.application) for one in self._all
-        )
+        application = record.application
+        for one in self._all:  # no generator: asked at every observation
+            if one.scope.tasks and one.scope.covers(record.id, application):
+                return True
+        return False
 
     def may_follow(self, record: SessionRecord) -> bool:
         """Return True if one does, or may once the session itself was seen."""

@@ -1,9 +1,9 @@
-"""Which callers wait for which tasks: the register of one link. Pure; gets every observation.
+"""Which callers wait for which tasks: the register of one link. Pure.
 
-An ``Interest`` is one awaited task: of a future, a ``watch_task`` iterator, a
-followed run. ``watch_streams`` gives streams to some of them, ``gatherer`` reads the ends of the
-others, ``observer`` and ``poller`` deliver what a reply showed, or that nothing more will be
-known.
+An ``Interest`` is one awaited task, with its listeners: futures, ``watch_task`` iterators, followed
+runs. ``watch_streams`` gives streams to some of them, ``gatherer`` reads the ends of the others;
+``observer`` delivers the states, ``session_poll`` and ``outages`` the errors after which nothing
+more will be known.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Listener(Protocol):
 
 
 class Cancels(Protocol):
-    """What runs for an interest: an asyncio task, a timer."""
+    """What serves an interest until it is over: a stream, a timer."""
 
     def cancel(self) -> object:
         """End it."""
@@ -77,7 +77,7 @@ class Interest:
         self.listeners: list[Listener] = []
         self.states = self.alone = self.blocks = self.watched = self.useless = False
         self.task: Task | None = None
-        self.job: Cancels | None = None  # its stream
+        self.job: Cancels | None = None  # its stream, or its place in the queue for one
         self.doubt: Cancels | None = None  # in the stream: a timer
 
     def is_another(self, creation_time: datetime) -> bool:
@@ -311,7 +311,7 @@ class Waiters:
         """Return True until an interest is over."""
         return self.get(interest.session_id, interest.number) is interest
 
-    # ------------------------------------------------------------------ who has a stream
+    # ------------------------------------------------------------------ streams
 
     def watch(self, interest: Interest) -> None:
         """Record that an interest has a stream."""
@@ -332,7 +332,7 @@ class Waiters:
 
 
 def lost_session(session_id: str, cause: FlameError | None = None) -> SessionLostError:
-    """Return the error of those who wait in a session that the engine does not know."""
+    """Return the error that ends the waits in a session that the engine does not know."""
     error = SessionLostError(
         f"session {repr_of(session_id)} is gone (deleted, evicted, its application unregistered, "
         "or "
