@@ -379,10 +379,11 @@ class Hub:
     async def first_look(self, timeout: float) -> None:
         """Wait until a poll has shown the sessions, the engine is away, or the time is up.
 
-        What is created from then on does not count as initial.
+        What is created from then on does not count as initial, for no subscription. So a poll
+        that was in flight when one of them began is not enough.
         """
         limit = self._loop.time() + timeout
-        while not self._subscribers.pictured and self.health.down_since is None:
+        while not self._subscribers.all_pictured and self.health.down_since is None:
             if self._loop.time() >= limit or not self._jobs:
                 return
             await asyncio.sleep(0.002)

@@ -120,6 +120,11 @@ class Subscribers:
     def __bool__(self) -> bool:
         return bool(self._all)
 
+    @property
+    def all_pictured(self) -> bool:
+        """True when ``pictured``, and it is known for each of them what is initial."""
+        return self.pictured and all(one.pictured for one in self._all)
+
     def add(self, subscription: Subscription) -> None:
         """Deliver everything to it from now on."""
         self._all.append(subscription)

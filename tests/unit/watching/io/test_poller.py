@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from support.hearing import Heard, World, run
 from support.made import made_session
 from support.steps import steps
 
@@ -158,3 +159,35 @@ class TestHeartbeat:
             await hub.aclose()
 
         clock.run(act())
+
+
+class LateSource(ScriptedSource):
+    """An engine that a list of sessions reaches late."""
+
+    late = 0.0
+
+    async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
+        await asyncio.sleep(self.late)
+        return await super().list_sessions(timeout=timeout)
+
+
+def test_a_first_look_waits_for_the_poll_that_decides_what_is_initial() -> None:
+    """Not for one that was sent for a subscription that has ended since."""
+
+    async def act(world: World) -> None:
+        world.source.add_session("s")
+        heard, subscription = world.subscribe()
+        await world.until(lambda: heard.syncs)
+        hold = world.source.hold("list_sessions")
+        await world.until(lambda: hold.waiting)
+        world.hub.unsubscribe(subscription)
+        fresh = Heard()
+        world.hub.subscribe(Scope(), fresh, live=True)
+        world.source.late = 1.0  # type: ignore[attr-defined]  # of LateSource
+        hold.release()
+        await world.hub.first_look(30.0)
+        world.source.add_session("new")
+        await world.until(lambda: fresh.kinds("new"))
+        assert not any(one.initial for one in fresh.sessions if one.session.id == "new")
+
+    run(act, source=LateSource)
