@@ -16,6 +16,7 @@ from flamepy.errors import TaskFailedError
 from flamepy.informers import Reactor
 from flamepy.informers.plugins.loading import discover
 from flamepy.local import LocalCluster
+from flamepy.testing import check_informer
 
 
 class Service(FlameService):
@@ -104,3 +105,7 @@ def test_without_a_path_it_is_standard_output(
 def test_making_it_opens_nothing(tmp_path: Path) -> None:
     JsonLog(path=str(tmp_path / "events.jsonl")).close()
     assert not list(tmp_path.iterdir())
+
+
+def test_it_bears_everything_that_engines_do(tmp_path: Path) -> None:
+    check_informer(lambda: JsonLog(path=str(tmp_path / "events.jsonl")))

@@ -19,6 +19,7 @@ from flamepy.errors import TaskFailedError
 from flamepy.informers import Reactor, TaskEvent, TaskInformer, signals
 from flamepy.informers.plugins.loading import Plugin, discover
 from flamepy.local import LocalCluster
+from flamepy.testing import check_informer
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -208,3 +209,7 @@ def test_the_processs_registry_serves_it_as_well(connection: Connection) -> None
 def test_an_unknown_registry_is_refused() -> None:
     with pytest.raises(ValueError, match="'own', 'default' or a CollectorRegistry"):
         Prometheus(registry="onw")
+
+
+def test_it_bears_everything_that_engines_do() -> None:
+    check_informer(lambda: Prometheus(port=0, registry=CollectorRegistry()))

@@ -7,25 +7,18 @@ in a shell does not load the cluster.
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import iter_modules
 
 import click
 
 from flamepy._version import __version__
+from flamepy.cli import verbs
 
 COMMANDS = {
-    "apps": "flamepy.cli.verbs.apps",
-    "cache": "flamepy.cli.verbs.cache",
-    "check-service": "flamepy.cli.verbs.check_service",
-    "completion": "flamepy.cli.verbs.completion",
-    "doctor": "flamepy.cli.verbs.doctor",
-    "nodes": "flamepy.cli.verbs.nodes",
-    "plugins": "flamepy.cli.verbs.plugins",
-    "run": "flamepy.cli.verbs.run",
-    "sessions": "flamepy.cli.verbs.sessions",
-    "tasks": "flamepy.cli.verbs.tasks",
-    "up": "flamepy.cli.verbs.up",
-    "watch": "flamepy.cli.verbs.watch",
+    found.name.replace("_", "-"): f"{verbs.__name__}.{found.name}"
+    for found in iter_modules(verbs.__path__)
 }
+"""The module of each command: ``cli/verbs/check_service.py`` has ``flamepy check-service``."""
 
 
 class LazyGroup(click.Group):

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from flamepy.cli.engine import endpoint_option, failure, silence_grpc
+from flamepy.cli.health import HealthServer, parse_address
 from flamepy.cli.logs import FORMATS, set_up_logging
-from flamepy.cli.verbs.health import HealthServer, parse_address
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError, FlameError, PluginError
 

@@ -27,7 +27,17 @@ class EventKind(TextEnum):
 
 
 class EventSource(TextEnum):
-    """Which answer of the engine showed it."""
+    """Which reply of the engine showed a state.
+
+    Attributes:
+        CREATE: of CreateTask, made by this process.
+        WATCH: a message of a WatchTask stream.
+        PROBE: of GetTask.
+        LIST: of ListTask, because a session's counters changed.
+        AUDIT: of the periodic ListTask that finds what counters hide.
+        POLL: of ListSession.
+        REPLAY: none: the state was known before, or comes from a checkpoint.
+    """
 
     CREATE = "create"
     WATCH = "watch"
