@@ -12,14 +12,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib import import_module
+from typing import Any
 
 from flamepy.connections import ConnectionState as ConnectionState
 from flamepy.connections import ConnectionStats as ConnectionStats
 from flamepy.connections import RetryDetails as RetryDetails
 from flamepy.connections import RetryPolicy as RetryPolicy
 from flamepy.enums import OpenEnum
+from flamepy.errors import InvalidArgumentError, InvalidStateError, PickleRefusedError
 from flamepy.resources import parse_resources
 from flamepy.shared_pickles import shared_class, shared_enum
+from flamepy.texts import repr_of
 
 # Where the official SDK has them, and what pickles of both libraries name.
 _TYPES, _SERVICE = "flamepy.core.types", "flamepy.core.service"
@@ -178,6 +182,44 @@ class Task:
             return None
         texts = [event.message or "" for event in self.events if event.code == TaskState.FAILED]
         return texts[-1] if texts else None
+
+    def payload(self, of: str | None = None, *, allow_pickle: bool = False) -> Any:
+        """Return what the input or output of a runner's or a typed service's task says.
+
+        Unpickles, which runs code of its writer, and may fetch from the object cache: call it on
+        the thread of an informer or of your own. Needs the extra ``runner``.
+
+        Args:
+            of: ``"input"`` or ``"output"``; None: the output if the task has one.
+            allow_pickle: True says that every writer is trusted; without it nothing is read.
+
+        Returns:
+            What ``flamepy.runner.get_data`` returns: ``{"type": "input", "method", "args",
+            "kwargs", "metadata"}`` for a runner's call, else ``{"type": "output", "result",
+            "metadata"}``. None where the task has no such payload.
+
+        Raises:
+            PickleRefusedError: without ``allow_pickle=True``.
+            InvalidStateError: the task came without its payloads.
+            RunnerError: it is another kind of payload, or the cache does not have the object.
+        """
+        if of not in (None, "input", "output"):
+            raise InvalidArgumentError(f"of must be 'input' or 'output', got {repr_of(of)}")
+        if not allow_pickle:
+            raise PickleRefusedError(
+                f"the payload of task {self.session_id}/{self.id} would be unpickled, which runs "
+                "code of its writer: pass allow_pickle=True if you trust every client and service"
+            )
+        if not self.payloads_loaded:
+            raise InvalidStateError(
+                f"task {self.session_id}/{self.id} came without its payloads: make the "
+                "Reactor with payloads=True, or read the task by session.get_task"
+            )
+        data = self.input if of == "input" or (of is None and self.output is None) else self.output
+        if data is None:
+            return None
+        # By name: the floor of runners is far above this one.
+        return import_module("flamepy.runner.helper").get_data(data)
 
 
 @dataclass(frozen=True, slots=True)

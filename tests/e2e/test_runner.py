@@ -92,6 +92,8 @@ class TestRunner:
             assert service(futures[0], plus=futures[1]).get() == 21
             assert get_object(futures[0].ref()) == 10
             assert get_data(service(1).ref().encode())["result"] == 1
+            assert get_object(futures[1].ref()) == 11
+            assert futures[1].ref() == futures[1].ref()
             runner.wait(futures, progress=True)
 
     def test_an_instance_keeps_its_state_and_a_failed_call_does_not_change_it(self) -> None:
@@ -119,6 +121,9 @@ class TestRunner:
             assert runner.service(several)(3).get() == [0, 1, 2]
             big = np.ones(1_000_000)
             assert runner.service(lambda a, b: float(a.sum()) + b)(big, b=1).get() == 1_000_001
+            ones = runner.service(np.ones)(100_000)
+            assert ones.get().nbytes == 800_000
+            assert runner.service(np.sum)(ones).get() == 100_000
             shared = runner.put_object({"x": 1})
             assert runner.service(lambda d: d["x"])(shared).get() == 1
 
@@ -153,21 +158,28 @@ class TestRunner:
                 runner.service(second)
             with connect() as connection:
                 keys = [one.key for one in connection.objects.list()]
-            # One context, two results: what was put in vain is gone.
-            assert sum(key.startswith("shared/shared-id/") for key in keys) == 3
+            # One context, and no result, as they are small: what was put in vain is gone.
+            assert sum(key.startswith("shared/shared-id/") for key in keys) == 1
 
     def test_an_informer_receives_the_calls_of_its_service(self) -> None:
         class Notes(TaskInformer):
             def on_succeeded(self, event: Any) -> None:
                 seen.append(event.task.id)
+                payload = event.task.payload("input", allow_pickle=True)
+                shown = event.to_dict()
+                assert shown["session"].startswith("informed-abs-")
+                calls.append((shown["application"], payload["args"]))
 
         seen: list[str] = []
+        calls: list[tuple[str, tuple[int]]] = []
         with Runner("informed", informer=Notes()) as runner:
             service = runner.service(abs)
             runner.get([service(n) for n in (-1, -2)])
             eventually(lambda: len(seen) == 2, "two events")
             assert list(service.map([-3, -4])) == [3, 4]
             eventually(lambda: len(seen) == 4, "the events of a map")
+            eventually(lambda: len(calls) == 4, "their payloads")
+            assert sorted(calls) == [("informed", (number,)) for number in (-4, -3, -2, -1)]
 
     def test_map_makes_many_calls_in_order_with_a_bounded_window(self) -> None:
         read: list[int] = []

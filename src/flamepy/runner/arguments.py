@@ -7,6 +7,7 @@ from typing import Any
 
 from flamepy.core.cache import put_object
 from flamepy.runner.futures import ObjectFuture
+from flamepy.runner.results import asking
 from flamepy.runner.types import RunnerRequest
 from flamepy.service.payload import dump
 
@@ -23,23 +24,23 @@ def packed(
     Args:
         prefix: ``application/session``, where large arguments are put.
         method: None calls the object.
-        args: a future among them is waited for and travels as a reference; a future in a
-            list, tuple or dict as its value.
+        args: a future among them is waited for and travels as a reference, or as its small
+            result; a future in a list, tuple or dict as its value.
         kwargs: as ``args``.
     """
     references = tuple(resolved(one) for one in args)
     named = {name: resolved(one) for name, one in kwargs.items()}
-    data = dump(RunnerRequest(method, references or None, named or None))
+    data = dump(asking(RunnerRequest(method, references or None, named or None)))
     if len(data) <= INLINE_LIMIT:
         return data
     references = tuple(_outsourced(prefix, one) for one in references)
     named = {name: _outsourced(prefix, one) for name, one in named.items()}
-    return dump(RunnerRequest(method, references or None, named or None))
+    return dump(asking(RunnerRequest(method, references or None, named or None)))
 
 
 def resolved(value: Any) -> Any:
     """Return what travels instead of an argument: a future's reference, else the value."""
-    return value.ref() if isinstance(value, ObjectFuture) else _with_values(value, MAX_DEPTH)
+    return value.argument() if isinstance(value, ObjectFuture) else _with_values(value, MAX_DEPTH)
 
 
 def by_value(data: bytes) -> bool:

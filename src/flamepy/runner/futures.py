@@ -1,4 +1,4 @@
-"""``ObjectFuture``: the future of a call whose result is an object of the object cache."""
+"""``ObjectFuture``: the future of a call, whose result may be in the object cache."""
 
 from __future__ import annotations
 
@@ -7,26 +7,34 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
-from flamepy.core.cache import ObjectRef, get_object
+from flamepy.core.cache import ObjectRef, put_object
 from flamepy.core.futures import DecodedFuture
-from flamepy.errors import FlameError, InternalError
+from flamepy.errors import FlameError
+from flamepy.runner.results import is_pickle, reference, value_of
 from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.seconds import seconds_or_none
 
 
 class ObjectFuture(DecodedFuture[Any]):
     """The future of one call of a ``RunnerService``.
 
-    The result stays in the object cache; ``ref`` names it there, ``get`` and ``result`` fetch it.
+    A large result stays in the object cache until ``get`` or ``result`` fetches it; a small one
+    comes with the task. ``ref`` names it in the cache in either case.
 
     Args:
-        future: of the task; its result is an encoded ``ObjectRef``.
+        future: of the task; its result is an encoded ``ObjectRef``, or a pickled result.
+        prefix: ``application/session``, where ``ref`` puts a small result.
     """
 
-    def __init__(self, future: concurrent.futures.Future[bytes | None]) -> None:
+    def __init__(
+        self, future: concurrent.futures.Future[bytes | None], prefix: str | None = None
+    ) -> None:
         super().__init__(future)
+        self._prefix = prefix
+        self._stored: ObjectRef | None = None
 
     def ref(self, timeout: float | None = None) -> ObjectRef:
-        """Wait for the call to end and return where its result is.
+        """Wait for the call to end and return where its result is, for other calls to take.
 
         Args:
             timeout: seconds; None waits as long as the task takes.
@@ -35,7 +43,23 @@ class ObjectFuture(DecodedFuture[Any]):
             TaskFailedError: the call raised; with the remote traceback.
             DeadlineExceededError: it did not end within ``timeout``; it continues.
         """
-        return _reference(self._output(timeout))
+        output = self._output(timeout)
+        if self._prefix is None or output is None or not is_pickle(output):
+            return reference(output)
+        if self._stored is None:
+            self._stored = put_object(self._prefix, value_of(output))
+        return self._stored
+
+    def argument(self) -> Any:
+        """Wait for the call to end; return what stands for its result in another call.
+
+        A reference; or a small result itself, unless the other side would take it for a reference.
+        """
+        output = self._output(None)
+        if output is None or not is_pickle(output):
+            return reference(output)
+        value = value_of(output)
+        return self.ref() if isinstance(value, (bytes, ObjectRef)) else value
 
     def get(self, timeout: float | None = None) -> Any:
         """Wait for the call to end and return its result; arguments and errors as of ``ref``."""
@@ -46,7 +70,7 @@ class ObjectFuture(DecodedFuture[Any]):
         self._output(timeout)
 
     def _decode(self, output: bytes | None) -> Any:
-        return get_object(_reference(output))
+        return value_of(output)
 
 
 class ObjectFutureIterator:
@@ -70,6 +94,7 @@ class ObjectFutureIterator:
 
 def gathered(futures: Iterable[ObjectFuture], timeout: float | None) -> list[Any]:
     """Return the results in order; the first error raises. ``timeout`` is for all together."""
+    timeout = seconds_or_none("timeout", timeout)
     end = None if timeout is None else monotonic() + timeout
     return [one.get(None if end is None else max(0.0, end - monotonic())) for one in list(futures)]
 
@@ -80,10 +105,4 @@ def fetched(
     """Yield the results that outputs of calls name; errors stay what they are."""
     with closing(outputs):
         for one in outputs:
-            yield one if isinstance(one, FlameError) else get_object(_reference(one))
-
-
-def _reference(output: bytes | None) -> ObjectRef:
-    if output is None:
-        raise InternalError("the call has no output: its service is not one of flamepy.runner")
-    return ObjectRef.decode(output)
+            yield one if isinstance(one, FlameError) else value_of(one)

@@ -7,12 +7,12 @@ from typing import Any, Literal, TypedDict
 from flamepy.core.cache import ObjectRef, get_object
 from flamepy.enums import TextEnum
 from flamepy.errors import FlameError, InvalidArgumentError
+from flamepy.runner.results import is_pickle
 from flamepy.runner.types import RunnerRequest
 from flamepy.service.payload import load
 from flamepy.texts import text_of
 
 MAX_DEPTH = 10
-_PICKLE_PROTOCOLS = tuple(bytes((0x80, number)) for number in range(2, 6))
 
 
 class ErrorType(TextEnum):
@@ -85,7 +85,7 @@ def get_data(data: bytes) -> TaskInputData | TaskOutputData:
         RunnerError: it is neither a pickle nor a reference, or the cache does not have the object.
     """
     metadata: dict[str, Any] = {}
-    if bytes(data[:2]) in _PICKLE_PROTOCOLS:
+    if is_pickle(data):
         value = _unpickled(data)
     else:
         ref = _decoded(data)

@@ -16,6 +16,7 @@ from typing import Any
 from flamepy.errors import DeadlineExceededError
 from flamepy.runner.futures import ObjectFuture
 from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.seconds import seconds_or_none
 
 logger = logging.getLogger(__name__)
 
@@ -62,14 +63,12 @@ def followed(futures: Sequence[ObjectFuture], timeout: float | None, *, show: bo
     Raises:
         DeadlineExceededError: some had not ended within ``timeout`` seconds; they continue.
     """
-    end = None if timeout is None else monotonic() + timeout
+    timeout = seconds_or_none("timeout", timeout)
     report = _report(len(futures)) if show else None
     failed = 0
     try:
         for ended, future in enumerate(
-            concurrent.futures.as_completed(
-                futures, None if end is None else max(0.0, end - monotonic())
-            ),
+            concurrent.futures.as_completed(futures, timeout),
             1,
         ):
             failed += future.exception() is not None
@@ -104,9 +103,11 @@ class _Bar:
     """Progress as a bar of ``rich``."""
 
     def __init__(self, total: int) -> None:
+        from rich.console import Console
         from rich.progress import Progress
 
-        self._progress: Any = Progress(transient=False)
+        # Standard error, as the lines: the program's own output may go into a pipe.
+        self._progress: Any = Progress(console=Console(stderr=True))
         self._task = self._progress.add_task("calls", total=total)
         self._progress.start()
 

@@ -1,8 +1,9 @@
 """``python -m flamepy.runner.runpy``: the service of runner applications.
 
 It reads the session's ``RunnerContext`` from the object cache, and for each task calls the object
-with the arguments of the ``RunnerRequest``. Results are objects of the cache; a task's output is
-where its result is. The order and the texts are the official service's.
+with the arguments of the ``RunnerRequest``. A task's output is where its result is in the cache, or
+for a client that asks for it a small result itself. The order and the texts are the official
+service's.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from flamepy.core.cache import ObjectRef, get_object, put_object, update_object
+from flamepy.core.cache import ObjectRef, get_object, update_object
 from flamepy.core.service import FlameService, SessionContext, TaskContext, run
 from flamepy.errors import InvalidArgumentError
+from flamepy.runner.results import output_of
 from flamepy.runner.types import RunnerContext, RunnerRequest
 from flamepy.service.payload import dump, load
 from flamepy.texts import described, text_of
@@ -78,7 +80,7 @@ class FlameRunpyService(FlameService):
             raise RemoteCallError(remote_text(error)) from error
         if runner_context.stateful:
             self._store()
-        return put_object(f"{self._application}/{self._session}", result).encode()
+        return output_of(result, request, f"{self._application}/{self._session}")
 
     def on_session_leave(self) -> None:
         """Forget the object, and close the loop of coroutines."""

@@ -134,7 +134,7 @@ class RunnerService(ClosesAtExit):
     ) -> ObjectFuture:
         session = self._opened()
         data = packed(self._prefix, method, args, kwargs)
-        return ObjectFuture(session.run(data, self._informer))
+        return ObjectFuture(session.run(data, self._informer), self._prefix)
 
     def _map(
         self, method: str | None, calls: Iterable[tuple[Any, ...]], options: dict[str, Any]

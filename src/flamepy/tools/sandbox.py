@@ -16,6 +16,7 @@ from flamepy.core.closing import ClosesAtExit
 from flamepy.core.futures import DecodedFuture
 from flamepy.core.session import Session
 from flamepy.errors import FlameError, FlameErrorCode
+from flamepy.runtime.seconds import seconds_or_none
 from flamepy.types import ResourceRequirement
 
 APPLICATION = "flmexec"
@@ -159,6 +160,7 @@ class Sandbox(ClosesAtExit):
             "code": code,
             "input": None if input is None else list(input),
         }
+        timeout = seconds_or_none("timeout", timeout, zero=False)
         if timeout is not None:
             request["timeout"] = timeout
         if self._attr.runtime is not None:
