@@ -25,11 +25,11 @@ from flamepy.errors import (
     UnavailableError,
 )
 from flamepy.objects import codec, files, transfer
+from flamepy.objects.blocking_retrier import BlockingRetrier, Resolve
 from flamepy.objects.fetching import Fetches
 from flamepy.objects.listing import ObjectInfo, list_objects
 from flamepy.objects.pool import Pool
 from flamepy.objects.reaching import Routes
-from flamepy.objects.repeating import BlockingRetrier, Resolve
 from flamepy.objects.status import FAILED, from_arrow
 from flamepy.objects.store import CacheInfo, Entry, ObjectMemory, Part
 from flamepy.objects.transfer import Progress

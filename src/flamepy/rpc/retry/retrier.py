@@ -127,6 +127,10 @@ class Retrier:
         if self.budget.left < self.budget.capacity:
             self.budget.answered()
 
+    def now(self) -> float:
+        """Return the loop's seconds."""
+        return asyncio.get_running_loop().time()
+
     def answered(self) -> None:
         """Record that the engine answered a call, with a refusal perhaps."""
         if self.away_since is not None:

@@ -5,7 +5,6 @@ Writes of unknown fate are looked up before they are sent again. ``retrier`` mak
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Generic, Protocol, TypeVar
 
@@ -23,19 +22,32 @@ from flamepy.rpc.retry.retry_state import Account, RetryState
 T = TypeVar("T")
 
 
-class AsyncAccount(Account, Protocol):
-    """One of an event loop."""
+class RetryAccount(Account, Protocol):
+    """What a connection does for its repeated calls; ``Retrier`` on a loop, or one that blocks."""
+
+    def now(self) -> float:
+        """Return monotonic seconds."""
+
+    def done(self) -> None:
+        """Record that a call has been made."""
 
     async def sleep(self, seconds: float, *, for_engine: bool = False) -> None:
         """Wait; with ``for_engine`` at most until the engine answers any call."""
 
 
 class RetryLoop(Generic[T]):
-    """One call that has failed once, on an event loop."""
+    """One call that has failed once. It awaits what it is given and needs no event loop itself.
+
+    Args:
+        account: of the connection.
+        call: the RPC's name.
+        terms, attempt, resolve: see ``Retrier.run``.
+        start: when the call began.
+    """
 
     def __init__(
         self,
-        account: AsyncAccount,
+        account: RetryAccount,
         call: str,
         terms: Terms,
         attempt: Callable[[float], Awaitable[T]],
@@ -46,8 +58,7 @@ class RetryLoop(Generic[T]):
         self._attempt = attempt
         self._resolve = resolve
         self._start = start
-        now = asyncio.get_running_loop().time
-        self._retry_state = RetryState(account, call, terms, now=now, start=start)
+        self._retry_state = RetryState(account, call, terms, now=account.now, start=start)
         self._first: FlameError | None = None
 
     async def run(self, first: FlameError) -> T:
@@ -77,8 +88,7 @@ class RetryLoop(Generic[T]):
             if raised is not error:
                 raise raised from error
             raise
-        self._account.counters.calls += 1
-        self._account.budget.answered()
+        self._account.done()
         return answer
 
     async def _again(self) -> T:

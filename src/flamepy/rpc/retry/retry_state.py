@@ -1,7 +1,7 @@
 """``RetryState``: what a call that has failed may still cost, and whether it is made again. Pure.
 
-It keeps tries and waiting apart (docs/retry.md#time) and answers what tenacity asks. Two shells are
-around it: ``retry_loop`` on an event loop, ``objects.repeating`` for calls that block.
+It keeps tries and waiting apart (docs/retry.md#time) and answers what tenacity asks. One loop acts
+on it (``retry_loop``), for calls on an event loop as for those of ``objects`` that block.
 """
 
 from __future__ import annotations
