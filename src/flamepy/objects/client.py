@@ -1,70 +1,37 @@
 """``ObjectClient``: everything a connection can do with the object cache, in the caller's thread.
 
-Usable from several threads at once. Keys are checked before anything is sent; each call has a
-deadline and is repeated as docs/retry.md says; errors are FlameErrors with pyarrow's as the cause.
-Files are ``files``'s.
+Usable from several threads at once. Keys are checked before anything is sent. ``caller`` makes one
+call, ``lost_write`` finds out what became of one whose answer was lost, files are ``files``'s.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
-import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-import pyarrow as pa
+from typing import Any
 
 from flamepy.config import FlameContext
-from flamepy.errors import (
-    AmbiguousResultError,
-    FlameError,
-    InvalidArgumentError,
-    InvalidStateError,
-    ObjectNotFoundError,
-    UnavailableError,
-)
+from flamepy.errors import ObjectNotFoundError
 from flamepy.objects import codec, files, transfer
-from flamepy.objects.blocking_retrier import BlockingRetrier, Resolve
+from flamepy.objects.caller import CacheCaller
 from flamepy.objects.fetching import Fetches
 from flamepy.objects.listing import ObjectInfo, list_objects
-from flamepy.objects.pool import Pool
-from flamepy.objects.reaching import Routes
-from flamepy.objects.status import FAILED, from_arrow
+from flamepy.objects.lost_write import LostWrite
 from flamepy.objects.store import CacheInfo, Entry, ObjectMemory, Part
 from flamepy.objects.transfer import Progress
-from flamepy.rpc.retry.call_limits import RAISE, RETRY, Terms, check_policy
-from flamepy.rpc.transport.loop_thread import NAME as REACTOR
-from flamepy.rpc.transport.ways_out import CACHE, start_one
-from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
-from flamepy.wire.objects import (
-    VERSION,
-    WRITE,
-    ObjectKey,
-    ObjectRef,
-    Ticket,
-    check_key,
-    check_prefix,
-    check_target,
-)
-from flamepy.wire.validation import timeout as check_timeout
+from flamepy.wire.objects import VERSION, ObjectKey, ObjectRef, Ticket, check_prefix, check_target
 
-T = TypeVar("T")
 Deserializer = Callable[[Any, list[Any]], Any]
-TIMEOUT = 300.0  # seconds of one try of a call, unless it says otherwise
 
 
-class ObjectClient:
+class ObjectClient(CacheCaller):
     """The calls of the object cache, made in the caller's thread.
 
     Args:
         context: where the cache is, its TLS files, and whether objects may be unpickled.
-        policy: how calls are repeated.
-        patience: seconds that calls wait for a cache that cannot be reached.
-        on_ambiguous: what is done about a patch or an update whose answer was lost: ``"verify"``
-            looks, ``"raise"`` raises, ``"retry"`` sends it again.
-        memory: what is kept of objects that were read.
+        policy, patience, on_ambiguous, memory: see ``CacheCaller``.
     """
 
     def __init__(
@@ -76,17 +43,11 @@ class ObjectClient:
         on_ambiguous: str,
         memory: ObjectMemory | None = None,
     ) -> None:
-        self.routes = Routes(context.cache_endpoint or "")
-        self.memory = memory or ObjectMemory()
-        self.allow_pickle = context.cache.allow_pickle
-        self.retrier = BlockingRetrier(
-            policy, way_out=start_one(context.cache_endpoint or "", CACHE)
+        super().__init__(
+            context, policy=policy, patience=patience, on_ambiguous=on_ambiguous, memory=memory
         )
-        self.pool = Pool(context.cache_tls)
+        self.allow_pickle = context.cache.allow_pickle
         self._tls = context.cache_tls
-        self._policy = policy
-        self._patience = patience
-        self._on_ambiguous = on_ambiguous
         self._fetches = Fetches()
 
     def __repr__(self) -> str:
@@ -118,10 +79,10 @@ class ObjectClient:
             FlameError: the cache cannot be reached, ...
         """
         key = ObjectKey(*check_prefix(key_prefix)).with_generated_id().to_key() or ""
-        payload = codec.encode(obj)
-        return self._send(
-            "PutObject", self.routes.configured, key, payload, timeout, retry, progress
-        )
+        where, payload = self.routes.configured, codec.encode(obj)
+        attempt = self._sending(transfer.put_descriptor(key), where, payload, progress)
+        made = self.call("PutObject", where, timeout, retry, attempt)
+        return self.public_ref(made, where)
 
     def update(
         self,
@@ -141,12 +102,11 @@ class ObjectClient:
         key, where = self.place(ref)
         mark = secrets.token_bytes(codec.MARK)
         payload = codec.encode(new_obj).marked(mark)
-        made = self._send(
-            "UpdateObject", where, key, payload, timeout, retry, progress,
-            lambda error, left: self._find_update(ref, where, key, mark, error, left),
-        )  # fmt: skip
+        find = LostWrite(self, ref, where, key, mark).find_update
+        attempt = self._sending(transfer.put_descriptor(key), where, payload, progress)
+        made = self.call("UpdateObject", where, timeout, retry, attempt, find)
         self.memory.forget(key)
-        return made
+        return self.public_ref(made, where)
 
     def patch(
         self,
@@ -167,39 +127,19 @@ class ObjectClient:
         key, where = self.place(ref)
         mark = secrets.token_bytes(codec.MARK)
         payload = codec.encode_opaque(delta).marked(mark)
-        return self._send(
-            "PatchObject", where, key, payload, timeout, retry, progress,
-            lambda error, left: self._find_patch(ref, where, key, mark, error, left),
-        )  # fmt: skip
-
-    def _send(
-        self,
-        call: str,
-        where: str,
-        key: str,
-        payload: codec.Payload,
-        timeout: float | None,
-        retry: RetryPolicy | None,
-        progress: Progress | None,
-        resolve: Resolve[ObjectRef] | None = None,
-    ) -> ObjectRef:
-        patching = call == "PatchObject"
-        target = (transfer.patch_descriptor if patching else transfer.put_descriptor)(key)
-        made = self.call(
-            call,
-            where,
-            timeout,
-            retry,
-            lambda seconds: transfer.put(
-                self.pool, where, target, payload, seconds=seconds, progress=progress
-            ),
-            resolve,
-        )
+        find = LostWrite(self, ref, where, key, mark).find_patch
+        attempt = self._sending(transfer.patch_descriptor(key), where, payload, progress)
+        made = self.call("PatchObject", where, timeout, retry, attempt, find)
         return self.public_ref(made, where)
 
-    def public_ref(self, ref: ObjectRef, where: str) -> ObjectRef:
-        """Return a server's reference, with an endpoint that other programs can use."""
-        return ObjectRef(ref.endpoint or where, ref.key, ref.version)
+    def _sending(
+        self, target: Any, where: str, payload: codec.Payload, progress: Progress | None
+    ) -> Callable[[float], ObjectRef]:
+        """Return one try of a write."""
+        pool = self.pool
+        return lambda seconds: transfer.put(
+            pool, where, target, payload, seconds=seconds, progress=progress
+        )
 
     def delete(
         self, key: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
@@ -218,73 +158,6 @@ class ObjectClient:
         )
         self.memory.forget(target)
         self._fetches.forget()
-
-    # ------------------------------------------------------------------ a write of unknown fate
-
-    def _find_patch(
-        self,
-        ref: ObjectRef,
-        where: str,
-        key: str,
-        mark: bytes,
-        error: FlameError,
-        left: float,
-    ) -> ObjectRef | None:
-        """Return the patch's reference if it is there."""
-        if self._resend_without_check(error):
-            return None
-        answer = self._read(where, Ticket(key, ref.version), left)
-        for row in answer.patches:
-            if _ends_with(row.data, mark):
-                return ObjectRef(where, key, row.version)
-        return None
-
-    def _find_update(
-        self,
-        ref: ObjectRef,
-        where: str,
-        key: str,
-        mark: bytes,
-        error: FlameError,
-        left: float,
-    ) -> ObjectRef | None:
-        """Return the update's reference if it is there; None if nothing has happened since."""
-        if self._resend_without_check(error):
-            return None
-        try:
-            answer = self._read(where, Ticket(key, ref.version), left)
-        except ObjectNotFoundError:
-            return None
-        if answer.not_modified:
-            return None
-        if answer.table is not None:
-            metadata = answer.table.schema.metadata or {}
-            if metadata.get(WRITE) == mark.hex().encode():
-                return ObjectRef(where, key, _entry(answer, None).version)
-        elif answer.base is not None and _ends_with(answer.base.data, mark):
-            return ObjectRef(where, key, answer.base.version)
-        raise AmbiguousResultError(
-            f"object {key}: the answer to an update was lost ({error.message}), and the object was "
-            f"changed since version {ref.version}, so it is unknown whether this update was "
-            "replaced or never made: read the object, and update it again if need be"
-        ) from error
-
-    def _resend_without_check(self, error: FlameError) -> bool:
-        """True if a write of unknown fate is sent again without a look."""
-        if self._on_ambiguous == RAISE:
-            raise AmbiguousResultError(
-                f"the answer was lost, so it may have happened: {error.message}"
-            ) from error
-        return self._on_ambiguous == RETRY
-
-    def _read(self, where: str, ticket: Ticket, left: float) -> transfer.Answer:
-        return self.call(
-            "GetObject",
-            where,
-            max(0.001, left),
-            None,
-            lambda seconds: transfer.get(self.pool, where, ticket, seconds=seconds),
-        )
 
     # ------------------------------------------------------------------ reads
 
@@ -422,70 +295,6 @@ class ObjectClient:
         """Write an object's bytes to a file, whole or not at all; see ``files.download``."""
         files.download(self, ref, dest_path, timeout=timeout, retry=retry, progress=progress)
 
-    # ------------------------------------------------------------------ one call
-
-    def place(self, ref: ObjectRef) -> tuple[str, str]:
-        """Return a reference's key, checked, and the cache that is asked for it."""
-        if not isinstance(ref, ObjectRef):
-            raise InvalidArgumentError(
-                f"an object is named by the ObjectRef that put_object returned, got {repr_of(ref)}"
-            )
-        if isinstance(ref.version, bool) or not isinstance(ref.version, int) or ref.version < 0:
-            raise InvalidArgumentError(
-                "ref.version must be a whole number, 0 to read everything, got "
-                f"{repr_of(ref.version)}"
-            )
-        return check_key(ref.key), self.routes.choose(ref.endpoint)
-
-    def call(
-        self,
-        name: str,
-        where: str,
-        timeout: float | None,
-        policy: RetryPolicy | None,
-        attempt: Callable[[float], T],
-        resolve: Resolve[T] | None = None,
-    ) -> T:
-        """Make a call, again where the table allows it.
-
-        Args:
-            name: a row of the table.
-            where: the cache.
-            timeout: seconds for everything, or None.
-            policy: instead of the connection's.
-            attempt: makes one try within the seconds it is given; raises pyarrow's errors.
-            resolve: see ``BlockingRetrier.run``.
-
-        Raises:
-            InvalidStateError: on the reactor's thread, which must not wait.
-            FlameError: of the last try.
-        """
-        if threading.current_thread().name == REACTOR:
-            raise InvalidStateError(
-                f"a call of the object cache on the thread {REACTOR!r} would hold up everything; "
-                "make it from another thread, or use flamepy.aio"
-            )
-        chosen = self._policy if policy is None else check_policy(policy)
-        terms = Terms(chosen, self._patience, check_timeout(timeout), TIMEOUT)
-        return self.retrier.run(
-            name,
-            terms,
-            lambda seconds: self._translated(name, where, lambda: attempt(seconds)),
-            resolve,
-        )
-
-    def _translated(self, name: str, where: str, attempt: Callable[[], T]) -> T:
-        try:
-            return attempt()
-        except FlameError:
-            raise
-        except FAILED as error:
-            found = from_arrow(error, name, where)
-            if isinstance(found, UnavailableError):
-                self.pool.drop(where)
-                self.memory.forget_endpoint(where)  # versions of a cache in memory begin anew
-            raise found from error
-
     # ------------------------------------------------------------------ the client-side cache, life
 
     def cache_info(self) -> CacheInfo:
@@ -504,6 +313,11 @@ class ObjectClient:
         self.memory.clear()
 
 
+def _writable(value: Any) -> Any:
+    flags = getattr(value, "flags", None)
+    return value.copy() if flags is not None and hasattr(value, "__array_interface__") else value
+
+
 def _entry(answer: transfer.Answer, known: Entry | None) -> Entry:
     """Return what is known after an answer that said something new."""
     if answer.table is not None:
@@ -515,12 +329,3 @@ def _entry(answer: transfer.Answer, known: Entry | None) -> Entry:
         return Entry(Part(answer.base.version, answer.base.data), patches)
     assert known is not None  # patches alone are an answer to a version
     return Entry(known.base, known.patches + patches)
-
-
-def _ends_with(data: pa.Buffer, mark: bytes) -> bool:
-    return bool(data.size >= len(mark) and data.slice(data.size - len(mark)).to_pybytes() == mark)
-
-
-def _writable(value: Any) -> Any:
-    flags = getattr(value, "flags", None)
-    return value.copy() if flags is not None and hasattr(value, "__array_interface__") else value

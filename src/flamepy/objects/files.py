@@ -9,13 +9,13 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from flamepy.errors import InvalidArgumentError, InvalidStateError
 from flamepy.host.paths import expanded
 from flamepy.objects import transfer
+from flamepy.objects.caller import CacheCaller
 from flamepy.objects.transfer import Progress
 from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
@@ -28,12 +28,9 @@ from flamepy.wire.objects import (
     check_target,
 )
 
-if TYPE_CHECKING:
-    from flamepy.objects.client import ObjectClient
-
 
 def upload(
-    client: ObjectClient,
+    client: CacheCaller,
     key_or_prefix: str,
     file_path: str | os.PathLike[str],
     *,
@@ -115,7 +112,7 @@ def _read(path: Path, size: int) -> Iterator[pa.RecordBatch]:
 
 
 def download(
-    client: ObjectClient,
+    client: CacheCaller,
     ref: ObjectRef,
     dest_path: str | os.PathLike[str],
     *,
