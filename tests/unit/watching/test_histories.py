@@ -1,4 +1,4 @@
-"""True histories, watched in every way: what is told is an ordered part of what happened.
+"""True histories, watched in every way: what is delivered is an ordered part of what happened.
 
 Two properties. The store alone gets answers of every kind in any interleaving, each with its
 window. Then the whole hub watches a scripted engine whose answers take any time, break off and
@@ -113,7 +113,7 @@ class Watcher:
         self.store = Store()
         self.store.history.retain = 2
         self.store.observe_session(made_session(), Window(-1, -1))
-        self.told: dict[int, list[TaskState]] = {number: [] for number in self.tasks}
+        self.delivered: dict[int, list[TaskState]] = {number: [] for number in self.tasks}
         self.deleted: list[int] = []
         self.seen: dict[int, set[int]] = {}
 
@@ -130,7 +130,7 @@ class Watcher:
             if event.kind is EventKind.DELETED:
                 self.deleted.append(answer.number)
             else:
-                self.told[answer.number].append(event.task.state)
+                self.delivered[answer.number].append(event.task.state)
         self.store.trim()
         assert observation.verdict is not Verdict.DRIFT
         if observation.verdict in (Verdict.STALE, Verdict.NEEDS_TEXT):
@@ -155,14 +155,14 @@ class Watcher:
                 self.deleted += [int(event.task.id) for event in gone]
 
 
-def is_part(told: Sequence[TaskState], truth: Sequence[TaskState]) -> bool:
+def is_part(delivered: Sequence[TaskState], truth: Sequence[TaskState]) -> bool:
     rest = iter(truth)
-    return all(state in rest for state in told)
+    return all(state in rest for state in delivered)
 
 
 @settings(max_examples=300)
 @given(st.data())
-def test_any_interleaving_of_answers_tells_an_ordered_part_of_the_truth(data) -> None:
+def test_any_interleaving_of_answers_delivers_an_ordered_part_of_the_truth(data) -> None:
     tasks = data.draw(histories())
     found, broken = data.draw(answers(tasks))
     watcher = Watcher(tasks)
@@ -176,9 +176,9 @@ def test_any_interleaving_of_answers_tells_an_ordered_part_of_the_truth(data) ->
 
     assert watcher.deleted == []
     for task in tasks:
-        told = watcher.told[task.number]
-        assert is_part(told, task.states), (told, task.states)
-        assert [state for state in told if state.is_terminal] == [task.states[-1]]
+        delivered = watcher.delivered[task.number]
+        assert is_part(delivered, task.states), (delivered, task.states)
+        assert [state for state in delivered if state.is_terminal] == [task.states[-1]]
     ends = [task.states[-1] for task in tasks]
     truth = TaskCounts(*(ends.count(state) for state in TaskState))
     assert watcher.store.session("s1").counts == truth
@@ -201,7 +201,7 @@ def scripts(draw: st.DrawFn) -> list[tuple[float, int]]:
     watched=st.sets(st.integers(1, 4)),
     looks=st.lists(st.tuples(st.floats(0, 12), st.integers(1, 4)), max_size=30),
 )
-def test_the_hub_tells_an_ordered_part_of_the_truth_however_late_answers_are(
+def test_the_hub_delivers_an_ordered_part_of_the_truth_however_late_answers_are(
     tasks: list[Task],
     script: list[tuple[float, int]],
     seed: int,
@@ -235,10 +235,10 @@ def test_the_hub_tells_an_ordered_part_of_the_truth_however_late_answers_are(
         await asyncio.sleep(60)
         await asyncio.gather(*beside)
         for number, states in enumerate(truth, start=1):
-            told = heard.states(str(number))
-            assert "deleted" not in told
-            assert is_part(told, states), (told, states)
-            assert [state for state in told if state.is_terminal] == states[-1:]
+            delivered = heard.states(str(number))
+            assert "deleted" not in delivered
+            assert is_part(delivered, states), (delivered, states)
+            assert [state for state in delivered if state.is_terminal] == states[-1:]
         assert heard.drifts == []
         assert heard.resets == []
 

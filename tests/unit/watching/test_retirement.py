@@ -1,4 +1,4 @@
-"""Finished tasks over the limit leave the store; what was told of them is not told again."""
+"""Finished tasks over the limit leave the store; what was delivered is not delivered again."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class TestRetirement:
         assert record.counts == record.info.counts
 
     def test_they_stay_until_a_poll_shows_that_their_session_is_still_the_same(self) -> None:
-        """Else a task of the next session of that id, whose end came first, is told again."""
+        """Else a task of the next session of that id, whose end came first, is delivered again."""
         store = finished(3, retain=0)
         task = made_task(4, SUCCEED, born=9)
         store.observe_task(task, Window(9, 9), EventSource.WATCH)
@@ -83,7 +83,7 @@ class TestRetirement:
         again = store.observe_task(task, Window(11, 11), EventSource.LIST)
         assert again.events == ()
 
-    def test_a_later_list_neither_adds_nor_tells_them_again(self) -> None:
+    def test_a_later_list_neither_adds_nor_delivers_them_again(self) -> None:
         store = finished(10, retain=0)
         before = store.sequence
         for number in range(1, 11):
@@ -114,7 +114,7 @@ class TestRetirement:
         assert (seen.verdict, seen.events) == (Verdict.UNCHANGED, ())
         assert store.session("s1").counts == TaskCounts(succeed=3)
 
-    def test_what_somebody_still_needs_stays(self) -> None:
+    def test_what_a_subscription_still_needs_stays(self) -> None:
         needed: list[int | None] = [None]
         store = finished(10, retain=10, needed=lambda: needed[0])
         needed[0] = fourth = store.session("s1").tasks[4].sequence
@@ -160,7 +160,7 @@ class TestRetirement:
             store.trim()
         assert len(store.history._ended) < 100
 
-    def test_deletes_are_kept_while_somebody_needs_them_and_no_longer(self) -> None:
+    def test_deletes_are_kept_while_a_subscription_needs_them_and_no_longer(self) -> None:
         needed: list[int | None] = [0]
         store = Store(needed=lambda: needed[0])
         store.observe_session(made_session(), Window(0, 0))
@@ -188,7 +188,7 @@ class TestRetirement:
         store.delete_task("s1", 6, Window(9, 9))
         needed[0] = store.sequence
         store.trim()
-        assert kept() == [], "everybody has it"
+        assert kept() == [], "every subscription has it"
 
     def test_the_oldest_that_is_there_goes_when_an_older_one_has_left(self) -> None:
         store = finished(3, retain=3)
@@ -198,7 +198,7 @@ class TestRetirement:
         assert sorted(store.session("s1").tasks) == [3]
         assert store.session("s1").counts == TaskCounts(succeed=2)
 
-    def test_what_was_there_before_nobody_listened_does_not_count(self) -> None:
+    def test_what_was_there_before_the_last_subscription_left_does_not_count(self) -> None:
         store = finished(5, retain=5)
         store.clear()
         store.observe_session(made_session(counts=TaskCounts(succeed=5)), Window(10, 10))

@@ -97,7 +97,7 @@ class TestRule1EveryObservationHasAWindow:
 
 
 class TestRule2TheFirstTerminalStateIsFinal:
-    def test_a_second_end_is_drift_told_once_and_the_counters_add_up(self) -> None:
+    def test_a_second_end_is_drift_reported_once_and_the_counters_add_up(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
             world.source.add_task("s")
@@ -111,7 +111,7 @@ class TestRule2TheFirstTerminalStateIsFinal:
             lists = world.source.calls["list_tasks"]
             await asyncio.sleep(300)
             assert heard.ends() == [("s", "1", SUCCEED)]
-            assert [(event.task.state, told) for event, told in heard.drifts] == [
+            assert [(event.task.state, received) for event, received in heard.drifts] == [
                 (RUNNING, SUCCEED),
                 (FAILED, SUCCEED),
             ]
@@ -239,7 +239,7 @@ class TestRule3IdentityAndResets:
 
         run(act)
 
-    def test_tasks_seen_before_their_new_session_are_told_once(self) -> None:
+    def test_tasks_seen_before_their_new_session_are_delivered_once(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
             world.source.add_task("s")
@@ -261,7 +261,7 @@ class TestRule3IdentityAndResets:
         run(act)
 
 
-class TestRule4AnEndThatWasReadableIsTold:
+class TestRule4AnEndThatWasReadableIsDelivered:
     def test_what_vanished_before_it_was_read_says_so(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
@@ -279,7 +279,7 @@ class TestRule4AnEndThatWasReadableIsTold:
 
         run(act)
 
-    def test_what_was_there_is_told_with_its_texts_before_synced(self) -> None:
+    def test_what_was_there_is_delivered_with_its_texts_before_synced(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
             number = world.source.add_task("s")
@@ -406,17 +406,17 @@ class TestRule6TheAuditIsRolling:
 
         run(act, QUICK_AUDIT)
 
-    def test_an_unchanged_audit_tells_nothing(self) -> None:
+    def test_an_unchanged_audit_delivers_nothing(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
             world.source.add_tasks("s", 100, state=SUCCEED)
             world.source.add_tasks("s", 5)
             heard, _ = world.subscribe()
             await world.until(lambda: heard.syncs)
-            told = len(heard.story)
+            received = len(heard.story)
             await asyncio.sleep(100)
             assert world.source.calls["list_tasks"] >= 5
-            assert len(heard.story) == told
+            assert len(heard.story) == received
 
         run(act, QUICK_AUDIT)
 
@@ -434,7 +434,7 @@ class TestRule6TheAuditIsRolling:
         run(act)
 
 
-class TestRule7StreamsForThoseWhoWait:
+class TestRule7StreamsForWaiters:
     def test_no_more_than_the_budget_and_all_end(self) -> None:
         async def act(world: World) -> None:
             source = world.source
@@ -468,7 +468,7 @@ class TestRule7StreamsForThoseWhoWait:
 
         run(act, WatchSettings(watch_budget=2))
 
-    def test_a_watched_key_is_told_at_stream_speed_without_a_future(self) -> None:
+    def test_a_task_with_a_stream_reaches_subscriptions_at_stream_speed(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
             world.source.add_task("s")
@@ -507,7 +507,7 @@ class TestRule7StreamsForThoseWhoWait:
 
 
 class TestRule8Drained:
-    def test_it_is_told_after_the_last_end_and_again_after_more_work(self) -> None:
+    def test_it_is_delivered_after_the_last_end_and_again_after_more_work(self) -> None:
         async def act(world: World) -> None:
             source = world.source
             source.add_session("s")
@@ -545,7 +545,7 @@ class TestRule8Drained:
 
         run(act)
 
-    def test_what_the_engine_recorded_is_told_once(self) -> None:
+    def test_what_the_engine_recorded_is_delivered_once(self) -> None:
         async def act(world: World) -> None:
             source = world.source
             source.add_session("s")
@@ -556,8 +556,8 @@ class TestRule8Drained:
             source.add_session_event("s", 1002, "retry limit reached")
             await world.until(lambda: heard.kinds().count(EVENT) == 2)
             await asyncio.sleep(5)
-            told = [(e.event.code, e.initial) for e in heard.sessions if e.event]
-            assert told == [(1001, True), (1002, False)]
+            received = [(e.event.code, e.initial) for e in heard.sessions if e.event]
+            assert received == [(1001, True), (1002, False)]
             late, _ = world.subscribe()
             assert [e.event.code for e in late.sessions if e.event] == [1001, 1002]
 

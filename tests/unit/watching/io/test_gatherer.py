@@ -18,7 +18,7 @@ SUCCEED = TaskState.SUCCEED
 
 
 async def await_all(world: World, count: int, session_id: str = "s") -> list[asyncio.Future[Task]]:
-    """Add so many tasks and wait for each as ``run`` does."""
+    """Add ``count`` tasks and wait for each as ``run`` does."""
     world.source.add_tasks(session_id, count)
     tasks = [task async for task in world.source.list_tasks(session_id)][:count]
     world.source.calls.clear()
@@ -42,7 +42,7 @@ class TestStreams:
 
         run(act)
 
-    def test_who_has_ended_at_the_first_look_needs_none(self) -> None:
+    def test_a_task_that_ended_before_the_first_read_needs_none(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
             futures = await await_all(world, 5)
@@ -55,7 +55,7 @@ class TestStreams:
 
 
 class TestWhatItCosts:
-    def test_a_crowd_is_listed_and_not_asked_for_one_by_one(self) -> None:
+    def test_many_tasks_are_listed_and_not_asked_for_one_by_one(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
             futures = await await_all(world, 2000)
@@ -135,11 +135,11 @@ class TestWhatItCosts:
 
 
 class TestNoneIsForgotten:
-    def test_one_that_is_awaited_alone_is_told_at_stream_speed_beside_a_crowd(self) -> None:
+    def test_one_that_is_awaited_alone_is_delivered_at_stream_speed_beside_many(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
             futures = await await_all(world, 3000)
-            await asyncio.sleep(1.0)  # the crowd has its streams
+            await asyncio.sleep(1.0)  # the others have their streams
             world.source.add_session("other")
             world.source.add_task("other")
             alone = world.hub.wait(await world.source.get_task("other", "1"))
@@ -271,7 +271,7 @@ class TestNoneIsForgotten:
 
         run(act, WatchSettings(watch_budget=0))
 
-    def test_with_an_informer_on_the_session_both_are_told(self) -> None:
+    def test_with_an_informer_on_the_session_both_receive_them(self) -> None:
         async def act(world: World) -> None:
             world.source.add_session("s")
             heard, _ = world.subscribe()

@@ -28,52 +28,52 @@ from flamepy.watching.policy.sync_planner import Costs
 STILL = WaiterChanges(0, 0)
 
 
-def crowd_of(get: float = 100e-6, listed: float = 40e-6) -> CompletionPlanner:
+def new_planner(get: float = 100e-6, listed: float = 40e-6) -> CompletionPlanner:
     return CompletionPlanner(Costs(get=get, listed=listed))
 
 
 def test_a_list_is_taken_where_it_is_cheaper() -> None:
-    assert crowd_of().decide(TaskCounts(succeed=100), STILL, 100, 0.0) is GatherStep.LIST
-    assert crowd_of().decide(TaskCounts(900, 0, 100), STILL, 100, 0.0) is GatherStep.PROBE
-    cheap = crowd_of(listed=1e-6)
+    assert new_planner().decide(TaskCounts(succeed=100), STILL, 100, 0.0) is GatherStep.LIST
+    assert new_planner().decide(TaskCounts(900, 0, 100), STILL, 100, 0.0) is GatherStep.PROBE
+    cheap = new_planner(listed=1e-6)
     assert cheap.decide(TaskCounts(900, 0, 100), STILL, 100, 0.0) is GatherStep.LIST
 
 
 def test_ten_new_tasks_among_a_million_are_probed() -> None:
-    crowd = crowd_of()
-    assert crowd.decide(TaskCounts(succeed=1_000_010), STILL, 10, 0.0) is GatherStep.PROBE
-    assert crowd.wanted == 10
+    planner = new_planner()
+    assert planner.decide(TaskCounts(succeed=1_000_010), STILL, 10, 0.0) is GatherStep.PROBE
+    assert planner.wanted == 10
 
 
 def test_the_first_get_streams_while_nothing_ends() -> None:
-    crowd = crowd_of()
-    assert crowd.decide(TaskCounts(100, 4), STILL, 50, 0.0) is GatherStep.FIRST
-    assert crowd.decide(TaskCounts(90, 4), STILL, 50, 0.1) is GatherStep.FIRST
+    planner = new_planner()
+    assert planner.decide(TaskCounts(100, 4), STILL, 50, 0.0) is GatherStep.FIRST
+    assert planner.decide(TaskCounts(90, 4), STILL, 50, 0.1) is GatherStep.FIRST
 
 
 def test_what_ended_is_looked_up_before_anybody_gets_a_stream() -> None:
-    crowd = crowd_of()
+    planner = new_planner()
     assert (
-        crowd.decide(TaskCounts(succeed=1), WaiterChanges(added=1, ended=0), 1, QUIET)
+        planner.decide(TaskCounts(succeed=1), WaiterChanges(added=1, ended=0), 1, QUIET)
         is GatherStep.PROBE
     )
-    crowd.asked(GatherStep.PROBE, found=0, waiting=1, took=0.001, now=QUIET)
-    assert crowd.decide(TaskCounts(succeed=2), STILL, 1, QUIET) is GatherStep.NOTHING, "just now"
+    planner.asked(GatherStep.PROBE, found=0, waiting=1, took=0.001, now=QUIET)
+    assert planner.decide(TaskCounts(succeed=2), STILL, 1, QUIET) is GatherStep.NOTHING, "just now"
 
 
-def test_who_stands_still_gets_streams() -> None:
-    crowd = crowd_of()
-    crowd.decide(TaskCounts(100, 4), STILL, 50, 0.0)
-    assert crowd.decide(TaskCounts(100, 4), STILL, 50, QUIET) is GatherStep.SHARE
+def test_a_session_without_progress_gets_streams() -> None:
+    planner = new_planner()
+    planner.decide(TaskCounts(100, 4), STILL, 50, 0.0)
+    assert planner.decide(TaskCounts(100, 4), STILL, 50, QUIET) is GatherStep.SHARE
 
 
 def test_all_are_asked_in_the_end_ever_less_often() -> None:
-    crowd, counts, times = crowd_of(), TaskCounts(1000, 4), []
+    planner, counts, times = new_planner(), TaskCounts(1000, 4), []
     for tick in range(1200):
         now = tick / 4
-        step = crowd.decide(counts, STILL, 50, now)
+        step = planner.decide(counts, STILL, 50, now)
         if step is GatherStep.ALL:
-            crowd.asked(step, found=0, waiting=50, took=0.01, now=now)
+            planner.asked(step, found=0, waiting=50, took=0.01, now=now)
             times.append(now)
     pauses = [after - before for before, after in itertools.pairwise(times)]
     assert times[0] == SAFETY[0]
@@ -81,173 +81,174 @@ def test_all_are_asked_in_the_end_ever_less_often() -> None:
     assert pauses[-1] == SAFETY[1]
 
 
-def test_a_growing_crowd_is_left_alone_for_a_moment_and_no_longer() -> None:
-    crowd, counts = crowd_of(), TaskCounts(succeed=FEW + 1)
+def test_a_growing_number_is_left_alone_for_a_moment_and_no_longer() -> None:
+    planner, counts = new_planner(), TaskCounts(succeed=FEW + 1)
     growing = WaiterChanges(added=1, ended=0)
-    assert crowd.decide(counts, growing, FEW + 1, 0.0) is GatherStep.WAIT
-    assert crowd.decide(counts, growing, FEW + 1, PAUSE[0] / 2) is GatherStep.WAIT
-    assert crowd.decide(counts, growing, FEW + 1, PAUSE[1]) is GatherStep.LIST
-    assert crowd_of().decide(counts, STILL, FEW + 1, 0.0) is GatherStep.LIST, (
-        "nobody comes any more"
-    )
+    assert planner.decide(counts, growing, FEW + 1, 0.0) is GatherStep.WAIT
+    assert planner.decide(counts, growing, FEW + 1, PAUSE[0] / 2) is GatherStep.WAIT
+    assert planner.decide(counts, growing, FEW + 1, PAUSE[1]) is GatherStep.LIST
+    assert new_planner().decide(counts, STILL, FEW + 1, 0.0) is GatherStep.LIST, "no more are added"
 
 
 def test_the_more_ends_gather_the_longer_it_pays_to_wait() -> None:
     """A look at all of them takes a small part of the time, and a list then does for many."""
     for ended, step in ((10, GatherStep.PROBE), (100, GatherStep.WAIT)):
-        crowd, grows = crowd_of(), WaiterChanges(added=10, ended=0)
+        planner, grows = new_planner(), WaiterChanges(added=10, ended=0)
         counts = TaskCounts(pending=5000, succeed=ended)
-        assert crowd.decide(counts, grows, 5000, 0.0) is GatherStep.WAIT
-        assert crowd.decide(counts, grows, 5000, PAUSE[0] + 0.2) is step
+        assert planner.decide(counts, grows, 5000, 0.0) is GatherStep.WAIT
+        assert planner.decide(counts, grows, 5000, PAUSE[0] + 0.2) is step
 
 
-def test_who_makes_tasks_and_blocks_on_each_does_not_wait_for_more_to_end() -> None:
+def test_a_caller_that_blocks_on_each_task_does_not_wait_for_more_to_end() -> None:
     counts, grows = TaskCounts(pending=20, succeed=1), WaiterChanges(added=10, ended=0)
     for blocking, step in ((9, GatherStep.WAIT), (10, GatherStep.PROBE)):
-        assert crowd_of().decide(counts, grows, 20, 0.0, blocking=blocking) is step
+        assert new_planner().decide(counts, grows, 20, 0.0, blocking=blocking) is step
 
 
 def test_the_first_rest_is_short_and_later_ones_are_as_long_as_ends_take() -> None:
-    crowd = crowd_of()
-    assert crowd.rest(16, blocking=1) < 0.005, "or the first callers wait until a rate is known"
+    planner = new_planner()
+    assert planner.rest(16, blocking=1) < 0.005, "or the first callers wait until a rate is known"
     for tick in range(40):
-        crowd.decide(TaskCounts(pending=100, succeed=tick), STILL, 100, tick / 10)
-    assert 0.3 < crowd.rest(16, blocking=1) < 0.5, "ten end in a second"
-    assert 1.2 < crowd.rest(16) < 2.0, "where nobody blocks, a handful is waited for"
+        planner.decide(TaskCounts(pending=100, succeed=tick), STILL, 100, tick / 10)
+    assert 0.3 < planner.rest(16, blocking=1) < 0.5, "ten end in a second"
+    assert 1.2 < planner.rest(16) < 2.0, "where no caller blocks, it waits for several"
 
 
 def test_the_rate_is_one_of_the_last_steps_whatever_comes_in_between() -> None:
-    crowd = crowd_of()
-    crowd.decide(TaskCounts(pending=1000), STILL, 100, 0.0)
-    assert crowd.rest(16) == HANDFUL / FIRST_RATE, "one look shows no rate"
+    planner = new_planner()
+    planner.decide(TaskCounts(pending=1000), STILL, 100, 0.0)
+    assert planner.rest(16) == HANDFUL / FIRST_RATE, "one look shows no rate"
     ended = 0
     for tick in range(1, 60):  # 100 ends a second, in bursts
         ended += 20 if tick % 2 else 0
-        crowd.decide(TaskCounts(pending=1000, succeed=ended), STILL, 100, tick / 10)
+        planner.decide(TaskCounts(pending=1000, succeed=ended), STILL, 100, tick / 10)
     rests = []
     for tick in range(60, 70):
         ended += 20 if tick % 2 else 0
-        crowd.decide(TaskCounts(pending=1000, succeed=ended), STILL, 100, tick / 10)
-        rests.append(crowd.rest(16))
+        planner.decide(TaskCounts(pending=1000, succeed=ended), STILL, 100, tick / 10)
+        rests.append(planner.rest(16))
     assert HANDFUL / 150 < min(rests) <= max(rests) < HANDFUL / 50
     for tick in range(70, 5000):
-        crowd.decide(TaskCounts(pending=1000, succeed=ended), STILL, 100, tick / 10)
-    assert crowd.rest(16) > 1e6, "nothing ends any more"
+        planner.decide(TaskCounts(pending=1000, succeed=ended), STILL, 100, tick / 10)
+    assert planner.rest(16) > 1e6, "nothing ends any more"
 
 
 def test_counters_that_shrink_have_everything_looked_at_at_once() -> None:
     """An engine that was put back to an older state: which tasks it lost no counter says."""
     for waiting, step in ((20, GatherStep.ALL), (900, GatherStep.LIST)):
-        crowd = crowd_of()
+        planner = new_planner()
         counts = TaskCounts(pending=900, running=4, succeed=100)
-        crowd.decide(counts, WaiterChanges(added=0, ended=100), waiting, 0.0)
-        assert crowd.decide(counts, STILL, waiting, 0.1) is not step
+        planner.decide(counts, WaiterChanges(added=0, ended=100), waiting, 0.0)
+        assert planner.decide(counts, STILL, waiting, 0.1) is not step
         shrunk = TaskCounts(pending=901, running=4, succeed=99)
-        assert crowd.decide(shrunk, STILL, waiting, 0.2) is step
+        assert planner.decide(shrunk, STILL, waiting, 0.2) is step
 
 
 @pytest.mark.parametrize("reason", ["a suspicion", "an end was found"])
 def test_looks_at_all_that_had_become_rare_begin_anew(reason: str) -> None:
-    crowd, counts = crowd_of(), TaskCounts(1000, 4)
-    crowd.decide(counts, STILL, 50, 0.0)
+    planner, counts = new_planner(), TaskCounts(1000, 4)
+    planner.decide(counts, STILL, 50, 0.0)
     for now in (100.0, 200.0, 300.0, 400.0, 500.0):
-        assert crowd.decide(counts, STILL, 50, now) is GatherStep.ALL
-        crowd.asked(GatherStep.ALL, found=0, waiting=50, took=0.0, now=now)
-    assert crowd.decide(counts, STILL, 50, 530.0) is not GatherStep.ALL
+        assert planner.decide(counts, STILL, 50, now) is GatherStep.ALL
+        planner.asked(GatherStep.ALL, found=0, waiting=50, took=0.0, now=now)
+    assert planner.decide(counts, STILL, 50, 530.0) is not GatherStep.ALL
     if reason == "a suspicion":
-        crowd.suspect()
-        assert crowd.decide(counts, STILL, 50, 540.0) is GatherStep.ALL
-        crowd.asked(GatherStep.ALL, found=0, waiting=50, took=0.0, now=540.0)
+        planner.suspect()
+        assert planner.decide(counts, STILL, 50, 540.0) is GatherStep.ALL
+        planner.asked(GatherStep.ALL, found=0, waiting=50, took=0.0, now=540.0)
         pause = 2.0 * SAFETY[0]
     else:
-        crowd.asked(GatherStep.PROBE, found=1, waiting=50, took=0.0, now=540.0)
+        planner.asked(GatherStep.PROBE, found=1, waiting=50, took=0.0, now=540.0)
         pause = SAFETY[0]
-    assert crowd.decide(counts, STILL, 50, 540.0 + 0.9 * pause) is not GatherStep.ALL
-    assert crowd.decide(counts, STILL, 50, 540.0 + pause) is GatherStep.ALL
+    assert planner.decide(counts, STILL, 50, 540.0 + 0.9 * pause) is not GatherStep.ALL
+    assert planner.decide(counts, STILL, 50, 540.0 + pause) is GatherStep.ALL
 
 
 def test_a_look_at_all_that_takes_long_is_rare() -> None:
-    crowd, counts = crowd_of(), TaskCounts(1000, 4)
-    crowd.decide(counts, STILL, 50, 0.0)
-    assert crowd.decide(counts, STILL, 50, SAFETY[0]) is GatherStep.ALL
-    crowd.asked(GatherStep.ALL, found=0, waiting=50, took=10.0, now=20.0)
+    planner, counts = new_planner(), TaskCounts(1000, 4)
+    planner.decide(counts, STILL, 50, 0.0)
+    assert planner.decide(counts, STILL, 50, SAFETY[0]) is GatherStep.ALL
+    planner.asked(GatherStep.ALL, found=0, waiting=50, took=10.0, now=20.0)
     for now in (30.0, 100.0, 20.0 + 10.0 * LOAD - 1):
-        assert crowd.decide(counts, STILL, 50, now) is not GatherStep.ALL
-    assert crowd.decide(counts, STILL, 50, 20.0 + 10.0 * LOAD) is GatherStep.ALL
+        assert planner.decide(counts, STILL, 50, now) is not GatherStep.ALL
+    assert planner.decide(counts, STILL, 50, 20.0 + 10.0 * LOAD) is GatherStep.ALL
 
 
 def test_steps_follow_each_other_while_they_find_and_rest_longer_while_they_do_not() -> None:
-    crowd, now = crowd_of(), 0.0
+    planner, now = new_planner(), 0.0
     for ended, found in enumerate((1, 1, 1, 0, 0, 1), start=1):
         counts = TaskCounts(pending=5000, succeed=10 * ended)
-        assert crowd.decide(counts, STILL, 100, now) is GatherStep.PROBE
-        crowd.asked(GatherStep.PROBE, found=found, waiting=100, took=0.0, now=now)
+        assert planner.decide(counts, STILL, 100, now) is GatherStep.PROBE
+        planner.asked(GatherStep.PROBE, found=found, waiting=100, took=0.0, now=now)
         misses = (0, 0, 0, 1, 2, 0)[ended - 1]
         rest = REST[0] * 2**misses
         more = TaskCounts(pending=5000, succeed=10 * ended + 5)
-        assert crowd.decide(more, STILL, 100, now + 0.9 * rest) is not GatherStep.PROBE
+        assert planner.decide(more, STILL, 100, now + 0.9 * rest) is not GatherStep.PROBE
         now += 1.1 * rest
 
 
 def test_a_list_that_costs_little_is_not_waited_for_as_long_as_probes_would_be() -> None:
-    crowd, counts = crowd_of(), TaskCounts(succeed=200)
+    planner, counts = new_planner(), TaskCounts(succeed=200)
     growing = WaiterChanges(added=3, ended=0)
-    assert crowd.decide(counts, growing, 200, 0.0) is GatherStep.WAIT
-    assert crowd.decide(counts, growing, 200, 0.3) is GatherStep.WAIT
-    assert crowd.decide(counts, growing, 200, 0.35) is GatherStep.LIST
+    assert planner.decide(counts, growing, 200, 0.0) is GatherStep.WAIT
+    assert planner.decide(counts, growing, 200, 0.3) is GatherStep.WAIT
+    assert planner.decide(counts, growing, 200, 0.35) is GatherStep.LIST
 
 
 def test_a_few_are_not_left_alone() -> None:
     counts = TaskCounts(succeed=FEW)
-    assert crowd_of().decide(counts, WaiterChanges(added=3, ended=0), FEW, 0.0) is GatherStep.LIST
+    assert (
+        new_planner().decide(counts, WaiterChanges(added=3, ended=0), FEW, 0.0) is GatherStep.LIST
+    )
 
 
 def test_ends_of_others_are_not_looked_for_again_and_again() -> None:
-    crowd, steps, ended = crowd_of(), 0, 0
+    planner, steps, ended = new_planner(), 0, 0
     for tick in range(200):  # a second in which others' tasks end
         ended += 10
-        step = crowd.decide(TaskCounts(5000, 4, ended), STILL, 100, tick * 0.005)
+        step = planner.decide(TaskCounts(5000, 4, ended), STILL, 100, tick * 0.005)
         if step is GatherStep.PROBE:
             steps += 1
-            crowd.asked(step, found=0, waiting=100, took=0.001, now=tick * 0.005)
+            planner.asked(step, found=0, waiting=100, took=0.001, now=tick * 0.005)
     assert steps < 12
 
 
 def test_ends_that_were_counted_before_their_creation_was_answered_stay_wanted() -> None:
-    crowd = crowd_of()
-    assert crowd.decide(TaskCounts(succeed=20), STILL, 10, 0.0) is GatherStep.LIST
-    assert crowd.wanted == 10
-    crowd.asked(GatherStep.LIST, found=9, waiting=1, took=0.0, now=0.1)  # one was another's
-    crowd.decide(TaskCounts(succeed=20), WaiterChanges(added=10, ended=9), 11, 1.0)
-    assert crowd.wanted == 10
+    planner = new_planner()
+    assert planner.decide(TaskCounts(succeed=20), STILL, 10, 0.0) is GatherStep.LIST
+    assert planner.wanted == 10
+    planner.asked(GatherStep.LIST, found=9, waiting=1, took=0.0, now=0.1)  # one was another's
+    planner.decide(TaskCounts(succeed=20), WaiterChanges(added=10, ended=9), 11, 1.0)
+    assert planner.wanted == 10
 
 
-def test_a_huge_crowd_is_not_asked_for_as_a_whole_every_few_seconds() -> None:
-    crowd, counts = crowd_of(), TaskCounts(pending=100_000)
-    steps = [crowd.decide(counts, STILL, 100_000, float(second)) for second in range(190)]
+def test_very_many_are_not_asked_for_as_a_whole_every_few_seconds() -> None:
+    planner, counts = new_planner(), TaskCounts(pending=100_000)
+    steps = [planner.decide(counts, STILL, 100_000, float(second)) for second in range(190)]
     assert GatherStep.ALL not in steps
     assert GatherStep.LIST not in steps
-    assert crowd.decide(counts, STILL, 100_000, 201.0) is GatherStep.LIST
+    assert planner.decide(counts, STILL, 100_000, 201.0) is GatherStep.LIST
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=40))
 def test_every_end_is_looked_for(rounds: list[tuple[int, int]]) -> None:
     """Whatever is counted before or after its creation was answered: no end is forgotten."""
-    crowd = crowd_of()
-    made = ended = ended = 0
+    planner = new_planner()
+    made = ended = delivered = 0
     last = [(0, 10_000), (0, 0), (0, 0), (0, 0)]
     for now, (more, ends) in enumerate([*rounds, *last], start=1):
         made += more
         ended = min(made, ended + ends)
         counts = TaskCounts(pending=made - ended, succeed=ended)
-        step = crowd.decide(counts, STILL, made - ended, now)
+        step = planner.decide(counts, STILL, made - delivered, now)
         if step in (GatherStep.PROBE, GatherStep.LIST, GatherStep.ALL):
-            found = min(crowd.wanted, ended - ended) if step is GatherStep.PROBE else ended - ended
-            ended += found
-            crowd.asked(step, found=found, waiting=made - ended, took=0.0, now=now)
-            crowd.debt -= found  # as the next moves say
-    assert ended == made
+            left = ended - delivered
+            found = min(planner.wanted, left) if step is GatherStep.PROBE else left
+            delivered += found
+            planner.asked(step, found=found, waiting=made - delivered, took=0.0, now=now)
+            planner.debt -= found  # as the next changes say
+    assert delivered == made
 
 
-def test_a_part_of_the_streams_is_kept_for_who_waits_alone() -> None:
+def test_a_part_of_the_streams_is_kept_for_callers_that_wait_alone() -> None:
     assert [shared(budget) for budget in (0, 1, 2, 8, 64)] == [0, 0, 1, 6, 48]

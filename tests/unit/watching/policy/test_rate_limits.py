@@ -1,4 +1,4 @@
-"""Token buckets: the rate holds, who comes first goes first, debts are paid."""
+"""Token buckets: the rate holds, first come, first served, debts are paid."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from flamepy.watching.policy.rate_limits import (
     st.floats(0.01, 2),
     st.lists(st.floats(0, 0.5), min_size=1, max_size=100),
 )
-def test_the_rate_holds_and_nobody_overtakes(rate: float, burst: float, pauses) -> None:
+def test_the_rate_holds_and_none_overtakes(rate: float, burst: float, pauses) -> None:
     bucket = Bucket(rate, burst=burst)
     now, starts = 0.0, []
     for pause in pauses:
         now += pause
         starts.append(now + bucket.take(1.0, now))
-    assert starts == pytest.approx(sorted(starts), abs=1e-6), "somebody went before his turn"
+    assert starts == pytest.approx(sorted(starts), abs=1e-6), "one went before its turn"
     for first in range(len(starts)):
         for last in range(first, len(starts)):
             allowed = rate * (starts[last] - starts[first] + burst) + 1 + 1e-6
@@ -100,7 +100,7 @@ class TestDeadline:
             deadline.answered(0.01)
         assert deadline.seconds == SHORTEST
 
-    def test_who_polls_rarely_waits_longer(self) -> None:
+    def test_rare_polls_wait_longer(self) -> None:
         deadline = Deadline()
         deadline.configure(None, 3.0)
         assert deadline.seconds == 15.0

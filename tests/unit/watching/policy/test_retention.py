@@ -1,4 +1,4 @@
-"""How fast an engine forgets, and who is read first then."""
+"""How fast an engine forgets, and which session is read first then."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TestRetention:
             retention.polled(float(second), closed=100, vanished=0)
         assert retention.period == math.inf
 
-    def test_who_ended_first_is_gone_first(self) -> None:
+    def test_the_first_to_end_is_gone_first(self) -> None:
         retention = Retention()
         for second in range(50):
             retention.polled(float(second), closed=100, vanished=10)
@@ -58,7 +58,7 @@ class TestReadQueue:
         queue.order({}, 0.0)
         assert [queue.next(), queue.next(), queue.next(), queue.next()] == ["a", "b", "c", None]
 
-    def test_who_can_be_caught_comes_before_who_is_too_late(self) -> None:
+    def test_what_can_be_read_in_time_comes_before_what_is_too_late(self) -> None:
         queue = ReadQueue()
         for name in ("late", "later", "soon", "then"):
             queue.add(name)

@@ -23,7 +23,7 @@ def test_the_retry_limit_ends_a_wait_with_the_events_texts() -> None:
     assert "retry limit reached" in error.message
 
 
-def test_a_reason_is_told_once_however_many_executors_met_it() -> None:
+def test_a_reason_is_reported_once_however_many_executors_met_it() -> None:
     failed = [Event(1001, f"Executor <e{n}> on node <n> failed: no {n // 4}") for n in range(6)]
     events = (*failed, Event(1002, "retry limit reached"))
     error = stuck_session(made_session(counts=TaskCounts(1), events=events), quiet=5.0)
@@ -57,7 +57,7 @@ class TestStalled:
             store.observe_task(task, Window(at, at), EventSource.PROBE)
         return store, store.session("s1")
 
-    def test_it_is_told_once_after_a_while(self) -> None:
+    def test_it_is_reported_once_after_a_while(self) -> None:
         _, record = self.play((1, 1, PENDING), (1, 2, PENDING), (2, 2, SUCCEED))
         assert stalled_tasks(record, 3.0, 60.0) == []
         assert stalled_tasks(record, 62.9, 60.0) == []

@@ -71,7 +71,7 @@ class TestTasks:
         assert see(store, RUNNING, 3).verdict is Verdict.DRIFT
 
     def test_the_counters_follow_the_engine_after_an_end(self) -> None:
-        """What is told stays; what is counted is the engine's own state."""
+        """What is delivered stays; what is counted is the engine's own state."""
         store = seen()
         see(store, SUCCEED, 1)
         drift = see(store, RUNNING, 2)
@@ -79,7 +79,7 @@ class TestTasks:
         record = store.session("s1")
         assert (record.counts, list(record.unfinished())) == (TaskCounts(running=1), [1])
         assert record.tasks[1].task.state is SUCCEED
-        assert see(store, RUNNING, 3).verdict is Verdict.UNCHANGED, "told once"
+        assert see(store, RUNNING, 3).verdict is Verdict.UNCHANGED, "delivered once"
         see(store, FAILED, 4, text="late")
         assert record.counts == TaskCounts(failed=1)
         assert see(store, SUCCEED, 5).verdict is Verdict.UNCHANGED
@@ -107,7 +107,7 @@ class TestTasks:
         (event,) = see(store, FAILED, 3, text="boom").events
         assert (event.old.state, event.task.error) == (RUNNING, "boom")
 
-    def test_a_requeue_is_told_and_named(self) -> None:
+    def test_a_requeue_is_delivered_and_named(self) -> None:
         store = seen()
         see(store, RUNNING, 1)
         (event,) = see(store, PENDING, 2).events
@@ -133,7 +133,7 @@ class TestTasks:
             store.trim()
             assert store.session("s1").tasks == {}, "the second one is of a task that has left"
 
-    def test_a_newcomer_is_told_what_was_delivered(self) -> None:
+    def test_a_newcomer_receives_what_was_delivered(self) -> None:
         store = seen()
         see(store, RUNNING, 1)
         (event,) = store.replay(store.session("s1"), 9.0)
@@ -153,7 +153,7 @@ class TestTasks:
         store.forget_task("s1", 1)
         assert (record.counts.pending, list(record.unfinished())) == (0, [2])
 
-    def test_nothing_is_told_before_the_session_was_seen_and_nothing_is_lost(self) -> None:
+    def test_nothing_is_delivered_before_the_session_was_seen_and_nothing_is_lost(self) -> None:
         """An event names its application: until that is known it waits."""
         store = Store()
         assert see(store, RUNNING, 1).events == ()
@@ -218,7 +218,7 @@ class TestLateAndRepeatedAnswers:
             store.forget_task(session, number)
         assert "other" not in store.sessions
 
-    def test_a_newcomer_is_told_in_the_order_of_the_numbers(self) -> None:
+    def test_a_newcomer_receives_it_in_the_order_of_the_numbers(self) -> None:
         store = seen()
         for number in (3, 1, 2):
             store.observe_task(made_task(number), Window(1, 1), EventSource.LIST)
@@ -233,7 +233,7 @@ class TestLateAndRepeatedAnswers:
                 task = made_task(number, session=session)
                 store.observe_task(task, Window(1, 1), EventSource.LIST)
         held = made_task(3, FAILED)
-        store.observe_task(held, Window(1, 1), EventSource.LIST)  # not told: it has no text
+        store.observe_task(held, Window(1, 1), EventSource.LIST)  # not delivered: it has no text
         since = store.session("s1").tasks[1].sequence
 
         def changed(covered: str) -> list[tuple[str, int]]:
@@ -277,7 +277,7 @@ class TestSessions:
         store.observe_session(made_session(state=SessionState.CLOSED), Window(0, 0))
         assert store.drop_session("s1", Window(1, 1)).reset is None
 
-    def test_tasks_that_nobody_was_told_of_are_not_deleted(self) -> None:
+    def test_tasks_that_were_never_delivered_are_not_deleted(self) -> None:
         store = Store()
         assert see(store, RUNNING, 1).events == (), "its session was not seen"
         gone = store.drop_session("s1", Window(2, 2))
@@ -305,7 +305,7 @@ class TestSessions:
         assert [event.task.id for event in outcome.tasks] == ["2"]
         assert store.session("s1").tasks == {}
 
-    def test_drained_means_that_every_end_was_told(self) -> None:
+    def test_drained_means_that_every_end_was_delivered(self) -> None:
         store = Store()
         record = store.session("s1")
         record.synced = True
@@ -318,8 +318,8 @@ class TestSessions:
         assert store.drained(record, 1.0) is None, "the first one's end is not known"
         store.observe_task(made_task(1, SUCCEED), Window(2, 2), EventSource.LIST)
         assert store.drained(record, 2.0) is None, "the second one waits for its text"
-        told = made_task(2, FAILED, text="boom")
-        store.observe_task(told, Window(3, 3), EventSource.PROBE, text_known=True)
+        delivered = made_task(2, FAILED, text="boom")
+        store.observe_task(delivered, Window(3, 3), EventSource.PROBE, text_known=True)
         assert store.drained(record, 3.0) is not None
         closed = replace(ended, state=SessionState.CLOSED)
         store.observe_session(closed, Window(4, 4))
@@ -328,7 +328,7 @@ class TestSessions:
         store.observe_task(made_task(3, SUCCEED), Window(5, 5), EventSource.LIST)
         assert store.drained(record, 5.0) is not None, "one more has ended"
 
-    def test_who_listens_again_begins_with_an_empty_store_and_the_same_epochs(self) -> None:
+    def test_a_subscription_after_none_begins_with_an_empty_store_and_the_same_epochs(self) -> None:
         store = seen(needed=0)
         see(store, RUNNING, 1)
         store.observe_session(made_session(born=5), Window(2, 3))
@@ -394,7 +394,9 @@ class TestSessions:
         assert len(store.history._epochs) == EPOCHS
         assert store.session(f"s{EPOCHS + 49}").epoch == 1
         store.clear()
-        assert store.session(f"s{EPOCHS + 49}").epoch == 1, "no reset: nobody listened for a while"
+        assert store.session(f"s{EPOCHS + 49}").epoch == 1, (
+            "no reset: no subscription for a while"
+        )
 
     def test_what_the_engine_recorded_comes_in_the_order_of_a_life(self) -> None:
         store = Store()
@@ -460,19 +462,19 @@ LOOKS = st.lists(
 
 
 @given(HISTORIES, LOOKS)
-def test_what_is_told_is_an_ordered_part_of_what_happened(history: History, looks) -> None:
-    """Whatever overlaps and overtakes: no state is told out of order, and the end comes once."""
+def test_what_is_delivered_is_an_ordered_part_of_what_happened(history: History, looks) -> None:
+    """Whatever overlaps and overtakes: states are delivered in order, and the end comes once."""
     store = seen()
     answers = sorted((sent + there + back, sent, sent + there) for sent, there, back in looks)
     answers.append((100.0, 99.0, 99.5))  # a last look when all is over
-    told: list[TaskState] = []
+    delivered: list[TaskState] = []
     for received, sent, looked in answers:
         events = see(store, history.at(looked), sent, received).events
-        told += [event.task.state for event in events]
-    assert told[-1] is history.states[-1]
-    assert [state for state in told if state.is_terminal] == [history.states[-1]]
+        delivered += [event.task.state for event in events]
+    assert delivered[-1] is history.states[-1]
+    assert [state for state in delivered if state.is_terminal] == [history.states[-1]]
     rest = iter(history.states)
-    assert all(state in rest for state in told), (told, history.states)
+    assert all(state in rest for state in delivered), (delivered, history.states)
 
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.sampled_from(list(TaskState))), max_size=60))

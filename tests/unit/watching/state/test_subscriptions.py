@@ -1,4 +1,4 @@
-"""Who is told, and when everything that was there has been told (contract G9)."""
+"""Which subscriptions receive an event, and when the initial state was delivered (contract G9)."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Heard:
     def engine_reset(self, session_id: str, application: str, epoch: int) -> None:
         self.items.append(("reset", session_id, epoch))
 
-    def drift(self, event: TaskEvent, told: TaskState) -> None:
-        self.items.append(("drift", event.task.id, told))
+    def drift(self, event: TaskEvent, delivered: TaskState) -> None:
+        self.items.append(("drift", event.task.id, delivered))
 
     def missed(self, missed: object) -> None:
         self.items.append(missed)
@@ -48,7 +48,7 @@ class Heard:
 
 
 @pytest.fixture
-def told() -> tuple[Subscribers, Heard, Subscription]:
+def subscribed() -> tuple[Subscribers, Heard, Subscription]:
     subscribers, heard = Subscribers(), Heard()
     one = Subscription(Scope(application="app"), heard)
     subscribers.add(one)
@@ -70,16 +70,16 @@ def test_a_scope_covers_what_it_names(scope: Scope, covers: bool) -> None:
     assert scope.covers("s1", "app") is covers
 
 
-def test_events_outside_the_scope_are_not_told(told) -> None:
-    subscribers, heard, _ = told
+def test_events_outside_the_scope_are_not_delivered(subscribed) -> None:
+    subscribers, heard, _ = subscribed
     for application in ("app", "other"):
         event = TaskEvent(kind=EventKind.ADDED, task=made_task(), application=application)
         subscribers.emit(event)
     assert heard.items == ["s1"]
 
 
-def test_synced_comes_once_after_every_session_is_current(told) -> None:
-    subscribers, heard, one = told
+def test_synced_comes_once_after_every_session_is_current(subscribed) -> None:
+    subscribers, heard, one = subscribed
     store = Store()
     for name in ("a", "b"):
         store.observe_session(made_session(name), Window(0, 0))
@@ -94,14 +94,14 @@ def test_synced_comes_once_after_every_session_is_current(told) -> None:
     assert heard.items == ["synced"]
 
 
-def test_an_empty_engine_is_synced_at_once(told) -> None:
-    subscribers, heard, one = told
+def test_an_empty_engine_is_synced_at_once(subscribed) -> None:
+    subscribers, heard, one = subscribed
     subscribers.polled(one, [], ())
     assert heard.items == ["synced"]
 
 
-def test_who_was_removed_hears_nothing(told) -> None:
-    subscribers, heard, one = told
+def test_a_removed_subscription_receives_nothing(subscribed) -> None:
+    subscribers, heard, one = subscribed
     assert subscribers.remove(one)
     assert not subscribers.remove(one)
     kind = SessionEventKind.OPENED
@@ -110,9 +110,9 @@ def test_who_was_removed_hears_nothing(told) -> None:
     assert heard.items == []
 
 
-def test_what_was_there_before_is_flagged_for_each_on_its_own(told) -> None:
+def test_what_was_there_before_is_flagged_for_each_on_its_own(subscribed) -> None:
     """Ids are dense: those up to the first poll's count were there, later ones were not."""
-    subscribers, _, one = told
+    subscribers, _, one = subscribed
 
     class Flags(Heard):
         def task_event(self, event: TaskEvent) -> None:
