@@ -394,9 +394,7 @@ class TestSessions:
         assert len(store.history._epochs) == EPOCHS
         assert store.session(f"s{EPOCHS + 49}").epoch == 1
         store.clear()
-        assert store.session(f"s{EPOCHS + 49}").epoch == 1, (
-            "no reset: no subscription for a while"
-        )
+        assert store.session(f"s{EPOCHS + 49}").epoch == 1, "no reset: no subscription for a while"
 
     def test_what_the_engine_recorded_comes_in_the_order_of_a_life(self) -> None:
         store = Store()
