@@ -153,6 +153,7 @@ __getattr__, __dir__ = lazy_names(
         "errors",
         "informers",
         "local",
+        "proto",
         "runner",
         "service",
         "testing",

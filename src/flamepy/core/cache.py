@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flamepy.config import FlameClientCache as FlameClientCache
+from flamepy.config import FlameClientTls as FlameClientTls
+from flamepy.config import FlameContext as FlameContext
 from flamepy.objects.attached import client_of
 from flamepy.objects.faces import ObjectCalls, blocking
 from flamepy.rpc.implicit import implicit_link

@@ -12,6 +12,19 @@ from typing import Any
 from flamepy.core.connection import Connection, connect
 from flamepy.core.futures import TaskFuture
 from flamepy.core.session import Session
+from flamepy.core.types import ApplicationSchema as ApplicationSchema
+from flamepy.core.types import ApplicationState as ApplicationState
+from flamepy.core.types import Event as Event
+from flamepy.core.types import FlameClientTls as FlameClientTls
+from flamepy.core.types import FlameContext as FlameContext
+from flamepy.core.types import FlameError as FlameError
+from flamepy.core.types import FlameErrorCode as FlameErrorCode
+from flamepy.core.types import SessionState as SessionState
+from flamepy.core.types import Shim as Shim
+from flamepy.core.types import Task as Task
+from flamepy.core.types import TaskInformer as TaskInformer
+from flamepy.core.types import TaskState as TaskState
+from flamepy.core.types import short_name as short_name
 from flamepy.core.watcher import TaskWatcher
 from flamepy.types import (
     Application,

@@ -83,6 +83,11 @@ class Connection:
         self._aio = aio.Connection(link)
 
     @classmethod
+    def connect(cls, addr: str, tls_config: FlameClientTls | None = None) -> Connection:
+        """Return a connection, as the function ``connect``; the official SDK's name for it."""
+        return connect(addr, tls_config)
+
+    @classmethod
     def implicit(cls) -> Connection:
         """Return a view of the process's implicit connection."""
         return cls(implicit_link())

@@ -4,9 +4,10 @@ Pickles of both libraries name this module, so it stays light: what needs gRPC i
 its first use.
 """
 
-# These three are not exported: annotations of the classes are resolved here, where their
+# These are not exported: annotations of the classes are resolved here, where their
 # ``__module__`` says that they live.
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -61,6 +62,15 @@ if TYPE_CHECKING:
 
 DEFAULT_FLAME_RUNNER_TEMPLATE = DEFAULT_TEMPLATE
 
+
+@dataclass
+class FlameClusterConfig:
+    """An engine's address and TLS files, for programs that keep them so."""
+
+    endpoint: str = ""
+    tls: FlameClientTls | None = None
+
+
 __all__ = [
     "DEFAULT_FLAME_CACHE_ENDPOINT",
     "DEFAULT_FLAME_CONF",
@@ -80,6 +90,7 @@ __all__ = [
     "ExecutorState",
     "FlameClientCache",
     "FlameClientTls",
+    "FlameClusterConfig",
     "FlameContext",
     "FlameContextRunner",
     "FlameError",

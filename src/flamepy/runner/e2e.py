@@ -13,12 +13,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, FlameErrorCode
 from flamepy.runner.runner import Runner
 from flamepy.texts import text_of
+
+DEFAULT_TASKS = 4
 
 
 @dataclass
@@ -35,7 +36,7 @@ class RunnerE2EResult:
 
 def run_runner_e2e(
     name: str | None = None,
-    tasks: int = 4,
+    tasks: int = DEFAULT_TASKS,
     python_version: str | None = None,
     dependencies: Sequence[str] | None = None,
     workdir: str | None = None,
@@ -115,12 +116,13 @@ def _check(what: str, found: object, wanted: object) -> None:
         raise FlameError(FlameErrorCode.INTERNAL, f"{what}: got {found}, expected {wanted}")
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command's arguments."""
     parser = argparse.ArgumentParser(
         prog="flamepy-runner-e2e", description="Check that a cluster runs flamepy.runner."
     )
     parser.add_argument("--name", help="the application's name; by default a new one")
-    parser.add_argument("--tasks", type=int, default=4, metavar="N", help="calls (default: 4)")
+    parser.add_argument("--tasks", type=int, default=DEFAULT_TASKS, help="calls (default: 4)")
     parser.add_argument("--python-version", metavar="V", help="the Python of the executors")
     parser.add_argument(
         "--dependency", action="append", default=[], metavar="D", help="a requirement; repeatable"
@@ -131,9 +133,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def format_result(result: RunnerE2EResult) -> str:
+    """Return what the command prints without ``--json``."""
+    lines = (f"{key}: {value}" for key, value in asdict(result).items())
+    return "\n".join(("Flame Runner cluster e2e passed", *lines))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status."""
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
         result = run_runner_e2e(
             options.name,
@@ -146,13 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FlameError as error:
         print(f"Flame Runner cluster e2e failed: {text_of(error)}", file=sys.stderr)
         return 1
-    shown: dict[str, Any] = asdict(result)
-    if options.json:
-        print(json.dumps(shown, sort_keys=True))
-        return 0
-    print("Flame Runner cluster e2e passed")
-    for key, value in shown.items():
-        print(f"{key}: {value}")
+    print(json.dumps(asdict(result), sort_keys=True) if options.json else format_result(result))
     return 0
 
 

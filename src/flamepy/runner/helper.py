@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypedDict
+from dataclasses import dataclass, field
+from typing import Any
 
 from flamepy.core.cache import ObjectRef, get_object
 from flamepy.enums import TextEnum
@@ -50,25 +51,39 @@ class RunnerError(Exception):
         self.data_type = data_type
 
 
-class TaskInputData(TypedDict):
-    """What ``get_data`` returns for the input of a task: a call."""
+@dataclass
+class TaskInputData:
+    """What the input of a task says: a call; ``to_dict`` is what ``get_data`` returns."""
 
-    type: Literal["input"]
-    method: str | None
-    args: Any  # of the caller's types
-    kwargs: Any
-    metadata: dict[str, Any]
+    method: str | None = None
+    args: Any = None  # of the caller's types
+    kwargs: Any = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    type: str = field(default="input", init=False)
 
-
-class TaskOutputData(TypedDict):
-    """What ``get_data`` returns for anything else: a result."""
-
-    type: Literal["output"]
-    result: Any
-    metadata: dict[str, Any]
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return _shown(self, "type", "method", "args", "kwargs", "metadata")
 
 
-def get_data(data: bytes) -> TaskInputData | TaskOutputData:
+@dataclass
+class TaskOutputData:
+    """What anything else says: a result; ``to_dict`` is what ``get_data`` returns."""
+
+    result: Any = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    type: str = field(default="output", init=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return _shown(self, "type", "result", "metadata")
+
+
+def _shown(data: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(data, name) for name in names}
+
+
+def get_data(data: bytes) -> dict[str, Any]:
     """Return what a task's input or output says.
 
     Unpickles, which runs code of its writer.
@@ -92,14 +107,9 @@ def get_data(data: bytes) -> TaskInputData | TaskOutputData:
         metadata["object_ref_key"] = ref.key
         value = _fetched(ref)
     if isinstance(value, RunnerRequest):
-        return {
-            "type": "input",
-            "method": value.method,
-            "args": _resolved(value.args, MAX_DEPTH),
-            "kwargs": _resolved(value.kwargs, MAX_DEPTH),
-            "metadata": metadata,
-        }
-    return {"type": "output", "result": value, "metadata": metadata}
+        args, kwargs = _resolved(value.args, MAX_DEPTH), _resolved(value.kwargs, MAX_DEPTH)
+        return TaskInputData(value.method, args, kwargs, metadata).to_dict()
+    return TaskOutputData(value, metadata).to_dict()
 
 
 def _unpickled(data: bytes) -> Any:

@@ -13,11 +13,14 @@ from typing import Any
 from flamepy.config import FlameContext
 from flamepy.config.values import DEFAULT_EXCLUDES
 from flamepy.core.cache import ObjectRef, delete_objects, put_object
+from flamepy.core.cache import get_object as get_object
 from flamepy.core.client import (
     get_application,
     register_application,
     unregister_application,
 )
+from flamepy.core.client import open_session as open_session
+from flamepy.core.client import short_name as short_name
 from flamepy.core.closing import ClosesAtExit
 from flamepy.errors import FlameError, FlameErrorCode, NotFoundError
 from flamepy.informers.informer import TaskInformer
@@ -26,8 +29,12 @@ from flamepy.runner.futures import ObjectFuture, ObjectFutureIterator, gathered
 from flamepy.runner.progress import Steps, followed
 from flamepy.runner.services import RunnerService
 from flamepy.runner.storage import StorageBackend, create_storage_backend
+from flamepy.runner.types import RunnerContext as RunnerContext
+from flamepy.runner.types import RunnerRequest as RunnerRequest
+from flamepy.runner.types import SessionContext as SessionContext
 from flamepy.texts import repr_of
 from flamepy.types import Application, ApplicationAttributes, ResourceRequirement, Shim
+from flamepy.types import SessionAttributes as SessionAttributes
 from flamepy.wire import validation
 
 logger = logging.getLogger(__name__)

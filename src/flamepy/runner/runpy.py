@@ -27,7 +27,7 @@ from flamepy.texts import described, text_of
 
 logger = logging.getLogger(__name__)
 
-READERS = 8  # references of one call that are fetched side by side
+MAX_PARALLEL_RESOLVE = 8  # references of one call that are fetched side by side
 
 
 class FlameRunpyService(FlameService):
@@ -162,7 +162,7 @@ def _fetched(args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[s
         _, put, ref = places[0]
         put(get_object(ref))
     elif places:
-        with ThreadPoolExecutor(min(READERS, len(places))) as pool:
+        with ThreadPoolExecutor(min(MAX_PARALLEL_RESOLVE, len(places))) as pool:
             for (where, put, _), read in zip(
                 places, [pool.submit(get_object, ref) for _, _, ref in places], strict=True
             ):

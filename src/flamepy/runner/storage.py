@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from flamepy.core.cache import ObjectRef, delete_objects, download_object, upload_object
 from flamepy.errors import FlameError, FlameErrorCode
+from flamepy.runtime.seconds import seconds
 from flamepy.texts import repr_of, text_of
 
 PUT_TIMEOUT = GET_TIMEOUT = 300.0  # seconds
@@ -82,26 +83,40 @@ class FileStorage(StorageBackend):
 
 
 class HttpStorage(StorageBackend):
-    """A server that takes PUT, GET and DELETE below a URL."""
+    """A server that takes PUT, GET and DELETE below a URL.
 
-    def __init__(self, storage_base: str) -> None:
+    Args:
+        storage_base: the URL.
+        upload_timeout, delete_timeout, download_timeout: seconds of silence that are waited for.
+    """
+
+    def __init__(
+        self,
+        storage_base: str,
+        upload_timeout: float = PUT_TIMEOUT,
+        delete_timeout: float = DELETE_TIMEOUT,
+        download_timeout: float = GET_TIMEOUT,
+    ) -> None:
         self._base = storage_base.rstrip("/")
+        self._put_timeout = seconds("upload_timeout", upload_timeout, zero=False)
+        self._delete_timeout = seconds("delete_timeout", delete_timeout, zero=False)
+        self._get_timeout = seconds("download_timeout", download_timeout, zero=False)
 
     def upload(self, local_path: str, filename: str) -> str:
         """PUT a file."""
         size = os.path.getsize(local_path)
         with open(local_path, "rb") as file:
             headers = {"Content-Length": str(size), "Content-Type": "application/gzip"}
-            self._call("PUT", filename, (200, 201, 204), PUT_TIMEOUT, file, headers)
+            self._call("PUT", filename, (200, 201, 204), self._put_timeout, file, headers)
         return self._url(filename)
 
     def delete(self, filename: str) -> None:
         """DELETE a file."""
-        self._call("DELETE", filename, (200, 202, 204, 404), DELETE_TIMEOUT)
+        self._call("DELETE", filename, (200, 202, 204, 404), self._delete_timeout)
 
     def download(self, filename: str, local_path: str) -> None:
         """GET a file."""
-        Path(local_path).write_bytes(self._call("GET", filename, (200,), GET_TIMEOUT))
+        Path(local_path).write_bytes(self._call("GET", filename, (200,), self._get_timeout))
 
     def _url(self, filename: str) -> str:
         return f"{self._base}/{quote(filename)}"
@@ -134,9 +149,14 @@ class HttpStorage(StorageBackend):
 
 
 class CacheStorage(StorageBackend):
-    """The object cache of the configuration: packages are objects ``<application>/pkg/<file>``."""
+    """The object cache of the configuration: packages are objects ``<application>/pkg/<file>``.
 
-    def __init__(self, app_name: str | None) -> None:
+    Args:
+        storage_base: not used; the cache is the configuration's.
+        app_name: the application.
+    """
+
+    def __init__(self, storage_base: str | None = None, app_name: str | None = None) -> None:
         if not app_name:
             raise FlameError(
                 FlameErrorCode.INVALID_CONFIG,
@@ -181,7 +201,7 @@ def create_storage_backend(
     if scheme in ("http", "https"):
         return HttpStorage(str(storage_base))
     if scheme in ("grpc", "grpcs", "grpc+tls"):
-        return CacheStorage(app_name)
+        return CacheStorage(storage_base, app_name)
     raise FlameError(
         FlameErrorCode.INVALID_CONFIG,
         f"Unsupported storage scheme: {repr_of(scheme)} of {repr_of(storage_base)}; write "

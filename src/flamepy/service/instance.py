@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flamepy.core.cache import ObjectRef, get_object, update_object
-from flamepy.core.service import FlameService, SessionContext, TaskContext, run
+from flamepy.core.service import FlameService, SessionContext, TaskContext
+from flamepy.core.service import run as run_service
+from flamepy.core.types import FLAME_INSTANCE_ENDPOINT as FLAME_INSTANCE_ENDPOINT
 from flamepy.errors import InvalidStateError
 from flamepy.service.payload import dump, load
 from flamepy.texts import described, repr_of
@@ -69,7 +71,7 @@ class FlameInstance(FlameService):
         ref = self._ref
         return None if ref is None else load(get_object(ObjectRef(ref.endpoint, ref.key, 0)))
 
-    def update_context(self, context: Any) -> None:
+    def update_context(self, data: Any) -> None:
         """Replace the session's context object, for this process and every other of the session.
 
         Raises:
@@ -80,7 +82,7 @@ class FlameInstance(FlameService):
                 f"session {repr_of(self.session_id)} has no context to update: its client "
                 "passes one, Session(name, ctx=...)"
             )
-        self._ref = update_object(self._ref, dump(context))
+        self._ref = update_object(self._ref, dump(data))
 
     def run(self) -> None:
         """Serve until the executor ends the process; call it on the main thread.
@@ -89,7 +91,7 @@ class FlameInstance(FlameService):
             FlameError: it was not started by an executor, or its socket cannot be bound; the
                 process then ends with a status that says so.
         """
-        run(self)
+        run_service(self)
 
     def on_session_enter(self, context: SessionContext) -> None:
         """Keep the session's id and where its context is."""

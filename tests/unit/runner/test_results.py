@@ -54,7 +54,7 @@ def test_a_small_result_is_the_output_and_comes_back(value: Any) -> None:
     output = results.output_of(value, ASKING, "a/s")
     assert results.is_pickle(output)
     assert ended(output).get() == value
-    assert get_data(output)["result"] == value  # type: ignore[typeddict-item]  # an output
+    assert get_data(output)["result"] == value
 
 
 @given(st.text(min_size=1, max_size=3000), st.integers(0, 2**62))
