@@ -26,7 +26,7 @@ from flamepy.informers import Reactor, TaskInformer
 from flamepy.local import LocalCluster
 from flamepy.rpc.implicit import implicit_link
 from flamepy.rpc.link import ConnectionChange
-from flamepy.rpc.transport.forking import on_child
+from flamepy.rpc.transport.link_holder import on_child
 from flamepy.runtime import forks
 from flamepy.testing import FakeEngine
 from flamepy.types import ApplicationAttributes, TaskContext

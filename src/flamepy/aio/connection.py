@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from flamepy.aio.cache import Objects
-from flamepy.aio.closing import explained
+from flamepy.aio.close_errors import explained
 from flamepy.aio.session import Session
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.errors import ApplicationNotFoundError, InvalidArgumentError, SessionBusyError

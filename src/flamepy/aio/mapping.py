@@ -12,8 +12,8 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import suppress
 from typing import Any
 
-from flamepy.aio.ordering import Result
-from flamepy.aio.pumping import Input, Launch, Pump
+from flamepy.aio.pump import Input, Launch, Pump
+from flamepy.aio.result_order import Result
 from flamepy.errors import FlameError, InvalidArgumentError
 from flamepy.rpc.link import Link
 from flamepy.texts import repr_of

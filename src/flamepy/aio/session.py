@@ -15,7 +15,7 @@ from typing import Literal, overload
 
 from tenacity import AsyncRetrying, retry_if_exception_type
 
-from flamepy.aio.closing import explained, warn_left_open
+from flamepy.aio.close_errors import explained, warn_left_open
 from flamepy.aio.mapping import WINDOW, check_inputs, check_window, results
 from flamepy.aio.outcomes import outcome
 from flamepy.errors import DeadlineExceededError, FlameError, SessionBusyError

@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from flamepy.aio.mapping import CHUNK, checked, value_of
-from flamepy.aio.ordering import Result
-from flamepy.aio.pumping import Input, Launch, Notice, Pump
+from flamepy.aio.pump import Input, Launch, Notice, Pump
+from flamepy.aio.result_order import Result
 from flamepy.rpc.link import Link
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.queues import SimpleQueue

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Literal, overload
 
 from flamepy import aio
-from flamepy.aio.closing import warn_left_open
+from flamepy.aio.close_errors import warn_left_open
 from flamepy.aio.mapping import WINDOW, check_inputs, check_window
 from flamepy.aio.session import CLOSE_WAIT, EXIT_TIMEOUT
 from flamepy.core.futures import TaskFuture

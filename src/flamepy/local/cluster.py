@@ -50,7 +50,7 @@ from flamepy.local.storage.folder import DataFolder
 from flamepy.local.storage.thread import StorageThread
 from flamepy.runtime.clocks import wall
 from flamepy.runtime.forks import leak, on_child
-from flamepy.runtime.posting import call
+from flamepy.runtime.posted import call
 from flamepy.runtime.seconds import seconds, seconds_or_none
 from flamepy.runtime.surroundings import check_threads
 from flamepy.runtime.threads import check_may_block
@@ -219,7 +219,7 @@ class LocalCluster:
             where = f"runs already at {self._endpoint}" if self._endpoint else "has not ended yet"
             raise InvalidStateError(f"the cluster {where}")
         check_free(self._host, self._port)  # here: a name may take long to be looked up
-        on_child(self._forsake)
+        on_child(self._abandon)
         try:
             life = self._life = Life(self._start, self._stop, self._stop_cache, name=NAME)
             life.start()
@@ -332,7 +332,7 @@ class LocalCluster:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    def _forsake(self) -> None:
+    def _abandon(self) -> None:
         """In a forked child: the cluster lives on in the parent, and nothing here may touch it."""
         life, self._life = self._life, None
         if life is None:

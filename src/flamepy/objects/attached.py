@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from flamepy.errors import ResourceExhaustedError
 from flamepy.rpc.link import Link
-from flamepy.rpc.transport.forking import on_child
+from flamepy.rpc.transport.link_holder import on_child
 from flamepy.runtime import threads
 from flamepy.wire.objects import check_extra
 

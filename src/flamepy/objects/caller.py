@@ -14,7 +14,7 @@ from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, UnavailableError
 from flamepy.objects.blocking_retrier import BlockingRetrier, Resolve
 from flamepy.objects.pool import Pool
-from flamepy.objects.reaching import Routes
+from flamepy.objects.routes import Routes
 from flamepy.objects.status import FAILED, from_arrow
 from flamepy.objects.store import ObjectMemory
 from flamepy.rpc.retry.call_limits import Terms, check_policy

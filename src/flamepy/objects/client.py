@@ -15,9 +15,9 @@ from flamepy.config import FlameContext
 from flamepy.errors import ObjectNotFoundError
 from flamepy.objects import codec, files, transfer
 from flamepy.objects.caller import CacheCaller
-from flamepy.objects.fetching import Fetches
 from flamepy.objects.listing import ObjectInfo, list_objects
 from flamepy.objects.lost_write import LostWrite
+from flamepy.objects.shared_fetches import Fetches
 from flamepy.objects.store import CacheInfo, Entry, ObjectMemory, Part
 from flamepy.objects.transfer import Progress
 from flamepy.types import RetryPolicy

@@ -81,7 +81,7 @@ class Pool:
                     self._calls += 1
                     return self._clients[location]
             options = self._options(location)
-            # None: a fork is in progress, so let_go comes and pauses us.
+            # None: a fork is in progress, so pause comes and pauses us.
             made = hold(self, CLIENT, lambda options=options: self._add(location, options))  # type: ignore[misc]  # mypy takes no default for a lambda's argument
             if made is not None:
                 return made
@@ -141,7 +141,7 @@ class Pool:
 
     # ------------------------------------------------------------------ forks
 
-    def let_go(self, limit: float) -> concurrent.futures.Future[bool]:
+    def pause(self, limit: float) -> concurrent.futures.Future[bool]:
         """Hold new calls, wait for those in flight, close; see ``forks.Holder``."""
         with self._changed:
             self._paused = True
@@ -152,7 +152,7 @@ class Pool:
             one.close()
         return done(True)
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Release the calls that were held; the next one makes a connection."""
         with self._changed:
             self._paused = False

@@ -35,7 +35,7 @@ from flamepy.rpc.retry.retrier import Retrier
 from flamepy.rpc.transport.attempt import Transport
 from flamepy.rpc.transport.calls import Calls
 from flamepy.rpc.transport.channel import open_channel
-from flamepy.rpc.transport.goodbye import is_goaway
+from flamepy.rpc.transport.goaway import is_goaway
 from flamepy.rpc.transport.loop_thread import FORKED, ReactorLoop
 from flamepy.rpc.transport.ways_out import start_one
 from flamepy.runtime.repeats import EVERY, RepeatedLog

@@ -8,7 +8,7 @@ fork, the second waits. ``subprocess`` without ``preexec_fn`` does not come here
 Python's hooks.
 
 Imports nothing of flamepy but its errors. Holders are on the floors above:
-``rpc.transport.forking`` for a client's link, ``local.net.serving`` for a server.
+``rpc.transport.link_holder`` for a client's link, ``local.net.serving`` for a server.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ NATIVE = ("event_engine", "grpc_global_tim", "grpc_shutdown")
 class Holder(Protocol):
     """An owner of gRPC objects."""
 
-    def let_go(self, limit: float) -> concurrent.futures.Future[bool]:
+    def pause(self, limit: float) -> concurrent.futures.Future[bool]:
         """Begin to give them up, within ``limit`` seconds; False: that was not possible.
 
-        What is begun meanwhile waits for ``take_up``. Called by the thread that forks.
+        What is begun meanwhile waits for ``resume``. Called by the thread that forks.
         """
 
-    def take_up(self) -> concurrent.futures.Future[bool] | None:
-        """Reopen, in the parent; the fork waits for the future. Always follows ``let_go``."""
+    def resume(self) -> concurrent.futures.Future[bool] | None:
+        """Reopen, in the parent; the fork waits for the future. Always follows ``pause``."""
 
     def forget(self, clean: bool) -> None:
         """Be dead, in the child. What is left of gRPC, unless ``clean``, must not be freed."""
@@ -110,7 +110,7 @@ class _Forks:
             threading.Event().wait(STEP)
         for rank in (CLIENT, SERVER):
             holders = self.snapshot(rank)
-            asked = [one.let_go(max(0.0, limit - monotonic())) for one in holders]
+            asked = [one.pause(max(0.0, limit - monotonic())) for one in holders]
             if not _all_true(asked, limit):
                 return False
         return self.grpc_has_ended()
@@ -153,7 +153,7 @@ class _Forks:
         self.pausing = False
         limit = monotonic() + LIMIT
         for rank in (SERVER, CLIENT):
-            asked = [one.take_up() for one in self.snapshot(rank)]
+            asked = [one.resume() for one in self.snapshot(rank)]
             _all_true([one for one in asked if one is not None], limit)
 
     def after_in_child(self) -> None:
@@ -206,7 +206,7 @@ def check_flight() -> None:
 def hold(holder: Holder, rank: int, make: Callable[[], T]) -> T | None:
     """Return what ``make`` makes of gRPC; from then on ``holder`` is asked around forks.
 
-    None means that a fork is in progress: nothing was made, and ``take_up`` will be called.
+    None means that a fork is in progress: nothing was made, and ``resume`` will be called.
 
     Raises:
         InvalidStateError: gRPC cannot be used in this process.

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from flamepy.config import Endpoint
 from flamepy.errors import InvalidArgumentError, InvalidStateError
 from flamepy.runtime.loops import new_loop, retire, run_forever
-from flamepy.runtime.posting import call
+from flamepy.runtime.posted import call
 from flamepy.runtime.seconds import seconds as checked_seconds
 from flamepy.runtime.surroundings import check_threads
 from flamepy.runtime.threads import check_may_block

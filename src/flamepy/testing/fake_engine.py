@@ -28,7 +28,7 @@ from flamepy.local.state.cluster_state import ClusterState
 from flamepy.runtime import log_relay
 from flamepy.runtime.clocks import wall
 from flamepy.runtime.loops import new_loop, retire, run_forever
-from flamepy.runtime.posting import Posted
+from flamepy.runtime.posted import Posted
 from flamepy.runtime.surroundings import check_threads
 from flamepy.runtime.threads import check_may_block
 from flamepy.testing.engine_script import EngineScript

@@ -74,7 +74,7 @@ class Traffic:
         if self._calls == 0:
             self._idle.set()
 
-    async def let_go(self, limit: float) -> bool:
+    async def pause(self, limit: float) -> bool:
         """Hold new calls, wait for running ones, disconnect; False: a call is still running."""
         if self._gate is None:
             self._gate = asyncio.Event()
@@ -88,7 +88,7 @@ class Traffic:
             await user.disconnect()
         return True
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Release the calls that were held."""
         gate, self._gate = self._gate, None
         if gate is not None:
@@ -162,7 +162,7 @@ class Server:
 
     # ------------------------------------------------------------------ forks
 
-    def let_go(self, limit: float) -> concurrent.futures.Future[bool]:
+    def pause(self, limit: float) -> concurrent.futures.Future[bool]:
         """Close the server and the idle channels; see ``forks.Holder``."""
         if is_here(self._loop):
             return done(False)
@@ -171,21 +171,21 @@ class Server:
         return asyncio.run_coroutine_threadsafe(self._let_go(limit), self._loop)
 
     async def _let_go(self, limit: float) -> bool:
-        if not await self._traffic.let_go(min(BUSY, limit)):
+        if not await self._traffic.pause(min(BUSY, limit)):
             return False
         self._away = self._away or self._server is not None
         self._interrupt()
         await self._close(GRACE)
         return True
 
-    def take_up(self) -> concurrent.futures.Future[bool] | None:
+    def resume(self) -> concurrent.futures.Future[bool] | None:
         """Listen again at the same port."""
         if is_here(self._loop) or not self._loop.is_running():
             return None  # nothing was closed
-        return asyncio.run_coroutine_threadsafe(self._take_up(), self._loop)
+        return asyncio.run_coroutine_threadsafe(self._resume(), self._loop)
 
-    async def _take_up(self) -> bool:
-        self._traffic.take_up()
+    async def _resume(self) -> bool:
+        self._traffic.resume()
         self._over.set()
         limit = self._loop.time() + PATIENCE
         while self._away and not self._stopped:

@@ -142,11 +142,11 @@ class ObjectCache:
 
     # ------------------------------------------------------------------ forks
 
-    def let_go(self, limit: float) -> concurrent.futures.Future[bool]:
+    def pause(self, limit: float) -> concurrent.futures.Future[bool]:
         """Close the server; see ``forks.Holder``."""
         return done(self._close(min(GRACE, limit)))
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Listen again at the same port."""
         if self._server is None and not self._stopped:
             hold(self, SERVER, self._listen)

@@ -2,7 +2,7 @@
 
 The only place that holds objects of gRPC, with ``in_flight`` and ``message_stream``: one that is
 forgotten in a frame keeps gRPC's threads alive. Everything here runs on the link's loop;
-``forking`` calls in from the thread that forks.
+``link_holder`` calls in from the thread that forks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from google.protobuf.message import Message
 
 from flamepy.errors import ConnectionClosedError, FlameError
 from flamepy.rpc.retry.classifier import may_cut
-from flamepy.rpc.transport.forking import LinkHolder
 from flamepy.rpc.transport.in_flight import (
     InFlightCall,
     answered_within,
@@ -24,6 +23,7 @@ from flamepy.rpc.transport.in_flight import (
     wait_all,
     without_frames,
 )
+from flamepy.rpc.transport.link_holder import LinkHolder
 from flamepy.rpc.transport.message_stream import MessageStream
 from flamepy.runtime.clocks import Timeout
 from flamepy.runtime.forks import CLIENT, hold, release
@@ -224,7 +224,7 @@ class Calls:
     async def aclose(self) -> None:
         """Close; a task that is just being made has a moment to be acknowledged. Idempotent."""
         self.closed = True
-        self.take_up()
+        self.resume()
         writes = [one.ended() for one in self._pending if one.name == NEVER_CANCELLED]
         await wait_all(writes, CLOSE_WRITE_WAIT)
         for stream in list(self.streams):
@@ -240,7 +240,7 @@ class Calls:
 
     # ------------------------------------------------------------------ forks
 
-    async def let_go(self, limit: float) -> bool:
+    async def pause(self, limit: float) -> bool:
         """Hold new calls, end streams, wait for calls in flight, close the channel.
 
         Returns:
@@ -262,7 +262,7 @@ class Calls:
         await self._close_channel()
         return True
 
-    def let_go_now(self) -> bool:
+    def pause_now(self) -> bool:
         """Do the same on the loop's own thread, or without one: only when no call is in flight."""
         if self._unended():
             return False
@@ -287,7 +287,7 @@ class Calls:
             if not one.done()
         ]
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Release the calls that were held."""
         gate, self._gate = self._gate, None
         if gate is not None:

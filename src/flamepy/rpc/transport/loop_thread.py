@@ -18,12 +18,12 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from flamepy.errors import ConnectionClosedError, DeadlineExceededError, InvalidStateError
-from flamepy.rpc.transport.forking import abandon_loop, on_child
+from flamepy.rpc.transport.link_holder import abandon_loop, on_child
 from flamepy.runtime import log_relay, threads
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.forks import check
 from flamepy.runtime.loops import new_loop, retire, run_forever
-from flamepy.runtime.posting import LateError, Posted
+from flamepy.runtime.posted import LateError, Posted
 from flamepy.runtime.serving import served_by
 from flamepy.runtime.surroundings import check_threads
 
@@ -53,7 +53,7 @@ class ReactorLoop:
         self._running: dict[str, _Running] = {}  # one at most; ``setdefault`` decides whose it is
         self._stopped = False
         self._process = os.getpid()
-        on_child(self._forsake)
+        on_child(self._abandon)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -89,7 +89,7 @@ class ReactorLoop:
             raise _closed()
         return running
 
-    def _forsake(self) -> None:
+    def _abandon(self) -> None:
         """In a forked child: the thread is not here; the loop stays."""
         running = self._running.pop(NAME, None)
         if running is not None:

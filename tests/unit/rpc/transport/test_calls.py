@@ -103,7 +103,7 @@ def test_a_write_in_flight_is_waited_for() -> None:
         async with serving() as (slow, calls):
             writing = send(calls, "CreateTask")
             await until(lambda: slow.began)
-            letting = asyncio.ensure_future(calls.let_go(10.0))
+            letting = asyncio.ensure_future(calls.pause(10.0))
             await asyncio.sleep(0.05)
             assert not letting.done()
             slow.go.set()
@@ -119,8 +119,8 @@ def test_a_write_that_takes_too_long_is_left_alone() -> None:
         async with serving() as (slow, calls):
             writing = send(calls, "CreateTask")
             await until(lambda: slow.began)
-            assert await calls.let_go(0.05) is False
-            calls.take_up()
+            assert await calls.pause(0.05) is False
+            calls.resume()
             slow.go.set()
             await writing
             assert slow.began == slow.ended == ["CreateTask"]
@@ -133,11 +133,11 @@ def test_a_read_is_cut_off_and_sent_again() -> None:
         async with serving() as (slow, calls):
             reading = send(calls, "ListNodes")
             await until(lambda: slow.began)
-            assert await calls.let_go(5.0) is True
+            assert await calls.pause(5.0) is True
             slow.go.set()
             await asyncio.sleep(0.02)
             assert not reading.done()
-            calls.take_up()
+            calls.resume()
             await reading
             assert slow.began == ["ListNodes", "ListNodes"]
 
@@ -149,11 +149,11 @@ def test_a_call_meanwhile_is_held_until_the_end() -> None:
         async with serving() as (slow, calls):
             slow.go.set()
             await send(calls, "ListNodes")
-            assert await calls.let_go(5.0) is True
+            assert await calls.pause(5.0) is True
             writing = send(calls, "CreateTask")
             await asyncio.sleep(0.05)
             assert slow.began == ["ListNodes"]
-            calls.take_up()
+            calls.resume()
             await writing
 
     run(main())
@@ -171,7 +171,7 @@ def test_a_watch_ends_with_cut_off_also_when_nobody_reads() -> None:
             await unread.__anext__()
             reading = asyncio.ensure_future(read.__anext__())
             await asyncio.sleep(0.01)
-            assert await calls.let_go(5.0) is True
+            assert await calls.pause(5.0) is True
             with pytest.raises(CutOff):
                 await reading
             with pytest.raises(CutOff):
@@ -247,10 +247,10 @@ def test_without_a_loop_only_what_is_idle_lets_go() -> None:
         async with serving() as (slow, calls):
             reading = send(calls, "ListNodes")
             await until(lambda: slow.began)
-            assert calls.let_go_now() is False
+            assert calls.pause_now() is False
             slow.go.set()
             await reading
-            assert calls.let_go_now() is True
+            assert calls.pause_now() is True
             await send(calls, "ListNodes")
 
     run(main())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from flamepy.errors import InvalidArgumentError
-from flamepy.objects.reaching import AGAIN, Routes
+from flamepy.objects.routes import AGAIN, Routes
 
 HERE = "grpc://127.0.0.1:1"  # the configured one is not tried
 

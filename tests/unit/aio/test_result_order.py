@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flamepy.aio.ordering import AsCompleted, InOrder, Result
+from flamepy.aio.result_order import AsCompleted, InOrder, Result
 
 
 @given(st.permutations(range(30)))

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from support.loops import run
 
-from flamepy.aio.ordering import Result
-from flamepy.aio.pumping import MANY, Pump
+from flamepy.aio.pump import MANY, Pump
+from flamepy.aio.result_order import Result
 from flamepy.errors import InvalidArgumentError
 
 TURNS = 200

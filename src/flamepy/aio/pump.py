@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flamepy.aio.ordering import AsCompleted, InOrder, Result
 from flamepy.aio.outcomes import outcome
+from flamepy.aio.result_order import AsCompleted, InOrder, Result
 from flamepy.errors import ConnectionClosedError, FlameError
 from flamepy.rpc.link import Link
 from flamepy.rpc.requests.create_task import CreatedTask, Series

@@ -18,13 +18,13 @@ __all__ = ["LinkHolder", "Pausable", "abandon_loop", "on_child"]
 class Pausable(Protocol):
     """What ``calls.Calls`` looks like from here; called on its loop."""
 
-    async def let_go(self, limit: float) -> bool:
+    async def pause(self, limit: float) -> bool:
         """Hold new calls, end those in flight, close the channel."""
 
-    def let_go_now(self) -> bool:
+    def pause_now(self) -> bool:
         """Do so at once, or not at all."""
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Release the calls that were held."""
 
 
@@ -39,24 +39,24 @@ class LinkHolder:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._calls = calls
 
-    def let_go(self, limit: float) -> concurrent.futures.Future[bool]:
+    def pause(self, limit: float) -> concurrent.futures.Future[bool]:
         """Close the channel; see ``forks.Holder``."""
         loop = self.loop
         if loop is None:
             return done(True)
         if is_here(loop) or not loop.is_running():
-            return done(self._calls.let_go_now())
-        return asyncio.run_coroutine_threadsafe(self._calls.let_go(limit), loop)
+            return done(self._calls.pause_now())
+        return asyncio.run_coroutine_threadsafe(self._calls.pause(limit), loop)
 
-    def take_up(self) -> None:
+    def resume(self) -> None:
         """Release the calls that were held; the next one makes a channel."""
         loop = self.loop
         if loop is None or loop.is_closed():
             return
         if is_here(loop):
-            self._calls.take_up()
+            self._calls.resume()
         else:
-            loop.call_soon_threadsafe(self._calls.take_up)
+            loop.call_soon_threadsafe(self._calls.resume)
 
     def forget(self, clean: bool) -> None:
         """Keep what is left of gRPC from being freed in the child."""
