@@ -85,11 +85,11 @@ class Gatherer:
                 failures += 1  # the poll sees the engine return, and wakes us
                 continue
             failures = 0
-            delay = self._soon() if moved else min(SLOWEST, self._pulse.interval * 1.5)
-            self._pulse.interval = max(delay, self._least(self._now() - began))
+            delay = self._rest_until_ends() if moved else min(SLOWEST, self._pulse.interval * 1.5)
+            self._pulse.interval = max(delay, self._least_rest(self._now() - began))
         self._planners.clear()
 
-    def _soon(self) -> float:
+    def _rest_until_ends(self) -> float:
         """Return the rest while tasks end: until some have, in the session that is the fastest."""
         wanted = (
             planner.rest(
@@ -100,7 +100,7 @@ class Gatherer:
         )
         return max(FASTEST, min((FAST, *wanted)))
 
-    def _least(self, took: float) -> float:
+    def _least_rest(self, took: float) -> float:
         """Return the shortest rest after a round of that duration."""
         if self._asked <= SINGLE:  # its duration is mostly waiting for others' calls
             return FASTEST * self._asked
@@ -177,7 +177,7 @@ class Gatherer:
             planner.asked(step, found=found, waiting=left, took=now - began, now=now)
         finally:
             planner.busy = False
-            asyncio.get_running_loop().call_later(self._soon(), self._pulse.wake)
+            asyncio.get_running_loop().call_later(self._rest_until_ends(), self._pulse.wake)
 
     async def _probe_likely(self, awaited: list[Interest], planner: CompletionPlanner) -> None:
         """Read as many tasks as have ended, the lowest first, and then those that may run."""
@@ -198,7 +198,9 @@ class Gatherer:
                     await self._reader.ask(interest)
 
         await asyncio.gather(*(ask() for _ in range(min(at_once, len(asked)))))
-        if len(asked) >= AT_ONCE and (took := self._net(asked[0], began, len(asked), planner)):
+        if len(asked) >= AT_ONCE and (
+            took := self._net_duration(asked[0], began, len(asked), planner)
+        ):
             planner.costs.learn_get(took / len(asked))
         return sum(one.ended for one in asked)
 
@@ -207,12 +209,14 @@ class Gatherer:
     ) -> None:
         """List a session; probe the awaited tasks that the list lacks."""
         began = self._now()
-        shown = await self._reader.skim(session_id, self._waiters.numbers_in(session_id))
-        if awaited and (took := self._net(awaited[0], began, planner.total, planner)):
+        shown = await self._reader.list_awaited(session_id, self._waiters.numbers_in(session_id))
+        if awaited and (took := self._net_duration(awaited[0], began, planner.total, planner)):
             planner.costs.learn_list(took, planner.total)
         await self._probe([one for one in awaited if one.number not in shown], planner)
 
-    def _net(self, one: Interest, began: float, calls: int, planner: CompletionPlanner) -> float:
+    def _net_duration(
+        self, one: Interest, began: float, calls: int, planner: CompletionPlanner
+    ) -> float:
         """Return the seconds that calls took, without those of others; 0.0 if unknown."""
         others = self._waiters.added_in(one.session_id)
         if others > calls / 4:

@@ -146,7 +146,7 @@ class Observer:
         self.activity.moved = True
         self._subscribers.emit_session(event)
 
-    def take(self, outcome: Outcome) -> None:
+    def deliver_outcome(self, outcome: Outcome) -> None:
         """Deliver the events of an observation of a session."""
         if outcome.reset is not None:
             self._subscribers.engine_reset(outcome.session_id, outcome.application, outcome.reset)

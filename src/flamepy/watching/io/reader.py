@@ -198,7 +198,7 @@ class Reader:
             return []  # it was reset meanwhile
         return missing(record.tasks.values(), mark, window or Window(start, end))
 
-    async def skim(self, session_id: str, awaited: Container[int]) -> set[int]:
+    async def list_awaited(self, session_id: str, awaited: Container[int]) -> set[int]:
         """List a session with awaited tasks, regardless of the limits; return which it has.
 
         Args:
@@ -229,7 +229,7 @@ class Reader:
             self.limits.received(stream.received, self._clock(), lists=True)
         return shown
 
-    async def explain(self, record: SessionRecord, *, limit: int) -> bool:
+    async def probe_until_settled(self, record: SessionRecord, *, limit: int) -> bool:
         """Probe until the counters are accounted for; return False if a list is cheaper.
 
         Raises:

@@ -125,7 +125,7 @@ class SessionPoll:
             self._sync.forget(info.id)
         self._waiters.lose_older(info.id, info.creation_time)
         progress = self._sync.begin(info.id)
-        self._observer.take(outcome)
+        self._observer.deliver_outcome(outcome)
         record = self._store.session(info.id)
         self._sync.consider(record, progress)
         self._check_stuck(info, progress)
@@ -140,7 +140,7 @@ class SessionPoll:
         evicted = self._was_oldest(session_id)
         outcome = self._store.drop_session(session_id, window, lost=lost, evicted=evicted)
         self._sync.forget(session_id)
-        self._observer.take(outcome)
+        self._observer.deliver_outcome(outcome)
         self._waiters.lose_session(session_id, lost_session(session_id, error))
         self._subscribers.session_current(session_id)
 

@@ -200,7 +200,7 @@ class SessionSync:
         if step is SyncStep.PROBE:
             costs = self._reader.costs
             cheaper = int(counts.total * costs.listed / costs.get) + 1
-            if not await self._reader.explain(record, limit=cheaper):
+            if not await self._reader.probe_until_settled(record, limit=cheaper):
                 step = SyncStep.LIST
         if step is SyncStep.LIST:
             await self._scan(record, progress)

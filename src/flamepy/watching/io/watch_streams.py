@@ -32,7 +32,7 @@ WATCH_BUDGET = 64
 SHORT_STREAMS = 3
 REST, LONG_REST = 1.0, 30.0  # seconds at most between two tries of a stream; of an engine away
 LASTING = 5.0  # seconds after which the end of a stream is no repeated failure, but a proxy's cut
-SILENCE = (0.1, 30.0)  # seconds of a first and of any later wait before a silent stream is doubted
+SILENCE = (0.1, 30.0)  # seconds of silence, a first and any later time, before GetTask is asked
 
 
 class StreamJob:
@@ -181,7 +181,7 @@ class WatchStreams:
     async def _watch(self, interest: Interest) -> None:
         """Follow one task until it ended, is lost, or streams prove useless for it."""
         short = failures = 0
-        self._doubt_later(interest, 0)
+        self._schedule_check(interest, 0)
         try:
             while self._waiters.has(interest) and short < SHORT_STREAMS:
                 opened = self._clock()
@@ -202,8 +202,8 @@ class WatchStreams:
                 interest.useless = True
                 self._waiters.unwatch(interest)
                 self._wakeups.gather_now()
-            if interest.doubt is not None:
-                interest.doubt.cancel()
+            if interest.check is not None:
+                interest.check.cancel()
 
     async def _rest(self, failures: int) -> None:
         if self._outages.is_away:
@@ -212,18 +212,18 @@ class WatchStreams:
         else:
             await asyncio.sleep(retry_delay(failures - 1, first=0.1, limit=REST))
 
-    def _doubt_later(self, interest: Interest, attempt: int) -> None:
+    def _schedule_check(self, interest: Interest, attempt: int) -> None:
         delay = retry_delay(attempt, first=SILENCE[0], limit=SILENCE[1])
         loop = asyncio.get_running_loop()
-        interest.doubt = loop.call_later(
-            delay, lambda: self._spawn(self._look_beside(interest, attempt))
+        interest.check = loop.call_later(
+            delay, lambda: self._spawn(self._check_silent(interest, attempt))
         )
 
-    async def _look_beside(self, interest: Interest, attempt: int) -> None:
+    async def _check_silent(self, interest: Interest, attempt: int) -> None:
         if self._waiters.has(interest) and interest.watched:
             await self._reader.ask(interest)
         if self._waiters.has(interest) and interest.watched:
-            self._doubt_later(interest, attempt + 1)
+            self._schedule_check(interest, attempt + 1)
 
     async def _stream(self, interest: Interest) -> None:
         previous = self._clock()

@@ -106,13 +106,13 @@ class CompletionPlanner:
         self.debt += shown - changes.ended
         self.wanted = min(self.debt, waiting)  # of the others the creation was not answered yet
         if self._due == float("inf"):
-            self._due = now + self._patience(waiting)
+            self._due = now + self._safety_interval(waiting)
         if now >= self._due:
             return self._cheaper(waiting, counts.total, GatherStep.ALL)
         if self.wanted > 0 and now >= self._not_before:
             step = self._cheaper(self.wanted, counts.total, GatherStep.PROBE)
             grows = changes.added > 0 and waiting > max(FEW, 2 * blocking)
-            return GatherStep.WAIT if grows and self._gathers(step, now) else step
+            return GatherStep.WAIT if grows and self._waits_for_more(step, now) else step
         self._since = None
         if now - self._moved_at >= QUIET:
             return GatherStep.SHARE
@@ -128,7 +128,7 @@ class CompletionPlanner:
         wanted = min(HANDFUL, waiting / 4) if blocking else HANDFUL
         return wanted / self._rate if self._rate > 0.0 else float("inf")
 
-    def _gathers(self, step: GatherStep, now: float) -> bool:
+    def _waits_for_more(self, step: GatherStep, now: float) -> bool:
         """Return True while it pays to wait: more come, and one step does for all of them."""
         if self._since is None:
             self._since = now
@@ -167,9 +167,11 @@ class CompletionPlanner:
         self._not_before = now + retry_delay(self._misses, first=REST[0], limit=REST[1])
         self._passes = 0 if found else self._passes + all_of_them
         if found or all_of_them:
-            self._due = now + max(self._patience(waiting), LOAD * took if all_of_them else 0.0)
+            self._due = now + max(
+                self._safety_interval(waiting), LOAD * took if all_of_them else 0.0
+            )
 
-    def _patience(self, waiting: int) -> float:
+    def _safety_interval(self, waiting: int) -> float:
         """Return the seconds until all are asked, so that it takes a small part of the time."""
         costs = self.costs
         cost = min(self.total * costs.listed, waiting * costs.get)

@@ -107,7 +107,7 @@ class EventFactory:
             for kind, event in history
         ]
 
-    def aside(
+    def unsequenced(
         self, record: SessionRecord, task: Task, old: Task | None, sequence: int, now: float
     ) -> TaskEvent:
         """Return a remark on a task, which is no part of its story and takes no number."""

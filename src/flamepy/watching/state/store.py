@@ -107,7 +107,7 @@ class Store:
             record.window_start, record.window_end = window.start, window.end
             return outcome
         if record.info is not None and record.info.creation_time != info.creation_time:
-            kept = _of_the_new(record, info)
+            kept = _tasks_of_new_session(record, info)
             for known in kept:
                 record.forget(known.number)
             outcome = self.drop_session(info.id, window, lost=True)
@@ -207,7 +207,7 @@ class Store:
             delivered = record.retired.delivered(number)
             if delivered is not None:
                 return self._after_retirement(record, number, delivered, task, window)
-            known = TaskRecord(number, self._keep(record, task), task.state, window, window.end)
+            known = TaskRecord(number, self._as_stored(task), task.state, window, window.end)
             record.add(known)
         elif known.task.creation_time != task.creation_time:
             return self._replace(record, known, task, window, source, text_known)
@@ -223,7 +223,7 @@ class Store:
             if window.start >= known.window.end or task.state.is_terminal:
                 known.window = window if window.end >= known.window.end else known.window
             if task.state == known.state and (known.delivered or record.info is None):
-                self._fill(known, task)
+                self._add_payloads(known, task)
                 return _UNCHANGED
             record.move(known, task.state)
         if task.state == TaskState.FAILED and not text_known:
@@ -243,7 +243,7 @@ class Store:
         known = record.tasks.get(number) if record else None
         if record is None or known is None or window.start < known.window.end:
             return ()
-        return self._gone(record, known, window, source)
+        return self._forget_absent(record, known, window, source)
 
     def forget_task(self, session_id: str, number: int) -> None:
         """Drop a record that is not needed any more, without an event."""
@@ -298,7 +298,7 @@ class Store:
 
     def stalled(self, record: SessionRecord, known: TaskRecord, now: float) -> TaskEvent:
         """Return a task's present state as the event of its being stalled."""
-        return self._make.aside(record, known.task, known.task, known.sequence, now)
+        return self._make.unsequenced(record, known.task, known.task, known.sequence, now)
 
     # ------------------------------------------------------------------ inside
 
@@ -315,7 +315,7 @@ class Store:
         # time under the same number is another task.
         if window.start < known.window.end:
             return _STALE
-        gone = self._gone(record, known, window, source)
+        gone = self._forget_absent(record, known, window, source)
         fresh = self.observe_task(task, window, source, text_known=text_known)
         return Observation(fresh.verdict, gone + fresh.events)
 
@@ -337,8 +337,8 @@ class Store:
             if not (task.state.is_terminal or fresh) or known.drifted == task.state:
                 return _UNCHANGED
             known.drifted = task.state
-            event = self._make.aside(
-                record, self._keep(record, task), known.task, known.sequence, window.end
+            event = self._make.unsequenced(
+                record, self._as_stored(task), known.task, known.sequence, window.end
             )
             return Observation(Verdict.DRIFT, drift=event, delivered=delivered)
         if known.held and not text_known:
@@ -346,7 +346,7 @@ class Store:
         if known.held or (not known.delivered and record.info is not None):
             task = task if known.held else known.task
             return Observation(Verdict.APPLIED, self._deliver(record, known, task, window, source))
-        self._fill(known, task)
+        self._add_payloads(known, task)
         return _UNCHANGED
 
     def _after_retirement(
@@ -360,7 +360,7 @@ class Store:
         record.show_retired(number, task.state)
         if task.state == delivered:
             return _UNCHANGED
-        event = self._make.aside(record, self._keep(record, task), None, 0, window.end)
+        event = self._make.unsequenced(record, self._as_stored(task), None, 0, window.end)
         return Observation(Verdict.DRIFT, drift=event, delivered=delivered)
 
     def _deliver(
@@ -372,7 +372,7 @@ class Store:
         source: EventSource,
     ) -> tuple[TaskEvent, ...]:
         record.hold(known, False)
-        task = self._keep(record, task)
+        task = self._as_stored(task)
         if record.info is None:
             known.task = task
             return ()
@@ -382,7 +382,7 @@ class Store:
             self.history.ended(known)
         return (event,)
 
-    def _gone(
+    def _forget_absent(
         self, record: SessionRecord, known: TaskRecord, window: Window, source: EventSource
     ) -> tuple[TaskEvent, ...]:
         self.history.left(known)
@@ -396,12 +396,12 @@ class Store:
         self.history.deleted(known, event)
         return event
 
-    def _keep(self, record: SessionRecord, task: Task) -> Task:
+    def _as_stored(self, task: Task) -> Task:
         if self.payloads or not task.payloads_loaded:
             return task
         return replace(task, input=None, output=None, payloads_loaded=False)
 
-    def _fill(self, known: TaskRecord, task: Task) -> None:
+    def _add_payloads(self, known: TaskRecord, task: Task) -> None:
         # Payloads were asked for after the task was seen.
         if self.payloads and task.payloads_loaded and not known.task.payloads_loaded:
             known.task = replace(
@@ -409,7 +409,7 @@ class Store:
             )
 
 
-def _of_the_new(record: SessionRecord, info: SessionInfo) -> list[TaskRecord]:
+def _tasks_of_new_session(record: SessionRecord, info: SessionInfo) -> list[TaskRecord]:
     # Tasks may be seen a moment before the session that they belong to.
     return [
         known

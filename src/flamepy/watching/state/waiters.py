@@ -59,7 +59,7 @@ class Interest:
         "alone",
         "blocks",
         "born",
-        "doubt",
+        "check",
         "job",
         "listeners",
         "number",
@@ -78,7 +78,7 @@ class Interest:
         self.states = self.alone = self.blocks = self.watched = self.useless = False
         self.task: Task | None = None
         self.job: Cancels | None = None  # its stream, or its place in the queue for one
-        self.doubt: Cancels | None = None  # in the stream: a timer
+        self.check: Cancels | None = None  # of a silent stream: a timer
 
     def is_another(self, creation_time: datetime) -> bool:
         """Return True if a task of that creation time is another one under the same id."""
