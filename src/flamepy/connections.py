@@ -21,7 +21,7 @@ class ConnectionState(TextEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How a repeatable call is repeated; what is repeatable is decided in ``rpc.verdicts``.
+    """How a call that may be repeated is repeated; docs/retry.md says which calls those are.
 
     Waiting for an engine that cannot be reached is not in here: it costs no attempt, and a
     connection's ``patience`` bounds it.

@@ -22,7 +22,7 @@ class NumberEnum(enum.IntEnum):
 
 
 class OpenEnum(NumberEnum):
-    """One that keeps numbers it does not know.
+    """An enum that keeps numbers that it has no name for.
 
     ``TaskState(9)`` is a member named ``UNKNOWN_9`` with value 9, equal to 9, so that a newer
     engine never breaks a listing (contract G4). Such members are not in ``list(TaskState)``.

@@ -86,7 +86,7 @@ _SHOWN = re.compile(r"(.*) \(code: (\d+)\)", re.DOTALL)  # the text of an error
 
 @shared_enum(_TYPES, range(6))
 class FlameErrorCode(NumberEnum):
-    """What kind of error it is. 0-5 are the official SDK's; the rest are appended by us."""
+    """The kind of an error. 0-5 are the official SDK's; the rest are appended by us."""
 
     INVALID_CONFIG = 0
     INVALID_STATE = 1

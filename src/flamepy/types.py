@@ -45,7 +45,7 @@ FLAME_INSTANCE_ENDPOINT = "FLAME_INSTANCE_ENDPOINT"
 
 @shared_enum(_TYPES, range(2))
 class SessionState(OpenEnum):
-    """Open takes tasks; Closed is for ever (docs/protocol.md#sessions)."""
+    """The state of a session: OPEN takes tasks, CLOSED is final (docs/protocol.md#sessions)."""
 
     OPEN = 0
     CLOSED = 1
@@ -53,9 +53,10 @@ class SessionState(OpenEnum):
 
 @shared_enum(_TYPES, range(4))
 class TaskState(OpenEnum):
-    """PENDING -> RUNNING -> SUCCEED | FAILED, or PENDING -> CANCELLED when the session closes.
+    """The state of a task: PENDING -> RUNNING -> SUCCEED | FAILED, or PENDING -> CANCELLED.
 
-    A restarted engine moves RUNNING back to PENDING (docs/protocol.md#tasks).
+    Tasks are cancelled when their session closes. A restarted engine moves RUNNING back to PENDING
+    (docs/protocol.md#tasks).
     """
 
     PENDING = 0
@@ -75,7 +76,7 @@ _TERMINAL = frozenset({TaskState.SUCCEED, TaskState.FAILED, TaskState.CANCELLED}
 
 @shared_enum(_TYPES, range(2))
 class ApplicationState(OpenEnum):
-    """Whether sessions of the application can be made. Engine 0.6 never disables one."""
+    """The state of an application: enabled, or disabled, which engine 0.6 never does."""
 
     ENABLED = 0
     DISABLED = 1
@@ -90,7 +91,7 @@ class Shim(OpenEnum):
 
 
 class ExecutorState(OpenEnum):
-    """The life of an executor (docs/protocol.md#executors)."""
+    """The state of an executor (docs/protocol.md#executors)."""
 
     UNKNOWN = 0
     VOID = 1
@@ -103,7 +104,7 @@ class ExecutorState(OpenEnum):
 
 
 class NodeState(OpenEnum):
-    """Whether a node answers."""
+    """The state of a node: whether it answers."""
 
     UNKNOWN = 0
     READY = 1
@@ -269,7 +270,7 @@ class SessionInfo:
 @shared_class(_TYPES)
 @dataclass(slots=True)
 class SessionAttributes:
-    """What a new session should be. ``id=None`` lets ``create_session`` choose one.
+    """The attributes of a session to create. ``id=None`` lets ``create_session`` choose one.
 
     Attributes:
         common_data: bytes that every service process of the session gets.
@@ -301,7 +302,7 @@ class ApplicationSchema:
 @shared_class(_TYPES, shim=Shim)
 @dataclass(slots=True)
 class ApplicationAttributes:
-    """What an application is: the command that serves it and how it is run.
+    """The attributes of an application: the command that serves it and how it is run.
 
     Attributes:
         environments: variables for the service process.
@@ -376,7 +377,7 @@ class Node:
 @shared_class(_SERVICE)
 @dataclass(frozen=True, slots=True)
 class ApplicationContext:
-    """What a service receives about its application."""
+    """The attributes of an application that its services receive."""
 
     name: str
     image: str | None = None
@@ -388,7 +389,7 @@ class ApplicationContext:
 @shared_class(_SERVICE)
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What ``on_session_enter`` gets."""
+    """The context of a session, which ``FlameService.on_session_enter`` gets."""
 
     _common_data: bytes | None
     session_id: str
@@ -402,7 +403,7 @@ class SessionContext:
 @shared_class(_SERVICE)
 @dataclass(frozen=True, slots=True)
 class TaskContext:
-    """What ``on_task_invoke`` gets."""
+    """The context of a task, which ``FlameService.on_task_invoke`` gets: its ids and its input."""
 
     task_id: str
     session_id: str

@@ -17,7 +17,7 @@ READY_POLLS = 10  # ... this many polls, whichever is longer
 
 
 class ReactorState(TextEnum):
-    """The life of a reactor."""
+    """The state of a reactor, from new to stopped or failed."""
 
     NEW = "new"
     RUNNING = "running"
@@ -37,7 +37,7 @@ class InformerHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How a reactor is, as of one moment.
+    """The health of a reactor at one moment: its state, connection, queues and counters.
 
     Attributes:
         state, connection, endpoint: of the reactor, of its connection, of the engine.

@@ -23,7 +23,7 @@ from flamepy.watching.state.events import SessionEvent, TaskEvent
 
 
 class TemporaryError(Exception):
-    """Raise it in a callback to have the callback called again with the same event.
+    """An error of a callback that asks for another call with the same event.
 
     Args:
         *args: as of any exception.
@@ -36,7 +36,7 @@ class TemporaryError(Exception):
 
 
 class PermanentError(Exception):
-    """Raise it in a callback to say that another try with the same event is of no use."""
+    """An error of a callback that says that another call with the same event is of no use."""
 
 
 class Informer:
@@ -70,7 +70,7 @@ class Informer:
 
 
 class TaskInformer(Informer):
-    """Subclass it and override the callbacks of tasks that you need.
+    """The base of informers of tasks: override the callbacks that you need.
 
     ``on_transition`` is the one primitive; the others are conveniences over it. ``on_update`` and
     ``on_error`` keep the form of the official SDK. Override ``on_batch`` instead of the others to
@@ -112,7 +112,7 @@ class TaskInformer(Informer):
 
 
 class SessionInformer(Informer):
-    """Subclass it and override the callbacks of sessions that you need.
+    """The base of informers of sessions: override the callbacks that you need.
 
     A registration of a class that is no ``TaskInformer`` and has no ``on_drained`` costs no task
     call at all: events of sessions come from their counters.

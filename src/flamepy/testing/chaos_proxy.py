@@ -22,7 +22,7 @@ from flamepy.runtime.posted import call
 from flamepy.runtime.seconds import seconds as checked_seconds
 from flamepy.runtime.surroundings import check_threads
 from flamepy.runtime.threads import check_may_block
-from flamepy.testing.relaying import CLIENT, SERVER, THROUGH, Address, Fault, Relay, Towards
+from flamepy.testing.relay import CLIENT, SERVER, THROUGH, Address, Fault, Relay, Towards
 from flamepy.texts import repr_of
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ LIMIT = 10.0
 
 
 class ChaosProxy:
-    """A proxy to one server; use it with ``with``.
+    """A proxy in front of a server that breaks connections on demand; use it with ``with``.
 
     Each of the methods that break something takes ``connections``: ``"existing"``, ``"new"`` or
     ``"all"``. A connection has one fault at a time; ``heal`` ends it, and what was held is sent.

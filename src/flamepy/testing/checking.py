@@ -134,7 +134,7 @@ def check_informer(
     """
     chosen = _chosen(SITUATIONS, situations)
     return _report(
-        make, chosen, strict, _Bearing("check_informer", limit, payloads, threads), options
+        make, chosen, strict, _InformerCheck("check_informer", limit, payloads, threads), options
     )
 
 
@@ -172,12 +172,12 @@ def check_reconciler(
         )
     chosen = _chosen({**KEY_SITUATIONS, **SITUATIONS}, situations)
     return _report(
-        make, chosen, strict, _Bearing("check_reconciler", limit, False, threads), options
+        make, chosen, strict, _InformerCheck("check_reconciler", limit, False, threads), options
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Bearing:
+class _InformerCheck:
     """What an informer is held to, and by which function."""
 
     function: str
@@ -190,7 +190,7 @@ def _report(
     make: Callable[[], Informer],
     chosen: dict[str, Play],
     strict: bool,
-    bearing: _Bearing,
+    bearing: _InformerCheck,
     options: dict[str, Any],
 ) -> InformerReport:
     _check_arguments(make, bearing.function, options)

@@ -263,7 +263,7 @@ class FakeEngine(EngineScript):
                 if task.state == TaskState.RUNNING:
                     session.move(task, TaskState.PENDING)
         server = Server(
-            _Counting(self._engine, self, self._faults).handler(),
+            _CountingFrontend(self._engine, self, self._faults).handler(),
             target=f"127.0.0.1:{self._port}",
             options=list(self._options.items()),
             interrupt=self._engine.interrupt,
@@ -320,7 +320,7 @@ class FakeEngine(EngineScript):
         return self._loop
 
 
-class _Counting(Frontend):
+class _CountingFrontend(Frontend):
     """The embedded frontend, counting."""
 
     def __init__(self, engine: Engine, fake: FakeEngine, faults: Faults) -> None:

@@ -28,7 +28,9 @@ ENDPOINT = "http://scripted.invalid:8080"
 
 
 class ScriptedConnection:
-    """A connection without an engine. Methods may be called from any thread but the reactor's.
+    """A connection to a scripted engine in memory.
+
+    Methods may be called from any thread but the reactor's.
 
     Args:
         clock: the time of the reactor's thread; real time by default.

@@ -89,7 +89,7 @@ class Hold:
 
 
 class ScriptedSource:
-    """An engine without a wire, for a hub. Everything is called on one event loop.
+    """A scripted engine in memory, without a port. Its methods are called on one event loop.
 
     Args:
         clock: seconds, for creation times; ``monotonic`` by default.

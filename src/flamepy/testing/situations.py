@@ -168,12 +168,12 @@ def _same_keys_again(stage: Stage) -> None:
     stage.wait_for("s/1 succeed", "s/2 pending")
 
 
-class _Raising(TaskInformer):
+class _RaisingInformer(TaskInformer):
     def on_transition(self, event: TaskEvent) -> None:
         raise ValueError("a neighbour of check_informer that raises; this is meant to happen")
 
 
-class _Waiting(TaskInformer):
+class _BlockingInformer(TaskInformer):
     def __init__(self, gate: threading.Event) -> None:
         self._gate = gate
 
@@ -182,12 +182,12 @@ class _Waiting(TaskInformer):
 
 
 def _beside_raising(stage: Stage) -> None:
-    stage.beside(_Raising())
+    stage.beside(_RaisingInformer())
     _life(stage)
 
 
 def _beside_waiting(stage: Stage) -> None:
-    stage.beside(_Waiting(stage.gate()))
+    stage.beside(_BlockingInformer(stage.gate()))
     _life(stage)
     stage.wait_idle()
 

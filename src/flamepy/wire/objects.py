@@ -149,7 +149,7 @@ class ObjectRef:
     version: int = 0
 
     def encode(self) -> bytes:
-        """Return it as BSON, to send in a task's input or output, or as common data.
+        """Return the reference as BSON, to send in a task's input or output, or as common data.
 
         Raises:
             MissingExtraError: pymongo is not installed.

@@ -82,14 +82,14 @@ class Changes:
         return any(kept) or bool(self.shown or self.missed)
 
 
-class Keeper(Protocol):
+class ChangeStore(Protocol):
     """Stores the changes of one informer: a slot of a ``CheckpointStore``."""
 
     @property
     def retry_at(self) -> float | None:
         """When a failed write is tried again, monotonic seconds; None while writing works."""
 
-    def keep(self, changes: Changes) -> bool:
+    def write(self, changes: Changes) -> bool:
         """Write all changes or none; return False if they cannot be written now."""
 
 
@@ -98,13 +98,13 @@ class Memory:
 
     Args:
         past: what is remembered of the informer.
-        keeper: stores the changes.
+        store: stores the changes.
         replay, scope: of the registration.
         retain: finished tasks that wait to be written at most, while nothing can be.
     """
 
     def __init__(
-        self, past: Past, keeper: Keeper, *, replay: str, scope: Scope, retain: int = 100_000
+        self, past: Past, store: ChangeStore, *, replay: str, scope: Scope, retain: int = 100_000
     ) -> None:
         self.unfinished = past.unfinished()
         self.missed = past.missed  # ends that could not be delivered, of all processes
@@ -112,7 +112,7 @@ class Memory:
             key: one.delivered for key, one in past.sessions.items() if one.delivered is not None
         }
         self._resumption = Resumption(past, replay, scope)
-        self._keeper = keeper
+        self._store = store
         self._retain = retain
         self._changes = Changes()
         self._since: float | None = None
@@ -203,14 +203,14 @@ class Memory:
         """Store the recorded changes now, if the file can be written."""
         if self._sealed or not self._changes:
             return
-        if self._keeper.keep(self._changes):
+        if self._store.write(self._changes):
             self._changes, self._since = Changes(), None
         else:
             self._shorten()
 
     def commit_many(self) -> None:
         """Store the recorded changes if there are many."""
-        if len(self._changes.tasks) >= BATCH_SIZE and self._keeper.retry_at is None:
+        if len(self._changes.tasks) >= BATCH_SIZE and self._store.retry_at is None:
             self.commit()
 
     @property
@@ -218,7 +218,7 @@ class Memory:
         """When to call ``commit`` without a delivery, monotonic seconds; None if nothing waits."""
         if self._since is None or self._sealed:
             return None
-        retry = self._keeper.retry_at
+        retry = self._store.retry_at
         return self._since + WRITE_DELAY if retry is None else retry
 
     def seal(self) -> None:

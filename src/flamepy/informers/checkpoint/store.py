@@ -94,7 +94,7 @@ class CheckpointStore:
                 self._fail(error)
         return Memory(past, slot, replay=replay, scope=scope, retain=self.retain)
 
-    def keep(self, slot: _Slot, changes: Changes) -> bool:
+    def write_changes(self, slot: _Slot, changes: Changes) -> bool:
         """Write the changes of an informer; return False if they cannot be written now."""
         with self._guard:
             waits = self._retry_at is not None and self._clock() < self._retry_at
@@ -156,7 +156,7 @@ class CheckpointStore:
 
 
 class _Slot:
-    """One informer's place in the file: a ``Keeper``. Used under the store's lock."""
+    """One informer's place in the file: a ``ChangeStore``. Used under the store's lock."""
 
     def __init__(self, store: CheckpointStore, uid: str, scope: str) -> None:
         self._store = store
@@ -172,9 +172,9 @@ class _Slot:
         """When writing is next tried."""
         return self._store.retry_at
 
-    def keep(self, changes: Changes) -> bool:
-        """Write changes; see ``Keeper``."""
-        return self._store.keep(self, changes)
+    def write(self, changes: Changes) -> bool:
+        """Write changes; see ``ChangeStore``."""
+        return self._store.write_changes(self, changes)
 
     def load(self, database: sqlite3.Connection, opened: int) -> Past:
         """Return the stored past of the informer."""

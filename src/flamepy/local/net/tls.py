@@ -41,7 +41,7 @@ class ClusterTls:
         return FlameClientTls(ca_file=self.trusted)
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Return what the server is made with.
+        """Return gRPC's credentials for the server.
 
         Raises:
             ConfigError: a file cannot be read, or is not what it should be; it is named.

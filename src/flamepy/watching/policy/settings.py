@@ -13,7 +13,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchSettings:
-    """What watching may cost.
+    """The settings of watching: intervals, time limits and bounds of what it may cost.
 
     Attributes:
         poll_interval: seconds between polls while changes come, and while nothing happens; one

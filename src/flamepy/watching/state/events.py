@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 
 
 class EventKind(TextEnum):
-    """What happened to the object."""
+    """The kind of a task's event: first seen, changed, or gone."""
 
     ADDED = "added"
     UPDATED = "updated"
@@ -140,7 +140,7 @@ class TaskEvent:
 
 
 class SessionEventKind(TextEnum):
-    """What happened to a session."""
+    """The kind of a session's event."""
 
     OPENED = "opened"
     PROGRESS = "progress"

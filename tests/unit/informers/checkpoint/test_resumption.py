@@ -1027,7 +1027,7 @@ def test_missed_ends_that_this_process_saw_are_not_counted_again_for_the_one_bef
     class Kept:
         retry_at = None
 
-        def keep(self, changes: object) -> bool:
+        def write(self, changes: object) -> bool:
             return True
 
     key, other = ("s", 1), ("away", 2)
