@@ -15,6 +15,8 @@ from flamepy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from flamepy.informers import predicates, signals
+    from flamepy.informers.dead_letters.box import DeadLetters
+    from flamepy.informers.dead_letters.letter import DeadLetter
     from flamepy.informers.delivery.registration import Registration
     from flamepy.informers.delivery.stream import EventStream
     from flamepy.informers.health import Health, ReactorState
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "flamepy.informers.dead_letters.box": "DeadLetters",
+    "flamepy.informers.dead_letters.letter": "DeadLetter",
     "flamepy.informers.health": "Health ReactorState",
     "flamepy.informers.informer": (
         "PermanentError SessionInformer SessionProgress TaskInformer TemporaryError"
@@ -69,6 +73,8 @@ __all__ = [
     "ApplicationInformer",
     "ApplicationTotals",
     "Backoff",
+    "DeadLetter",
+    "DeadLetters",
     "EventKind",
     "EventSource",
     "EventStream",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +97,8 @@ def check_replay(name: str, value: str) -> str:
     return value
 
 
-def check_checkpoint(value: object) -> Path | None:
-    """Return a checkpoint's file as a path that stays the same; None if there is to be none.
+def check_checkpoint(value: object, name: str = "checkpoint") -> Path | None:
+    """Return a file as a path that stays the same; None if there is to be none.
 
     Raises:
         InvalidArgumentError: it is no path.
@@ -107,17 +107,48 @@ def check_checkpoint(value: object) -> Path | None:
         return None
     if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
         raise InvalidArgumentError(
-            f"checkpoint must be the path of a file, such as 'state.db', got {repr_of(value)}"
+            f"{name} must be the path of a file, such as 'state.db', got {repr_of(value)}"
         )
     try:
         path = absolute(value)
     except FileNotFoundError as error:
         raise InvalidArgumentError(
-            f"checkpoint {repr_of(os.fspath(value))}: {error.strerror}"
+            f"{name} {repr_of(os.fspath(value))}: {error.strerror}"
         ) from error
     if path.is_dir():
-        raise InvalidArgumentError(f"checkpoint {path} is a folder; give a file in it")
+        raise InvalidArgumentError(f"{name} {path} is a folder; give a file in it")
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class StateFile:
+    """The file of a reactor, and what it is for."""
+
+    path: Path | None
+    remembers: bool  # what was delivered
+    letters: bool  # dead letters
+
+
+def state_file(checkpoint: object, dead_letters: object) -> StateFile:
+    """Return what ``checkpoint`` and ``dead_letters`` of a reactor mean.
+
+    Raises:
+        InvalidArgumentError: one is no path, or they exclude each other.
+    """
+    path = check_checkpoint(checkpoint)
+    if dead_letters is None or dead_letters is True or dead_letters is False:
+        if dead_letters and path is None:
+            raise InvalidArgumentError(
+                "dead_letters=True needs checkpoint='state.db'; without a checkpoint give them a "
+                "file of their own: dead_letters='dead.db'"
+            )
+        return StateFile(path, path is not None, path is not None and dead_letters is not False)
+    if path is not None:
+        raise InvalidArgumentError(
+            "dead letters are in the checkpoint's file where there is one: leave dead_letters out, "
+            f"or give True or False, got {repr_of(dead_letters)}"
+        )
+    return StateFile(check_checkpoint(dead_letters, "dead_letters"), False, True)
 
 
 def check_count(name: str, value: object) -> None:

@@ -75,6 +75,7 @@ class RegistrationStats:
         coalesced: changes that were merged into later ones, or left out while the queue was full.
         failures: callbacks that failed for good.
         retries: callbacks called again after an error.
+        dead: events that were stored as dead letters.
         slow: callbacks that ran longer than the ``timeout``.
         handler_seconds: seconds spent in callbacks.
         running_for: seconds for which the present callback has been running, else None.
@@ -90,3 +91,4 @@ class RegistrationStats:
     running_for: float | None = None
     oldest_age: float = 0.0
     missed: int = 0
+    dead: int = 0

@@ -15,16 +15,16 @@ import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError, InvalidStateError, PluginError
 from flamepy.informers import signals
 from flamepy.informers.arguments import (
-    check_checkpoint,
     check_reactor,
     check_replay,
     scope_of,
+    state_file,
     watch_changes,
 )
 from flamepy.informers.delivery.registration import Hooks, Registration
@@ -54,6 +54,9 @@ from flamepy.watching.hub import Hub
 from flamepy.watching.policy.settings import WatchSettings
 from flamepy.watching.state.subscriptions import Scope
 
+if TYPE_CHECKING:
+    from flamepy.informers.dead_letters.box import DeadLetters
+
 logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 10.0
@@ -81,6 +84,9 @@ class Reactor(ReactorQueries, Runnable):
         checkpoint: a file that stores what was delivered to each informer with a ``uid``,
             so that after a restart of this process it receives what happened meanwhile. One
             reactor has it at a time, and it belongs to one engine.
+        dead_letters: whether an event whose handling failed for good is stored with its error, to
+            be looked at and handled again (``dead_letters``): by default in the checkpoint's file,
+            if there is one. Without a checkpoint, the path of a file for them.
         signal_replay: what of the present state each receiver of signals gets first, as
             ``replay`` of ``register``. Of several reactors on one connection that of the one
             that was started first holds.
@@ -115,6 +121,7 @@ class Reactor(ReactorQueries, Runnable):
         strict: bool = False,
         on_fatal: Callable[[BaseException], object] | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
+        dead_letters: bool | str | os.PathLike[str] | None = None,
         signal_replay: str = "none",
         exit_timeout: float = EXIT_TIMEOUT,
         settings: WatchSettings | None = None,
@@ -154,9 +161,9 @@ class Reactor(ReactorQueries, Runnable):
             retain_terminal=retain_terminal,
             stall_after=stall_after,
         )
-        file = check_checkpoint(checkpoint)
         self._checkpoint = ReactorCheckpoint(
-            file, retain=WatchSettings(**self._settings).retain_terminal
+            state_file(checkpoint, dead_letters),
+            retain=WatchSettings(**self._settings).retain_terminal,
         )
         self._signal_replay = check_replay("signal_replay", signal_replay)
         self.exit_timeout = seconds("exit_timeout", exit_timeout)
@@ -176,6 +183,9 @@ class Reactor(ReactorQueries, Runnable):
             *(registry.remove, reports.failed, reports.synced, registry.catch_up, reports.missed),
             log=reports.log,
             remembers=self._checkpoint.remembers,
+            dead=reports.dead_lettered,
+            keep_dead=self._checkpoint.put_dead if self._checkpoint.letters else None,
+            resolved=self._checkpoint.resolved,
         )
         self._link: Link | None = None
         self._hub: Hub | None = None
@@ -221,6 +231,15 @@ class Reactor(ReactorQueries, Runnable):
             age=self._hub.heartbeat_age() if self._hub is not None else None,
         )
 
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The events whose handling failed for good; see ``DeadLetters``.
+
+        Raises:
+            InvalidStateError: there is no file for them, or it is not open yet.
+        """
+        return self._checkpoint.dead_letters
+
     # ------------------------------------------------------------------ start
 
     def start(self, *, wait: bool = False, timeout: float = 10.0) -> Reactor:
@@ -253,6 +272,7 @@ class Reactor(ReactorQueries, Runnable):
             self._checkpoint.open(self._registry.registrations)
             self._register_plugins(link.context)
             link.run(self._start(link))
+            self._checkpoint.start(lambda: self._registry.registrations)
             if self._hub is not None and events_connected():
                 link.run(self._hub.first_look(FIRST_LOOK))
             if wait:

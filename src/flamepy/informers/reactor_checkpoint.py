@@ -8,36 +8,38 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from flamepy.errors import InvalidStateError
+from flamepy.informers.arguments import StateFile
+from flamepy.informers.dead_letter_retries import DeadLetterRetries
 from flamepy.informers.delivery.registration import Registration
 
 if TYPE_CHECKING:
     from flamepy.informers.checkpoint.store import CheckpointStore
+    from flamepy.informers.dead_letters.box import DeadLetters
+    from flamepy.informers.dead_letters.letter import DeadLetter
 
 logger = logging.getLogger(__name__)
 
 
 class ReactorCheckpoint:
-    """The checkpoint of one reactor, or none.
+    """The file of one reactor, for deliveries, dead letters or both; or none.
 
     Args:
-        path: the file; None for a reactor that remembers nothing.
+        file: where it is, and what it is for.
         retain: finished tasks that are remembered one by one, of each informer.
     """
 
-    def __init__(self, path: Path | None, *, retain: int) -> None:
-        self._path = path
+    def __init__(self, file: StateFile, *, retain: int) -> None:
+        self._path = file.path
+        self.remembers = file.remembers
+        self.letters = file.letters
+        self._retries: DeadLetterRetries | None = None
         self._retain = retain
         self._store: CheckpointStore | None = None
         self.reset_after_fork()
-
-    @property
-    def remembers(self) -> bool:
-        """Whether a file was given; without one a registration is prepared at once."""
-        return self._path is not None
 
     @property
     def works(self) -> bool | None:
@@ -61,11 +63,53 @@ class ReactorCheckpoint:
         for registration in registrations:
             self.prepare(registration)
 
+    def start(self, registrations: Callable[[], Iterable[Registration]]) -> None:
+        """Give dead letters that wait for it to their informers, from now on."""
+        with self._guard:
+            if self._store is None or not self.letters:
+                return
+            self._retries = DeadLetterRetries(self._store, registrations)
+        self._retries.start()
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """The dead letters of the file.
+
+        Raises:
+            InvalidStateError: there is no file for them, or it is not open yet.
+        """
+        if self._path is None or not self.letters:
+            raise InvalidStateError(
+                "this reactor stores no dead letters: give it checkpoint='state.db', or "
+                "dead_letters='dead.db'"
+            )
+        store = self._store
+        if store is None:
+            raise InvalidStateError("this reactor has not started yet; wait for start()")
+        from flamepy.informers.dead_letters.box import DeadLetters
+
+        return DeadLetters(store, self._look_soon)
+
+    def _look_soon(self) -> None:
+        if self._retries is not None:
+            self._retries.look_soon()
+
+    def put_dead(self, letters: list[DeadLetter]) -> None:
+        """Store letters of an informer that is not remembered. Raises InvalidStateError."""
+        if self._store is None:
+            raise InvalidStateError("the file is not open")
+        self._store.put_dead(letters)
+
+    def resolved(self, number: int) -> None:
+        """Delete a letter that was handled after all."""
+        if self._store is not None:
+            self._store.resolved(number)
+
     def prepare(self, registration: Registration) -> None:
         """Load what an earlier process delivered to a registration; on the caller's thread."""
         with self._guard:
             store = self._store
-            if store is None or registration.is_prepared:
+            if store is None or registration.is_prepared or not self.remembers:
                 return
             memory = None
             options = registration.options
@@ -83,11 +127,14 @@ class ReactorCheckpoint:
 
     def close(self) -> None:
         """Release the file. Idempotent."""
+        if self._retries is not None:
+            self._retries.stop()
         if self._store is not None:
             self._store.close()
 
     def reset_after_fork(self) -> None:
         """Reset to closed, in a forked child: the file is the parent's."""
+        self._retries = None
         if self._store is not None:
             self._store.reset_after_fork()
             self._store = None

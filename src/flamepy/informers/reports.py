@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from flamepy.informers import signals
+from flamepy.informers.dead_letters.letter import DeadLetter
 from flamepy.informers.delivery.invocation import Failure, RunningCall
 from flamepy.informers.delivery.registration import Registration
 from flamepy.informers.receivers.routing import of_missed
@@ -65,6 +66,21 @@ class Reports:
         """Report that a callback runs too long; ``watchdog`` has logged it."""
         values = {"informer": one.name, "callback": running.callback, "event": running.item}
         self.send(signals.handler_slow, seconds=age, stack=stack, **values)
+
+    def dead_lettered(self, failure: Failure, letters: list[DeadLetter]) -> None:
+        """Report that events were stored as dead letters."""
+        for letter in letters:
+            event = failure.event
+            if isinstance(event, list):
+                event = next((one for one in event if one.key == letter.key), None)
+            self.send(
+                signals.dead_lettered,
+                informer=letter.informer,
+                callback=letter.callback,
+                event=event,
+                error=failure.error,
+                attempts=letter.attempts,
+            )
 
     def missed(self, missed: MissedEnds) -> None:
         """Report ends that an earlier process saw, and that this one cannot deliver."""

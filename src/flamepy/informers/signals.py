@@ -38,6 +38,9 @@ events_missed      ``session``, ``counts``, ``unknown``, ``total``, ``reason``, 
 informer_synced    ``registration``, ``endpoint``                               endpoint
 handler_failed     ``informer``, ``callback``, ``event``, ``error``,            application or
                    ``attempts``, ``endpoint``                                   endpoint
+dead_lettered      ``informer``, ``callback``, ``event``, ``error``,            application or
+                   ``attempts``, ``endpoint``: an event that failed for good    endpoint
+                   was stored (``reactor.dead_letters``)
 handler_slow       ``informer``, ``callback``, ``event``, ``seconds``,          application or
                    ``stack``, ``endpoint``                                      endpoint
 queue_overflow     ``informer``, ``queue_size``, ``endpoint``                   endpoint
@@ -313,6 +316,13 @@ informer_synced = _signal(
 handler_failed = _signal(
     "handler_failed",
     "a callback or receiver failed for good",
+    (*_HANDLER, "error", "attempts"),
+    SentBy.EITHER,
+    droppable=True,
+)
+dead_lettered = _signal(
+    "dead_lettered",
+    "an event whose handling failed for good was stored",
     (*_HANDLER, "error", "attempts"),
     SentBy.EITHER,
     droppable=True,

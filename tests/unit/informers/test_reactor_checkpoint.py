@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flamepy.errors import InvalidStateError
+from flamepy.informers.arguments import StateFile
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.options import Options
 from flamepy.informers.reactor_checkpoint import ReactorCheckpoint
@@ -26,7 +27,7 @@ def registered(*, uid: str | None = None, resume: bool | None = None) -> Registr
 
 
 def test_what_was_registered_before_it_is_open_is_loaded_when_it_opens(tmp_path: Path) -> None:
-    resuming = ReactorCheckpoint(tmp_path / "state.db", retain=10)
+    resuming = ReactorCheckpoint(StateFile(tmp_path / "state.db", True, True), retain=10)
     early, late = registered(uid="early"), registered(uid="late")
     resuming.prepare(early)
     assert not early.is_prepared, "there is nothing to load from yet"
@@ -40,7 +41,7 @@ def test_what_was_registered_before_it_is_open_is_loaded_when_it_opens(tmp_path:
 
 
 def test_a_registration_is_loaded_once(tmp_path: Path) -> None:
-    resuming = ReactorCheckpoint(tmp_path / "state.db", retain=10)
+    resuming = ReactorCheckpoint(StateFile(tmp_path / "state.db", True, True), retain=10)
     one = registered(uid="one")
     resuming.open([one])
     memory = one.memory
@@ -53,7 +54,7 @@ def test_a_registration_is_loaded_once(tmp_path: Path) -> None:
 def test_one_without_a_uid_is_not_remembered_and_is_told_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, resume: bool | None, warned: bool
 ) -> None:
-    resuming = ReactorCheckpoint(tmp_path / "state.db", retain=10)
+    resuming = ReactorCheckpoint(StateFile(tmp_path / "state.db", True, True), retain=10)
     one = registered(resume=resume)
     with caplog.at_level(logging.WARNING):
         resuming.open([one])
@@ -63,20 +64,22 @@ def test_one_without_a_uid_is_not_remembered_and_is_told_so(
 
 
 def test_without_a_file_there_is_nothing_to_remember() -> None:
-    resuming = ReactorCheckpoint(None, retain=10)
+    resuming = ReactorCheckpoint(StateFile(None, False, False), retain=10)
     resuming.open([registered(uid="one")])
     assert (resuming.remembers, resuming.works) == (False, None)
     resuming.close()
 
 
 def test_one_reactor_has_the_file_until_it_closes(tmp_path: Path) -> None:
-    first, second = (ReactorCheckpoint(tmp_path / "state.db", retain=10) for _ in range(2))
+    first, second = (
+        ReactorCheckpoint(StateFile(tmp_path / "state.db", True, True), retain=10) for _ in range(2)
+    )
     first.open([])
     assert first.works
     with pytest.raises(InvalidStateError):
         second.open([])
     second.close()
     first.close()
-    third = ReactorCheckpoint(tmp_path / "state.db", retain=10)
+    third = ReactorCheckpoint(StateFile(tmp_path / "state.db", True, True), retain=10)
     third.open([])
     third.close()

@@ -19,6 +19,7 @@ STATES = ("pending", "running", "succeed", "failed", "cancelled")
 COUNTERS = (
     ("delivered", "flame_informer_events", "Events given to an informer."),
     ("coalesced", "flame_informer_coalesced", "Events coalesced by a full queue."),
+    ("dead", "flame_informer_dead_letters", "Events that an informer could not handle."),
     ("missed", "flame_informer_missed", "Ends in an informer's scope that it could not be given."),
     ("failures", "flame_informer_failures", "Exceptions of an informer's callbacks."),
     ("slow", "flame_informer_slow", "Callbacks of an informer that ran over their time limit."),

@@ -23,6 +23,7 @@ from flamepy.informers.checkpoint.resumption import (
     micros,
     session_key,
 )
+from flamepy.informers.dead_letters.letter import DeadLetter
 from flamepy.runtime.clocks import monotonic
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 from flamepy.watching.state.missed import MissedEnds
@@ -67,6 +68,9 @@ class Changes:
         gone: sessions that the engine no longer has; tasks with undelivered events stay.
         forgotten: sessions of which nothing needs to be remembered.
         complete: everything in the informer's scope was delivered.
+        dead: events whose handling failed for good.
+        resolved: ids of dead letters that were handled after all.
+        overdue: rules that were broken (True), and those that hold again, by their stored keys.
     """
 
     tasks: dict[TaskKey, TaskRow] = field(default_factory=dict)
@@ -76,10 +80,14 @@ class Changes:
     gone: set[SessionKey] = field(default_factory=set)
     forgotten: set[SessionKey] = field(default_factory=set)
     complete: bool = False
+    dead: list[DeadLetter] = field(default_factory=list)
+    resolved: list[int] = field(default_factory=list)
+    overdue: dict[str, bool] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         kept = self.tasks, self.sessions, self.gone, self.forgotten, self.complete
-        return any(kept) or bool(self.shown or self.missed)
+        more = self.shown, self.missed, self.dead, self.resolved, self.overdue
+        return any(kept) or any(more)
 
 
 class ChangeStore(Protocol):
@@ -107,6 +115,7 @@ class Memory:
         self, past: Past, store: ChangeStore, *, replay: str, scope: Scope, retain: int = 100_000
     ) -> None:
         self.unfinished = past.unfinished()
+        self.broken = frozenset(past.overdue)  # rules that earlier processes reported
         self.missed = past.missed  # ends that could not be delivered, of all processes
         self._delivered = {
             key: one.delivered for key, one in past.sessions.items() if one.delivered is not None
@@ -191,6 +200,19 @@ class Memory:
             self._resumption.counted(session)  # an earlier process may have seen them as well
             self._miss(missed)
         self._changes.gone.add(session)
+        self._since = self._since or monotonic()
+
+    def dead(self, letters: list[DeadLetter]) -> None:
+        """Store events whose handling failed for good, with the next ``commit``."""
+        self._changes.dead.extend(letters)
+
+    def resolved(self, number: int) -> None:
+        """Delete a dead letter that was handled after all, with the next ``commit``."""
+        self._changes.resolved.append(number)
+
+    def overdue(self, key: str, broken: bool) -> None:
+        """Store that a rule was broken, or that it holds again, with the next ``commit``."""
+        self._changes.overdue[key] = broken
         self._since = self._since or monotonic()
 
     def synced(self, presence: Presence) -> None:

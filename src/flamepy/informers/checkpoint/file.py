@@ -13,8 +13,9 @@ import contextlib
 import logging
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from flamepy.errors import ConfigError, InvalidStateError
 from flamepy.formats import UPGRADE, NewerFormat, database_format, migrate_database
@@ -23,9 +24,11 @@ from flamepy.informers.checkpoint.tables import SCHEMA, STEPS
 from flamepy.runtime.forks import leak
 from flamepy.texts import text_of
 
+T = TypeVar("T")
+
 logger = logging.getLogger(__name__)
 
-FORMAT = 2  # PRAGMA user_version; a change of the tables raises it and adds one of ``STEPS``
+FORMAT = 3  # PRAGMA user_version; a change of the tables raises it and adds one of ``STEPS``
 APPLICATION_ID = 0x464C4D43  # "FLMC"
 WAL_LIMIT = 4 * 1024 * 1024  # bytes the log keeps after it was larger
 
@@ -144,6 +147,66 @@ class CheckpointFile:
         )
 
 
+class SharedFile:
+    """A checkpoint's file beside the reactor that holds it, for commands; a ``Database``.
+
+    Opened for each transaction. Never makes the file, brings it to another format, or sets it
+    aside.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def transact(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Call a function with the database, in a transaction, and return what it returns.
+
+        Raises:
+            ConfigError: there is no such file, or it is of another release or program.
+            InvalidStateError: it cannot be used now.
+        """
+        self._check()
+        try:
+            database = sqlite3.connect(self.path, isolation_level=None)
+            try:
+                database.execute("BEGIN IMMEDIATE")
+                answer = act(database)
+                database.execute("COMMIT")
+            finally:
+                database.close()  # undoes what was not committed
+        except (OSError, sqlite3.Error) as error:
+            raise InvalidStateError(
+                f"checkpoint {self.path} cannot be used now: {text_of(error)}"
+            ) from error
+        return answer
+
+    def _check(self) -> None:
+        if not self.path.is_file():
+            raise ConfigError(
+                f"there is no checkpoint {self.path}; it is the file of Reactor(checkpoint=...), "
+                "or of flamepy run --checkpoint"
+            )
+        try:
+            # By SQLite alone: reading the file itself would drop the locks that a reactor of this
+            # process has on it (POSIX locks end with any descriptor of their file).
+            database = sqlite3.connect(self.path)
+            try:
+                found = database_format(database, FORMAT)
+                owner = database.execute("PRAGMA application_id").fetchone()[0]
+            finally:
+                database.close()
+        except NewerFormat as error:
+            raise ConfigError(f"checkpoint {self.path} {text_of(error)}; {UPGRADE}") from error
+        except sqlite3.Error as error:
+            raise ConfigError(f"{self.path} is no checkpoint: {text_of(error)}") from error
+        if owner != APPLICATION_ID:
+            raise ConfigError(f"{self.path} is no checkpoint: it is a database of another program")
+        if found < FORMAT:
+            raise ConfigError(
+                f"checkpoint {self.path} is of an older release (format {found}; this one knows "
+                f"{FORMAT}): a reactor of this release brings it to today's format when it starts"
+            )
+
+
 def _check_header(path: Path) -> None:
     """Read the file's first bytes, without SQLite: opening another's file could change it."""
     with path.open("rb") as file:
@@ -198,7 +261,6 @@ def _create(path: Path) -> None:
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        database.execute("PRAGMA locking_mode = EXCLUSIVE")  # half the time of a commit
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
         database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")

@@ -13,15 +13,23 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from flamepy.errors import ConfigError, InvalidStateError
 from flamepy.informers.checkpoint.delivered import Changes, Memory
 from flamepy.informers.checkpoint.file import CheckpointFile
 from flamepy.informers.checkpoint.resumption import Past
 from flamepy.informers.checkpoint.tables import Rows, clear, find, load, write
-from flamepy.runtime.clocks import monotonic
+from flamepy.informers.dead_letters.letter import DeadLetter
+from flamepy.informers.dead_letters.table import BOUNDS, DAY, Bounds, put, remove, trim
+from flamepy.informers.dead_letters.table import find as find_dead
+from flamepy.runtime.clocks import monotonic, wall
 from flamepy.runtime.forks import leak
+from flamepy.runtime.repeats import RepeatedLog
+from flamepy.texts import text_of
 from flamepy.watching.state.subscriptions import Scope
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +42,21 @@ class CheckpointStore:
     Args:
         path: the file.
         retain: finished tasks that are remembered one by one, of each informer.
+        bounds: of the dead letters.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, path: Path, *, retain: int = 100_000, clock: Callable[[], float] = monotonic
+        self,
+        path: Path,
+        *,
+        retain: int = 100_000,
+        bounds: Bounds = BOUNDS,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.path = path
+        self._bounds = bounds
+        self._log = RepeatedLog(logger)
         self.retain = retain
         self._clock = clock
         self._guard = threading.RLock()  # guards all that follows, and the connection's use
@@ -106,6 +122,7 @@ class CheckpointStore:
                 rows = slot.rows(database, self._opened, fresh=self._fresh)
                 changes.complete = changes.complete and not slot.lost
                 write(database, rows, changes, self.retain)
+                dropped = trim(database, self._bounds, wall()) if changes.dead else 0
                 database.execute("COMMIT")
                 slot.kept = True
             except (OSError, sqlite3.Error, InvalidStateError, ConfigError) as error:
@@ -113,7 +130,84 @@ class CheckpointStore:
                 return False
             if self._failing_since is not None:
                 self._recovered()
+        if dropped:
+            self._report_dropped(dropped)
         return True
+
+    def put_dead(self, letters: list[DeadLetter]) -> None:
+        """Store dead letters of an informer whose deliveries are not stored.
+
+        Raises:
+            InvalidStateError: the file cannot be used now; the letters are not stored.
+        """
+
+        def act(database: sqlite3.Connection) -> int:
+            put(database, letters)
+            return trim(database, self._bounds, wall())
+
+        dropped = self.transact(act)
+        if dropped:
+            self._report_dropped(dropped)
+
+    def waiting(self) -> list[DeadLetter]:
+        """Return the dead letters that are to be handled again; none while the file fails.
+
+        Raises:
+            InvalidStateError: the file cannot be used any more.
+        """
+        with self._guard:
+            if self._database is None:
+                return []  # ``_fail`` has said it
+        return self.transact(lambda database: find_dead(database, retrying=True))
+
+    def resolved(self, number: int) -> None:
+        """Delete a dead letter that was handled after all; what goes wrong is logged."""
+        with suppress(InvalidStateError):  # ``_fail`` has said it; it is handled once more then
+            self.transact(lambda database: remove(database, informer=None, ids=[number]))
+
+    def _report_dropped(self, count: int) -> None:
+        self._log.log(
+            logging.WARNING,
+            "dropped",
+            "%d dead letters were dropped from %s, the oldest first: it keeps %d of them for %.0f "
+            "days",
+            *(count, self.path, self._bounds.count, self._bounds.age / DAY),
+        )
+
+    def transact(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Call a function with the database, in a transaction, and return what it returns.
+
+        Raises:
+            InvalidStateError: the reactor has stopped, or the file cannot be used now.
+        """
+        with self._guard:
+            if self._closed:
+                raise InvalidStateError(
+                    f"checkpoint {self.path} is closed: its reactor has stopped; start another "
+                    "one, or read the file with flamepy deadletters"
+                )
+            try:
+                database = self._open()
+                database.execute("BEGIN IMMEDIATE")
+                try:
+                    answer = act(database)
+                except BaseException:
+                    database.execute("ROLLBACK")
+                    raise
+                database.execute("COMMIT")
+            except (OSError, sqlite3.Error) as error:
+                self._fail(error)
+                raise InvalidStateError(
+                    f"checkpoint {self.path} cannot be used now: {text_of(error)}"
+                ) from error
+            return answer
+
+    def foreign_changes(self) -> int | None:
+        """Return a number that another process's change makes another; None if it is not open."""
+        with self._guard:
+            if self._database is None:
+                return None
+            return int(self._database.execute("PRAGMA data_version").fetchone()[0])
 
     def _fail(self, error: Exception) -> None:
         now = self._clock()

@@ -23,12 +23,17 @@ from flamepy.informers.checkpoint.resumption import (
     SessionKey,
     Shown,
 )
+from flamepy.informers.dead_letters import table as dead_letters
 from flamepy.types import TaskCounts, TaskState
 
-SCHEMA = """
+_OVERDUE = """
+CREATE TABLE overdue (
+    informer INTEGER NOT NULL, key TEXT NOT NULL, PRIMARY KEY (informer, key)) WITHOUT ROWID;
+"""
+SCHEMA = f"""
 CREATE TABLE informers (
     id INTEGER PRIMARY KEY, uid TEXT NOT NULL UNIQUE, scope TEXT NOT NULL,
-    complete INTEGER NOT NULL, missed INTEGER NOT NULL DEFAULT 0);
+    complete INTEGER NOT NULL, missed INTEGER NOT NULL DEFAULT 0, paused TEXT);
 CREATE TABLE sessions (
     key INTEGER PRIMARY KEY, informer INTEGER NOT NULL, id TEXT NOT NULL, created INTEGER NOT NULL,
     application TEXT NOT NULL, told TEXT, retired TEXT NOT NULL DEFAULT '', shown TEXT,
@@ -37,7 +42,7 @@ CREATE TABLE tasks (
     session INTEGER NOT NULL, number INTEGER NOT NULL, created INTEGER NOT NULL,
     state INTEGER NOT NULL, ended INTEGER,
     PRIMARY KEY (session, number)) WITHOUT ROWID;
-"""
+{_OVERDUE}{dead_letters.SCHEMA}"""
 
 
 def _add_missed(database: sqlite3.Connection) -> None:
@@ -46,7 +51,14 @@ def _add_missed(database: sqlite3.Connection) -> None:
     database.execute("ALTER TABLE sessions ADD COLUMN shown TEXT")
 
 
-STEPS: dict[int, Step] = {1: _add_missed}
+def _add_dead_letters(database: sqlite3.Connection) -> None:
+    """Format 3: dead letters, rules that were broken, and why an informer is paused."""
+    database.execute("ALTER TABLE informers ADD COLUMN paused TEXT")
+    database.execute(_OVERDUE)
+    database.execute(dead_letters.SCHEMA)
+
+
+STEPS: dict[int, Step] = {1: _add_missed, 2: _add_dead_letters}
 """What brings tables to ``SCHEMA``, by the number of the format that each begins at."""
 
 _TASK = "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?)"
@@ -79,7 +91,9 @@ def find(database: sqlite3.Connection, uid: str, scope: str) -> tuple[Rows, bool
         "SELECT id, scope, complete FROM informers WHERE uid = ?", (uid,)
     ).fetchone()
     if found is None:
-        made = database.execute("INSERT INTO informers VALUES (NULL, ?, ?, 0, 0)", (uid, scope))
+        made = database.execute(
+            "INSERT INTO informers (uid, scope, complete) VALUES (?, ?, 0)", (uid, scope)
+        )
         return Rows(int(made.lastrowid or 0)), False
     rows = Rows(int(found[0]))
     rows.sessions = {
@@ -102,6 +116,12 @@ def load(database: sqlite3.Connection, rows: Rows, *, complete: bool) -> Past:
     (past.missed,) = database.execute(
         "SELECT missed FROM informers WHERE id = ?", (rows.informer,)
     ).fetchone()
+    past.overdue = {
+        key
+        for (key,) in database.execute(
+            "SELECT key FROM overdue WHERE informer = ?", (rows.informer,)
+        )
+    }
     for key, name, created, application, delivered, retired, shown in database.execute(
         "SELECT key, id, created, application, told, retired, shown FROM sessions "
         "WHERE informer = ?",
@@ -125,6 +145,7 @@ def load(database: sqlite3.Connection, rows: Rows, *, complete: bool) -> Past:
 
 def clear(database: sqlite3.Connection, rows: Rows) -> None:
     """Delete the stored state of an informer."""
+    database.execute("DELETE FROM overdue WHERE informer = ?", (rows.informer,))
     database.execute("UPDATE informers SET complete = 0 WHERE id = ?", (rows.informer,))
     _forget(database, rows, list(rows.sessions))
     rows.finished = 0
@@ -165,6 +186,17 @@ def write(database: sqlite3.Connection, rows: Rows, changes: Changes, retain: in
     _remove_sessions(database, rows, changes)
     if changes.complete:
         database.execute("UPDATE informers SET complete = 1 WHERE id = ?", (rows.informer,))
+    if changes.dead:
+        dead_letters.put(database, changes.dead)
+    if changes.resolved:
+        dead_letters.remove(database, informer=None, ids=changes.resolved)
+    for mark, broken in changes.overdue.items():
+        database.execute(
+            "INSERT OR IGNORE INTO overdue VALUES (?, ?)"
+            if broken
+            else "DELETE FROM overdue WHERE informer = ? AND key = ?",
+            (rows.informer, mark),
+        )
     if rows.finished > retain + max(SLACK, retain // 10):
         _trim(database, rows, retain)
 

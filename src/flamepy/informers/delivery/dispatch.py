@@ -14,6 +14,7 @@ from functools import partial
 from flamepy.errors import FlameError
 from flamepy.informers.checkpoint.delivered import Memory
 from flamepy.informers.checkpoint.resumption import Presence, Step
+from flamepy.informers.dead_letters.letter import Retried
 from flamepy.informers.delivery.callbacks import Call, Callbacks
 from flamepy.informers.delivery.inbox import Gone, Inbox, LagMarker, ShownCounters, Synced
 from flamepy.informers.delivery.invocation import CallbackRunner, Failure
@@ -41,6 +42,7 @@ class Reporter:
 
     Attributes:
         failed: a callback failed for good.
+        resolved: a dead letter was handled after all.
         synced: everything present at the registration was delivered.
         lagging: events wait for room in the queue, which is empty now.
         missed: ends that an earlier process saw cannot be delivered.
@@ -48,6 +50,7 @@ class Reporter:
     """
 
     failed: Callable[[Failure], None]
+    resolved: Callable[[int], None]
     synced: Callable[[], None]
     lagging: Callable[[], None]
     missed: Callable[[MissedEnds], None] = lambda _: None
@@ -131,6 +134,8 @@ class Dispatcher(WorkSource):
             self._flush()
         if isinstance(item, SessionEvent):
             self._session(item)
+        elif isinstance(item, Retried):
+            self._retry(item)
         elif isinstance(item, LagMarker):
             self._reporter.lagging()
         elif isinstance(item, Gone):
@@ -152,6 +157,17 @@ class Dispatcher(WorkSource):
             self._plain("on_error", item)
         elif isinstance(item, Start):
             self._life("start")
+
+    def _retry(self, item: Retried) -> None:
+        """Handle a dead letter's event again; what fails once more is stored once more."""
+        failures = self.runner.failures
+        if self._deliver(item.event) is None:
+            return
+        self._flush()
+        if self.runner.failures == failures:
+            self._reporter.resolved(item.number)
+        elif self.memory is not None:
+            self.memory.commit()
 
     def _task(self, event: TaskEvent) -> None:
         if self.memory is None:

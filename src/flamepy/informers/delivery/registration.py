@@ -12,9 +12,10 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from flamepy.errors import DeadlineExceededError, InvalidStateError
+from flamepy.errors import DeadlineExceededError, FlameError, InvalidStateError
 from flamepy.informers import predicates
 from flamepy.informers.checkpoint.delivered import Memory
+from flamepy.informers.dead_letters.letter import DeadLetter, letters_of
 from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.dispatch import Dispatcher, Reporter, Start
 from flamepy.informers.delivery.inbox import Inbox
@@ -23,7 +24,7 @@ from flamepy.informers.delivery.queue import Mailbox
 from flamepy.informers.delivery.worker import Worker
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options, RegistrationStats
-from flamepy.runtime.clocks import monotonic
+from flamepy.runtime.clocks import monotonic, wall
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.repeats import RepeatedLog
 from flamepy.runtime.seconds import seconds, seconds_or_none
@@ -41,6 +42,9 @@ class Hooks:
     Attributes:
         log: writes what informers of one reactor fail with; the reactor flushes it.
         remembers: there is a checkpoint: no event may come before ``prepare``.
+        dead: called with letters that were stored.
+        keep_dead: stores letters; None where none are kept.
+        resolved: deletes a letter that was handled after all.
     """
 
     removed: Callable[[Registration], None]  # any thread
@@ -50,6 +54,9 @@ class Hooks:
     missed: Callable[[MissedEnds], None] = lambda _: None
     log: RepeatedLog = field(default_factory=lambda: RepeatedLog(logger))
     remembers: bool = False
+    dead: Callable[[Failure, list[DeadLetter]], None] = lambda failure, letters: None
+    keep_dead: Callable[[list[DeadLetter]], None] | None = None
+    resolved: Callable[[int], None] = lambda number: None
 
 
 class _Nothing:
@@ -78,7 +85,8 @@ class Registration:
             options,
             mailbox,
             Reporter(
-                failed=hooks.failed,
+                failed=self._failed,
+                resolved=self._resolved,
                 synced=lambda: hooks.synced(self),
                 lagging=lambda: hooks.lagging(self),
                 missed=hooks.missed,
@@ -91,6 +99,7 @@ class Registration:
         self._active = True
         self._error: BaseException | None = None  # why it was never synced
         self.slow = 0
+        self._dead = 0
 
     @property
     def resumes(self) -> bool:
@@ -116,6 +125,50 @@ class Registration:
     def running(self) -> RunningCall | None:
         """The callback that runs now."""
         return self._runner.running
+
+    @property
+    def stored_name(self) -> str:
+        """What its dead letters have as ``informer``."""
+        return self.uid or self.name
+
+    def _failed(self, failure: Failure) -> None:
+        """Store what failed for good, unless the stop cut it: then it is delivered again."""
+        keep = self._hooks.keep_dead
+        if keep is not None and not self.stopping.is_set():
+            letters = letters_of(
+                failure.event,
+                failure.error,
+                informer=self.stored_name,
+                callback=failure.callback,
+                attempts=failure.attempts,
+                now=wall(),
+            )
+            if letters and self._keep(letters, keep):
+                self._dead += len(letters)
+                self._hooks.dead(failure, letters)
+        self._hooks.failed(failure)
+
+    def _keep(self, letters: list[DeadLetter], keep: Callable[[list[DeadLetter]], None]) -> bool:
+        if self.memory is not None:
+            self.memory.dead(letters)  # stored with what is delivered
+            return True
+        try:
+            keep(letters)
+        except FlameError as error:
+            text = "%s: %d events that failed for good could not be stored: %s"
+            self._hooks.log.log(
+                logging.WARNING, "dead", text, self.name, len(letters), text_of(error)
+            )
+            return False
+        return True
+
+    def _resolved(self, number: int) -> None:
+        """Delete a dead letter that was handled after all."""
+        if self.memory is not None:
+            self.memory.resolved(number)
+            self.memory.commit()
+        else:
+            self._hooks.resolved(number)
 
     @property
     def stopping(self) -> Flag:
@@ -149,6 +202,7 @@ class Registration:
             failures=self._runner.failures,
             retries=self._runner.retries,
             slow=self.slow,
+            dead=self._dead,
             handler_seconds=self._runner.seconds,
             running_for=None if running is None else max(0.0, monotonic() - running.since),
         )

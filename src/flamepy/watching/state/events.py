@@ -7,6 +7,7 @@ a queue changes before a callback gets them (``initial``, ``coalesced``) belongs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from flamepy.enums import TextEnum
 from flamepy.runtime.clocks import monotonic
 from flamepy.types import Event, SessionInfo, Task, TaskCounts, TaskState
+from flamepy.watching.state import event_dicts
 
 SCHEMA_VERSION = 1
 
@@ -136,7 +138,26 @@ class TaskEvent:
             "final_state_known": self.final_state_known,
             "creation_time": _text(self.task.creation_time),
             "completion_time": _text(self.task.completion_time),
+            "session_creation_time": _text(self.session_creation_time),
         }
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> TaskEvent:  # Any: what JSON gives
+        """Return the event that ``to_dict`` wrote, without what it leaves out.
+
+        Raises:
+            InvalidArgumentError: it is not such a dictionary.
+        """
+        form = event_dicts.check_form(given, "task", SCHEMA_VERSION)
+        task = event_dicts.task_of(form)
+        return cls(
+            kind=event_dicts.kind_of(EventKind, form, "kind"),
+            task=task,
+            old=event_dicts.old_task_of(form, task),
+            source=event_dicts.kind_of(EventSource, form, "source"),
+            session_creation_time=event_dicts.time_of(form, "session_creation_time"),
+            **event_dicts.provenance_of(form),
+        )
 
 
 class SessionEventKind(TextEnum):
@@ -228,11 +249,33 @@ class SessionEvent:
             },
             "event": None
             if self.event is None
-            else {"code": self.event.code, "message": self.event.message},
+            else {
+                "code": int(self.event.code),
+                "message": self.event.message,
+                "creation_time": _text(self.event.creation_time),
+            },
             "final_state_known": self.final_state_known,
             "creation_time": _text(self.session.creation_time),
             "completion_time": _text(self.session.completion_time),
         }
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> SessionEvent:  # Any: what JSON gives
+        """Return the event that ``to_dict`` wrote, without what it leaves out.
+
+        Raises:
+            InvalidArgumentError: it is not such a dictionary.
+        """
+        form = event_dicts.check_form(given, "session", SCHEMA_VERSION)
+        provenance = event_dicts.provenance_of(form)
+        del provenance["application"]
+        return cls(
+            kind=event_dicts.kind_of(SessionEventKind, form, "kind"),
+            session=event_dicts.session_of(form),
+            event=event_dicts.recorded_of(form),
+            source=event_dicts.kind_of(EventSource, form, "source"),
+            **provenance,
+        )
 
 
 def _provenance(event: TaskEvent | SessionEvent, kind: str) -> dict[str, Any]:
