@@ -148,8 +148,8 @@ class Hub:
     def configure(self, settings: WatchSettings) -> None:
         """Continue with other settings.
 
-        Streams that are open stay open. Payloads that are wanted from now on come with each
-        session's next list, at once for those that are known.
+        Open streams stay open. If payloads are wanted from now on, every known session is listed
+        again, at once.
         """
         if settings.payloads and not self._settings.payloads:
             self._sync.refresh_all()
@@ -167,9 +167,9 @@ class Hub:
         return self.now() - self.health.answered_at
 
     def obstacle(self) -> str:
-        """Return why polls fail now, in parentheses after a blank; else the empty text.
+        """Return why polls fail now, as " (reason)"; the empty text while they work.
 
-        For the errors of waits that are over; from any thread.
+        For errors of waits that timed out. May be called on any thread.
         """
         error, seen = self.health.last_error, self.health.answered_at > float("-inf")
         if error is None or self.health.down_since is None:
@@ -186,9 +186,10 @@ class Hub:
         return self._loop.time()
 
     def watch_connection(self) -> Callable[[], None]:
-        """Ask the engine for a sign of life while nothing else is polled; returns the undo.
+        """Send heartbeats while nothing else is polled, so that an outage is noticed.
 
-        So that the link's state is known to whatever looks at it, and an outage is noticed.
+        Returns:
+            A function that ends it; it may be called more than once.
         """
         self._check_open()
         self._poller.watch_connection()
@@ -203,7 +204,7 @@ class Hub:
         return undo
 
     def on_fatal(self, function: Callable[[BaseException], None]) -> Callable[[], None]:
-        """Call ``function``, on the loop, when the hub fails for good; returns the undo."""
+        """Call ``function``, on the loop, when the hub fails for good; return what undoes that."""
         self._fatal.append(function)
 
         def undo() -> None:
@@ -247,7 +248,7 @@ class Hub:
         record = self.store.session(task.session_id)
         known = number in record.tasks or record.retired.delivered(number)
         if not known and self._subscribers.may_follow(record):
-            # A newer picture may be there already; this one only fills a gap.
+            # It only fills a gap: the store may already know a newer state.
             now = self._loop.time()
             self._reader.report(task, Window(now, now), EventSource.CREATE, task.error is not None)
         return interest
@@ -266,7 +267,7 @@ class Hub:
         Args:
             session_id: of the task.
             number: its id.
-            listener: receives the end, and nothing before it; or that it is lost.
+            listener: receives the end alone, or the error after which it cannot be known.
             born: when the engine created it.
             alone: see ``wait``.
         """
@@ -350,9 +351,9 @@ class Hub:
             scope: which sessions.
             sink: what gets the events.
             replay: False: the caller delivers the present state.
-            live: the caller leaves out what is ``initial``, so that nothing may be flagged so
-                that came after the subscription. Where the sessions were polled before, the last
-                poll decides what is initial; else the next one does.
+            live: the caller drops initial events, so that nothing created after the subscription
+                may be flagged ``initial``. If the sessions have been polled, the last poll decides
+                what is initial; else the next one does.
         """
         self._check_open()
         if replay:
@@ -424,7 +425,7 @@ class Hub:
             self._gatherer.ensure()  # it may have been the stream of a task
 
     def _fail(self, error: BaseException) -> None:
-        """Watch no more; every waiter gets the reason (contract G17)."""
+        """Stop watching, and end every wait with the reason (contract G17)."""
         logger.error("the hub of %s failed: %s", self._endpoint, repr_of(error), exc_info=error)
         failed = InternalError(f"watching the engine at {self._endpoint} failed: {repr_of(error)}")
         failed.__cause__ = error
@@ -436,7 +437,7 @@ class Hub:
             function(error)
 
     def _end(self, interest: Interest, why: FlameError) -> None:
-        # The mistake may be in the code that notifies them; none of them must wait for ever.
+        # The fault may be in the code that notifies listeners; none of them must wait for ever.
         listeners, interest.listeners = list(interest.listeners), []
         for listener in listeners:
             listener.lost(why)

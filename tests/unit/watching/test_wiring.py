@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
+from support.hearing import World, run
 
 import flamepy.watching
+from flamepy.types import TaskState
 from flamepy.watching.io.context import WatchContext
+from flamepy.watching.state.events import EventSource, Window
 
 ROOT = Path(flamepy.watching.__file__).parent
 MODULES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 MOST = 7
+CALLS, FILES = 30, 8  # from an observation to a subscription's sink
 
 
 def constructors(module: str) -> Iterator[tuple[str, ast.FunctionDef]]:
@@ -59,3 +65,32 @@ def test_the_context_cannot_be_changed() -> None:
     context = object.__new__(WatchContext)
     with pytest.raises(dataclasses.FrozenInstanceError):
         context.endpoint = "http://another"  # type: ignore[misc]  # that is what is tried
+
+
+def test_an_observation_reaches_a_sink_in_few_calls() -> None:
+    """It is made on the reactor's thread for every change of every task."""
+    files: list[str] = []
+
+    def note(frame: FrameType, kind: str, _: object) -> None:
+        if kind == "return" and str(ROOT) in frame.f_code.co_filename:
+            files.append(frame.f_code.co_filename)
+
+    async def act(world: World) -> None:
+        world.source.add_session("s")
+        world.source.add_task("s")
+        world.source.add_task("s")
+        heard, _ = world.subscribe()
+        await world.until(lambda: heard.syncs)
+        task = dataclasses.replace(await world.source.get_task("s", "1"), state=TaskState.SUCCEED)
+        window = Window(world.clock.now, world.clock.now)
+        before = sys.getprofile()
+        sys.setprofile(note)
+        try:
+            world.hub._reader.report(task, window, EventSource.PROBE, True)
+        finally:
+            sys.setprofile(before)
+        assert heard.states("1")[-1] is TaskState.SUCCEED
+
+    run(act)
+    assert 0 < len(files) <= CALLS
+    assert len(set(files)) <= FILES

@@ -1,4 +1,4 @@
-"""How to learn the ends of many tasks that are awaited together: streams, probes or a list. Pure.
+"""How to read the ends of many tasks that are awaited together: streams, probes or a list. Pure.
 
 A session's counters say how many tasks have ended, not which. Tasks start in the order of their
 numbers, so those that ended are likely the lowest awaited ones: a GetTask each finds them, and one
@@ -146,7 +146,7 @@ class CompletionPlanner:
         return probing
 
     def suspect(self) -> None:
-        """Ask for all at the next occasion: an outage may hide anything."""
+        """Read all tasks with the next step: an outage may hide any change."""
         self._due, self._passes = float("-inf"), 0
 
     def asked(self, step: GatherStep, *, found: int, waiting: int, took: float, now: float) -> None:

@@ -1,8 +1,8 @@
-"""How fast the hub may ask, and how long it waits for a poll: pace, token buckets, deadline. Pure.
+"""How fast the hub may call, and how long it waits for a poll: pace, token buckets, deadline. Pure.
 
-A bucket is reserved from, not polled: a caller takes its amount at once, also below zero, and
-learns how long to wait until that is paid for. So waiting is first come, first served, and
-no two callers can wait for each other. ``reader`` does the waiting.
+A caller takes its amount from a bucket at once, even below zero, and learns how long to wait until
+the bucket has recovered. So waiting is first come, first served, and no two callers can wait for
+each other. ``reader`` does the waiting.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Bucket:
 class Limits:
     """The limits of a hub: calls are counted before, bytes after the answer.
 
-    Single tasks and lists have half of the bytes each, so that what a huge list owes does not
-    keep a few single tasks waiting.
+    Single tasks and lists have half of the bytes each, so that a huge list does not delay single
+    tasks.
     """
 
     def __init__(self, calls_per_second: float, bytes_per_second: float) -> None:
@@ -80,8 +80,8 @@ class Limits:
 class Pace:
     """How long to rest after a poll, so that a slow or huge engine is polled less.
 
-    One poll that took much longer than the one before is believed when the next one confirms it:
-    it may have waited for an engine that was away for a moment.
+    A poll that took much longer than the one before counts in full only if the next one takes as
+    long: it may have waited for an engine that was away for a moment.
     """
 
     def __init__(self) -> None:

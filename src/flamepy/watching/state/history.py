@@ -15,7 +15,7 @@ EPOCHS = 10_000
 
 
 class History:
-    """Finished and deleted tasks in the order in which they may leave the store.
+    """Finished and deleted tasks, in the order in which they leave the store.
 
     Args:
         needed: returns the sequence number after which a subscription still needs events, or
@@ -93,7 +93,7 @@ class History:
     # ------------------------------------------------------------------ epochs
 
     def remember(self, session_id: str, epoch: int, since: float) -> None:
-        """Remember in which epoch an absent session will come again, and from when on."""
+        """Remember the epoch that an absent session has when it appears again, and since when."""
         self._epochs.pop(session_id, None)
         self._epochs[session_id] = (epoch, since)
         if len(self._epochs) > EPOCHS:

@@ -27,8 +27,8 @@ class TaskRecord:
         seen_at: when the first one had arrived.
         delivered: True once an event of it was delivered.
         held: True for a failed task that waits for its text.
-        born, sequence: sequence numbers of its first and its last event: what a reader who has
-            everything up to some number still lacks.
+        born, sequence: sequence numbers of its first and its last event; a subscriber that has
+            received all events up to a number lacks what is newer.
         source: which reply showed the delivered state.
         mark: number of the last list of its session that showed it.
         drifted: the state that contradicts the delivered end, if any was seen.

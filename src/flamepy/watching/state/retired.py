@@ -1,4 +1,4 @@
-"""How tasks ended that left the store: one byte each. Pure.
+"""The terminal states of tasks that left the store: one byte each. Pure.
 
 Ids are dense, so a bytearray holds them; an id far beyond the others goes into a dict.
 """

@@ -98,3 +98,17 @@ def test_streams_are_shared_up_to_a_number() -> None:
     assert case.opened == FEW
     case.streams.share("s")
     assert case.opened == 3 * FEW
+
+
+def test_a_wait_that_leaves_while_no_stream_is_free_leaves_the_queue() -> None:
+    case = Case(0)
+    case.streams.resize(1)
+    first, second, third = Unnotified(), Unnotified(), Unnotified()
+    case.streams.add("s", 1, first)
+    waits = [case.streams.add("s", 2, second), case.streams.add("s", 3, third)]
+    assert case.opened == 1
+    case.waiters.remove(waits[0], second)
+    assert list(case.streams._queue) == waits[1:]
+    case.streams.resize(2)
+    assert case.opened == 2
+    assert not case.streams._queue
