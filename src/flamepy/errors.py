@@ -117,6 +117,8 @@ class FlameError(Exception):
         elapsed: seconds spent in the call, all attempts together.
         retryable: True if the same call, repeated later, may succeed and does no harm.
         failure: which column of docs/retry.md it falls into, or None when nothing was sent.
+        retry_after: seconds that the server asked to wait before the call is made again; ``inf``
+            if it asked not to make it again, None if it did not say.
     """
 
     default_code: ClassVar[FlameErrorCode] = FlameErrorCode.INTERNAL
@@ -141,6 +143,7 @@ class FlameError(Exception):
         self.elapsed = elapsed
         self.retryable = retryable
         self.failure: str | None = None
+        self.retry_after: float | None = None
 
     def __str__(self) -> str:
         return f"{self.message} (code: {int(self.code)})"

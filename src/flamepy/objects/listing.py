@@ -7,7 +7,6 @@ ticket, which is the key, and the bytes are wanted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -19,11 +18,11 @@ from flamepy.objects.channel_options import channel_options
 from flamepy.rpc.transport.status import Call, from_status
 from flamepy.rpc.transport.tls import credentials
 from flamepy.runtime.clocks import Timeout
+from flamepy.wire.fields import fields
 
 METHOD = "/arrow.flight.protocol.FlightService/ListFlights"
 ENDPOINT, TOTAL_BYTES = 3, 5  # fields of FlightInfo
 TICKET = 1  # of FlightEndpoint, and of Ticket
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class ObjectInfo(NamedTuple):
@@ -51,6 +50,8 @@ def list_objects(location: str, tls: FlameClientTls | None, seconds: float) -> l
         ask: Any = channel.unary_stream(METHOD)  # bytes in, bytes out
         try:
             return sorted(_info(one) for one in ask(b"", timeout=Timeout(seconds)))
+        except ValueError as error:
+            raise InternalError("the object cache's list cannot be read") from error
         except grpc.RpcError as error:
             call = Call("ListObjects", location, peer="the object cache")
             raise from_status(error.code(), error.details() or "", call) from error
@@ -72,41 +73,3 @@ def _field(message: bytes, number: int) -> bytes:
     if not found or not isinstance(found[-1], bytes):
         raise InternalError(f"the object cache's list has a message without field {number}")
     return found[-1]
-
-
-def fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Yield number and value of each field of a protobuf message.
-
-    Raises:
-        InternalError: it is not a valid listing.
-    """
-    place = 0
-    try:
-        while place < len(message):
-            tag, place = _varint(message, place)
-            number, kind = tag >> 3, tag & 7
-            if kind == _VARINT:
-                value, place = _varint(message, place)
-                yield number, value
-                continue
-            if kind == _BYTES:
-                size, place = _varint(message, place)
-            else:
-                size = {_FIXED64: 8, _FIXED32: 4}[kind]
-            if place + size > len(message):
-                raise IndexError
-            yield number, message[place : place + size]
-            place += size
-    except (IndexError, KeyError) as error:
-        raise InternalError("the object cache's list cannot be read") from error
-
-
-def _varint(message: bytes, place: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[place]
-        place += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, place
-        shift += 7

@@ -7,11 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flamepy.errors import InternalError
-from flamepy.objects.listing import METHOD, ObjectInfo, fields, list_objects
+from flamepy.objects.listing import METHOD, ObjectInfo, list_objects
 
 
 def field(number: int, data: bytes) -> bytes:
@@ -47,12 +44,3 @@ def engine() -> Iterator[str]:
 
 def test_an_engines_list_is_read(engine: str) -> None:
     assert list_objects(engine, None, 10.0) == [ObjectInfo("a/s/one", 7), ObjectInfo("a/s/two", 5)]
-
-
-@given(st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    try:
-        found = list(fields(data))
-    except InternalError:
-        return
-    assert all(number >= 0 for number, _ in found)

@@ -135,5 +135,5 @@ class RetryLoop(Generic[T]):
         try:
             await self._account.sleep(seconds, for_engine=waiting)
         finally:
-            if waiting:
+            if waiting or self._retry_state.is_asked_to_wait():
                 self._retry_state.spend(self._retry_state.now() - began)

@@ -6,6 +6,7 @@ on it (``retry_loop``), for calls on an event loop as for those of ``objects`` t
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from flamepy.rpc.retry.classifier import FREE, LATE_WRITES, TWICE, Failure, Verd
 from flamepy.types import RetryDetails
 
 LATE = 5.0  # seconds in which a fresh engine may not know its own applications yet
+NEVER = math.inf  # of ``FlameError.retry_after``
 MARGIN = 0.005  # seconds before its end in which a call is not worth another try
 
 
@@ -86,6 +88,7 @@ class RetryState:
         self._waited = 0.0
         self._riding = 0.0  # of it, in the current outage
         self._failure = Failure.REFUSED
+        self._asked: float | None = None  # seconds that the server asks to wait, see FlameError
 
     def elapsed(self) -> float:
         """Return the seconds since the call began."""
@@ -98,6 +101,7 @@ class RetryState:
     def note(self, error: FlameError, began: float) -> None:
         """Record a failure of a try that began then."""
         self._failure = Failure(error.failure) if error.failure else Failure.REFUSED
+        self._asked = error.retry_after
         if self._is_late(error):
             self._failure = Failure.LATE
             error.failure = self._failure.value
@@ -138,7 +142,7 @@ class RetryState:
         """Return True if the table allows another try."""
         if not isinstance(error, FlameError) or error.failure is None:
             return False
-        if self._failure in TWICE and self._twice > 2:
+        if self._asked == NEVER or (self._failure in TWICE and self._twice > 2):
             return False
         return verdict(self.call, self._failure) is not Verdict.NEVER
 
@@ -150,6 +154,10 @@ class RetryState:
         """Return True while nothing answers, which costs no try."""
         return self._failure in FREE and self.account.patience(self.terms) > 0.0
 
+    def is_asked_to_wait(self) -> bool:
+        """Return True while the server asked to wait: the patience bounds it, not the policy."""
+        return bool(self._asked) and not self.is_waiting()
+
     def wait(self, state: RetryCallState) -> float:
         """Return the seconds until the next try."""
         policy = self.terms.policy
@@ -158,7 +166,8 @@ class RetryState:
             rest = self.account.rest(self._waits - 1)
             return max(0.0, min(rest, left, self.left() - MARGIN))
         wait = policy.wait_initial * policy.wait_exp_base ** min(self._tries - 1, 64)
-        return min(policy.wait_max, wait) + random.uniform(0.0, policy.wait_jitter)
+        wait = min(policy.wait_max, wait) + random.uniform(0.0, policy.wait_jitter)
+        return max(wait, self._asked or 0.0)
 
     def is_over(self, state: RetryCallState) -> bool:
         """Return True if terms, policy or budget are used up."""
@@ -169,7 +178,9 @@ class RetryState:
         policy, retrier = self.terms.policy, self.account
         if self._tries >= policy.attempts:
             return True
-        spent = self.elapsed() - self._waited + state.upcoming_sleep
+        if (self._asked or 0.0) > self.account.patience(self.terms):
+            return True
+        spent = self.elapsed() - self._waited + (0.0 if self._asked else state.upcoming_sleep)
         if policy.timeout is not None and spent >= policy.timeout:
             return True
         if policy.budget is False:

@@ -35,6 +35,7 @@ from flamepy.errors import (
 )
 from flamepy.rpc.retry.classifier import Failure, classify, is_retryable
 from flamepy.rpc.transport import http_status
+from flamepy.rpc.transport.retry_info import NEVER, retry_delay
 from flamepy.rpc.transport.ways_out import register
 from flamepy.texts import repr_of
 
@@ -172,7 +173,11 @@ def _translate(code: grpc.StatusCode, text: str, call: Call) -> FlameError:
 
 def from_rpc(error: grpc.aio.AioRpcError, call: Call, *, size: int | None = None) -> FlameError:
     """Return the error of gRPC's; the caller raises it ``from`` the original."""
-    return from_status(error.code(), error.details() or "", call, size=size)
+    found = from_status(error.code(), error.details() or "", call, size=size)
+    found.retry_after = retry_delay(error.trailing_metadata() or ())
+    if found.retry_after == NEVER:
+        found.retryable = False
+    return found
 
 
 def from_result(text: str, call: Call) -> FlameError:

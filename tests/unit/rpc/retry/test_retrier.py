@@ -99,6 +99,60 @@ def ask(
     return play(go)
 
 
+def asking(seconds: float, failure: Failure = Failure.UNAVAILABLE) -> FlameError:
+    """Return the refusal of a server that says when to come back."""
+    error = failed(failure)
+    error.retry_after = seconds
+    return error
+
+
+def gaps(script: Script) -> list[float]:
+    return [after - before for before, after in zip(script.times, script.times[1:], strict=False)]
+
+
+class TestAServerThatSaysWhen:
+    def test_it_is_waited_for_and_the_policys_time_does_not_count_it(self) -> None:
+        script = Script(asking(30.0), asking(45.0))
+        answer, took = ask(script, policy=RetryPolicy(timeout=5.0, wait_jitter=0.0))
+        assert answer == "answer"
+        assert gaps(script) == pytest.approx([30.0, 45.0], abs=0.01)
+        assert took == pytest.approx(75.0, abs=0.01)
+
+    def test_a_wait_of_the_policy_that_is_longer_stays(self) -> None:
+        script = Script(asking(0.01))
+        ask(script, policy=RetryPolicy(wait_initial=1.0, wait_jitter=0.0))
+        assert gaps(script) == pytest.approx([1.0], abs=0.01)
+
+    def test_more_than_the_patience_is_not_waited_for(self) -> None:
+        script = Script(repeat=asking(61.0))
+        error, took = ask(script, patience=60.0)
+        assert (len(script.times), error.retry_after) == (1, 61.0)
+        assert took < 0.01
+
+    def test_nor_is_more_than_the_call_has_left(self) -> None:
+        script = Script(repeat=asking(8.0))
+        _, took = ask(script, timeout=5.0)
+        assert len(script.times) == 1
+        assert took < 0.01
+
+    def test_never_is_obeyed(self) -> None:
+        script = Script(repeat=asking(float("inf")))
+        error, _ = ask(script)
+        assert isinstance(error, FlameError)
+        assert len(script.times) == 1
+
+    def test_a_write_of_unknown_fate_that_is_not_sent_again_is_still_looked_up(self) -> None:
+        async def go() -> Any:
+            async def resolve(error: FlameError, left: float) -> str:
+                return "found"
+
+            terms = Terms(QUICK, 60.0)
+            script = Script(repeat=asking(float("inf"), Failure.LOST))
+            return await retrier().run("CloseSession", terms, script, resolve)
+
+        assert play(go)[0] == "found"
+
+
 class TestTries:
     def test_waits_double_and_the_policy_ends_it(self) -> None:
         script = Script(repeat=LOST)
