@@ -43,7 +43,7 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster(executors=6) as running:
+    with LocalCluster() as running:
         yield running
 
 
@@ -237,6 +237,21 @@ class TestRunner:
 
         with Runner("awaited") as runner:
             assert asyncio.run(both(runner.service(abs))) == [1, 2]
+
+    def test_nested_calls_work_with_the_default_executors(self) -> None:
+        """A call that waits for a call keeps its executor; there are enough for some."""
+
+        def depth(left: int) -> int:
+            from flamepy.runner import Runner
+
+            if not left:
+                return 0
+            with Runner("nested") as runner:  # the application that is there already
+                deeper: int = runner.service(depth)(left - 1).get(timeout=100)
+                return deeper + 1
+
+        with Runner("nested") as runner:
+            assert runner.service(depth)(3).get(timeout=200) == 3
 
     def test_waits_have_limits(self) -> None:
         with Runner("slow") as runner:

@@ -5,30 +5,25 @@ It cannot live beside this library: both are called ``flamepy``.
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import venv
-from pathlib import Path
-
 import pytest
+from support import pythons
 
 VERSION = "0.6.0"
-ROOT = Path(__file__).parents[2]
+
+
+def sdk(version: str) -> str:
+    """Return a Python of a version that has the official SDK."""
+    packages = [f"flamepy=={VERSION}", "numpy", "pandas", "polars"]
+    return pythons.environment(version, f"official-{VERSION}", packages)
 
 
 @pytest.fixture(scope="session")
 def official() -> str:
-    """Return the Python that has the official SDK."""
-    tag = f"official-{VERSION}-py{sys.version_info.major}{sys.version_info.minor}"
-    folder = ROOT / ".cache" / tag
-    python = folder / "bin" / "python"
-    ready = folder / "ready-2"  # the number grows with what is installed
-    if not ready.exists():
-        venv.create(folder, with_pip=True, clear=True)
-        wanted = [f"flamepy=={VERSION}", "numpy", "pandas", "polars"]
-        command = [str(python), "-m", "pip", "install", "--quiet", *wanted]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-        if done.returncode != 0:
-            pytest.fail(f"flamepy {VERSION} could not be installed: {done.stderr[-800:]}")
-        ready.touch()
-    return str(python)
+    """Return the Python that has the official SDK, of the version that runs the tests."""
+    return sdk(pythons.THIS)
+
+
+@pytest.fixture(scope="session", params=pythons.oldest_and_newest())
+def official_of_each(request: pytest.FixtureRequest) -> str:
+    """Return the same of the oldest and of the newest Python here."""
+    return sdk(request.param)

@@ -63,8 +63,8 @@ def alike(found: Any) -> Any:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_what_the_official_sdk_pickled_loads_here(official: str, protocol: int) -> None:
-    written = theirs(official, "write", str(protocol))
+def test_what_the_official_sdk_pickled_loads_here(official_of_each: str, protocol: int) -> None:
+    written = theirs(official_of_each, "write", str(protocol))
     names, fields = written["shared"], written["fields"]
     assert {name.partition(" ")[0] for name in pickles.made()} == set(names)
     ours = pickles.made()
@@ -76,12 +76,12 @@ def test_what_the_official_sdk_pickled_loads_here(official: str, protocol: int) 
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_what_we_pickle_loads_in_the_official_sdk(official: str, protocol: int) -> None:
+def test_what_we_pickle_loads_in_the_official_sdk(official_of_each: str, protocol: int) -> None:
     made = pickles.made()
+    fields = theirs(official_of_each, "write", "2")["fields"]
     for dumps in (pickle.dumps, cloudpickle.dumps):
         sent = {name: dumps(value, protocol).hex() for name, value in made.items()}
-        seen = theirs(official, "read", given=sent)
-        fields = theirs(official, "write", "2")["fields"]
+        seen = theirs(official_of_each, "read", given=sent)
         for name, value in made.items():
             assert alike(seen[name]) == alike(pickles.described(value, fields)), name
 
@@ -97,9 +97,11 @@ OURS = {
 }
 
 
-def test_what_only_we_have_is_a_number_there_and_itself_here(official: str) -> None:
+def test_what_only_we_have_is_a_number_there_and_itself_here(official_of_each: str) -> None:
     seen = theirs(
-        official, "read", given={name: pickle.dumps(one).hex() for name, one in OURS.items()}
+        official_of_each,
+        "read",
+        given={name: pickle.dumps(one).hex() for name, one in OURS.items()},
     )
     assert seen["a cancelled task"]["state"] == 4
     assert seen["a state of a newer engine"]["state"] == 77

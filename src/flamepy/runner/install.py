@@ -9,6 +9,7 @@ the folder; installing runs code of the package, as the service does later
 from __future__ import annotations
 
 import argparse
+import gzip
 import re
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ import urllib.request
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 from urllib.parse import unquote, urlsplit
 
 from flamepy.errors import FlameError
@@ -28,6 +29,8 @@ from flamepy.texts import repr_of, text_of
 
 MAX_BYTES = 4 << 30  # of all that is unpacked
 MAX_ENTRIES = 200_000
+MAX_DOWNLOAD = 4 << 30  # bytes of a package as it is fetched
+MAX_READ = 16 << 20  # bytes that a header of an archive may have
 HTTP_TIMEOUT = 300.0  # seconds
 BLOCK = 1 << 20
 ARCHIVES = (".tar.gz", ".tgz", ".zip")
@@ -88,7 +91,7 @@ def fetch(url: str, folder: Path) -> Path:
                 urllib.request.urlopen(url, timeout=HTTP_TIMEOUT) as answer,
                 file.open("wb") as out,
             ):
-                shutil.copyfileobj(answer, out, BLOCK)
+                _copy_bounded(answer, out, url)
         elif parts.scheme in ("grpc", "grpcs", "grpc+tls"):
             _fetch_object(url, file)
         else:
@@ -99,6 +102,15 @@ def fetch(url: str, folder: Path) -> Path:
     except (OSError, FlameError) as error:
         raise InstallError(f"{url} cannot be fetched: {text_of(error)}") from error
     return file
+
+
+def _copy_bounded(source: IO[bytes], target: IO[bytes], url: str) -> None:
+    left = MAX_DOWNLOAD
+    while block := source.read(BLOCK):
+        left -= len(block)
+        if left < 0:
+            raise InstallError(f"{url} has more than {MAX_DOWNLOAD} bytes")
+        target.write(block)
 
 
 def _fetch_object(url: str, file: Path) -> None:
@@ -129,7 +141,10 @@ def unpack(archive: Path, folder: Path) -> None:
 
 def _untar(archive: Path, folder: Path) -> None:
     limit = _Limit(archive.name)
-    with tarfile.open(archive, "r:gz") as tar:
+    with (
+        gzip.open(archive) as unpacked,
+        tarfile.open(fileobj=cast("IO[bytes]", _Headers(unpacked, archive.name)), mode="r:") as tar,
+    ):
         for member in tar:
             path = _inside(folder, member.name)
             limit.add(member.size)
@@ -166,6 +181,19 @@ def _unzip(archive: Path, folder: Path) -> None:
             else:
                 with packed.open(entry) as content:
                     _write(path, content, mode)
+
+
+class _Headers:
+    """An unpacked archive; ``tarfile`` reads a header whole, however long it says to be."""
+
+    def __init__(self, file: gzip.GzipFile, name: str) -> None:
+        self._file, self._name = file, name
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MAX_READ:
+            raise InstallError(f"{self._name} has a header of more than {MAX_READ >> 20} MiB")
+        return self._file.read(size)
 
 
 class _Limit:

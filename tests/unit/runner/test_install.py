@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import subprocess
 import tarfile
+import urllib.request
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -77,6 +80,79 @@ def test_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             archive(tmp_path / "x.tar.gz", *[(str(n), b"xx") for n in range(3)]),
             tmp_path / "target",
         )
+
+
+def test_too_many_bytes_are_refused_before_they_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "MAX_BYTES", 100)
+    target = tmp_path / "target"
+    target.mkdir()
+    packed = archive(tmp_path / "x.tar.gz", ("a", b"x" * 60), ("b", b"x" * 60))
+    with pytest.raises(InstallError, match="GiB"):
+        install.unpack(packed, target)
+    assert [one.name for one in target.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_would_fill_the_memory_is_refused(kind: bytes, tmp_path: Path) -> None:
+    """A header is read whole; a gigabyte of zeros is a megabyte in the archive."""
+    header = tarfile.TarInfo("long")
+    header.size, header.type = 1 << 30, kind
+    with gzip.open(tmp_path / "x.tar.gz", "wb") as out:
+        out.write(header.tobuf())
+        out.write(bytes(1 << 20))
+    with pytest.raises(InstallError, match="a header of more than 16 MiB"):
+        install.unpack(tmp_path / "x.tar.gz", tmp_path)
+
+
+def test_an_archive_in_an_archive_is_none(tmp_path: Path) -> None:
+    """Tarfile would unpack it in its turn, past the limits."""
+    inner = archive(tmp_path / "inner.tar.gz", ("a", b"x")).read_bytes()
+    (tmp_path / "x.tar.gz").write_bytes(gzip.compress(inner))
+    with pytest.raises(InstallError, match="cannot be unpacked"):
+        install.unpack(tmp_path / "x.tar.gz", tmp_path / "target")
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("link")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
+        packed.writestr(link, "/etc")
+    (tmp_path / "target").mkdir()
+    with pytest.raises(InstallError, match="is a link"):
+        install.unpack(tmp_path / "x.zip", tmp_path / "target")
+
+
+def test_a_download_without_end_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install, "MAX_DOWNLOAD", 1000)
+    monkeypatch.setattr(install, "BLOCK", 100)
+    zeros = open("/dev/zero", "rb")  # noqa: SIM115  # closed by what reads it
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: zeros)
+    with pytest.raises(InstallError, match="more than 1000 bytes"):
+        install.fetch("http://x/y.zip", tmp_path / "download")
+    assert zeros.closed
+
+
+def test_a_binary_package_is_unpacked_and_nothing_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(install, "_installers", pytest.fail)
+    target = tmp_path / "target"
+    target.mkdir()
+    package = archive(tmp_path / "tool.tgz", ("bin/tool", b"#!/bin/sh\n"), ("setup.py", b"1/0"))
+    install.install(f"file://{package}", "Binary", target)
+    assert (target / "src" / "bin" / "tool").read_bytes() == b"#!/bin/sh\n"
+    assert list((target / "deps").iterdir()) == []
+
+
+def test_a_single_file_is_a_program(tmp_path: Path) -> None:
+    (tmp_path / "tool").write_text("#!/bin/sh\necho ran\n")
+    target = tmp_path / "target"
+    target.mkdir()
+    install.install(f"file://{tmp_path}/tool", "binary", target)
+    done = subprocess.run([target / "src" / "tool"], capture_output=True, check=True)
+    assert done.stdout == b"ran\n"
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"\x1f\x8b\x08\0cut"])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import tarfile
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flamepy.errors import InvalidArgumentError
-from flamepy.runner import packaging
+from flamepy.runner import install, packaging
 
 
 def packed(folder: Path, target: Path, *patterns: str) -> tuple[str, list[str]]:
@@ -85,3 +87,66 @@ def test_metadata_is_toml_whatever_the_dependencies(dependencies: list[str]) -> 
 def test_dependencies_are_checked(given_: object) -> None:
     with pytest.raises(InvalidArgumentError, match="dependencies"):
         packaging.check_dependencies(given_)
+
+
+names = st.text("abcü .-_#", min_size=1, max_size=6).filter(lambda one: one.strip(".") != "")
+trees = st.recursive(
+    st.tuples(st.binary(max_size=20), st.booleans()),
+    lambda inside: st.dictionaries(names, inside, max_size=4),
+    max_leaves=8,
+).filter(lambda one: isinstance(one, dict))
+Tree = dict[str, Any]
+
+
+def grow(folder: Path, tree: Tree) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, inside in tree.items():
+        if isinstance(inside, dict):
+            grow(folder / name, inside)
+        else:
+            (folder / name).write_bytes(inside[0])
+            (folder / name).chmod(0o755 if inside[1] else 0o644)
+
+
+def seen(folder: Path) -> Tree:
+    return {
+        one.name: seen(one)
+        if one.is_dir()
+        else (one.read_bytes(), bool(one.stat().st_mode & 0o100))
+        for one in folder.iterdir()
+    }
+
+
+@given(trees)
+def test_what_is_packed_is_unpacked_as_it_was(tree: Tree) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        grow(folder / "source", tree)
+        packed(folder / "source", folder / "x.tar.gz")
+        (folder / "target").mkdir()
+        install.unpack(folder / "x.tar.gz", folder / "target")
+        expected = {one: inside for one, inside in tree.items() if one != "dist"}
+        assert seen(folder / "target") == expected
+
+
+@given(trees, trees)
+def test_two_packages_have_one_name_if_and_only_if_they_have_the_same_content(
+    one: Tree, other: Tree
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        hashes = []
+        for number, tree in enumerate((one, dict(reversed(one.items())), other)):
+            grow(Path(name) / f"{number}", tree)
+            hashes.append(packed(Path(name) / f"{number}", Path(name) / "x.tar.gz")[0])
+    assert hashes[0] == hashes[1]
+    assert (hashes[0] == hashes[2]) == (one == other)
+
+
+@given(trees, st.lists(names, max_size=3))
+def test_nothing_that_a_pattern_names_is_packed_nor_what_is_in_it(
+    tree: Tree, patterns: list[str]
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        grow(Path(name) / "source", tree)
+        _, found = packed(Path(name) / "source", Path(name) / "x.tar.gz", *patterns)
+    assert not [one for one in found if set(one.split("/")) & set(patterns)]
