@@ -1,4 +1,4 @@
-"""docs/architecture.md names every room of the source, and no path that does not exist."""
+"""docs/architecture.md names every room of the source; no path that is named is missing."""
 
 from __future__ import annotations
 
@@ -40,3 +40,23 @@ def test_plain_names_in_a_paragraph_are_modules_of_the_room_or_above(title: str,
     beside = {path.stem for path in SOURCE.iterdir()} | {path.name for path in rooms} | {"flamepy"}
     for name in re.findall(r"`([a-z_]+)`", text):
         assert name in beside or any(exists(room / name) for room in rooms), f"{title}: {name}"
+
+
+def is_named_right(name: str) -> bool:
+    """Return True if a dotted name leads to a module, or to a name of one."""
+    place = SOURCE
+    for part in name.split("."):
+        if (place / part).is_dir():
+            place /= part
+        else:
+            module = place / f"{part}.py"
+            return module.is_file() or part in (place / "__init__.py").read_text()
+    return True
+
+
+@pytest.mark.parametrize("folder", sorted(PACKAGES))
+def test_a_module_that_a_docstring_or_comment_names_exists(folder: str) -> None:
+    for path in (SOURCE / folder).rglob("*.py"):
+        for name in re.findall(r"``(?:flamepy\.)?([a-z_]+(?:\.[a-z_]+)+)", path.read_text()):
+            if name.split(".")[0] in PACKAGES:
+                assert is_named_right(name), f"{path.relative_to(SOURCE)}: {name}"

@@ -1,7 +1,7 @@
 """``Connection``: every call of the engine as a coroutine, checked before it is sent.
 
 Objects that stand for a session are made in ``session``. Errors are FlameErrors, deadlines are
-seconds; see ``rpc.frontend`` for what each call may raise.
+seconds; see ``rpc.requests.frontend`` for what each call may raise.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Log lines for people and for machines: ``--log-format text|json``.
 
-A record of the cluster carries its ids as fields (``local.changes``), which JSON shows as keys. A
-busy cluster logs some thousand lines a second, so both formatters keep the text of the second.
+A record of the cluster carries its ids as fields (``local.services.changes``), which JSON shows as
+keys. A busy cluster logs some thousand lines a second, so both formatters keep the text of the
+second.
 """
 
 from __future__ import annotations

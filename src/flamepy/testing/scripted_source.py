@@ -1,6 +1,6 @@
-"""``ScriptedSource``: an engine without a wire, for a hub, whose tasks do what a test says.
+"""``ScriptedSource``: a scripted engine in memory whose tasks do what a test says.
 
-It has the calls that watching needs (``watching.sources.Engine``) and lives on one event loop,
+It has the calls that watching needs (``watching.io.context.Engine``) and lives on one event loop,
 often one of a ``FakeClock``. Nothing runs by itself; ``start``, ``succeed`` and the others move
 tasks. It answers as an engine does: lists come in any order and show one moment, a watch sends
 changes only and skips quick ones, an unknown task's watch ends well, failures have their text in

@@ -54,7 +54,7 @@ class Hub:
     """Reads the engine for one link, and delivers what it finds. Call it on the link's loop.
 
     Args:
-        engine: the calls, usually ``rpc.frontend.Frontend``.
+        engine: the calls, usually ``rpc.requests.frontend.Frontend``.
         endpoint: for events and messages.
         settings: what watching may cost; ``configure`` changes it.
         patience: seconds without an answer after which waits end with ``UnavailableError``.

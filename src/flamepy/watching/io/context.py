@@ -33,7 +33,7 @@ class TaskStream(Protocol):
 
 
 class Engine(Protocol):
-    """The calls of ``rpc.frontend.Frontend`` that watching needs; errors are FlameErrors."""
+    """The calls of ``rpc.requests.frontend`` that watching needs; errors are FlameErrors."""
 
     async def list_nodes(self, *, timeout: float | None = None) -> Sequence[object]:
         """Return the nodes; the cheapest call that every engine answers."""

@@ -311,7 +311,7 @@ def answers(storage: str, scenario: str) -> dict[tuple[str, str, int], type[Flam
 # What no client can tell apart: the storage says the same of two mistakes.
 ALIKE = {
     # sqlite, of a task for an unknown and for a closed session: NOT NULL constraint ... ssn_id;
-    # ``rpc.frontend`` then looks at the session.
+    # ``rpc.requests.frontend`` then looks at the session.
     frozenset({errors.SessionClosedError, errors.SessionNotFoundError}),
 }
 
