@@ -72,7 +72,15 @@ def create_session(
     timeout: float | None = None,
     retry: RetryPolicy | None = None,
 ) -> Session:
-    """Create a session on the implicit connection; see ``aio.Connection.create_session``."""
+    """Create a session of an application (its name, or a whole ``SessionAttributes``).
+
+    Without an id one is made: the application's name and six random characters.
+
+    Raises:
+        InvalidArgumentError: a value breaks a rule.
+        ApplicationNotFoundError: no such application.
+        AlreadyExistsError: the id is taken, also by a closed session.
+    """
     return Connection.implicit().create_session(
         application,
         common_data,

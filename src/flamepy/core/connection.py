@@ -47,7 +47,18 @@ def connect(
     patience: float = PATIENCE,
     on_ambiguous: str = VERIFY,
 ) -> Connection:
-    """Return a connection to an engine that has answered; arguments as of ``aio.connect``.
+    """Return a connection to an engine that has answered.
+
+    Args:
+        addr: ``http://host:port``, https for TLS; by default from the configuration.
+        tls_config: files for TLS.
+        context: a configuration instead of ``addr``, ``tls_config`` and ``keepalive``.
+        keepalive: seconds of silence before the engine is pinged, and for its answer.
+        timeout: seconds to wait for the first answer.
+        retry: how repeatable calls are repeated; by default as the configuration says.
+        patience: seconds for which calls and waits continue while the engine cannot be reached.
+        on_ambiguous: what to do when the answer to CreateTask is lost: ``"verify"``, ``"raise"``
+            or ``"retry"`` (docs/retry.md#tasks-of-unknown-fate).
 
     Raises:
         ConfigError: the address or a TLS file is unusable.
@@ -207,7 +218,15 @@ class Connection:
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
     ) -> Session:
-        """Create a session; see ``aio.Connection.create_session``."""
+        """Create a session of an application (its name, or a whole ``SessionAttributes``).
+
+        Without an id one is made: the application's name and six random characters.
+
+        Raises:
+            InvalidArgumentError: a value breaks a rule.
+            ApplicationNotFoundError: no such application.
+            AlreadyExistsError: the id is taken, also by a closed session.
+        """
         made = self._aio.create_session(
             application,
             common_data,

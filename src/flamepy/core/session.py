@@ -113,7 +113,20 @@ class Session:
         retry: RetryPolicy | None = None,
         on_ambiguous: str | None = None,
     ) -> Task:
-        """Create a task and return it as acknowledged; see ``aio.Session.create_task``."""
+        """Create a task and return it as acknowledged.
+
+        Args:
+            input_data: at most 4 MiB minus 64 KiB.
+            timeout: seconds; a call without an answer by then stays in flight without its caller.
+            retry: instead of the connection's policy.
+            on_ambiguous: what to do when the answer is lost: ``"verify"``, ``"raise"`` or
+                ``"retry"`` (docs/retry.md#tasks-of-unknown-fate); by default the connection's.
+
+        Raises:
+            InvalidArgumentError: not bytes, or too large.
+            SessionNotFoundError, SessionClosedError: no task can be made here.
+            AmbiguousResultError: it is not known whether the task was made.
+        """
         return self._link.run(
             self._aio.create_task(
                 input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
@@ -166,7 +179,8 @@ class Session:
             informer: receives the task's present state, then its changes, with payloads.
             timeout: seconds for the acknowledgement.
             retry: instead of the connection's policy.
-            on_ambiguous: see ``aio.Session.create_task``.
+            on_ambiguous: what to do when the answer is lost: ``"verify"``, ``"raise"`` or
+                ``"retry"`` (docs/retry.md#tasks-of-unknown-fate); by default the connection's.
         """
         follow = None if informer is None else follow_tasks(self._link, informer, self.application)
         task, future = self._link.run(self._start(input_data, timeout, retry, on_ambiguous))
@@ -202,7 +216,8 @@ class Session:
             inputs: see ``map``; all of them are read before this returns.
             window: inputs that are read and not yet acknowledged, at most.
             retry: instead of the connection's policy.
-            on_ambiguous: see ``aio.Session.create_task``.
+            on_ambiguous: what to do when the answer is lost: ``"verify"``, ``"raise"`` or
+                ``"retry"`` (docs/retry.md#tasks-of-unknown-fate); by default the connection's.
 
         Raises:
             InvalidArgumentError: an input is not bytes, or too large.
@@ -278,7 +293,8 @@ class Session:
             return_exceptions: an input's own error takes the place of its result; else it is
                 raised there, and the iterator is over.
             retry: instead of the connection's policy, for the creation of tasks.
-            on_ambiguous: see ``aio.Session.create_task``.
+            on_ambiguous: what to do when the answer is lost: ``"verify"``, ``"raise"`` or
+                ``"retry"`` (docs/retry.md#tasks-of-unknown-fate); by default the connection's.
         """
         check_inputs(inputs)
         made = None if informer is None else follow_tasks(self._link, informer, self.application)
@@ -337,7 +353,17 @@ class Session:
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
     ) -> None:
-        """Close the session, waiting for running tasks; see ``aio.Session.close``."""
+        """Close the session: pending tasks are cancelled, running ones waited for.
+
+        Args:
+            wait: seconds to wait for running tasks; 0 tries once.
+            timeout: seconds for each try.
+            retry: for each try, instead of the connection's policy.
+
+        Raises:
+            SessionBusyError: tasks still run after ``wait`` seconds.
+            SessionNotFoundError: no such session.
+        """
         self._link.run(self._aio.close(wait, timeout=timeout, retry=retry))
 
     def __enter__(self) -> Session:

@@ -204,7 +204,7 @@ class Reactor(ReactorQueries, Runnable):
 
     @property
     def state(self) -> ReactorState:
-        """Where it is in its life."""
+        """The reactor's state, from new to stopped or failed."""
         return self._state
 
     @property

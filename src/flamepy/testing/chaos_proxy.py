@@ -71,7 +71,7 @@ class ChaosProxy:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         if self._loop is None:
             raise InvalidStateError("the proxy is not running: use it with with")
         return self._port

@@ -1,4 +1,4 @@
-"""``check_informer``: does an informer bear everything that a real engine will do to it?
+"""``check_informer``: test an informer against everything that a real engine does.
 
 It plays every situation of ``situations`` with a fresh informer, on a scripted engine and a real
 reactor, and reports what its callbacks raised, which were too slow or hang, which threads stay::
@@ -68,7 +68,7 @@ class SituationReport:
 
 @dataclass(frozen=True, slots=True)
 class InformerReport:
-    """What ``check_informer`` found; printable.
+    """The findings of ``check_informer``; ``str()`` of it has one line each.
 
     Attributes:
         informer: the name of its class.

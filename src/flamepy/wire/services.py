@@ -1,9 +1,10 @@
 """The methods of ``flame.v1.Frontend`` and ``flame.v1.Instance``, read from the descriptors.
 
 Clients (``rpc.requests.frontend``, ``local.services.executor``) and servers (``local.frontend``,
-``core.service``) build their gRPC multicallables and handlers from these two tables, so no generated stub exists
-and a method is written down once, in ``protos/``. ``TASK_STREAM`` is no method of Flame's: it is
-what our executors and our services speak where both can (docs/protocol.md#task-stream).
+``core.service``) build their gRPC multicallables and handlers from these two tables, so no
+generated stub exists and a method is written down once, in ``protos/``. ``TASK_STREAM`` is no
+method of Flame's: it is what our executors and our services speak where both can
+(docs/protocol.md#task-stream).
 """
 
 from __future__ import annotations
