@@ -50,6 +50,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         given = metafunc.config.getoption("--flame-cache-endpoint")
         targets = ("local", "process", "given") if given else ("local", "process")
         metafunc.parametrize("cache_endpoint", targets, indirect=True, scope="module")
+    if "whole_cluster" in metafunc.fixturenames:
+        options = "--flame-endpoint", "--flame-cache-endpoint"
+        given = all(metafunc.config.getoption(one) for one in options)
+        targets = ("local", "process", "given") if given else ("local", "process")
+        metafunc.parametrize("whole_cluster", targets, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +74,37 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, bool]]:
             assert process.wait(20) == 0
     else:
         yield request.config.getoption("--flame-endpoint"), False
+
+
+@dataclass
+class WholeCluster:
+    """An engine and its object cache."""
+
+    endpoint: str
+    cache_endpoint: str
+    own: bool  # ours: it runs services by this Python
+
+
+@pytest.fixture(scope="module")
+def whole_cluster(request: pytest.FixtureRequest) -> Iterator[WholeCluster]:
+    """Yield an engine with its cache."""
+    if request.param == "local":
+        with LocalCluster(executors=4) as cluster:
+            assert cluster.cache_endpoint is not None
+            yield WholeCluster(cluster.endpoint, cluster.cache_endpoint, True)
+    elif request.param == "process":
+        command = [sys.executable, "-m", "flamepy", "up", "--port", "0", "--cache-port", "0"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as process:
+            assert process.stdout is not None
+            _, endpoint, _, cache = process.stdout.readline().split()
+            yield WholeCluster(endpoint, cache, True)
+            process.terminate()
+            assert process.wait(20) == 0
+    else:
+        endpoint = request.config.getoption("--flame-endpoint")
+        yield WholeCluster(endpoint, request.config.getoption("--flame-cache-endpoint"), False)
 
 
 @pytest.fixture(scope="module")
