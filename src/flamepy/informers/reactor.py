@@ -33,6 +33,7 @@ from flamepy.informers.delivery.watchdog import Watchdog
 from flamepy.informers.health import Health, InformerHealth, ReactorState, readiness
 from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import STOP_THREAD, Runnable, live, run_apart
+from flamepy.informers.on import Shorthand
 from flamepy.informers.options import QUEUE_SIZE, TIMEOUT, Options, Transform, Where
 from flamepy.informers.plugins.loading import Plugin, left_out, load_plugins
 from flamepy.informers.queries.queries import HasLink, ReactorQueries, on_loop
@@ -400,6 +401,8 @@ class Reactor(ReactorQueries, Runnable):
             batch_delay=batch_delay,
         )
         return self._take(informer, scope_of(application, session), options)
+
+    on = Shorthand(register)  # by ``register``: what is an option there is one here
 
     def _take(self, informer: Informer, scope: Scope, options: Options) -> Registration:
         registration = Registration(informer, scope, options, hooks=self._hooks)

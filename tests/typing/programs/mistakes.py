@@ -31,3 +31,6 @@ def calls(event: TaskEvent) -> None:
     print(event.tusk)  # wrong
     Reactor().register("no informer")  # wrong
     Reactor().register(Alerts(), retry=3)  # wrong
+    Reactor().on.faild(print)  # wrong
+    Reactor().on.failed(retry=3)  # wrong
+    Reactor().on.failed(aplication="echo")  # wrong

@@ -81,3 +81,16 @@ with connect("http://127.0.0.1:8080") as conn, Reactor(connection=conn) as react
         assert_type(info, SessionInfo)
     print(reactor.health().ready)
     reactor.run_forever()
+
+
+shorthand = Reactor()
+
+
+@shorthand.on.failed(application="echo", uid="alert", timeout=3)
+@shorthand.on.cancelled
+async def alert(event: TaskEvent) -> None:
+    print(event.key)
+
+
+async def call_it(event: TaskEvent) -> None:
+    await alert(event)

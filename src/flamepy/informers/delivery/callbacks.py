@@ -180,9 +180,10 @@ def check_signature(informer: Informer, name: str, method: Method) -> None:
         takes = "no argument" if wanted == 0 else f"one argument ({_ARGUMENTS.get(name, 'event')})"
         if name == "on_error":
             takes += ", or with two (error, event),"
+        beside = " beside self" if inspect.ismethod(method) else ""
         raise InvalidArgumentError(
             f"{_label(informer)}.{name}{signature} has the wrong signature: it is called with "
-            f"{takes} beside self ({text_of(error)})"
+            f"{takes}{beside} ({text_of(error)})"
         ) from None
 
 
