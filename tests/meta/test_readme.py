@@ -97,6 +97,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "pickles": lambda: core.Task.__module__ == "flamepy.core.types",  # tests/peer/test_pickles.py
     "flamepy.service": official_layers,
     "flamepy.runner": official_layers,
+    "flamepy.core.cache": lambda: importlib.import_module("flamepy.proto.types_pb2").Task,  # peer
     "flamepy.tools": official_layers,
 }
 
