@@ -135,11 +135,11 @@ class Reader:
 
     def read(self, most: int = 1) -> None:
         """Take up to so many items; what was reached behind is asked for, not yet done."""
-        for item in self.mailbox.take(0.0, most):
-            self.mailbox.begin()
-            self.mailbox.finish()
-            self.taken.append(item)
-            self.asked += isinstance(item, LagMarker)
+        for work in self.mailbox.take(0.0, most):
+            items = self.mailbox.open(work)
+            self.mailbox.finish(work)
+            self.taken += items
+            self.asked += any(isinstance(item, LagMarker) for item in items)
 
     def answer(self) -> None:
         """Let the loop do what was asked for."""

@@ -18,6 +18,8 @@ from flamepy.watching.policy.settings import WatchSettings
 from flamepy.watching.state.subscriptions import Scope
 
 REPLAYS = ("all", "active", "none")
+KEYS = ("task", "session", "application")
+ON_STUCK = ("report", "replace")
 
 
 def check_reactor(
@@ -163,6 +165,29 @@ def check_function(name: str, value: Callable[..., Any] | None) -> None:
         raise InvalidArgumentError(
             f"{name} must be callable with an event, got {repr_of(value)}; see "
             "flamepy.informers.predicates"
+        )
+
+
+def check_key(value: object) -> None:
+    """Refuse what names no key of an event."""
+    if value is None or callable(value) or (isinstance(value, str) and value in KEYS):
+        return
+    raise InvalidArgumentError(
+        f"key must be one of {', '.join(map(repr, KEYS))}, or a function that returns the key of "
+        f"an event, got {repr_of(value)}"
+    )
+
+
+def check_on_stuck(value: object, timeout: object) -> None:
+    """Refuse what says nothing of a stuck callback."""
+    if not isinstance(value, str) or value not in ON_STUCK:
+        raise InvalidArgumentError(
+            f"on_stuck must be one of {', '.join(map(repr, ON_STUCK))}, got {repr_of(value)}"
+        )
+    if value == "replace" and timeout is None:
+        raise InvalidArgumentError(
+            "on_stuck='replace' needs a timeout, after which a callback counts as stuck, got "
+            "timeout=None"
         )
 
 

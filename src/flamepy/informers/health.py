@@ -52,6 +52,7 @@ class Health:
         checkpoint: False while it cannot be written; None without one.
         missed: ends of tasks that were not read before their session was gone (signal
             ``events_missed``).
+        stuck: the names of informers with a callback that runs longer than its ``timeout``.
     """
 
     state: ReactorState
@@ -66,6 +67,7 @@ class Health:
     checkpoint: bool | None = None
     missed: int = 0
     reason: str | None = None
+    stuck: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -106,6 +108,7 @@ class Health:
             error=None if error is None else repr_of(error),
             checkpoint=checkpoint,
             missed=missed,
+            stuck=tuple(one.name for one in informers if one.stats.stuck),
         )
 
     def to_dict(self) -> dict[str, Any]:  # Any: whatever JSON takes
@@ -126,6 +129,7 @@ class Health:
             "error": self.error,
             "checkpoint": self.checkpoint,
             "missed": self.missed,
+            "stuck": list(self.stuck),
         }
 
 

@@ -2,7 +2,8 @@
 
 Every callback is optional to override. Callbacks of one informer run one after another, in
 observation order per task or session, on the informer's own thread; an ``async def`` callback is
-awaited, on a loop of the informer's own, before the next one starts. What a callback raises, or
+awaited, on a loop of the informer's own, before the next one starts. ``register(workers=N)`` has
+those of different tasks, sessions or applications run side by side. What a callback raises, or
 that it blocks, affects no other informer (docs/delivery.md).
 
 An informer may also have ``start()`` and ``close()``, called once on its thread, before the first

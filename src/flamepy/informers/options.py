@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from flamepy.watching.state.events import SessionEvent, TaskEvent
 
 Where = Callable[[Any], object]  # Any: an event of a task, or of a session
 Transform = Callable[[Any], "TaskEvent | SessionEvent | None"]
+KeyFunction = Callable[[Any], Hashable]
 TIMEOUT = 30.0
 NO_LIMIT = "None reports no slow callback"
 
@@ -43,10 +44,16 @@ class Options:
     resume: bool | None = None
     batch_size: int = 100
     batch_delay: float = 1.0
+    workers: int = 1
+    key: str | KeyFunction | None = None
+    on_stuck: str = "report"
 
     def __post_init__(self) -> None:
         arguments.check_count("queue_size", self.queue_size)
         arguments.check_count("batch_size", self.batch_size)
+        arguments.check_count("workers", self.workers)
+        arguments.check_key(self.key)
+        arguments.check_on_stuck(self.on_stuck, self.timeout)
         object.__setattr__(self, "batch_delay", seconds("batch_delay", self.batch_delay))
         limit = seconds_or_none("timeout", self.timeout, zero=False, hint=NO_LIMIT)
         object.__setattr__(self, "timeout", limit)
@@ -78,7 +85,8 @@ class RegistrationStats:
         dead: events that were stored as dead letters.
         slow: callbacks that ran longer than the ``timeout``.
         handler_seconds: seconds spent in callbacks.
-        running_for: seconds for which the present callback has been running, else None.
+        stuck: callbacks that have been running for longer than the ``timeout``, now.
+        running_for: seconds for which the oldest running callback has been running, else None.
     """
 
     delivered: int
@@ -92,3 +100,4 @@ class RegistrationStats:
     oldest_age: float = 0.0
     missed: int = 0
     dead: int = 0
+    stuck: int = 0

@@ -14,7 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from flamepy.config import FlameContext
@@ -34,7 +34,7 @@ from flamepy.informers.health import Health, InformerHealth, ReactorState, readi
 from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import STOP_THREAD, Runnable, live, run_apart
 from flamepy.informers.on import Shorthand
-from flamepy.informers.options import QUEUE_SIZE, TIMEOUT, Options, Transform, Where
+from flamepy.informers.options import QUEUE_SIZE, TIMEOUT, KeyFunction, Options, Transform, Where
 from flamepy.informers.plugins.loading import Plugin, left_out, load_plugins
 from flamepy.informers.queries.queries import HasLink, ReactorQueries, on_loop
 from flamepy.informers.reactor_checkpoint import ReactorCheckpoint
@@ -358,6 +358,9 @@ class Reactor(ReactorQueries, Runnable):
         resume: bool | None = None,
         batch_size: int = 100,
         batch_delay: float = 1.0,
+        workers: int = 1,
+        key: str | KeyFunction | None = None,
+        on_stuck: str = "report",
     ) -> Registration:
         """Deliver to ``informer`` the present state in scope, then every observed change.
 
@@ -375,31 +378,28 @@ class Reactor(ReactorQueries, Runnable):
             uid: its name in a checkpoint; if it is registered already, that registration is
                 returned and nothing changes.
             queue_size: events that wait at most; more are coalesced, an end is never lost.
-            retry: how a callback that raised is called again; see also ``TemporaryError``.
-            timeout: seconds after which a running callback is reported; None for never.
+            retry: how a callback that raised is called again (see ``TemporaryError``).
+            timeout: seconds after which a running callback is reported, and an ``async def`` one
+                is cancelled, which counts as an error of it; None for never.
             replay: existing tasks to deliver: ``"all"``, ``"active"`` (not ended), ``"none"``.
             resume: False has a checkpoint remember nothing of it; default: ``informer.resume``.
             batch_size: the number of events that ``on_batch`` gets at most,
             batch_delay: and their greatest age in seconds.
+            workers: callbacks that run side by side at most, on threads or as tasks of one loop.
+            key: what they share out: events of one ``"task"`` (the default), ``"session"`` or
+                ``"application"``, or of one answer of a function of the event, come in order, one
+                at a time; those of others come beside them. With ``on_batch``, each batch has
+                events of one key.
+            on_stuck: ``"replace"`` has another thread work in the place of one that runs longer
+                than the ``timeout``; its key waits until it returns.
 
         Raises:
             InvalidArgumentError: not an informer, a misspelt or wrong callback, an option out of
                 its range, or this instance is registered already.
             InvalidStateError: the reactor has been stopped.
         """
-        options = Options(
-            where=where,
-            transform=transform,
-            name=name,
-            uid=uid,
-            queue_size=queue_size,
-            retry=retry,
-            timeout=timeout,
-            replay=replay,
-            resume=resume,
-            batch_size=batch_size,
-            batch_delay=batch_delay,
-        )
+        given = locals()  # the options are those of the same names
+        options = Options(**{one.name: given[one.name] for one in fields(Options)})
         return self._take(informer, scope_of(application, session), options)
 
     on = Shorthand(register)  # by ``register``: what is an option there is one here

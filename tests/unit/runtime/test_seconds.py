@@ -23,7 +23,7 @@ import flamepy.local
 import flamepy.testing
 from flamepy.core import Connection, Session, connect
 from flamepy.errors import DeadlineExceededError, FlameError, InvalidArgumentError
-from flamepy.informers import Reactor, TaskInformer, TemporaryError
+from flamepy.informers import Reactor, TaskInformer, TemporaryError, WatchSettings
 from flamepy.local import LocalCluster
 from flamepy.runtime.clocks import LONGEST
 from flamepy.runtime.seconds import seconds, seconds_or_none
@@ -211,6 +211,10 @@ USES: dict[tuple[str, str], Callable[[Stand, Any], object]] = {
     ),
     ("informers.SessionLister.get", "max_age"): lambda s, v: s.reactor.sessions.get("s", max_age=v),
     ("informers.EventStream.next", "timeout"): streamed,
+    ("informers.WatchSettings", "poll_interval"): lambda s, v: WatchSettings(poll_interval=v),
+    ("informers.WatchSettings", "poll_timeout"): lambda s, v: WatchSettings(poll_timeout=v),
+    ("informers.WatchSettings", "audit"): lambda s, v: WatchSettings(audit=v),
+    ("informers.WatchSettings", "stall_after"): lambda s, v: WatchSettings(stall_after=v),
     ("informers.TemporaryError", "delay"): lambda s, v: TemporaryError(delay=v),
     ("local.LocalCluster", "bind_timeout"): lambda s, v: LocalCluster(bind_timeout=v),
     ("local.LocalCluster", "task_timeout"): lambda s, v: LocalCluster(task_timeout=v),

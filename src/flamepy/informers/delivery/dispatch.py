@@ -1,15 +1,16 @@
-"""What an informer's thread does: each event through ``transform`` and ``where`` to the callbacks.
+"""What an informer's threads do: each event through ``transform`` and ``where`` to the callbacks.
 
-``registration`` owns one; ``worker`` calls it on the informer's thread. What is delivered is
-recorded in the informer's memory, if there is a checkpoint, before the next event.
+``registration`` owns one; ``worker`` or ``worker_pool`` calls it on the informer's threads. What
+was delivered is recorded in the informer's memory, if there is a checkpoint, before the thread
+takes another event. A callback that is to be called again holds no thread: what is left of the
+event (``progress``) goes back to the worker, with a time.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+import threading
+from collections.abc import Callable, Hashable
 
 from flamepy.errors import FlameError
 from flamepy.informers.checkpoint.delivered import Memory
@@ -18,43 +19,33 @@ from flamepy.informers.dead_letters.letter import Retried
 from flamepy.informers.delivery.callbacks import Call, Callbacks
 from flamepy.informers.delivery.inbox import Gone, Inbox, LagMarker, ShownCounters, Synced
 from flamepy.informers.delivery.invocation import CallbackRunner, Failure
-from flamepy.informers.delivery.queue import Mailbox
-from flamepy.informers.delivery.worker import WorkSource
+from flamepy.informers.delivery.key_queue import Key, Place
+from flamepy.informers.delivery.keys import checked, key_function, of_task
+from flamepy.informers.delivery.progress import (
+    AnyEvent,
+    Attempts,
+    Batch,
+    BatchFirst,
+    Delivery,
+    Flush,
+    PlainCall,
+    Start,
+    transformed,
+    wanted,
+)
+from flamepy.informers.delivery.queue import Mailbox, Work
+from flamepy.informers.delivery.reporter import Reporter
+from flamepy.informers.delivery.worker import KEPT, Again, Kept, WorkSource
 from flamepy.informers.options import Options
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Flag
-from flamepy.runtime.repeats import RepeatedLog
-from flamepy.texts import repr_of
 from flamepy.types import ConnectionState
 from flamepy.watching.state.events import SessionEvent, TaskEvent
-from flamepy.watching.state.missed import MissedEnds
 
 logger = logging.getLogger(__name__)
 
-
-class Start:
-    """The marker before the first event: ``informer.start()``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reporter:
-    """What a dispatcher reports, on the informer's thread.
-
-    Attributes:
-        failed: a callback failed for good.
-        resolved: a dead letter was handled after all.
-        synced: everything present at the registration was delivered.
-        lagging: events wait for room in the queue, which is empty now.
-        missed: ends that an earlier process saw cannot be delivered.
-        log: writes what callbacks fail with; the reactor flushes it.
-    """
-
-    failed: Callable[[Failure], None]
-    resolved: Callable[[int], None]
-    synced: Callable[[], None]
-    lagging: Callable[[], None]
-    missed: Callable[[MissedEnds], None] = lambda _: None
-    log: RepeatedLog = field(default_factory=lambda: RepeatedLog(logger))
+_CONNECTION = object()  # the key of what concerns the connection
+_WHOLE = object()  # the key of all events of an informer with batches and without a key
 
 
 class Dispatcher(WorkSource):
@@ -89,17 +80,19 @@ class Dispatcher(WorkSource):
             on_error=callbacks.get("on_error"),
             log=reporter.log,
         )
-        self._where = None if options.where is None else Call("where", options.where)
-        self._transform = (
-            None if options.transform is None else Call("transform", options.transform)
-        )
+        self._key = key_function(options.key)
+        self._filters: list[tuple[Call, Callable[[type[AnyEvent], object], object]]] = []
+        if options.transform is not None:
+            self._filters.append((Call("transform", options.transform), transformed))
+        if options.where is not None:
+            self._filters.append((Call("where", options.where), wanted))
         self.memory: Memory | None = None
+        self._recording = threading.RLock()  # guards ``memory``; no callback runs under it
         self.inbox: Inbox | None = None
-        self._batch: list[TaskEvent] = []
+        self._whole = callbacks.batches and options.key is None  # one batch of all keys
+        self._batches: dict[Hashable, Batch] = {}  # each is used by the thread that has its key
         # What is collected counts as queued: a larger batch would never be full.
         self._batch_size = min(options.batch_size, options.queue_size)
-        self._collected = False  # the event that is being handled is in the batch
-        self._due: float | None = None
         self._begun = False
         self.delivered = 0
         self.settled = Flag()  # synced, or never will be
@@ -122,186 +115,432 @@ class Dispatcher(WorkSource):
         """True once events were to come: ``close`` will be called at the end."""
         return self._begun
 
-    def handle(self, item: object) -> None:
-        """Handle an item of the queue: an event, or a marker between events."""
-        if isinstance(item, TaskEvent):
-            self._collected = False
-            self._task(item)
-            if self._collected:
-                self.mailbox.keep()
-            return
-        if self._batch:
-            self._flush()
-        if isinstance(item, SessionEvent):
-            self._session(item)
+    def place_of(self, item: object) -> tuple[Key, Hashable, bool]:
+        """Return key, group and lane of an item; see ``WorkSource``."""
+        if isinstance(item, (TaskEvent, SessionEvent)):
+            return self._place_of_event(item)
+        if isinstance(item, Delivery):
+            return self._place_of_event(item.steps[-1].event)
+        if isinstance(item, Retried):
+            return self._place_of_event(item.event)
+        if isinstance(item, (Flush, Batch)):
+            return item.key, None, False
+        if isinstance(item, BatchFirst):
+            return _WHOLE, None, False
+        plain = isinstance(item, PlainCall) and item.presence is None
+        if plain or isinstance(item, (ConnectionState, FlameError)):
+            return _CONNECTION, None, False
+        return _PLACES.get(type(item), Place.FREE), None, False
+
+    def _place_of_event(self, event: AnyEvent) -> tuple[Key, Hashable, bool]:
+        if self._whole:
+            return _WHOLE, None, event.initial
+        if not callable(self.options.key):
+            return self._key(event), None, event.initial
+        try:
+            key = checked(self._key(event))
+        except BaseException as error:  # the event is delivered nevertheless
+            self.runner.report("key", event, error, 1)
+            key = of_task(event)
+        return key, of_task(event), event.initial
+
+    def handle(self, item: object, work: Work) -> Again | Kept | None:
+        """Handle an item of the queue: an event, a marker between events, or what is left."""
+        if isinstance(item, (TaskEvent, SessionEvent)):
+            if not self._whole or isinstance(item, TaskEvent) or not self._batches:
+                return self._event(item, work)
         elif isinstance(item, Retried):
-            self._retry(item)
-        elif isinstance(item, LagMarker):
+            return self._advance(Delivery([Step(item.event, True)], retried=item.number), work)
+        elif isinstance(item, Delivery):
+            self.runner.retries += item.attempts.made > 0
+            return self._advance(item, work)
+        elif isinstance(item, Batch):
+            self.runner.retries += 1
+            return self._call_batch(item)
+        elif isinstance(item, BatchFirst):
+            self.runner.retries += 1
+            again = self._call_batch(item.batch)
+            if again is not None:
+                return Again(again.at, item)
+            item = item.item
+        return self._after_batch(item, work)
+
+    def _after_batch(self, item: object, work: Work) -> Again | Kept | None:
+        """Handle an item before which the batch of the whole informer is delivered."""
+        batch = self._batches.pop(_WHOLE, None) if self._whole else None
+        if batch is not None:
+            again = self._call_batch(batch)
+            if again is not None:
+                return Again(again.at, BatchFirst(batch, item))
+        if isinstance(item, (TaskEvent, SessionEvent)):
+            return self._event(item, work)
+        return self._marker(item)
+
+    def _marker(self, item: object) -> Again | None:
+        if isinstance(item, LagMarker):
             self._reporter.lagging()
-        elif isinstance(item, Gone):
-            if self.memory is not None:
-                self.memory.gone(item.session, item.missed)
-        elif isinstance(item, ShownCounters):
-            if self.memory is not None and self.inbox is not None:
-                self.memory.shown(self.inbox.take_shown())
         elif isinstance(item, Synced):
-            if self.memory is not None and not self._deliver_missing(self.memory, item):
-                return
-            self.synced = True
-            self._plain("on_synced")
-            self.settled.set()
-            self._reporter.synced()
+            return self._sync(item)
+        elif isinstance(item, PlainCall):
+            return self._call(item)
         elif isinstance(item, ConnectionState):
-            self._plain("on_connection", item)
+            return self._plain("on_connection", item)
         elif isinstance(item, FlameError):
-            self._plain("on_error", item)
+            return self._plain("on_error", item)
         elif isinstance(item, Start):
             self._life("start")
+        elif isinstance(item, Flush):
+            batch = self._batches.pop(item.key, None)
+            return None if batch is None else self._call_batch(batch)
+        elif self.memory is not None:
+            with self._recording:
+                if isinstance(item, Gone):
+                    self.memory.gone(item.session, item.missed)
+                elif isinstance(item, ShownCounters) and self.inbox is not None:
+                    self.memory.shown(self.inbox.take_shown())
+        return None
 
-    def _retry(self, item: Retried) -> None:
-        """Handle a dead letter's event again; what fails once more is stored once more."""
-        failures = self.runner.failures
-        if self._deliver(item.event) is None:
-            return
-        self._flush()
-        if self.runner.failures == failures:
-            self._reporter.resolved(item.number)
+    # ------------------------------------------------------------------ events
+
+    def _event(self, event: AnyEvent, work: Work) -> Again | Kept | None:
+        if self.memory is not None:
+            with self._recording:
+                steps = (
+                    self.memory.task(event)
+                    if isinstance(event, TaskEvent)
+                    else self.memory.session(event)
+                )
+            return self._advance(Delivery(steps), work) if steps else None
+        if self._filters or (self.callbacks.batches and isinstance(event, TaskEvent)):
+            return self._advance(Delivery([Step(event, True)]), work)
+        calls = self._calls_for(event)
+        self.delivered += 1
+        for at, call in enumerate(calls):
+            error = self.runner.attempt(call, event)
+            if error is not None:
+                left = Delivery([Step(event, True)], event, calls[at:], called=True)
+                again = self._failed(left, call.name, event, error)
+                return again or self._advance(left, work)
+            if self.mailbox.discarded.is_set():
+                return None
+        return None
+
+    def _calls_for(self, event: AnyEvent) -> tuple[Call, ...]:
+        if isinstance(event, SessionEvent):
+            return self.callbacks.for_session(event)
+        return self.callbacks.for_task(event)
+
+    def _advance(self, delivery: Delivery, work: Work) -> Again | Kept | None:
+        """Deliver and record an event, from where it has come to."""
+        while delivery.steps:
+            event, deliver = delivery.steps[0]
+            if not deliver:
+                self._skip(event, work.key)
+                delivery.next_step()
+                continue
+            if self.callbacks.batches and isinstance(event, TaskEvent):
+                again = self._collect(delivery, work)
+            else:
+                again = self._deliver(delivery)
+            if again is not None:
+                return again
+            if self.mailbox.discarded.is_set() and delivery.steps:
+                return None
+        batch = self._batches.get(self._batch_key(work.key)) if self._batches else None
+        return KEPT if batch is not None and batch.works[-1:] == [work] else None
+
+    def _batch_key(self, key: Hashable) -> Hashable:
+        return _WHOLE if self._whole else key
+
+    def _deliver(self, delivery: Delivery) -> Again | None:
+        """Call the callbacks of the next event, and record it; a stop may cut that short."""
+        again = self._prepare(delivery)
+        if again is not None or self.mailbox.discarded.is_set():
+            return again
+        passed = delivery.passed
+        while passed is not None and (delivery.calls or delivery.error):
+            again = self._report(delivery)
+            if again is not None:
+                return again
+            if not delivery.calls:
+                break
+            call = delivery.calls[0]
+            error = self.runner.attempt(call, passed)
+            if error is not None:
+                again = self._failed(delivery, call.name, passed, error)
+                if again is not None:
+                    return again
+            else:
+                delivery.calls = delivery.calls[1:]
+                delivery.attempts.reset()
+            stopped = self.mailbox.discarded.is_set()
+            if stopped and (error is not None or delivery.calls):
+                return None
+        self._record(delivery)
+        return None
+
+    def _prepare(self, delivery: Delivery) -> Again | None:
+        """Ask ``transform`` and ``where``, unless that was done."""
+        if delivery.passed is not None:
+            return None
+        again = self._report(delivery)
+        if again is not None or delivery.failures:
+            return again  # it failed for good: the event is left out
+        event: AnyEvent = delivery.event
+        for call, check in self._filters:
+            answer, error = self.runner.ask(call, event)
+            if error is None:
+                try:
+                    answer = check(type(event), answer)
+                except BaseException as wrong:  # of a user's __bool__ as well
+                    error = wrong
+            if error is not None:
+                again = self._failed(delivery, call.name, event, error)
+                return again or self._report(delivery)
+            if call.name == "where":
+                if not answer:
+                    return None
+            elif answer is None:
+                return None
+            else:
+                event = answer  # type: ignore[assignment]  # checked
+        delivery.passed = event
+        delivery.attempts.reset()
+        if not (self.callbacks.batches and isinstance(event, TaskEvent)):
+            delivery.calls = self._calls_for(event)
+            delivery.called = bool(delivery.calls)
+            self.delivered += 1
+        return None
+
+    # ------------------------------------------------------------------ errors
+
+    def _failed(
+        self, delivery: Delivery, name: str, item: object, error: BaseException
+    ) -> Again | None:
+        """Return when a callback that raised is called again; None if it failed for good."""
+        again = self._again(delivery, delivery.attempts, error)
+        if again is not None:
+            return again
+        failure = self.runner.fail(name, item, error, delivery.attempts.made)
+        delivery.attempts.reset()
+        delivery.calls = delivery.calls[1:]
+        if failure is not None:
+            delivery.failures.append(failure)
+            delivery.error = self.runner.error_of(failure)
+        return None
+
+    def _again(self, item: object, attempts: Attempts, error: BaseException) -> Again | None:
+        now = monotonic()
+        attempts.failed(now)
+        wait = self.runner.wait_after(error, attempts.made, attempts.since)
+        return None if wait is None else Again(now + wait, item)
+
+    def _report(self, one: Delivery | Batch) -> Again | None:
+        """Call ``on_error`` with what failed for good before, if anything did."""
+        call = self.callbacks.get("on_error")
+        if one.error is None or call is None or self.mailbox.discarded.is_set():
+            return None
+        error = self.runner.attempt(call, one.error)
+        if error is not None:
+            again = self._again(one, one.attempts, error)
+            if again is not None:
+                return again
+            self.runner.fail("on_error", one.error, error, one.attempts.made)
+        one.error = None
+        one.attempts.reset()
+        return None
+
+    # ------------------------------------------------------------------ what is recorded
+
+    def _record(self, delivery: Delivery) -> None:
+        """Record that the next event was delivered, or failed for good, or was left out.
+
+        What failed for good is stored in the same transaction.
+        """
+        with self._recording:
+            for failure in delivery.failures:
+                self._reporter.dead(failure)
+            if delivery.retried is not None:
+                self._end_retried(delivery.retried, failed=bool(delivery.failures))
+            elif self.memory is not None:
+                self.memory.note(delivery.event)
+                if delivery.called or delivery.failures:
+                    self.memory.commit()
+                else:
+                    self.memory.commit_many()
+        delivery.next_step()
+
+    def _end_retried(self, number: int, *, failed: bool) -> None:
+        if not failed:
+            self._reporter.resolved(number)
         elif self.memory is not None:
             self.memory.commit()
 
-    def _task(self, event: TaskEvent) -> None:
-        if self.memory is None:
-            self._deliver(event)
-            return
-        for step in self.memory.task(event):
-            if not self._remember(self.memory, step):
-                return
+    def _skip(self, event: AnyEvent, key: Hashable) -> None:
+        """Record an event that needs no delivery, after a batch that may have earlier ones."""
+        batch = self._batches.get(self._batch_key(key))
+        if batch is not None:
+            batch.notes.append(event)
+        elif self.memory is not None:
+            with self._recording:
+                self.memory.note(event)
+                self.memory.commit_many()
 
-    def _session(self, event: SessionEvent) -> None:
-        if self.memory is None:
-            self._deliver(event)
-            return
-        for step in self.memory.session(event):
-            if not self._remember(self.memory, step):
-                return
+    # ------------------------------------------------------------------ batches
 
-    def _deliver_missing(self, memory: Memory, marker: Synced) -> bool:
-        """Deliver the events of stored tasks that were not seen again; False if the stop cut it."""
-        presence = marker.presence or Presence()
-        for missed in memory.lost(presence):
-            self._reporter.missed(missed)
-        for event in memory.missing(presence):
-            if not self._remember(memory, Step(event, True)):
-                return False
-        self._flush()
-        memory.synced(presence)
-        return True
-
-    def _remember(self, memory: Memory, step: Step) -> bool:
-        """Deliver an event if required, and record it; False if the stop cut it."""
-        event = step.event
-        batches = self.callbacks.batches and isinstance(event, TaskEvent)
-        if batches:
-            memory.note(event)  # kept when the batch was taken
-        called = self._deliver(event) if step.tell else False
-        if called is None:
-            return False
-        if not batches:
-            memory.note(event)
-        if called:
-            memory.commit()
-        elif not self._batch:
-            memory.commit_many()
-        return True
-
-    def _deliver(self, event: TaskEvent | SessionEvent) -> bool | None:
-        """Return whether a callback was called; None if the stop cut them short."""
-        passed = self._passed(event)
-        if self.mailbox.discarded.is_set():
+    def _collect(self, delivery: Delivery, work: Work) -> Again | None:
+        """Put the next event into the batch of its key; deliver that when it is full."""
+        again = self._prepare(delivery)
+        if again is not None or self.mailbox.discarded.is_set():
+            return again
+        event, passed = delivery.event, delivery.passed
+        if delivery.retried is not None or delivery.failures:
+            if not isinstance(passed, TaskEvent):
+                self._record(delivery)
+                return None
+            delivery.next_step()
+            return self._call_batch(Batch(None, 0.0, [passed], retried=delivery.retried))
+        delivery.next_step()
+        if not isinstance(passed, TaskEvent):
+            self._skip(event, work.key)
             return None
-        if passed is None:
-            return False
-        if isinstance(passed, SessionEvent):
-            calls = self.callbacks.for_session(passed)
-        elif self.callbacks.batches:
-            self._collect(passed)
-            return False
-        else:
-            calls = self.callbacks.for_task(passed)
-        self.delivered += 1
-        for call in calls:
-            succeeded = self.runner.call(call, passed)
-            if self.mailbox.discarded.is_set() and not (succeeded and call is calls[-1]):
-                return None
-        return bool(calls)
-
-    def _collect(self, event: TaskEvent) -> None:
-        self._batch.append(event)
-        self._collected = True
-        if len(self._batch) >= self._batch_size:
-            self._flush()
-        elif self._due is None:
-            self._due = monotonic() + self.options.batch_delay
-
-    def _passed(self, event: TaskEvent | SessionEvent) -> TaskEvent | SessionEvent | None:
-        """Return the event to deliver; None if it is dropped, or one of the functions failed."""
-        passed = event
-        if self._transform is not None:
-            answer = self.runner.ask(self._transform, event, partial(_transformed, type(event)))
-            if not isinstance(answer, (TaskEvent, SessionEvent)):
-                return None
-            passed = answer
-        if self._where is None or self.runner.ask(self._where, passed, bool) is True:
-            return passed
+        key = self._batch_key(work.key)
+        batch = self._batches.get(key)
+        if batch is None:
+            due = monotonic() + self.options.batch_delay
+            batch = self._batches[key] = Batch(key, due)
+        batch.events.append(passed)
+        batch.notes.append(event)
+        batch.works.append(work)
+        full = len(batch.events) >= self._batch_size
+        if (full or not self.mailbox.room) and not delivery.steps:
+            del self._batches[key]
+            return self._call_batch(batch)
         return None
 
-    def _flush(self) -> None:
-        events, self._batch, self._due, self._collected = self._batch, [], None, False
-        call, mailbox = self.callbacks.get("on_batch"), self.mailbox
-        if not events or call is None:
-            return
-        self.delivered += len(events)
-        mailbox.begin_kept()
-        try:
-            succeeded = self.runner.call(call, events)
-        finally:
-            mailbox.finish_kept()
+    def _call_batch(self, batch: Batch) -> Again | None:
+        """Call ``on_batch``, and record what it got; a stop may cut that short."""
+        call = self.callbacks.get("on_batch")
+        assert call is not None
+        failure = None
+        if batch.events:
+            if not batch.attempts.made:
+                self.delivered += len(batch.events)
+            self.mailbox.resume(*batch.works)
+            error = self.runner.attempt(call, batch.events)
+            if error is not None:
+                again = self._again(batch, batch.attempts, error)
+                if again is not None:
+                    for work in batch.works:
+                        self.mailbox.keep(work)
+                    return again
+                failure = self.runner.fail("on_batch", batch.events, error, batch.attempts.made)
+                batch.error = None if failure is None else self.runner.error_of(failure)
+                batch.attempts.reset()
+            for work in batch.works:
+                self.mailbox.finish(work)
+            batch.events = []
+            if error is not None and self.mailbox.discarded.is_set():
+                return None
+            self._record_batch(batch, failure)
+        return self._report(batch)
+
+    def _record_batch(self, batch: Batch, failure: Failure | None) -> None:
+        with self._recording:
+            if failure is not None:
+                self._reporter.dead(failure)
+            if batch.retried is not None:
+                self._end_retried(batch.retried, failed=failure is not None)
+            elif self.memory is not None:
+                for event in batch.notes:
+                    self.memory.note(event)
+                self.memory.commit()
+
+    # ------------------------------------------------------------------ markers
+
+    def _sync(self, marker: Synced) -> Again | None:
+        """Deliver the events of stored tasks that were not seen again, then ``on_synced``."""
+        presence = marker.presence or Presence()
+        for key in [] if self._whole else list(self._batches):
+            self._flush_soon(key)
+        missing: list[AnyEvent] = []
         if self.memory is not None:
-            if not succeeded and self.mailbox.discarded.is_set():
-                self.memory.seal()
-            self.memory.commit()
+            with self._recording:
+                for missed in self.memory.lost(presence):
+                    self._reporter.missed(missed)
+                missing = list(self.memory.missing(presence))
+        for event in missing:
+            self.mailbox.push(Delivery([Step(event, True)]))
+        end = PlainCall("on_synced", presence=presence)
+        if missing or self._batches:
+            self.mailbox.push(end)
+            return None
+        return self._call(end)
 
-    def due(self) -> float | None:
-        """Return when ``idle`` wants to be called."""
-        if self.memory is None or self._due is not None or self.mailbox.closed:
-            return self._due
-        return self.memory.due
+    def _plain(self, name: str, *items: object) -> Again | None:
+        return self._call(PlainCall(name, items))
 
-    def idle(self) -> None:
-        """Write what is to be remembered, and deliver a batch that is old enough."""
-        if self.memory is not None and not self._batch:
-            self.memory.commit()
-        self._flush()
-
-    def _plain(self, name: str, *items: object) -> None:
-        call = self.callbacks.get(name)
+    def _call(self, one: PlainCall) -> Again | None:
+        """Call a callback that gets no event."""
+        if one.presence is not None and not one.attempts.made:
+            if self.memory is not None:
+                with self._recording:
+                    self.memory.synced(one.presence)
+            self.synced = True
+        call = self.callbacks.get(one.name)
         if call is not None:
-            self.runner.call(call, *items, plain=not items)
+            item = one.items[0] if one.items else None
+            error = self.runner.attempt(call, item, plain=not one.items)
+            if error is not None:
+                again = self._again(one, one.attempts, error)
+                if again is not None:
+                    return again
+                self.runner.report(one.name, item, error, one.attempts.made)
+        if one.presence is not None:
+            self.settled.set()
+            self._reporter.synced()
+        return None
 
     def _life(self, name: str) -> None:
         method = getattr(self.informer, name, None)
         if callable(method):
             self.runner.call(Call(name, method), plain=True)
 
+    # ------------------------------------------------------------------ pauses and the end
+
+    def due(self) -> float | None:
+        """Return when ``idle`` wants to be called."""
+        times = [one.due for one in list(self._batches.values()) if not one.flushing]
+        if self.memory is not None and not self.mailbox.closed and self.memory.due is not None:
+            times.append(self.memory.due)
+        return min(times, default=None) if times else None
+
+    def idle(self) -> None:
+        """Write what is to be remembered, and have batches delivered that are old enough."""
+        now = monotonic()
+        if self.memory is not None and self.memory.due is not None:
+            with self._recording:
+                self.memory.commit()
+        for key, batch in list(self._batches.items()):
+            if not batch.flushing and (batch.due <= now or self.mailbox.closed):
+                self._flush_soon(key)
+
+    def _flush_soon(self, key: Hashable) -> None:
+        batch = self._batches.get(key)
+        if batch is not None:
+            batch.flushing = True
+            self.mailbox.push(Flush(key))
+
     def interrupt(self) -> None:
-        """Cancel the coroutine that runs now; from any thread."""
+        """Cancel the coroutines that run now; from any thread."""
         self.runner.asynchronous.cancel()
 
     def ended(self) -> None:
         """Call ``close``, last of all and also after a stop that dropped what was queued."""
         self.runner.asynchronous.allow()
-        if self.memory is not None and not self._batch:
-            self.memory.commit()
+        if self.memory is not None:
+            with self._recording:
+                self.memory.commit()
         try:
             if self._begun:
                 self._life("close")
@@ -309,7 +548,9 @@ class Dispatcher(WorkSource):
             self.runner.asynchronous.close()
 
 
-def _transformed(kind: type[TaskEvent] | type[SessionEvent], answer: object) -> object:
-    if answer is not None and not isinstance(answer, kind):
-        raise TypeError(f"it must return a {kind.__name__} or None, got {repr_of(answer)}")
-    return answer
+_PLACES = {
+    Start: Place.WALL,
+    Synced: Place.BARRIER,
+    PlainCall: Place.BARRIER,
+    LagMarker: Place.ROOM,
+}

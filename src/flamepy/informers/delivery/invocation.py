@@ -1,38 +1,27 @@
-"""How one callback is called: timed, awaited, retried, and how its final error is handled.
+"""How one callback is called: timed, awaited, and how its final error is handled.
 
-An exception is repeated as the registration's ``retry`` says (tenacity runs it; waits end at once
-when the registration stops), then logged - once with its traceback where it repeats,
-then with how often it came - counted, given to ``on_error`` and reported, and
-delivery continues with the next event. Runs on the informer's thread.
+What a callback raises is logged - once with its traceback where it repeats, then with how often it
+came - counted, given to ``on_error`` and reported, and delivery continues with the next event.
+Whether it is called again before that, and when, is decided by ``retry_wait``; ``dispatch`` does
+it. Runs on the informer's threads.
 """
 
 from __future__ import annotations
 
 import inspect
 import logging
+import random
+import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import Final, NamedTuple
-
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception,
-    sleep_using_event,
-    stop_after_attempt,
-    stop_before_delay,
-    stop_never,
-    stop_when_event_set,
-    wait_exponential,
-    wait_random,
-)
+from typing import NamedTuple
 
 from flamepy.errors import InformerError
 from flamepy.informers.delivery.async_loop import AsyncCalls
 from flamepy.informers.delivery.callbacks import Call
 from flamepy.informers.delivery.mistakes import attributes
-from flamepy.informers.informer import PermanentError, TemporaryError
+from flamepy.informers.delivery.retry_wait import wait_before_retry
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.repeats import RepeatedLog, kind_of
@@ -42,15 +31,21 @@ from flamepy.watching.state.events import SessionEvent, TaskEvent
 
 logger = logging.getLogger(__name__)
 
-FAILED: Final = object()  # what a function answered that failed for good
-
 
 class RunningCall(NamedTuple):
-    """A callback that runs now: its name, since when (monotonic seconds), and its event."""
+    """A callback that runs now.
+
+    Attributes:
+        callback: its name.
+        since: monotonic seconds.
+        item: what it was called with.
+        thread: the identifier of its thread; of a coroutine, that of the thread which waits.
+    """
 
     callback: str
     since: float
     item: object
+    thread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,109 +88,109 @@ class CallbackRunner:
         self._on_error = on_error
         self._log = log or RepeatedLog(logger)
         self.asynchronous = AsyncCalls(name)
-        self.running: RunningCall | None = None
+        self._running: dict[int, RunningCall] = {}  # by thread
+        # Several threads count; the interpreter changes threads at calls and jumps, of which there
+        # are none between the read and the write of ``+= 1``.
         self.failures = 0
         self.retries = 0
         self.seconds = 0.0
 
+    @property
+    def running(self) -> RunningCall | None:
+        """The callback that has run longest of those that run now."""
+        return min(self.calls, key=lambda one: one.since, default=None)
+
+    @property
+    def calls(self) -> list[RunningCall]:
+        """The callbacks that run now, of each thread one; from any thread."""
+        return list(self._running.values())
+
     def call(self, call: Call, item: object = None, *, plain: bool = False) -> bool:
-        """Call one callback; return False if it failed for good.
+        """Call one callback until it works or failed for good; waits on this thread in between.
 
         Args:
             call: which.
             item: the event, or what else it gets.
             plain: it takes no argument.
-        """
-        arguments = () if plain else (call.shape(item) if call.shape else item,)
-        try:
-            self._once(call, arguments, item)
-            return True
-        except BaseException as error:  # SystemExit of a callback must not end the thread either
-            return self._again(call, arguments, item, error)
-
-    def ask(self, call: Call, item: object, take: Callable[[object], object]) -> object:
-        """Call ``where`` or ``transform`` as a callback is called; return what it answered.
-
-        Args:
-            call: the function.
-            item: the event.
-            take: returns what the answer means, or raises what is wrong with it, which is an
-                error of the function as well.
 
         Returns:
-            What ``take`` returned, or ``FAILED`` if the function failed for good.
+            False if it failed for good.
         """
+        attempts, since = 0, 0.0
+        while True:
+            attempts += 1
+            error = self.attempt(call, item, plain=plain)
+            if error is None:
+                return True
+            since = since or monotonic()
+            wait = self.wait_after(error, attempts, since)
+            if wait is None or self._stopping.wait(wait):
+                self.report(call.name, item, error, attempts)
+                return False
+            self.retries += 1
+
+    def attempt(self, call: Call, item: object, *, plain: bool = False) -> BaseException | None:
+        """Call one callback once; return what it raised."""
+        started, own = monotonic(), threading.get_ident()
+        self._running[own] = RunningCall(call.name, started, item, own)
+        try:
+            if plain:
+                result = call.method()
+            else:
+                result = call.method(item if call.shape is None else call.shape(item))
+            if result is not None and inspect.isawaitable(result):
+                self.asynchronous.run(result)
+            return None
+        except BaseException as error:  # SystemExit of a callback must not end the thread either
+            return error
+        finally:
+            self._running.pop(own, None)
+            took = monotonic() - started
+            self.seconds += took
+
+    def ask(self, call: Call, item: object) -> tuple[object, BaseException | None]:
+        """Call ``where`` or ``transform`` once; return its answer, or what it raised."""
         answers: list[object] = []
 
         def asked(event: object) -> None:
             answer = call.method(event)
-            if inspect.isawaitable(answer):
-                answer = self.asynchronous.run(answer)
-            answers.append(take(answer))
+            answers.append(self.asynchronous.run(answer) if inspect.isawaitable(answer) else answer)
 
-        return answers[-1] if self.call(Call(call.name, asked), item) else FAILED
-
-    def _once(self, call: Call, arguments: tuple[object, ...], item: object) -> None:
-        started = monotonic()
-        self.running = RunningCall(call.name, started, item)
-        try:
-            result = call.method(*arguments)
-            if inspect.isawaitable(result):
-                self.asynchronous.run(result)
-        finally:
-            self.running = None
-            self.seconds += monotonic() - started
+        error = self.attempt(Call(call.name, asked), item)
+        return (None, error) if error is not None else (answers[0], None)
 
     # ------------------------------------------------------------------ after an error
 
-    def _again(
-        self, call: Call, arguments: tuple[object, ...], item: object, error: BaseException
-    ) -> bool:
-        attempts = 1
-        if self._may_repeat(error):
-            first: BaseException | None = error
+    def wait_after(self, error: BaseException, attempts: int, since: float) -> float | None:
+        """Return the seconds until a callback is called again; None if it failed for good.
 
-            def attempt() -> None:
-                nonlocal first, attempts
-                if first is not None:  # tenacity counts the try that has failed already
-                    known, first = first, None
-                    raise known
-                if self._stopping.is_set():
-                    raise error
-                attempts += 1
-                self.retries += 1
-                self._once(call, arguments, item)
-
-            try:
-                self._retrying()(attempt)
-                return True
-            except BaseException as last:
-                error = last
-        self.report(call.name, item, error, attempts)
-        return False
-
-    def _may_repeat(self, error: BaseException) -> bool:
-        kind = type(error)  # isinstance asks a __class__, which a user's exception may define
-        if issubclass(kind, PermanentError) or not issubclass(kind, Exception):
-            return False
-        return issubclass(kind, TemporaryError) or self._retry is not None
-
-    def _retrying(self) -> Retrying:
-        policy = self._retry or RetryPolicy(timeout=None)
-        limit = stop_never if policy.timeout is None else stop_before_delay(policy.timeout)
-        return Retrying(
-            retry=retry_if_exception(self._may_repeat),
-            stop=stop_after_attempt(policy.attempts) | limit | stop_when_event_set(self._stopping),  # type: ignore[arg-type]  # has the methods of an Event
-            wait=_Wait(policy),
-            sleep=sleep_using_event(self._stopping),  # type: ignore[arg-type]  # as above
-            reraise=True,
+        Args:
+            error: what it raised.
+            attempts: how often it was called.
+            since: when it raised first, monotonic seconds.
+        """
+        if self._stopping.is_set():
+            return None
+        return wait_before_retry(
+            self._retry,
+            error,
+            attempts=attempts,
+            elapsed=monotonic() - since,
+            jitter=random.random,
         )
 
     def report(self, name: str, item: object, error: BaseException, attempts: int) -> None:
         """Count, log and signal what failed for good, and call ``on_error``."""
+        failure = self.fail(name, item, error, attempts)
+        reported = None if failure is None else self.error_of(failure)
+        if reported is not None and self._on_error is not None:
+            self.call(self._on_error, reported)
+
+    def fail(self, name: str, item: object, error: BaseException, attempts: int) -> Failure | None:
+        """Count, log and signal what failed for good; None if a stop cancelled it."""
         if self._stopping.is_set() and isinstance(error, CancelledError):
             logger.info("%s.%s was cancelled by the stop", self._name, name)
-            return
+            return None
         self.failures += 1
         tries = f" {attempts} times" if attempts > 1 else ""
         where = describe(item)
@@ -207,32 +202,23 @@ class CallbackRunner:
             attributes(error, item),
             error=error,
         )
-        self._failed(Failure(self._name, name, item, error, attempts))
+        failure = Failure(self._name, name, item, error, attempts)
+        self._failed(failure)
+        return failure
+
+    def error_of(self, failure: Failure) -> InformerError | None:
+        """Return what ``on_error`` gets of a failure; None if it is not called."""
         # After a stop no callback starts, on_error neither.
-        if self._on_error is None or name == "on_error" or self._stopping.is_set():
-            return
+        if self._on_error is None or failure.callback == "on_error" or self._stopping.is_set():
+            return None
+        item, error = failure.event, failure.error
         reported = InformerError(
-            f"{self._name}.{name} raised {described(error)}",
-            attempts=attempts,
+            f"{self._name}.{failure.callback} raised {described(error)}",
+            attempts=failure.attempts,
             event=item if isinstance(item, (TaskEvent, SessionEvent, list)) else None,
         )
         reported.__cause__ = error
-        self.call(self._on_error, reported)
-
-
-class _Wait:
-    """Seconds before the next try: what a ``TemporaryError`` asks for, else the policy's."""
-
-    def __init__(self, policy: RetryPolicy) -> None:
-        self._policy = wait_exponential(
-            multiplier=policy.wait_initial, max=policy.wait_max, exp_base=policy.wait_exp_base
-        ) + wait_random(0, policy.wait_jitter)
-
-    def __call__(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(error, TemporaryError) and error.delay is not None:
-            return error.delay
-        return float(self._policy(state))
+        return reported
 
 
 def describe(item: object) -> str:

@@ -15,7 +15,7 @@ of a deque, a list or a dictionary. Events are put by the loop alone, other item
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -30,22 +30,36 @@ COALESCE_WITHIN = 0.002  # seconds since the last take
 COALESCE_DELAY = 0.0005  # seconds to wait for more events
 
 
-class _Cell:
-    """What waits: ``items`` has one item; it is empty while coalescing or when it was taken.
+class Work:
+    """One item of a mailbox, from ``put`` until it was handled.
 
-    Taking it out is one operation, so that the two never both have it. ``since`` is when it was
-    put, monotonic seconds; a coalesced event keeps that.
+    Attributes:
+        items: has one item; it is empty while the loop coalesces, and once the item was opened.
+            Taking it out is one operation, so that the two never both have it.
+        since: when it was put, monotonic seconds; a coalesced event keeps that.
+        rest: what is left to handle after a wait, if there is anything.
+        key: the one that it has while it is handled; None where one thread handles all.
     """
 
-    __slots__ = ("items", "since")
+    __slots__ = ("items", "key", "rest", "since")
 
     def __init__(self, item: object) -> None:
         self.items = [item]
         self.since = monotonic()
+        self.key: Hashable = None
+        self.rest: list[object] = []
+
+    def peek(self) -> object:
+        """Return what waits, without opening it; the last event where several were coalesced."""
+        while True:
+            with suppress(IndexError):  # the loop coalesces it just now
+                item = self.items[0]
+                return item[-1] if isinstance(item, _Moves) else item
+            _rest()
 
 
 class _Moves(tuple[SessionEvent, ...]):
-    """A progress and the drain after it, in one cell."""
+    """A progress and the drain after it, in one place."""
 
 
 class Mailbox:
@@ -61,42 +75,40 @@ class Mailbox:
     def __init__(self, limit: int = QUEUE_SIZE, ready: Callable[[], None] | None = None) -> None:
         self.limit = limit
         self._announce = ready
-        self._cells: deque[_Cell] = deque()
-        self._last: dict[tuple[str, str], _Cell] = {}  # for coalescing; filled near full
+        self._queued: deque[Work] = deque()
+        self._last: dict[tuple[str, str], Work] = {}  # of each object, for coalescing
         self._waiting: deque[SimpleQueue[None]] = deque()
         self._took = float("-inf")
-        self._hands: deque[float] = deque()  # of each item that was taken: when it was put
-        self._moving = 0  # items that are in ``_cells`` and in ``_hands`` for a moment
-        # Of those in ``_hands``, in this order: kept ones that are handled together now, kept ones
-        # that wait for others, and the one that is being handled.
-        self._together = self._kept = self._running = 0
+        self._taken: dict[Work, None] = {}  # in the order of ``put``
+        self._running: dict[Work, None] = {}  # of those the ones that are being handled
+        self._moving = 0  # those that are in ``_queued`` and in ``_taken`` for a moment
         self._closed = False
         self.discarded = Flag()  # what was queued is dropped
         self.coalesced = 0
 
     def __len__(self) -> int:
         """Return how many items can be taken."""
-        return len(self._cells)
+        return len(self._queued)
 
     @property
     def waiting(self) -> int:
         """How many items were put and are not being handled yet, taken ones included."""
-        return self.unfinished - self._together - self._running - self._moving
+        return self.unfinished - len(self._running) - self._moving
 
     @property
     def unfinished(self) -> int:
         """How many items were put and have not been handled to their end; from any thread."""
         if self.discarded.is_set():
-            return self._together + self._running
-        return len(self._cells) + len(self._hands)
+            return len(self._running)
+        return len(self._queued) + len(self._taken)
 
     @property
     def oldest(self) -> float | None:
         """When the oldest unfinished item was put, monotonic seconds; None without one."""
-        with suppress(IndexError):  # it has just been finished
-            return self._hands[0]
+        with suppress(StopIteration, RuntimeError):  # it has just been finished
+            return next(iter(self._taken)).since
         with suppress(IndexError):  # it has just been taken
-            return self._cells[0].since
+            return self._queued[0].since
         return None
 
     @property
@@ -118,14 +130,22 @@ class Mailbox:
             folded = self._fold(item)  # type: ignore[arg-type]  # is_event says so
             if folded or isinstance(item, TaskEvent):
                 return folded
-        cell = _Cell(item)
+        work = Work(item)
         if is_event:
-            self._last[_object(item)] = cell  # type: ignore[arg-type]  # first: who takes drops it
-        self._cells.append(cell)
+            self._last[_object(item)] = work  # type: ignore[arg-type]  # first: who opens drops it
+        self._queued.append(work)
         self._wake()
         if self._announce is not None:
             self._announce()
         return True
+
+    def push(self, item: object) -> None:
+        """Queue an item of the taker's own, also after ``close``; from any thread."""
+        if not self.discarded.is_set():
+            self._queued.append(Work(item))
+            self._wake()
+            if self._announce is not None:
+                self._announce()
 
     def _wake(self) -> None:
         while self._waiting:
@@ -136,12 +156,12 @@ class Mailbox:
             waiter.put(None)
 
     def _fold(self, event: TaskEvent | SessionEvent) -> bool:
-        cell = self._last.get(_object(event))
-        if cell is None:
+        work = self._last.get(_object(event))
+        if work is None:
             return False
         try:
-            waiting = cell.items.pop()
-        except IndexError:  # it has just been taken
+            waiting = work.items.pop()
+        except IndexError:  # it has just been opened
             return False
         folded: object = None
         try:
@@ -149,72 +169,77 @@ class Mailbox:
             if folded is not None:
                 self.coalesced += skipped
         finally:
-            cell.items.append(waiting if folded is None else folded)
+            work.items.append(waiting if folded is None else folded)
         return folded is not None
 
-    def take(self, timeout: float | None = None, most: int = BATCH) -> list[object]:
-        """Return what waits, in order, ``most`` items at most.
-
-        The taker says of each, in their order, when it begins and when it has ended.
+    def take(self, timeout: float | None = None, most: int = BATCH) -> list[Work]:
+        """Return what waits, in order, ``most`` at most; the taker calls ``open`` and ``finish``.
 
         Waits up to ``timeout`` seconds (None: for ever) for the first one; an empty list says
         that the time is up or the mailbox closed and empty.
         """
-        if not self._cells and not self._closed:
+        if not self._queued and not self._closed:
             self._wait(timeout)
-            if self._cells and monotonic() - self._took < COALESCE_WITHIN:
+            if self._queued and monotonic() - self._took < COALESCE_WITHIN:
                 # Events come one by one faster than a thread is woken: let some gather. Who
                 # puts wakes no thread now, which is what costs.
                 _rest()
         self._took = monotonic()
-        taken: list[object] = []
-        for _ in range(min(most, len(self._cells))):
-            if not self._take_one(taken):
+        taken: list[Work] = []
+        for _ in range(min(most, len(self._queued))):
+            work = self._take_one()
+            if work is None:
                 break
+            taken.append(work)
         return taken
 
-    def _take_one(self, taken: list[object]) -> bool:
+    def _take_one(self) -> Work | None:
         self._moving = 1  # it is counted twice for a moment rather than not at all
         try:
-            self._hands.append(self._cells[0].since)
-            cell = self._cells.popleft()
+            head = self._queued[0]
+            self._taken[head] = None
+            work = self._queued.popleft()
         except IndexError:  # closed meanwhile
-            return False
+            return None
         finally:
             self._moving = 0
-        before = len(taken)
-        self._unpack(cell, taken)
-        for _ in range(len(taken) - before - 1):
-            self._hands.append(cell.since)
-        return True
+        self._taken[work] = None  # another one if a signal handler took the first
+        return work
 
     # ------------------------------------------------------------------ what was taken
 
-    def begin(self) -> None:
-        """Record that the next one of the items that were taken is being handled."""
-        self._running = 1
+    def open(self, work: Work) -> list[object]:
+        """Record that it is being handled; return the items in it, one in most cases."""
+        self._running[work] = None
+        while True:
+            try:
+                item = work.items.pop()
+                break
+            except IndexError:  # the loop folds it just now
+                _rest()
+        if isinstance(item, (TaskEvent, SessionEvent)):
+            key, items = _object(item), [item]
+        elif isinstance(item, _Moves):
+            key, items = _object(item[0]), list(item)
+        else:
+            return [item]
+        if self._last.get(key) is work:
+            self._last.pop(key, None)
+        return items  # type: ignore[return-value]  # a list of objects that nobody else has
 
-    def finish(self) -> None:
-        """Record that it was handled; nothing changes if it was kept."""
-        if self._running:
-            with suppress(IndexError):  # another taker, a signal handler's, was faster
-                del self._hands[self._together + self._kept]
-            self._running = 0
+    def resume(self, *works: Work) -> None:
+        """Record that they are being handled again."""
+        for work in works:
+            self._running[work] = None
 
-    def keep(self) -> None:
-        """Record that it waits again, to be handled together with others."""
-        self._kept += 1
-        self._running = 0
+    def keep(self, work: Work) -> None:
+        """Record that it waits again: for another try, or to be handled together with others."""
+        self._running.pop(work, None)
 
-    def begin_kept(self) -> None:
-        """Record that those that were kept are being handled."""
-        self._together, self._kept = self._kept, 0
-
-    def finish_kept(self) -> None:
-        """Record that they were handled."""
-        for _ in range(self._together):
-            self._hands.popleft()
-        self._together = 0
+    def finish(self, work: Work) -> None:
+        """Record that it was handled."""
+        self._running.pop(work, None)
+        self._taken.pop(work, None)
 
     def _wait(self, timeout: float | None) -> None:
         """Wait for something to take, or for the end."""
@@ -222,7 +247,7 @@ class Mailbox:
         waiter: SimpleQueue[None] = SimpleQueue()
         while True:
             self._waiting.append(waiter)
-            if self._cells or self._closed:  # else ``put`` may have missed the waiter
+            if self._queued or self._closed:  # else ``put`` may have missed the waiter
                 break
             left = None if limit is None else limit - monotonic()
             if left is not None and left <= 0:
@@ -234,33 +259,13 @@ class Mailbox:
         with suppress(ValueError):
             self._waiting.remove(waiter)
 
-    def _unpack(self, cell: _Cell, taken: list[object]) -> None:
-        while True:
-            try:
-                item = cell.items.pop()
-                break
-            except IndexError:  # the loop folds it just now
-                _rest()
-        if isinstance(item, (TaskEvent, SessionEvent)):
-            key = _object(item)
-        elif isinstance(item, _Moves):
-            key = _object(item[0])
-            taken += item[:-1]
-            item = item[-1]
-        else:
-            taken.append(item)
-            return
-        taken.append(item)
-        if self._last.get(key) is cell:
-            self._last.pop(key, None)
-
     def close(self, *, discard: bool = False) -> None:
         """Accept nothing more; with ``discard`` drop what is queued, too."""
         if discard:
             self.discarded.set()  # first: the taker looks at it before each item
         self._closed = True
         if discard:
-            self._cells.clear()
+            self._queued.clear()
             self._last.clear()
         self._wake()
         if self._announce is not None:

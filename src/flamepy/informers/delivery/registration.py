@@ -12,16 +12,24 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from flamepy.errors import DeadlineExceededError, FlameError, InvalidStateError
+from flamepy.errors import (
+    DeadlineExceededError,
+    FlameError,
+    InvalidArgumentError,
+    InvalidStateError,
+)
 from flamepy.informers import predicates
 from flamepy.informers.checkpoint.delivered import Memory
 from flamepy.informers.dead_letters.letter import DeadLetter, letters_of
 from flamepy.informers.delivery.callbacks import Callbacks
-from flamepy.informers.delivery.dispatch import Dispatcher, Reporter, Start
+from flamepy.informers.delivery.dispatch import Dispatcher
 from flamepy.informers.delivery.inbox import Inbox
 from flamepy.informers.delivery.invocation import Failure, RunningCall
+from flamepy.informers.delivery.progress import Start
 from flamepy.informers.delivery.queue import Mailbox
+from flamepy.informers.delivery.reporter import Reporter
 from flamepy.informers.delivery.worker import Worker
+from flamepy.informers.delivery.worker_pool import Bell, WorkerPool
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options, RegistrationStats
 from flamepy.runtime.clocks import monotonic, wall
@@ -78,14 +86,17 @@ class Registration:
         )
         self.scope = scope
         self._hooks = hooks
-        mailbox = Mailbox(options.queue_size)
+        check_batches(self.callbacks, options)
+        bell = Bell()
+        mailbox = Mailbox(options.queue_size, bell.ring)
         self._dispatcher = Dispatcher(
             self.name,
             self.callbacks,
             options,
             mailbox,
             Reporter(
-                failed=self._failed,
+                failed=hooks.failed,
+                dead=self._store_dead,
                 resolved=self._resolved,
                 synced=lambda: hooks.synced(self),
                 lagging=lambda: hooks.lagging(self),
@@ -94,7 +105,7 @@ class Registration:
             ),
         )
         self._runner = self._dispatcher.runner
-        self.worker = Worker(f"flamepy-handler-{self.name}", self._dispatcher, mailbox)
+        self.worker = _worker(f"flamepy-handler-{self.name}", self._dispatcher, options, bell)
         self._prepared = not hooks.remembers
         self._active = True
         self._error: BaseException | None = None  # why it was never synced
@@ -127,26 +138,31 @@ class Registration:
         return self._runner.running
 
     @property
+    def calls(self) -> list[RunningCall]:
+        """The callbacks that run now."""
+        return self._runner.calls
+
+    @property
     def stored_name(self) -> str:
         """What its dead letters have as ``informer``."""
         return self.uid or self.name
 
-    def _failed(self, failure: Failure) -> None:
-        """Store what failed for good, unless the stop cut it: then it is delivered again."""
+    def _store_dead(self, failure: Failure) -> None:
+        """Store an event whose handling failed for good, with the record that it was handled."""
         keep = self._hooks.keep_dead
-        if keep is not None and not self.stopping.is_set():
-            letters = letters_of(
-                failure.event,
-                failure.error,
-                informer=self.stored_name,
-                callback=failure.callback,
-                attempts=failure.attempts,
-                now=wall(),
-            )
-            if letters and self._keep(letters, keep):
-                self._dead += len(letters)
-                self._hooks.dead(failure, letters)
-        self._hooks.failed(failure)
+        if keep is None:
+            return
+        letters = letters_of(
+            failure.event,
+            failure.error,
+            informer=self.stored_name,
+            callback=failure.callback,
+            attempts=failure.attempts,
+            now=wall(),
+        )
+        if letters and self._keep(letters, keep):
+            self._dead += len(letters)
+            self._hooks.dead(failure, letters)
 
     def _keep(self, letters: list[DeadLetter], keep: Callable[[list[DeadLetter]], None]) -> bool:
         if self.memory is not None:
@@ -204,8 +220,14 @@ class Registration:
             slow=self.slow,
             dead=self._dead,
             handler_seconds=self._runner.seconds,
+            stuck=self._stuck,
             running_for=None if running is None else max(0.0, monotonic() - running.since),
         )
+
+    @property
+    def _stuck(self) -> int:
+        limit, now = self.options.timeout, monotonic()
+        return sum(limit is not None and now - one.since > limit for one in self.calls)
 
     @property
     def _missed(self) -> int:
@@ -326,15 +348,49 @@ class Registration:
         if closes and self.worker.thread is None:
             self.worker.put(_Nothing())
 
-    def note_slow(self) -> None:
-        """Count a callback that runs longer than the time limit."""
-        self.slow += 1
+    def expire(self, call: RunningCall) -> None:
+        """Count a callback that runs longer than the time limit, and act on it; on the loop.
 
-    def stack(self) -> str:
-        """Return where the callback that runs now is, as text; empty if none does."""
-        coroutine = self._runner.asynchronous.stack()
-        thread = self.worker.thread
-        if coroutine or thread is None:
+        A coroutine is cancelled; a thread goes on, and another one may take its place.
+        """
+        self.slow += 1
+        limit = self.options.timeout
+        if limit is not None and self._runner.asynchronous.expire(call.thread, limit):
+            return
+        if self.options.on_stuck == "replace" and isinstance(self.worker, WorkerPool):
+            self.worker.replace(call.thread)
+
+    def stack(self, call: RunningCall | None = None) -> str:
+        """Return where a callback that runs now is, as text; by default the one that runs longest.
+
+        Empty if none does.
+        """
+        call = call or self._runner.running
+        if call is None:
+            return ""
+        coroutine = self._runner.asynchronous.stack(call.thread)
+        if coroutine:
             return coroutine
-        frame = sys._current_frames().get(thread.ident or 0)
+        frame = sys._current_frames().get(call.thread)
         return "".join(traceback.format_stack(frame)) if frame is not None else ""
+
+
+def _worker(name: str, dispatcher: Dispatcher, options: Options, bell: Bell) -> Worker:
+    """Return one thread, or several where more than the simplest is asked for."""
+    mailbox = dispatcher.mailbox
+    if options.workers == 1 and options.key is None and options.on_stuck == "report":
+        return Worker(name, dispatcher, mailbox)
+    return WorkerPool(name, dispatcher, mailbox, bell, size=options.workers)
+
+
+def check_batches(callbacks: Callbacks, options: Options) -> None:
+    """Refuse several workers for batches that have no key in common.
+
+    Raises:
+        InvalidArgumentError: names the way out.
+    """
+    if callbacks.batches and options.workers > 1 and options.key is None:
+        raise InvalidArgumentError(
+            f"workers={options.workers} and on_batch need a key, such as key='session': each batch "
+            "has events of one key then; without one there is one batch at a time, and workers=1"
+        )

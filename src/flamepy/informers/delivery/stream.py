@@ -15,7 +15,7 @@ from types import TracebackType
 from flamepy.errors import DeadlineExceededError
 from flamepy.informers import predicates
 from flamepy.informers.delivery.inbox import LagMarker
-from flamepy.informers.delivery.queue import Mailbox
+from flamepy.informers.delivery.queue import Mailbox, Work
 from flamepy.informers.options import Options
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.seconds import seconds_or_none
@@ -58,7 +58,8 @@ class EventStream:
         self._waker = _Waker()
         self.mailbox = Mailbox(options.queue_size, self._waker.wake)
         self._where = options.where
-        self._taken: deque[object] = deque()
+        self._taken: deque[Work] = deque()
+        self._opened: deque[object] = deque()
         self._closers: list[Callable[[], None]] = []
         self._closed = False  # by its taker, who wants nothing more
         self._catch_up: Callable[[], None] = lambda: None  # until it is subscribed
@@ -129,10 +130,12 @@ class EventStream:
             self._waker.waits = None
 
     def _queued(self) -> AnyEvent | None:
-        while self._taken and not self._closed:
-            item = self._taken.popleft()
-            self.mailbox.begin()
-            self.mailbox.finish()  # what is done with it is the taker's
+        while (self._taken or self._opened) and not self._closed:
+            if not self._opened:
+                work = self._taken.popleft()
+                self._opened.extend(self.mailbox.open(work))
+                self.mailbox.finish(work)  # what is done with it is the taker's
+            item = self._opened.popleft()
             if isinstance(item, LagMarker):
                 self._catch_up()
             elif isinstance(item, (TaskEvent, SessionEvent)) and self._passes(item):

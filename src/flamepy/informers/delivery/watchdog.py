@@ -30,14 +30,14 @@ class Watched(Protocol):
     options: Options
 
     @property
-    def running(self) -> RunningCall | None:
-        """The callback that runs now."""
+    def calls(self) -> list[RunningCall]:
+        """The callbacks that run now."""
 
-    def stack(self) -> str:
-        """Return where it is now, as text."""
+    def stack(self, call: RunningCall) -> str:
+        """Return where one of them is now, as text."""
 
-    def note_slow(self) -> None:
-        """Count one that runs too long."""
+    def expire(self, call: RunningCall) -> None:
+        """Count one that runs too long, and act on it."""
 
 
 W = TypeVar("W", bound=Watched)
@@ -68,7 +68,7 @@ class Watchdog(Generic[W]):
         self._clock = clock
         self._beside = beside
         self._log = log or RepeatedLog(logger)
-        self._seen: dict[W, RunningCall] = {}
+        self._seen: dict[int, RunningCall] = {}  # by identity: those that were reported
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -86,23 +86,23 @@ class Watchdog(Generic[W]):
 
     def look(self) -> None:
         """Report what runs too long and was not reported."""
-        registrations = list(self._registrations())
-        for one in registrations:
-            running, limit = one.running, one.options.timeout
-            if running is None or limit is None or self._seen.get(one) is running:
-                continue
-            age = self._clock() - running.since
-            if age > limit:
-                self._seen[one] = running
-                one.note_slow()
-                self._report_slow(one, running, age)
-        for gone in set(self._seen) - set(registrations):
-            del self._seen[gone]
+        seen = {}
+        for one in list(self._registrations()):
+            limit = one.options.timeout
+            for running in one.calls if limit is not None else ():
+                age = self._clock() - running.since
+                if limit is None or age <= limit:
+                    continue
+                seen[id(running)] = running
+                if id(running) not in self._seen:
+                    self._report_slow(one, running, age)
+                    one.expire(running)
+        self._seen = seen
         self._beside()
         self._log.flush()
 
     def _report_slow(self, one: W, running: RunningCall, age: float) -> None:
-        stack = one.stack()
+        stack = one.stack(running)
         about = describe(running.item)
         self._log.log(
             logging.WARNING,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Protocol
 
 from flamepy.errors import ResourceExhaustedError
 from flamepy.informers.delivery import late
-from flamepy.informers.delivery.queue import Mailbox
+from flamepy.informers.delivery.key_queue import Key, KeyQueue, Place
+from flamepy.informers.delivery.queue import Mailbox, Work
 from flamepy.informers.delivery.thread_waits import waiting_for, waits_for_us
 from flamepy.runtime import threads
 from flamepy.runtime.clocks import monotonic
@@ -27,11 +29,43 @@ IDLE_LIMIT = 1.0
 LAST_LINES = 0.5  # seconds to join a thread that has nothing left to do
 
 
-class WorkSource(Protocol):
-    """What a worker's thread does. Called on that thread, unless noted."""
+@dataclass(frozen=True, slots=True)
+class Again:
+    """What ``handle`` returns for an item that is to be handled again, at a time.
 
-    def handle(self, item: object) -> None:
-        """Handle an item of the queue; what it raises is logged."""
+    Attributes:
+        at: monotonic seconds.
+        item: what ``handle`` gets then.
+    """
+
+    at: float
+    item: object
+
+
+class Kept:
+    """What ``handle`` returns for an item that the source handles later, together with others."""
+
+
+KEPT = Kept()
+
+
+class WorkSource(Protocol):
+    """What a worker's threads do. Called on them, unless noted."""
+
+    def handle(self, item: object, work: Work) -> Again | Kept | None:
+        """Handle an item of the queue; what it raises is logged.
+
+        Args:
+            item: the item.
+            work: its place in the mailbox, for ``Kept`` ones.
+
+        Returns:
+            None when it was handled, else whether it is handled again.
+        """
+
+    def place_of(self, item: object) -> tuple[Key, Hashable, bool]:
+        """Return key, group and lane of an item, as ``KeyQueue.add`` takes them."""
+        return Place.FREE, None, False
 
     def due(self) -> float | None:
         """Return the monotonic second at which ``idle`` wants to be called; None for never."""
@@ -73,6 +107,9 @@ class Worker:
         self._source = source
         self._lingers = lingers
         self.mailbox = Mailbox() if mailbox is None else mailbox  # an empty one is false
+        # What is to be handled again, and what waits for it; empty most of the time.
+        self._keys: KeyQueue[Work] = KeyQueue(self.mailbox.limit)
+        self._waits_again = False  # whether ``_keys`` has anything
         self._claims = Claims()  # who starts the thread
         self._thread: threading.Thread | None = None
         self._over = Flag()  # waiting for the end has no purpose any longer
@@ -191,36 +228,94 @@ class Worker:
                 self._over.set()
 
     def _next(self) -> bool:
-        due = self._source.due()
-        timeout = None if self._lingers else IDLE_LIMIT
-        if due is not None:
-            timeout = max(0.0, due - monotonic())
-        items = self.mailbox.take(timeout)
-        for item in items:
-            if self.stopping.is_set():
+        works = self._wait()
+        if self.stopping.is_set():
+            return False
+        stopping, keys = self.stopping, self._keys
+        for work in works:
+            if stopping.is_set():
                 return False
-            self._do(item)
+            if self._waits_again:
+                key, group, initial = self._source.place_of(work.peek())
+                keys.add(work, key, group=group, initial=initial)
+                self._do_ready()
+            else:
+                self._do(work)
+        if self._waits_again:
+            self._do_ready()
         due = self._source.due()
         if due is not None and not self.stopping.is_set():
-            if due <= monotonic() or (self.mailbox.closed and not len(self.mailbox)):
+            if due <= monotonic() or (self.mailbox.closed and self._is_empty()):
                 self._safely(self._source.idle)
             return True
-        return bool(items) or self._stays()
+        return bool(works) or len(self._keys) > 0 or self._stays()
 
-    def _do(self, item: object) -> None:
-        self.mailbox.begin()
-        try:
-            self._source.handle(item)
-        except BaseException as error:  # nothing may end the thread while it has waiters
-            text = "%s: an error in the handling of %s"
-            kind = kind_of(error)
-            self._log.log(logging.ERROR, kind, text, self._name, repr_of(item), error=error)
-        finally:
-            self.mailbox.finish()
+    def _wait(self) -> list[Work]:
+        """Take what was put; wait for it, for a time that is due, or for the end."""
+        timeout = None if self._lingers else IDLE_LIMIT
+        due = self._source.due()
+        if self._waits_again:
+            times = [one for one in (due, self._keys.next_due()) if one is not None]
+            due = min(times, default=None)
+        if due is not None:
+            timeout = max(0.0, due - monotonic())
+        if self.mailbox.closed and len(self._keys) and not len(self.mailbox):
+            self.stopping.wait(timeout)  # nothing more comes
+            return []
+        return self.mailbox.take(timeout)
+
+    def _is_empty(self) -> bool:
+        return not len(self.mailbox) and not len(self._keys)
+
+    def _do_ready(self) -> None:
+        """Handle what may be handled now, while anything waits to be handled again."""
+        while not self.stopping.is_set():
+            slot = self._keys.take(monotonic(), self.mailbox.waiting)
+            if slot is None:
+                self._waits_again = bool(self._keys)
+                return
+            again = self._handle(slot.entry)
+            if again is None:
+                self._keys.done(slot)
+            else:
+                self._keys.park(slot, again)
+
+    def _do(self, work: Work) -> None:
+        """Handle an item while nothing waits to be handled again."""
+        again = self._handle(work)
+        if again is not None:
+            key, _, _ = self._source.place_of(work.rest[0])
+            self._keys.park(self._keys.begin(work, key), again)
+            self._waits_again = True
+
+    def _handle(self, work: Work) -> float | None:
+        """Handle what is in a place of the mailbox; return when the rest of it is, if there is."""
+        mailbox = self.mailbox
+        if work.rest:
+            mailbox.resume(work)
+            items, work.rest = work.rest, []
+        else:
+            items = mailbox.open(work)
+        for at, item in enumerate(items):
+            try:
+                answer = self._source.handle(item, work)
+            except BaseException as error:  # nothing may end the thread while it has waiters
+                text, kind = "%s: an error in the handling of %s", kind_of(error)
+                self._log.log(logging.ERROR, kind, text, self._name, repr_of(item), error=error)
+                continue
+            if answer is None:
+                continue
+            mailbox.keep(work)
+            if isinstance(answer, Again):
+                work.rest = [answer.item, *items[at + 1 :]]
+                return answer.at
+            return None  # the source handles it together with others
+        mailbox.finish(work)
+        return None
 
     def _stays(self) -> bool:
         if self.mailbox.closed:
-            return len(self.mailbox) > 0  # it came after the last look, and before the close
+            return not self._is_empty()  # it came after the last look, and before the close
         if self._lingers:
             return True
         self._safely(self._source.ended)

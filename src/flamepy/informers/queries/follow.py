@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from flamepy.errors import FlameError, InternalError
 from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.invocation import CallbackRunner, Failure
+from flamepy.informers.delivery.queue import Work
 from flamepy.informers.delivery.worker import Worker, WorkSource
 from flamepy.informers.informer import TaskInformer
 from flamepy.runtime.repeats import EVERY, RepeatedLog
@@ -175,7 +176,7 @@ class _Follower(WorkSource):
             log=log,
         )
 
-    def handle(self, item: object) -> None:
+    def handle(self, item: object, work: Work) -> None:
         """Call the callbacks that an event goes to."""
         if isinstance(item, TaskEvent):
             for call in self._callbacks.for_task(item):

@@ -19,6 +19,7 @@ from weakref import ReferenceType
 
 from flamepy.errors import ConnectionClosedError, FlameError, InvalidArgumentError
 from flamepy.informers.delivery.future_completer import CompletableFuture, FutureCompleter
+from flamepy.informers.delivery.queue import Work
 from flamepy.informers.delivery.worker import Worker, WorkSource
 from flamepy.rpc.link import Link
 from flamepy.runtime.repeats import RepeatedLog, kind_of
@@ -176,7 +177,7 @@ class _Completions(WorkSource):
         self.worker = Worker("flamepy-completions", self, lingers=False)
         self._raised = RepeatedLog(logger)
 
-    def handle(self, item: object) -> None:
+    def handle(self, item: object, work: Work) -> None:
         """Call one done-callback."""
         assert isinstance(item, tuple)
         callback, future = item

@@ -21,7 +21,7 @@ from typing import Any
 from flamepy.informers.delivery.async_loop import AsyncCalls
 from flamepy.informers.delivery.inbox import Inbox, LagMarker, Wanted
 from flamepy.informers.delivery.invocation import RunningCall
-from flamepy.informers.delivery.queue import Mailbox
+from flamepy.informers.delivery.queue import Mailbox, Work
 from flamepy.informers.delivery.thread_waits import waiting_for
 from flamepy.informers.delivery.worker import Worker, WorkSource
 from flamepy.informers.options import Options
@@ -210,7 +210,13 @@ class Receiver(WorkSource):
         with waiting_for(thread) as sensible:
             return not sensible or mark.reached.wait(timeout)
 
-    def stack(self) -> str:
+    @property
+    def calls(self) -> list[RunningCall]:
+        """The call that runs now, if one does; from any thread."""
+        running = self.running
+        return [] if running is None else [running]
+
+    def stack(self, call: RunningCall | None = None) -> str:
         """Return where it is now, as text; empty if it is not called now. From any thread."""
         coroutine = self._asynchronous.stack()
         thread = self.worker.thread
@@ -221,7 +227,7 @@ class Receiver(WorkSource):
 
     # ------------------------------------------------------------------ on its thread
 
-    def handle(self, item: object) -> None:
+    def handle(self, item: object, work: Work) -> None:
         """Call the function with what an item of the queue is sent as."""
         if isinstance(item, Mark):
             item.reached.set()
@@ -246,7 +252,7 @@ class Receiver(WorkSource):
         """End the loop of the coroutines."""
         self._asynchronous.close()
 
-    def note_slow(self) -> None:
+    def expire(self, call: RunningCall) -> None:
         """Count a call that runs longer than the time limit."""
         self.slow += 1
 

@@ -87,10 +87,10 @@ class Life:
         self.inbox.subscribe(Scope())
 
     def read(self, most: int) -> None:
-        for item in self.mailbox.take(0.0, most):
-            self.mailbox.begin()
-            self.mailbox.finish()
-            self.handle(item)
+        for work in self.mailbox.take(0.0, most):
+            for item in self.mailbox.open(work):
+                self.handle(item)
+            self.mailbox.finish(work)
 
     def handle(self, item: object) -> None:
         if isinstance(item, TaskEvent):

@@ -264,7 +264,7 @@ def test_what_found_no_place_is_owed_until_it_is_queued() -> None:
         reader.read()
         reader.answer()
         hub.show(7, S)
-        waiting = sum(isinstance(cell.items[0], TaskEvent) for cell in reader.mailbox._cells)
+        waiting = sum(isinstance(one.peek(), TaskEvent) for one in reader.mailbox._queued)
         assert len({one.task.id for one in reader.events}) + waiting + reader.inbox.owed >= 7
         assert reader.inbox.owed <= 5
     reader.read_all()

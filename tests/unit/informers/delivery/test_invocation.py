@@ -164,7 +164,9 @@ class TestRepeated:
         told = Told(on_error=fail if how == "on_error" else None, log=log)
         for _ in range(3000):
             if how == "ask":
-                told.runner.ask(Call("where", fail), EVENT, bool)
+                _, error = told.runner.ask(Call("where", fail), EVENT)
+                assert error is not None
+                told.runner.report("where", EVENT, error, 1)
             else:
                 told.call(fail_later if how == "coroutine" else fail)
         told.runner.asynchronous.close()

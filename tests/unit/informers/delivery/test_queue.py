@@ -22,11 +22,11 @@ def event(number: int, state: TaskState, old: TaskState | None = None, **more: o
 
 def handled(mailbox: Mailbox, most: int = 64) -> list[object]:
     """Take items and say of each that it was handled."""
-    taken = mailbox.take(0, most)
-    for _ in taken:
-        mailbox.begin()
-        mailbox.finish()
-    return taken
+    items: list[object] = []
+    for work in mailbox.take(0, most):
+        items += mailbox.open(work)
+        mailbox.finish(work)
+    return items
 
 
 class TestFold:
@@ -97,12 +97,13 @@ class TestDepth:
         for number in range(5):
             mailbox.put(event(number, TaskState.RUNNING))
         oldest = mailbox.oldest
-        assert len(mailbox.take(0)) == 5
+        first, *others = mailbox.take(0)
+        assert len(others) == 4
         assert (len(mailbox), mailbox.unfinished, mailbox.waiting, mailbox.room) == (0, 5, 5, 5)
         assert mailbox.oldest == oldest
-        mailbox.begin()
+        mailbox.open(first)
         assert (mailbox.unfinished, mailbox.waiting) == (5, 4)
-        mailbox.finish()
+        mailbox.finish(first)
         assert (mailbox.unfinished, mailbox.waiting) == (4, 4)
         assert mailbox.oldest is not None
         assert oldest is not None
@@ -112,45 +113,56 @@ class TestDepth:
         mailbox = Mailbox(2)
         for number in (1, 2):
             assert mailbox.put(event(number, TaskState.RUNNING))
-        mailbox.take(0)
+        first, _ = mailbox.take(0)
         assert not mailbox.put(event(3, TaskState.RUNNING))
-        mailbox.begin()
+        mailbox.open(first)
         assert mailbox.put(event(3, TaskState.RUNNING)), "the one that is handled takes no place"
         assert not mailbox.put(event(4, TaskState.RUNNING))
+
+    def test_what_was_taken_and_not_opened_is_still_coalesced(self) -> None:
+        mailbox = Mailbox(1)
+        assert mailbox.put(event(1, TaskState.RUNNING, TaskState.PENDING))
+        (work,) = mailbox.take(0)
+        assert mailbox.put(event(1, TaskState.SUCCEED, TaskState.RUNNING))
+        (item,) = mailbox.open(work)
+        assert isinstance(item, TaskEvent)
+        assert (item.task.state, item.coalesced) == (TaskState.SUCCEED, 1)
 
     def test_what_is_kept_waits_until_it_is_handled_with_the_others(self) -> None:
         mailbox = Mailbox(4)
         for number in range(4):
             mailbox.put(event(number, TaskState.RUNNING))
-        mailbox.take(0)
-        for _ in range(2):
-            mailbox.begin()
-            mailbox.keep()
-            mailbox.finish()
+        first, second, third, _ = mailbox.take(0)
+        for work in (first, second):
+            mailbox.open(work)
+            mailbox.keep(work)
         assert (mailbox.unfinished, mailbox.waiting) == (4, 4)
-        mailbox.begin()  # the third, which is handled alone
-        mailbox.finish()
+        mailbox.open(third)  # which is handled alone
+        mailbox.finish(third)
         assert (mailbox.unfinished, mailbox.waiting) == (3, 3)
-        mailbox.begin_kept()
+        mailbox.resume(first, second)
         assert (mailbox.unfinished, mailbox.waiting) == (3, 1)
-        mailbox.finish_kept()
+        mailbox.finish(first)
+        mailbox.finish(second)
         assert (mailbox.unfinished, mailbox.waiting) == (1, 1)
 
-    def test_two_moves_of_a_session_in_one_place_are_two_events(self) -> None:
+    def test_two_moves_of_a_session_take_one_place_and_are_two_events(self) -> None:
         mailbox = Mailbox(1)
         mailbox.put(moved(SessionEventKind.PROGRESS, 1))
         mailbox.put(moved(SessionEventKind.DRAINED, 1))
-        assert len(mailbox.take(0)) == mailbox.unfinished == 2
+        (work,) = mailbox.take(0)
+        assert mailbox.unfinished == 1
+        assert len(mailbox.open(work)) == 2
 
     def test_nothing_waits_after_a_close_that_drops_all(self) -> None:
         mailbox = Mailbox()
         for number in range(3):
             mailbox.put(number)
-        mailbox.take(0, 2)
-        mailbox.begin()
+        first, _ = mailbox.take(0, 2)
+        mailbox.open(first)
         mailbox.close(discard=True)
         assert (mailbox.unfinished, mailbox.waiting) == (1, 0), "one is being handled"
-        mailbox.finish()
+        mailbox.finish(first)
         assert mailbox.unfinished == 0
 
 
@@ -172,7 +184,7 @@ class TestSessions:
             mailbox.put(moved(SessionEventKind.PROGRESS, number, number - 1))
             mailbox.put(moved(SessionEventKind.DRAINED, number, number))
         assert len(mailbox) == 2
-        opened, progress, drained = mailbox.take(0, 2)
+        opened, progress, drained = handled(mailbox, 2)
         assert isinstance(opened, SessionEvent)
         assert isinstance(progress, SessionEvent)
         assert isinstance(drained, SessionEvent)
@@ -186,7 +198,7 @@ class TestSessions:
         mailbox = Mailbox(1)
         mailbox.put(moved(SessionEventKind.DRAINED, 1))
         mailbox.put(moved(SessionEventKind.PROGRESS, 2, 1))
-        (left,) = mailbox.take(0)
+        (left,) = handled(mailbox)
         assert isinstance(left, SessionEvent)
         assert (left.kind, left.coalesced) == (SessionEventKind.PROGRESS, 1)
 
@@ -200,7 +212,7 @@ class TestSessions:
             mailbox.put(moved(kind))
         mailbox.put(moved(SessionEventKind.PROGRESS, born=5))
         mailbox.put(moved(SessionEventKind.PROGRESS))
-        took = [one.kind for one in mailbox.take(0) if isinstance(one, SessionEvent)]
+        took = [one.kind for one in handled(mailbox) if isinstance(one, SessionEvent)]
         assert took == [*kinds, SessionEventKind.PROGRESS, SessionEventKind.PROGRESS]
         assert mailbox.coalesced == 0
 
@@ -219,7 +231,7 @@ def test_items_of_any_kind_come_out_as_they_went_in() -> None:
     mailbox = Mailbox()
     for item in [("a", "pair"), None, 3]:
         mailbox.put(item)
-    assert mailbox.take(0) == [("a", "pair"), None, 3]
+    assert handled(mailbox) == [("a", "pair"), None, 3]
 
 
 def test_whoever_does_not_wait_is_told_of_news_and_of_the_close() -> None:
@@ -236,4 +248,4 @@ def test_after_the_close_nothing_is_taken() -> None:
     mailbox.put("a")
     mailbox.close()
     assert not mailbox.put("b")
-    assert (mailbox.take(0), mailbox.take(0)) == (["a"], [])
+    assert (handled(mailbox), handled(mailbox)) == (["a"], [])

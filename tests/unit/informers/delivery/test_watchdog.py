@@ -29,10 +29,14 @@ class Registered:
     def options(self) -> Any:
         return SimpleNamespace(timeout=self.timeout)
 
-    def stack(self) -> str:
+    @property
+    def calls(self) -> list[RunningCall]:
+        return [] if self.running is None else [self.running]
+
+    def stack(self, call: RunningCall) -> str:
         return "where it is"
 
-    def note_slow(self) -> None:
+    def expire(self, call: RunningCall) -> None:
         self.slow += 1
 
 

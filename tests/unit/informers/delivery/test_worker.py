@@ -12,6 +12,7 @@ from support.waiting import eventually
 
 from flamepy.informers.delivery import async_loop as async_handlers
 from flamepy.informers.delivery import thread_waits as joining
+from flamepy.informers.delivery.queue import Work
 from flamepy.informers.delivery.worker import Worker, WorkSource
 
 
@@ -33,7 +34,7 @@ class Source(WorkSource):
     ) -> None:
         self._all = handle, due, idle, interrupt, ended
 
-    def handle(self, item: object) -> None:
+    def handle(self, item: object, work: Work) -> None:
         self._all[0](item)
 
     def due(self) -> float | None:

@@ -1,0 +1,37 @@
+"""What the handling of an informer's events reports, and to whom."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flamepy.informers.delivery.invocation import Failure
+from flamepy.runtime.repeats import RepeatedLog
+from flamepy.watching.state.missed import MissedEnds
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """What a dispatcher reports, on the informer's thread.
+
+    Attributes:
+        failed: a callback failed for good.
+        dead: the same, once the handling of its event is recorded; stores it in the memory, if
+            there is one, with that record.
+        resolved: a dead letter was handled after all.
+        synced: everything present at the registration was delivered.
+        lagging: events wait for room in the queue, which is empty now.
+        missed: ends that an earlier process saw cannot be delivered.
+        log: writes what callbacks fail with; the reactor flushes it.
+    """
+
+    failed: Callable[[Failure], None]
+    dead: Callable[[Failure], None]
+    resolved: Callable[[int], None]
+    synced: Callable[[], None]
+    lagging: Callable[[], None]
+    missed: Callable[[MissedEnds], None] = lambda _: None
+    log: RepeatedLog = field(default_factory=lambda: RepeatedLog(logger))
