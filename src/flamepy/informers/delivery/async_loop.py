@@ -110,7 +110,7 @@ class AsyncCalls:
     """One owner's loop; its threads wait for their coroutines, which run side by side.
 
     ``cancel``, ``expire``, ``stack`` and ``is_current`` may be used on any thread, ``close`` on a
-    thread of the owner when no other one runs a coroutine.
+    thread of the owner when no other thread runs a coroutine.
 
     Args:
         name: the owner's, for the name of the thread: ``flamepy-async-<name>``.

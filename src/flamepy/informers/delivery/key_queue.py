@@ -16,7 +16,7 @@ from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
 E = TypeVar("E")
-FAIR = 8  # of so many entries that begin one is an initial one, if any waits
+FAIR = 8  # one in this number of entries that begin is an initial one, if any waits
 
 
 class Place(enum.Enum):
@@ -286,7 +286,7 @@ class KeyQueue(Generic[E]):
             del self._lines[key]
 
     def park(self, slot: Slot[E], until: float) -> None:
-        """Have a running entry wait until a time; its key waits with it, no other one does."""
+        """Have a running entry wait until a time; its key waits with it, no other key does."""
         self._running -= 1
         if isinstance(slot.key, Place):
             self._walled = False

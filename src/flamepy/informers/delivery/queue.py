@@ -225,7 +225,7 @@ class Mailbox:
             return [item]
         if self._last.get(key) is work:
             self._last.pop(key, None)
-        return items  # type: ignore[return-value]  # a list of objects that nobody else has
+        return items  # type: ignore[return-value]  # a new list of objects
 
     def resume(self, *works: Work) -> None:
         """Record that they are being handled again."""

@@ -351,7 +351,7 @@ class Registration:
     def expire(self, call: RunningCall) -> None:
         """Count a callback that runs longer than the time limit, and act on it; on the loop.
 
-        A coroutine is cancelled; a thread goes on, and another one may take its place.
+        A coroutine is cancelled; a thread continues, and another one may take its place.
         """
         self.slow += 1
         limit = self.options.timeout

@@ -26,7 +26,7 @@ def wait_before_retry(
     elapsed: float,
     jitter: Callable[[], float],
 ) -> float | None:
-    """Return the seconds until the next attempt; None if there is none.
+    """Return the seconds until the next attempt; None for no further attempt.
 
     Args:
         policy: of the registration.
