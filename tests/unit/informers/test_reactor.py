@@ -391,3 +391,25 @@ def test_run_forever_ends_at_a_signal_after_what_is_queued(fake_engine, number: 
         process.send_signal(number)
         rest, _ = process.communicate(timeout=20)
     assert (rest, process.returncode) == ("ended stopped\n", 0)
+
+
+def test_handlers_share_the_memo_of_a_task(fake_engine, reactor) -> None:
+    spans: list[object] = []
+
+    class Starts(TaskInformer):
+        def on_added(self, event: TaskEvent) -> None:
+            event.memo["span"] = event.task.id
+
+    class Ends(TaskInformer):
+        def on_terminal(self, event: TaskEvent) -> None:
+            spans.append(event.memo.pop("span"))
+
+    starts = reactor.register(Starts())
+    fake_engine.add_task("s")
+    fake_engine.add_task("s")
+    eventually(lambda: starts.stats.delivered == 2)
+    reactor.register(Ends())
+    fake_engine.succeed("s", "2")
+    fake_engine.succeed("s", "1")
+    eventually(lambda: len(spans) == 2)
+    assert sorted(spans) == ["1", "2"]

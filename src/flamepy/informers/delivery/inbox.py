@@ -460,6 +460,7 @@ class Inbox:
             observed_at=self._hub.now() if newcomer else known.window.end,
             session_creation_time=record.creation_time,
             session=record.info,
+            memo_holder=known,
         )
 
     def _queue(self, event: TaskEvent) -> bool:

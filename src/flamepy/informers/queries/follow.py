@@ -25,6 +25,7 @@ from flamepy.texts import repr_of
 from flamepy.types import Task
 from flamepy.watching.hub import Hub
 from flamepy.watching.state.events import EventKind, EventSource, TaskEvent
+from flamepy.watching.state.memo import MemoHolder
 
 if TYPE_CHECKING:
     from flamepy.rpc.link import Link
@@ -106,6 +107,7 @@ class Followers:
     async def _run(self, follower: _Follower, task: _Followed) -> None:
         old: Task | None = None
         loop = asyncio.get_running_loop()
+        holder = MemoHolder()
         try:
             async for now in self._hub.watch(task.session_id, task.task_id):
                 follower.worker.put(
@@ -117,6 +119,7 @@ class Followers:
                         source=EventSource.WATCH,
                         endpoint=self._endpoint,
                         observed_at=loop.time(),
+                        memo_holder=holder,
                     )
                 )
                 old = now

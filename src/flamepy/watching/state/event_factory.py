@@ -54,6 +54,7 @@ class EventFactory:
             observed_at=window.end,
             session_creation_time=record.creation_time,
             session=record.info,
+            memo_holder=known,
         )
 
     def deleted(
@@ -73,6 +74,7 @@ class EventFactory:
             observed_at=window.end,
             session_creation_time=record.creation_time,
             session=record.info,
+            memo_holder=known,
         )
 
     def replay(self, record: SessionRecord, known: TaskRecord, now: float) -> TaskEvent:
@@ -89,6 +91,7 @@ class EventFactory:
             observed_at=now,
             session_creation_time=record.creation_time,
             session=record.info,
+            memo_holder=known,
         )
 
     def replay_session(self, record: SessionRecord, now: float) -> list[SessionEvent]:
@@ -108,9 +111,23 @@ class EventFactory:
         ]
 
     def unsequenced(
-        self, record: SessionRecord, task: Task, old: Task | None, sequence: int, now: float
+        self,
+        record: SessionRecord,
+        known: TaskRecord | None,
+        task: Task,
+        now: float,
+        *,
+        old: Task | None,
     ) -> TaskEvent:
-        """Return a remark on a task, which is no part of its story and takes no number."""
+        """Return a remark on a task, which is no part of its story and takes no number.
+
+        Args:
+            record: the session's.
+            known: the task's; None for a retired one.
+            task: what the event shows.
+            now: when that was observed.
+            old: what was delivered before.
+        """
         return TaskEvent(
             kind=EventKind.UPDATED,
             task=task,
@@ -119,10 +136,11 @@ class EventFactory:
             source=EventSource.POLL,
             endpoint=self._endpoint,
             epoch=record.epoch,
-            sequence=sequence,
+            sequence=0 if known is None else known.sequence,
             observed_at=now,
             session_creation_time=record.creation_time,
             session=record.info,
+            memo_holder=known,
         )
 
     def session(
@@ -150,6 +168,7 @@ class EventFactory:
             initial=initial,
             final_state_known=not gone or info.state == SessionState.CLOSED,
             observed_at=now,
+            memo_holder=record,
         )
 
     def _next(self) -> int:

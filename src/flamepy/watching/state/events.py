@@ -8,7 +8,7 @@ a queue changes before a callback gets them (``initial``, ``coalesced``) belongs
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -16,6 +16,7 @@ from flamepy.enums import TextEnum
 from flamepy.runtime.clocks import monotonic
 from flamepy.types import Event, SessionInfo, Task, TaskCounts, TaskState
 from flamepy.watching.state import event_dicts
+from flamepy.watching.state.memo import MemoHolder, make_once
 
 SCHEMA_VERSION = 1
 
@@ -84,6 +85,7 @@ class TaskEvent:
         session_creation_time: the session's; another one is another session of the same id.
         session: the session as the last poll showed it, counters included; None where no poll has
             shown it, and for what a checkpoint remembers of a session that is gone.
+        memo_holder: what has the ``memo``: the store's record. No part of equality or pickles.
     """
 
     kind: EventKind
@@ -100,6 +102,19 @@ class TaskEvent:
     observed_at: float = 0.0
     session_creation_time: datetime | None = None
     session: SessionInfo | None = None
+    memo_holder: MemoHolder | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def memo(self) -> dict[Any, Any]:  # Any: whatever handlers keep
+        """A dictionary for handlers' own use, which lives as long as the task is known.
+
+        All events of one incarnation of a task have the same one, for every informer, stream and
+        receiver of a connection; the delete of the task still has it. It is empty in a new process
+        and in copies. Handlers of different informers run at the same time: single operations such
+        as ``setdefault`` and ``pop`` are atomic, for several in a row use a lock of your own. An
+        event that was not made by a connection has one of its own.
+        """
+        return _memo(self)
 
     @property
     def session_id(self) -> str:
@@ -185,6 +200,7 @@ class SessionEvent:
         source: POLL, or REPLAY for the present state at a subscription.
         endpoint, epoch, sequence, initial, coalesced, observed_at: as of ``TaskEvent``.
         final_state_known: for DELETED: True if it was closed before it vanished.
+        memo_holder: as of ``TaskEvent``.
     """
 
     kind: SessionEventKind
@@ -199,6 +215,12 @@ class SessionEvent:
     coalesced: int = 0
     final_state_known: bool = True
     observed_at: float = 0.0
+    memo_holder: MemoHolder | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def memo(self) -> dict[Any, Any]:  # Any: whatever handlers keep
+        """A dictionary for handlers' own use, as of ``TaskEvent``: one of each session."""
+        return _memo(self)
 
     @property
     def session_id(self) -> str:
@@ -276,6 +298,13 @@ class SessionEvent:
             source=event_dicts.kind_of(EventSource, form, "source"),
             **provenance,
         )
+
+
+def _memo(event: TaskEvent | SessionEvent) -> dict[Any, Any]:  # Any: whatever handlers keep
+    holder = event.memo_holder
+    if holder is None:
+        holder = make_once(event, "memo_holder", MemoHolder)
+    return holder.memo
 
 
 def _provenance(event: TaskEvent | SessionEvent, kind: str) -> dict[str, Any]:

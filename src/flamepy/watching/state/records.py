@@ -12,11 +12,12 @@ from datetime import datetime
 
 from flamepy.types import Event, SessionInfo, Task, TaskCounts, TaskState
 from flamepy.watching.state.events import EventSource, TaskEvent, Window
+from flamepy.watching.state.memo import MemoHolder
 from flamepy.watching.state.retired import Retired
 
 
 @dataclass(slots=True, eq=False)
-class TaskRecord:
+class TaskRecord(MemoHolder):
     """One task: what was delivered (``task``) and what the engine last showed (``state``).
 
     Attributes:
@@ -72,7 +73,7 @@ class DeletedTask:
 
 
 @dataclass(slots=True, eq=False)
-class SessionRecord:
+class SessionRecord(MemoHolder):
     """One session: its last counters and every task known of it.
 
     Attributes:

@@ -298,7 +298,7 @@ class Store:
 
     def stalled(self, record: SessionRecord, known: TaskRecord, now: float) -> TaskEvent:
         """Return a task's present state as the event of its being stalled."""
-        return self._make.unsequenced(record, known.task, known.task, known.sequence, now)
+        return self._make.unsequenced(record, known, known.task, now, old=known.task)
 
     # ------------------------------------------------------------------ inside
 
@@ -338,7 +338,7 @@ class Store:
                 return _UNCHANGED
             known.drifted = task.state
             event = self._make.unsequenced(
-                record, self._as_stored(task), known.task, known.sequence, window.end
+                record, known, self._as_stored(task), window.end, old=known.task
             )
             return Observation(Verdict.DRIFT, drift=event, delivered=delivered)
         if known.held and not text_known:
@@ -360,7 +360,7 @@ class Store:
         record.show_retired(number, task.state)
         if task.state == delivered:
             return _UNCHANGED
-        event = self._make.unsequenced(record, self._as_stored(task), None, 0, window.end)
+        event = self._make.unsequenced(record, None, self._as_stored(task), window.end, old=None)
         return Observation(Verdict.DRIFT, drift=event, delivered=delivered)
 
     def _deliver(

@@ -61,6 +61,8 @@ def check(reader: Reader, replay: str) -> None:
             assert kinds[EventKind.DELETED] == deleted
         if not deleted:
             assert seen[-1].task.state == happened[-1].task.state, "the present state in the end"
+    holders = {(incarnation(event), id(event.memo_holder)) for event in reader.events}
+    assert len(holders) == len({incarnation(event) for event in reader.events}), "one memo a task"
     emitted = len(reader.present) + len(reader.inbox.emitted)
     assert len(reader.events) + reader.coalesced == emitted
 

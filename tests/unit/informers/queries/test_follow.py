@@ -125,3 +125,15 @@ def test_what_is_no_informer_is_refused_before_anything_is_sent(engine_connectio
     with pytest.raises(InvalidArgumentError):
         session.map([b"1"], informer="no")
     assert list(session.list_tasks()) == []
+
+
+def test_the_events_of_a_run_have_one_memo(engine: FakeEngine, engine_connection) -> None:
+    informer = RecordingInformer()
+    engine_connection.get_session("s").run(b"1", informer=informer)
+    informer.wait_for(lambda seen: bool(seen.events), 30)
+    engine.succeed("s", "1")
+    informer.wait_for(lambda seen: bool(seen.terminal()), 30)
+    first, *later = informer.events
+    first.memo["span"] = 7
+    assert [event.memo for event in later] == [{"span": 7}] * len(later)
+    assert later
