@@ -15,6 +15,8 @@ from datetime import datetime
 from importlib import import_module
 from typing import Any
 
+from flamepy.call_options import Interceptor as Interceptor
+from flamepy.call_options import OutgoingCall as OutgoingCall
 from flamepy.connections import ConnectionState as ConnectionState
 from flamepy.connections import ConnectionStats as ConnectionStats
 from flamepy.connections import RetryDetails as RetryDetails

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pickle
 import stat
 import subprocess
 import sys
@@ -17,15 +18,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.guarded_engine import GuardedEngine
 
+from flamepy import aio
 from flamepy.cli.verbs.doctor import examine
 from flamepy.config import FlameContext, FlamePackage
 from flamepy.config.endpoint import without_passwords
 from flamepy.core import connect
-from flamepy.errors import ConfigError
+from flamepy.errors import ConfigError, FlameError
 from flamepy.informers import Reactor
 from flamepy.local import LocalCluster
 from flamepy.local.storage.folder import DataFolder
+from flamepy.rpc.link import Link
 
 CANARY = "canary-77"
 URLS = [
@@ -140,6 +144,109 @@ class TestPasswords:
             assert CANARY not in without_passwords(f"got {{'a': '{url}', 'b': 1}}, {url}")
         same = "at 12:30: http://h:1/x, a@example.org wrote key: value"
         assert without_passwords(same) == same
+
+
+FILE = """
+current-context: a
+contexts:
+- name: a
+  cluster:
+    endpoint: {endpoint}
+    token: "${{TEAM_TOKEN}}"
+    metadata: {{x-key: "key-${{TEAM_TOKEN}}"}}
+"""
+
+
+class TestCredentials:
+    """A token and metadata go to the engine, and nowhere else."""
+
+    def test_what_holds_them_shows_and_pickles_none(self, tmp_path: Path) -> None:
+        path = tmp_path / "flame.yaml"
+        path.write_text(FILE.format(endpoint="http://127.0.0.1:1"))
+        context = FlameContext(config_file=path, environ={"TEAM_TOKEN": CANARY})
+        assert context.sources["token"] == f"{path}: contexts[a].cluster.token"
+        link = Link(context)
+        shown = f"{context!r} {context.sources} {context.call_options!r} {link!r}"
+        shown += f"{aio.Connection(link)!r} {FlameContext('h:1', token=CANARY, environ={})!r}"
+        assert CANARY not in shown
+        assert CANARY.encode() not in pickle.dumps(context) + pickle.dumps(context.call_options)
+
+    @pytest.mark.parametrize(
+        "cluster",
+        [
+            "{{token: ['{0}']}}",
+            "{{token: 'x {0}'}}",
+            "{{token: {{a: '{0}'}}}}",
+            "{{metadata: '{0}'}}",
+            "{{metadata: ['{0}']}}",
+            "{{metadata: {{X-Key: '{0}'}}}}",
+            "{{metadata: {{grpc-x: '{0}'}}}}",
+            "{{metadata: {{x-key: ' {0}'}}}}",
+            "{{metadata: {{x-key: ['{0}']}}}}",
+            "{{metadata: {{x-bin: '{0}'}}}}",
+            "{{token: '{0}${{NOT_THERE}}'}}",
+            "{{token: '{0}', metadata: {{authorization: '{0}'}}}}",
+        ],
+    )
+    def test_a_file_that_breaks_a_rule_does_not_show_them(
+        self, cluster: str, tmp_path: Path
+    ) -> None:
+        text = f"current-context: a\ncontexts: [{{name: a, cluster: {cluster.format(CANARY)}}}]"
+        assert CANARY not in told(from_file(tmp_path, text))
+
+    @pytest.mark.parametrize("engine", ["away", "refuses", "answers"])
+    def test_calls_log_and_raise_none(
+        self, engine: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        found = ""
+        with GuardedEngine() as guarded, caplog.at_level(logging.DEBUG):
+            guarded.token = "another" if engine == "refuses" else None
+            endpoint = "http://127.0.0.1:1" if engine == "away" else guarded.endpoint
+            metadata = {"x-key": CANARY, "x-key-bin": CANARY.encode()}
+            for token in (CANARY, lambda: CANARY):
+                try:
+                    with connect(endpoint, metadata=metadata, token=token, timeout=0.2) as made:
+                        found += f"{made!r} {made.link!r} {made.stats()}"
+                        list(made.get_session("s").list_tasks())
+                        made.get_node("n")
+                except FlameError as error:
+                    found += "".join(traceback.format_exception(error)) + f"{vars(error)}"
+        assert found
+        assert CANARY not in found + caplog.text + "".join(capfd.readouterr())
+
+    @pytest.mark.parametrize("engine", ["away", "refuses", "answers"])
+    def test_no_command_shows_them(self, engine: str, tmp_path: Path) -> None:
+        with GuardedEngine() as guarded:
+            guarded.token = "another" if engine == "refuses" else CANARY
+            endpoint = "http://127.0.0.1:1" if engine == "away" else guarded.endpoint
+            path = tmp_path / "flame.yaml"
+            path.write_text(FILE.format(endpoint=endpoint))
+            for command in (["doctor"], ["nodes"]):
+                done = subprocess.run(
+                    [sys.executable, "-m", "flamepy", *command],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                    timeout=60,
+                    env={**os.environ, "FLAME_CONFIG": str(path), "TEAM_TOKEN": CANARY},
+                )
+                assert CANARY not in done.stdout + done.stderr
+            sent = [metadata.get("authorization") for _, metadata in guarded.seen]
+            assert set(sent) <= {f"Bearer {CANARY}"}, "every call carries it"
+            assert bool(sent) == (engine != "away")
+
+    def test_a_token_that_leaves_the_machine_in_plain_text_is_warned_of(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for url, warned in (
+            ("http://flame.example.org:1", True),
+            ("https://flame.example.org:1", False),
+            ("http://127.0.0.1:1", False),
+        ):
+            caplog.clear()
+            Link(FlameContext(url, token=CANARY, environ={}))
+            assert ("without encryption" in caplog.text) == warned
+            assert CANARY not in caplog.text
 
 
 def mode(path: Path) -> int:

@@ -260,7 +260,7 @@ class _Channel:
     def unary_unary(self, path: str, **codecs: object) -> Callable[..., Any]:
         name = path.rpartition("/")[2]
 
-        def call(request: Message, timeout: float) -> asyncio.Future[Message]:
+        def call(request: Message, timeout: float, **more: object) -> asyncio.Future[Message]:
             """Return what has of gRPC's call what a client uses; it need not be awaited."""
             made = asyncio.ensure_future(self._engine.unary(name, request, timeout))
             made.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -270,7 +270,7 @@ class _Channel:
 
     def unary_stream(self, path: str, **codecs: object) -> Callable[..., Any]:
         name = path.rpartition("/")[2]
-        return lambda request, timeout: _Stream(self._engine, name, request, timeout)
+        return lambda request, timeout, **more: _Stream(self._engine, name, request, timeout)
 
     async def close(self) -> None:
         for stream in list(self._engine.streams):

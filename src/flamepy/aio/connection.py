@@ -9,13 +9,20 @@ from __future__ import annotations
 import logging
 import secrets
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from flamepy.aio.cache import Objects
 from flamepy.aio.close_errors import explained
 from flamepy.aio.session import Session
+from flamepy.call_options import (
+    CallOptions,
+    Interceptor,
+    Metadata,
+    MetadataSource,
+    TokenSource,
+)
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.errors import ApplicationNotFoundError, InvalidArgumentError, SessionBusyError
 from flamepy.rpc.link import PATIENCE, Link
@@ -54,6 +61,9 @@ async def connect(
     retry: RetryPolicy | None = None,
     patience: float = PATIENCE,
     on_ambiguous: str = VERIFY,
+    metadata: Metadata | MetadataSource | None = None,
+    token: str | TokenSource | None = None,
+    interceptors: Sequence[Interceptor] | None = None,
 ) -> Connection:
     """Return a connection to an engine that has answered.
 
@@ -66,6 +76,11 @@ async def connect(
         retry: how repeatable calls are repeated; by default as the configuration says.
         patience: seconds for which calls and waits ride out an engine that cannot be reached.
         on_ambiguous: see ``Session.create_task``.
+        metadata: pairs of key and value that are sent with every call, or a function that returns
+            them, plain or ``async``; docs/calls.md.
+        token: for a proxy that asks who calls: text, or a function that returns it, plain or
+            ``async``. Sent as ``authorization: Bearer TOKEN``, and never shown.
+        interceptors: functions of ``(call, proceed)`` around every call, the outermost first.
 
     Raises:
         ConfigError: the address or a TLS file is unusable.
@@ -76,6 +91,7 @@ async def connect(
         patience=patience,
         policy=retry,
         on_ambiguous=on_ambiguous,
+        options=CallOptions.checked(metadata, token, interceptors),
     )
     connection = Connection(link)
     try:

@@ -6,6 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
+from flamepy.call_options import (
+    CallOptions,
+    Interceptor,
+    Metadata,
+    MetadataSource,
+    TokenSource,
+    check_token,
+)
 from flamepy.config.endpoint import Endpoint, without_password
 from flamepy.config.file import ConfigFile
 from flamepy.config.pickles import context_state, restore_context
@@ -17,7 +25,7 @@ from flamepy.config.values import (
     FlameKeepalive,
     FlamePackage,
 )
-from flamepy.errors import ConfigError
+from flamepy.errors import ConfigError, InvalidArgumentError
 from flamepy.runtime.seconds import seconds
 from flamepy.texts import repr_of
 from flamepy.types import DEFAULT_FLAME_CACHE_ENDPOINT, DEFAULT_FLAME_ENDPOINT, RetryPolicy
@@ -39,6 +47,8 @@ class FlameContext:
         package: where packages are stored.
         runner: the template application of runners.
         keepalive: seconds of silence before a ping, and for its answer: ``FlameKeepalive``.
+        metadata, token, interceptors: what every call to the engine carries; see ``connect``. They
+            are never shown, and stay out of pickles.
         config_file: read this file instead of ``FLAME_CONFIG`` or ``~/.flame/flame.yaml``.
         context: the context of that file to use, instead of its ``current-context``.
         environ: the environment; ``os.environ`` by default.
@@ -57,6 +67,9 @@ class FlameContext:
         package: FlamePackage | None = None,
         runner: FlameContextRunner | None = None,
         keepalive: tuple[float, float] | None = None,
+        metadata: Metadata | MetadataSource | None = None,
+        token: str | TokenSource | None = None,
+        interceptors: Sequence[Interceptor] | None = None,
         config_file: str | os.PathLike[str] | None = None,
         context: str | None = None,
         environ: Mapping[str, str] | None = None,
@@ -74,6 +87,8 @@ class FlameContext:
         self._parsed = self._checked(self._endpoint)
         self._tls = self._tls_of(tls, file, environ, "cluster")
         self._keepalive = self._keepalive_of(keepalive, file)
+        given = CallOptions.checked(metadata, token, interceptors)
+        self._call_options = self._call_options_of(given, file, environ)
         self._cache = self._cache_of(cache_endpoint, cache_tls, file, environ)
         self._package = self._package_of(package, file)
         self._runner = self._runner_of(runner, file)
@@ -107,6 +122,11 @@ class FlameContext:
     def keepalive(self) -> FlameKeepalive:
         """How a silent engine is noticed."""
         return self._keepalive
+
+    @property
+    def call_options(self) -> CallOptions:
+        """Metadata, token and interceptors of every call to the engine."""
+        return self._call_options
 
     @property
     def cache(self) -> FlameClientCache:
@@ -215,6 +235,26 @@ class FlameContext:
                 self._sources[f"keepalive.{key}"] = where
             values.append(default if value is None else value)
         return _checked_keepalive(f"{file.name}: cluster.keepalive", values)
+
+    def _call_options_of(
+        self, given: CallOptions, file: ConfigFile, environ: Mapping[str, str]
+    ) -> CallOptions:
+        where, metadata = file.metadata(environ)
+        place, token = file.token(environ)
+        if variable := environ.get("FLAME_TOKEN"):
+            place, token = "FLAME_TOKEN", variable
+        if given.metadata:
+            where, metadata = "argument", ()
+        if given.token is not None:
+            place, token = "argument", None
+        for name, source, value in (("metadata", where, metadata), ("token", place, token)):
+            if value or source == "argument":
+                self._sources[name] = source
+        try:
+            configured = CallOptions.checked(metadata, token and check_token(token, place))
+        except InvalidArgumentError as error:
+            raise ConfigError(error.message) from None
+        return given.over(configured)
 
     def _cache_of(
         self,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from flamepy.call_options import Pairs, check_metadata
 from flamepy.config.endpoint import without_passwords
 from flamepy.config.values import DEFAULT_EXCLUDES, FlameInformer, FlamePackage
 from flamepy.errors import ConfigError, InvalidArgumentError
@@ -16,6 +18,7 @@ from flamepy.host.paths import expanded
 from flamepy.texts import repr_of, text_of
 from flamepy.types import DEFAULT_FLAME_CONF, RetryPolicy
 
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NO_FILE = os.strerror(errno.ENOENT)
 
 
@@ -135,6 +138,32 @@ class ConfigFile:
             raise ConfigError(f"{where} must be a number, got {shown(value)}")
         return where, value
 
+    def token(self, environ: Mapping[str, str]) -> tuple[str, str | None]:
+        """Return where the token of calls is, and the token; None when it is not there."""
+        where, value = self._value(("cluster", "token"))
+        if value is not None and not isinstance(value, str):
+            raise ConfigError(
+                f"{where} must be text, best '${{NAME}}' of an environment variable, got "
+                f"{type(value).__name__}"
+            )
+        return where, None if value is None else _from_environ(value, where, environ)
+
+    def metadata(self, environ: Mapping[str, str]) -> tuple[str, Pairs]:
+        """Return where the metadata of calls is, and its pairs."""
+        where, value = self._value(("cluster", "metadata"))
+        if value is not None and not isinstance(value, Mapping):
+            raise ConfigError(
+                f"{where} must be a mapping of keys to texts, got {type(value).__name__}"
+            )
+        found = {
+            key: _from_environ(one, f"{where}.{key}", environ) if isinstance(one, str) else one
+            for key, one in (value or {}).items()
+        }
+        try:
+            return where, check_metadata(found, where)
+        except InvalidArgumentError as error:
+            raise ConfigError(error.message) from None
+
     def package(self) -> tuple[str, FlamePackage | None]:
         """Return where the package section is, and what it says; None without one."""
         where, storage = self.text("package", "storage")
@@ -186,6 +215,21 @@ class ConfigFile:
                 f"{where} names {repr_of(twice)} twice; a plugin runs once in a reactor"
             )
         return where, found
+
+
+def _from_environ(value: str, where: str, environ: Mapping[str, str]) -> str:
+    """Return a value with each ``${NAME}`` replaced by that environment variable."""
+
+    def variable(match: re.Match[str]) -> str:
+        found = environ.get(match[1])
+        if not found:
+            raise ConfigError(
+                f"{where} names the environment variable {match[1]}, which is not set: set it, or "
+                "leave the key out"
+            )
+        return found
+
+    return _VARIABLE.sub(variable, value)
 
 
 def _read(path: str | os.PathLike[str], origin: str) -> str:

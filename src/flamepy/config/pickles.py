@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from flamepy.call_options import CallOptions
 from flamepy.config.endpoint import Endpoint
 from flamepy.config.values import (
     FlameClientCache,
@@ -64,6 +65,7 @@ def restore_context(context: FlameContext, state: Mapping[str, object]) -> None:
         ),
         _package=found.get("_package"),
         _runner=found.get("_runner") or FlameContextRunner(),
+        _call_options=CallOptions(),  # secrets and functions are not pickled
         _keepalive=FlameKeepalive(*found.get("_keepalive", ())),
         _retry=None if retry is None else RetryPolicy(**retry),
         _informers=_informers(found.get("_informers", ())),

@@ -6,11 +6,18 @@ Every call posts the coroutine of the same name of ``aio.Connection`` to the thr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from flamepy import aio
+from flamepy.call_options import (
+    CallOptions,
+    Interceptor,
+    Metadata,
+    MetadataSource,
+    TokenSource,
+)
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.core.session import Session
 from flamepy.informers.queries.futures import completions
@@ -46,6 +53,9 @@ def connect(
     retry: RetryPolicy | None = None,
     patience: float = PATIENCE,
     on_ambiguous: str = VERIFY,
+    metadata: Metadata | MetadataSource | None = None,
+    token: str | TokenSource | None = None,
+    interceptors: Sequence[Interceptor] | None = None,
 ) -> Connection:
     """Return a connection to an engine that has answered.
 
@@ -66,12 +76,14 @@ def connect(
         InvalidArgumentError: an argument breaks its rule.
     """
     seconds("timeout", timeout)  # before a thread is started
+    options = CallOptions.checked(metadata, token, interceptors)
     link = Link(
         context or FlameContext(addr, tls=tls_config, keepalive=keepalive),
         reactor=ReactorLoop(),
         patience=patience,
         policy=retry,
         on_ambiguous=on_ambiguous,
+        options=options,
     )
     connection = Connection(link)
     try:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import grpc.aio
 
+from flamepy.call_options import CallOptions
 from flamepy.config import FlameContext
 from flamepy.errors import (
     ConnectionClosedError,
@@ -24,8 +25,10 @@ from flamepy.errors import (
     FlameError,
     FlameErrorCode,
     InvalidStateError,
+    UnauthenticatedError,
     UnavailableError,
 )
+from flamepy.host.addresses import is_here
 from flamepy.rpc.connect_probe import reach
 from flamepy.rpc.requests.adoption import Claims
 from flamepy.rpc.requests.frontend import Frontend
@@ -36,7 +39,9 @@ from flamepy.rpc.transport.attempt import Transport
 from flamepy.rpc.transport.calls import Calls
 from flamepy.rpc.transport.channel import open_channel
 from flamepy.rpc.transport.goaway import is_goaway
+from flamepy.rpc.transport.hooks import CallHooks
 from flamepy.rpc.transport.loop_thread import FORKED, ReactorLoop
+from flamepy.rpc.transport.user_code import UserCode
 from flamepy.rpc.transport.ways_out import start_one
 from flamepy.runtime.repeats import EVERY, RepeatedLog
 from flamepy.runtime.seconds import seconds
@@ -71,6 +76,7 @@ class Link:
             has answered at all, calls wait ``retry.UNTIL_FIRST`` seconds at most.
         policy: how repeatable calls are repeated; by default as the context says.
         on_ambiguous: what is done about tasks of which it is not known whether they were made.
+        options: what every call carries, instead of what the context says.
     """
 
     def __init__(
@@ -81,6 +87,7 @@ class Link:
         patience: float = PATIENCE,
         policy: RetryPolicy | None = None,
         on_ambiguous: str = VERIFY,
+        options: CallOptions | None = None,
     ) -> None:
         check_options(policy, patience, on_ambiguous)
         self.context = context
@@ -97,14 +104,24 @@ class Link:
         self._retrier = Retrier(
             self.policy, way_out=start_one(self.endpoint), scheduled=self._take_retry
         )
+        chosen = (options or CallOptions()).over(context.call_options)
+        hooks = CallHooks(chosen, UserCode(own_loop=reactor is not None)) if chosen else None
+        self._hooks = hooks
+        if (
+            chosen.token is not None
+            and not context.address.tls
+            and not is_here(context.address.host)
+        ):
+            logger.warning("the token for %s is sent without encryption: use https", self.endpoint)
+        around = None if hooks is None else hooks.run
         self._frontend = Frontend(
-            Transport(self._calls, self.endpoint, self._take_outcome),
+            Transport(self._calls, self.endpoint, self._take_outcome, around),
             self._retrier,
             Claims(),
             self.policy,
             self.patience,
         )
-        self._hasty = self._frontend.hasty(HASTY)
+        self._hasty = self._frontend.hasty(HASTY, None if hooks is None else hooks.run_contained)
         self._outages = 0
         self._lost_at: float | None = None
         self._changes = RepeatedLog(logger, clock=lambda: asyncio.get_running_loop().time())
@@ -210,7 +227,8 @@ class Link:
             InvalidArgumentError: ``timeout`` is no number of seconds.
         """
         timeout = seconds("timeout", timeout)
-        hasty = self.hasty
+        self._enter()
+        hasty = self._frontend.hasty(HASTY)  # what an interceptor raises comes as it is
         check_clock(asyncio.get_running_loop())
         self._reaching = True
         try:
@@ -225,6 +243,8 @@ class Link:
         if error is not None:
             if error.code is FlameErrorCode.CANCELLED:
                 return  # that was us
+            if self._hooks is not None and isinstance(error, UnauthenticatedError):
+                self._hooks.rejected()
             late = isinstance(error, DeadlineExceededError)
             away = isinstance(error, UnavailableError) and error.failure != Failure.LOCKED.value
             if late or away:
@@ -316,6 +336,8 @@ class Link:
             self._flushing.cancel()
         self._changes.flush(everything=True)
         await self._calls.aclose()
+        if self._hooks is not None:
+            self._hooks.close()
         self.state = ConnectionState.DISCONNECTED
 
 

@@ -19,7 +19,9 @@ from flamepy.errors import FlameError
 from flamepy.rpc.requests.frontend import Frontend
 from flamepy.rpc.transport.calls import Calls
 from flamepy.rpc.transport.channel import open_channel
+from flamepy.rpc.transport.hooks import CallHooks
 from flamepy.rpc.transport.tls_probe import speaks_tls
+from flamepy.rpc.transport.user_code import UserCode
 from flamepy.types import NodeState, RetryPolicy, SessionInfo
 
 ONCE = RetryPolicy(attempts=1)
@@ -39,9 +41,15 @@ async def _calls(
     context: FlameContext, address: Endpoint
 ) -> AsyncIterator[tuple[grpc.aio.Channel, Frontend]]:
     channel = open_channel(address, context.tls, PINGING)
+    options = context.call_options
+    hooks = CallHooks(options, UserCode(own_loop=False)) if options else None
     try:
-        yield channel, Frontend.of(Calls(lambda: channel, address.url), address.url, ONCE)
+        calls = Calls(lambda: channel, address.url)
+        around = None if hooks is None else hooks.run_contained
+        yield channel, Frontend.of(calls, address.url, ONCE, around)
     finally:
+        if hooks is not None:
+            hooks.close()
         await channel.close()
 
 

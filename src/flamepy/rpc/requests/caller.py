@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
+
+from google.protobuf.message import Message
 
 from flamepy._proto import types_pb2
 from flamepy.errors import FlameError
 from flamepy.rpc.requests.adoption import Claims
 from flamepy.rpc.retry.call_limits import DEFAULT_TIMEOUT, Terms, check_policy
 from flamepy.rpc.retry.retrier import Retrier
-from flamepy.rpc.transport.attempt import Attempt, Transport
+from flamepy.rpc.transport.attempt import Around, Attempt, Transport
 from flamepy.rpc.transport.calls import Calls
 from flamepy.rpc.transport.status import Call, from_result
 from flamepy.rpc.transport.ways_out import start_one
-from flamepy.types import RetryPolicy, SessionInfo
+from flamepy.types import ApplicationAttributes, RetryPolicy, SessionAttributes, SessionInfo
+from flamepy.wire.applications import encode_application_spec
 from flamepy.wire.services import FRONTEND
-from flamepy.wire.sessions import decode_session
+from flamepy.wire.sessions import decode_session, encode_session_spec
 
 A = TypeVar("A", bound="RpcCaller")
 T = TypeVar("T")
@@ -52,14 +56,26 @@ class RpcCaller:
         self._usual = Terms(policy, patience)
 
     @classmethod
-    def of(cls: type[A], calls: Calls, endpoint: str, policy: RetryPolicy) -> A:
+    def of(
+        cls: type[A],
+        calls: Calls,
+        endpoint: str,
+        policy: RetryPolicy,
+        around: Around | None = None,
+    ) -> A:
         """Return the calls of a channel without a link, such as one that is being examined."""
         retrier = Retrier(policy, way_out=start_one(endpoint))
-        return cls(Transport(calls, endpoint), retrier, Claims(), policy)
+        return cls(Transport(calls, endpoint, around=around), retrier, Claims(), policy)
 
-    def hasty(self: A, policy: RetryPolicy) -> A:
-        """Return the same calls without patience: an outage is an error at once."""
-        return type(self)(self.transport, self.retrier, self.claims, policy)
+    def hasty(self: A, policy: RetryPolicy, around: Around | None = None) -> A:
+        """Return the same calls without patience: an outage is an error at once.
+
+        Args:
+            policy: how they are repeated.
+            around: what is around each try, instead of what is around those of this caller.
+        """
+        transport = replace(self.transport, around=around or self.transport.around)
+        return type(self)(transport, self.retrier, self.claims, policy)
 
     def _call(
         self,
@@ -67,8 +83,11 @@ class RpcCaller:
         session_id: str | None = None,
         task_id: str | None = None,
         application: str | None = None,
+        request: object = None,
     ) -> Call:
-        return Call(name, self.endpoint, session_id, task_id, application=application)
+        return Call(
+            name, self.endpoint, session_id, task_id, application=application, request=request
+        )
 
     def _terms(
         self,
@@ -88,23 +107,32 @@ class RpcCaller:
         terms: Terms,
         resolve: Resolve[SessionInfo] | None = None,
         /,
-        **fields: object,
+        attributes: SessionAttributes | None = None,
     ) -> SessionInfo:
-        spec = fields.get("session")
-        application = spec.application if isinstance(spec, types_pb2.SessionSpec) else None
-        call = self._call(name, session_id, application=application)
-        request = FRONTEND[name].request(session_id=session_id, **fields)
+        application = None if attributes is None else attributes.application
+        call = self._call(name, session_id, application=application, request=attributes)
+        request: Message = FRONTEND[name].request(session_id=session_id)
+        if name in ("CreateSession", "OpenSession") and attributes is not None:
+            spec = encode_session_spec(attributes)
+            request = FRONTEND[name].request(session_id=session_id, session=spec)
         attempt = Attempt(self.transport, call, request, decode_session)
         info = await self.retrier.run(name, terms, attempt.run, resolve)
         self.claims.saw(info)
         return info
 
     async def _result(
-        self, rpc: str, terms: Terms, resolve: Resolve[bool], /, **fields: object
+        self,
+        rpc: str,
+        name: str,
+        terms: Terms,
+        resolve: Resolve[bool],
+        attributes: ApplicationAttributes | None = None,
     ) -> None:
-        name = fields.get("name")
-        call = self._call(rpc, application=name if isinstance(name, str) else None)
-        request = FRONTEND[rpc].request(**fields)
+        call = self._call(rpc, application=name, request=attributes)
+        request: Message = FRONTEND[rpc].request(name=name)
+        if attributes is not None:
+            spec = encode_application_spec(attributes)
+            request = FRONTEND[rpc].request(name=name, application=spec)
         attempt = Attempt(self.transport, call, request, partial(_done, call))
         await self.retrier.run(rpc, terms, attempt.run, resolve)
 

@@ -94,7 +94,7 @@ class Creation:
             submission = frontend.claims.begin(session_id, self._payload)
         attempt = CreateAttempt(
             frontend.transport,
-            Call(NAME, frontend.endpoint, session_id),
+            Call(NAME, frontend.endpoint, session_id, request=self._payload),
             encode_create_task(session_id, self._payload),
             partial(_acknowledged, submission),
             partial(_landed, submission),
@@ -227,7 +227,10 @@ class Series:
             await self.begin()
         submission = frontend.claims.begin(session_id, payload)
         request, decode = encode_create_task(session_id, payload), partial(_created, submission)
-        attempt = Attempt(frontend.transport, self._call, request, decode)
+        call = self._call
+        if frontend.transport.around is not None:
+            call = replace(call, request=payload)
+        attempt = Attempt(frontend.transport, call, request, decode)
         try:
             made = await attempt.run(ON_WIRE)
         except FlameError as error:

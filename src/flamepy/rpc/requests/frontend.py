@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
 
 from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.rpc.requests.caller import RpcCaller
@@ -25,10 +26,10 @@ from flamepy.types import (
     SessionInfo,
     Task,
 )
-from flamepy.wire.applications import decode_application, encode_application_spec
+from flamepy.wire.applications import decode_application
 from flamepy.wire.cluster import decode_executor, decode_node
 from flamepy.wire.services import FRONTEND
-from flamepy.wire.sessions import decode_session, encode_session_spec
+from flamepy.wire.sessions import decode_session
 from flamepy.wire.tasks import decode_task
 
 LIST_TIMEOUT = 300.0  # seconds of one try of a list of tasks, which may be long
@@ -48,15 +49,13 @@ class Frontend(RpcCaller):
         retry: RetryPolicy | None = None,
     ) -> None:
         """Register an application. Raises AlreadyExistsError, InvalidArgumentError."""
-        spec = encode_application_spec(attributes)
-        look = Resolver(self, retry).registered
-        terms = self._terms(timeout, retry)
+        resolver = Resolver(self, retry)
         await self._result(
             "RegisterApplication",
-            terms,
-            lambda _, left: look(name, attributes, left),
-            name=name,
-            application=spec,
+            name,
+            self._terms(timeout, retry),
+            lambda _, left: resolver.registered(name, attributes, left),
+            attributes,
         )
 
     async def update_application(
@@ -68,14 +67,13 @@ class Frontend(RpcCaller):
         retry: RetryPolicy | None = None,
     ) -> None:
         """Replace an application. Raises ApplicationNotFoundError, InvalidStateError."""
-        spec = encode_application_spec(attributes)
         resolver = Resolver(self, retry)
         await self._result(
             "UpdateApplication",
+            name,
             self._terms(timeout, retry),
             lambda _, left: resolver.updated(name, attributes, left),
-            name=name,
-            application=spec,
+            attributes,
         )
 
     async def unregister_application(
@@ -85,16 +83,16 @@ class Frontend(RpcCaller):
         resolver = Resolver(self, retry)
         await self._result(
             "UnregisterApplication",
+            name,
             self._terms(timeout, retry),
             lambda _, left: resolver.unregistered(name, left),
-            name=name,
         )
 
     async def get_application(
         self, name: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
     ) -> Application:
         """Return an application. Raises ApplicationNotFoundError."""
-        call = self._call("GetApplication")
+        call = self._call("GetApplication", application=name)
         return await self._one(decode_application, call, self._terms(timeout, retry), name=name)
 
     async def list_applications(
@@ -136,14 +134,13 @@ class Frontend(RpcCaller):
         retry: RetryPolicy | None = None,
     ) -> SessionInfo:
         """Create a session. Raises AlreadyExistsError, ApplicationNotFoundError."""
-        spec = encode_session_spec(attributes)
         resolver = Resolver(self, retry)
         return await self._session(
             "CreateSession",
             session_id,
             self._terms(timeout, retry),
             lambda _, left: resolver.created(session_id, attributes, left),
-            session=spec,
+            attributes=attributes,
         )
 
     async def open_session(
@@ -158,9 +155,8 @@ class Frontend(RpcCaller):
 
         Raises SessionNotFoundError, SessionClosedError, InvalidArgumentError (other attributes).
         """
-        spec = None if attributes is None else encode_session_spec(attributes)
         terms = self._terms(timeout, retry)
-        return await self._session("OpenSession", session_id, terms, session=spec)
+        return await self._session("OpenSession", session_id, terms, attributes=attributes)
 
     async def get_session(
         self, session_id: str, *, timeout: float | None = None, retry: RetryPolicy | None = None
@@ -255,6 +251,7 @@ class Frontend(RpcCaller):
         payloads: bool = True,
         wanted: Callable[[str], bool] | None = None,
         timeout: float | None = None,
+        attempt: int = 1,
     ) -> TaskStream:
         """Open a stream of a snapshot of a session's tasks, in any order.
 
@@ -263,11 +260,12 @@ class Frontend(RpcCaller):
             payloads: with inputs and outputs.
             wanted: returns True for the ids of the tasks to decode; the others are left out.
             timeout: seconds for all of it.
+            attempt: which try it is.
         """
         request = FRONTEND["ListTask"].request(session_id=session_id)
         limit = LIST_TIMEOUT if timeout is None else timeout
-        stream = self.transport.calls.stream("ListTask", request, limit)
         call = self._call("ListTask", session_id)
+        stream = self.transport.stream(call, request, limit, attempt=attempt)
         return TaskStream(
             stream, call, payloads=payloads, wanted=wanted, outcome=self.transport.outcome
         )
@@ -278,16 +276,19 @@ class Frontend(RpcCaller):
         """Return a session's tasks, in any order; a list that broke off is begun anew."""
         terms = self._terms(timeout, retry, LIST_TIMEOUT)
 
+        tries = count(1)
+
         async def attempt(left: float) -> list[Task]:
-            return [task async for task in self.list_tasks(session_id, timeout=left)]
+            stream = self.list_tasks(session_id, timeout=left, attempt=next(tries))
+            return [task async for task in stream]
 
         return await self.retrier.run("ListTask", terms, attempt)
 
     def watch_task(self, session_id: str, task_id: str) -> TaskStream:
         """Open a stream of one task's changes; it has no deadline (docs/protocol.md#watch)."""
         request = FRONTEND["WatchTask"].request(session_id=session_id, task_id=task_id)
-        stream = self.transport.calls.stream("WatchTask", request, None)
         call = self._call("WatchTask", session_id, task_id)
+        stream = self.transport.stream(call, request, None)
         return TaskStream(stream, call, outcome=self.transport.outcome)
 
 

@@ -7,20 +7,24 @@ A try ends with the decoded reply or with a FlameError, and its outcome is repor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import grpc.aio
 from google.protobuf.message import Message
 
+from flamepy.call_options import Pairs
 from flamepy.errors import DeadlineExceededError, FlameError
 from flamepy.rpc.retry.classifier import Failure, is_retryable
 from flamepy.rpc.transport.calls import CallerLeft, Calls
+from flamepy.rpc.transport.message_stream import MessageStream
 from flamepy.rpc.transport.status import Call, from_rpc
 from flamepy.rpc.transport.streams import Outcome, ignore
 
 T = TypeVar("T")
+Send = Callable[["float | None", Pairs], Awaitable[Any]]
+Around = Callable[[Call, int, "float | None", Send], Awaitable[Any]]
 ON_WIRE = 300.0  # seconds after which a call is cut that its caller has long left
 
 
@@ -32,11 +36,30 @@ class Transport:
         calls: the channel and its calls.
         endpoint: the engine's URL, for messages.
         outcome: called after each try with its error, None for an answer, and its start time.
+        around: what the user put around each try: ``CallHooks.run``; None for nothing.
     """
 
     calls: Calls
     endpoint: str
     outcome: Outcome = ignore
+    around: Around | None = None
+
+    def stream(
+        self, call: Call, request: Message, timeout: float | None, *, attempt: int = 1
+    ) -> MessageStream:
+        """Return a stream of answers; ``around`` is around its opening."""
+        around = self.around
+        if around is None:
+            return self.calls.stream(call.name, request, timeout)
+
+        async def prepare() -> tuple[float | None, Pairs]:
+            async def opened(seconds: float | None, metadata: Pairs) -> tuple[float | None, Pairs]:
+                return seconds, metadata
+
+            found: tuple[float | None, Pairs] = await around(call, attempt, timeout, opened)
+            return found
+
+        return self.calls.stream(call.name, request, timeout, prepare)
 
 
 class Attempt(Generic[T]):
@@ -49,7 +72,7 @@ class Attempt(Generic[T]):
         decode: returns what a reply means, or raises a FlameError.
     """
 
-    __slots__ = ("_call", "_decode", "_request", "_transport")
+    __slots__ = ("_call", "_decode", "_request", "_transport", "_tries")
 
     def __init__(
         self, transport: Transport, call: Call, request: Message, decode: Callable[[Any], T]
@@ -58,17 +81,31 @@ class Attempt(Generic[T]):
         self._call = call
         self._request = request
         self._decode = decode
+        self._tries = 0
 
-    async def run(self, seconds: float) -> T:
-        """Send it once; the try is over after ``seconds``. Raises FlameError."""
+    async def run(self, seconds: float, metadata: Pairs | None = None) -> T:
+        """Send it once; the try is over after ``seconds``. Raises FlameError.
+
+        Without ``metadata`` what the user put around a try is run, which comes back with it.
+        """
         transport, call = self._transport, self._call
+        if transport.around is not None and metadata is None:
+            return await self._surrounded(transport.around, seconds)
         began = asyncio.get_running_loop().time()
         try:
-            reply = await transport.calls.unary(call.name, self._request, seconds)
+            reply = await transport.calls.unary(call.name, self._request, seconds, metadata)
         except grpc.aio.AioRpcError as error:
             raise self._failed(error, began) from error
         transport.outcome(None, began)
         return self._decode(reply)
+
+    async def _surrounded(self, around: Around, seconds: float) -> T:
+        self._tries += 1
+        found: T = await around(self._call, self._tries, seconds, self._send)
+        return found
+
+    async def _send(self, seconds: float | None, metadata: Pairs) -> T:
+        return await self.run(ON_WIRE if seconds is None else seconds, metadata)
 
     def _failed(self, error: grpc.aio.AioRpcError, began: float) -> FlameError:
         failure = from_rpc(error, self._call, size=self._request.ByteSize())
@@ -100,17 +137,20 @@ class CreateAttempt(Attempt[T]):
         # Not by super: this is the one call that is counted in microseconds.
         self._transport, self._call = transport, call
         self._request, self._decode = request, decode
+        self._tries = 0
         self._landed = landed
         self.in_flight = False
 
-    async def run(self, seconds: float) -> T:
+    async def run(self, seconds: float, metadata: Pairs | None = None) -> T:
         """Send it once; the caller leaves after ``seconds``."""
         transport, call = self._transport, self._call
+        if transport.around is not None and metadata is None:
+            return await self._surrounded(transport.around, seconds)
         began = asyncio.get_running_loop().time()
         limit = max(ON_WIRE, seconds)
         try:
             reply = await transport.calls.detachable(
-                call.name, self._request, limit, self, leave=seconds
+                call.name, self._request, limit, self, leave=seconds, metadata=metadata
             )
         except grpc.aio.AioRpcError as error:
             raise self._failed(error, began) from error

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import grpc.aio
 from google.protobuf.message import Message
 
+from flamepy.call_options import Pairs
 from flamepy.errors import ConnectionClosedError, FlameError
 from flamepy.rpc.retry.classifier import may_cut
 from flamepy.rpc.transport.in_flight import (
@@ -24,7 +25,7 @@ from flamepy.rpc.transport.in_flight import (
     without_frames,
 )
 from flamepy.rpc.transport.link_holder import LinkHolder
-from flamepy.rpc.transport.message_stream import MessageStream
+from flamepy.rpc.transport.message_stream import MessageStream, Prepare
 from flamepy.runtime.clocks import Timeout
 from flamepy.runtime.forks import CLIENT, hold, release
 from flamepy.wire.services import FRONTEND
@@ -71,7 +72,9 @@ class Calls:
 
     # ------------------------------------------------------------------ calls
 
-    async def unary(self, name: str, request: Message, timeout: float) -> Any:
+    async def unary(
+        self, name: str, request: Message, timeout: float, metadata: Pairs | None = None
+    ) -> Any:
         """Return the answer to a call, which is cancelled with its caller.
 
         A call that a fork held is sent after it; one that a fork cut off is sent again, and only
@@ -82,6 +85,7 @@ class Calls:
             name: the RPC's name.
             request: its message.
             timeout: seconds after which the call is over.
+            metadata: what is sent with it.
 
         Raises:
             grpc.aio.AioRpcError: the engine refused, or cannot be reached.
@@ -93,7 +97,8 @@ class Calls:
             if self._gate is not None or self._channel is None or self.closed:
                 await self.enter()
                 timeout = max(SHORTEST, end - now())
-            pending = InFlightCall(name, self._stubs[name](request, timeout=Timeout(timeout)))
+            call = self._stubs[name](request, timeout=Timeout(timeout), metadata=metadata)
+            pending = InFlightCall(name, call)
             self._pending.add(pending)
             try:
                 return await pending.call
@@ -116,6 +121,7 @@ class Calls:
         late: LateReply,
         *,
         leave: float | None = None,
+        metadata: Pairs | None = None,
     ) -> Any:
         """Return the answer to a call that stays in flight when its caller leaves or is cancelled.
 
@@ -125,6 +131,7 @@ class Calls:
             timeout: seconds after which the call itself is over.
             late: gets the answer when the caller has left.
             leave: seconds after which the caller leaves.
+            metadata: what is sent with it.
 
         Raises:
             CallerLeft: after ``leave`` seconds.
@@ -135,7 +142,8 @@ class Calls:
             end = now() + timeout
             await self.enter()
             timeout = max(SHORTEST, end - now())
-        pending = InFlightCall(name, self._stubs[name](request, timeout=Timeout(timeout)))
+        call = self._stubs[name](request, timeout=Timeout(timeout), metadata=metadata)
+        pending = InFlightCall(name, call)
         self._pending.add(pending)
         try:
             answered = await answered_within(pending.call, leave)
@@ -178,15 +186,27 @@ class Calls:
         self._detached.add(landing)
         landing.add_done_callback(self._detached.discard)
 
-    def stream(self, name: str, request: Message, timeout: float | None) -> MessageStream:
-        """Return a stream of answers."""
-        return MessageStream(self, name, request, timeout)
+    def stream(
+        self,
+        name: str,
+        request: Message,
+        timeout: float | None,
+        prepare: Prepare | None = None,
+    ) -> MessageStream:
+        """Return a stream of answers; ``prepare`` is awaited before it is opened."""
+        return MessageStream(self, name, request, timeout, prepare)
 
-    def open_stream(self, stream: MessageStream, request: Message, timeout: float | None) -> Any:
+    def open_stream(
+        self,
+        stream: MessageStream,
+        request: Message,
+        timeout: float | None,
+        metadata: Pairs | None,
+    ) -> Any:
         """Return gRPC's call of a stream."""
         self.streams.add(stream)
         limit = None if timeout is None else Timeout(timeout)
-        return self._stubs[stream.name](request, timeout=limit)
+        return self._stubs[stream.name](request, timeout=limit, metadata=metadata)
 
     # ------------------------------------------------------------------ the channel
 

@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 import grpc.aio
 from google.protobuf.message import Message
 
+from flamepy.call_options import Pairs
 from flamepy.rpc.transport.in_flight import is_cancelled, without_frames
+
+# Returns the seconds of a stream and its metadata, once all that is around its opening has run.
+Prepare = Callable[[], Awaitable[tuple["float | None", Pairs]]]
 
 
 class StreamOpener(Protocol):
@@ -23,7 +27,13 @@ class StreamOpener(Protocol):
     async def enter(self) -> None:
         """Return when calls may be made."""
 
-    def open_stream(self, stream: MessageStream, request: Message, timeout: float | None) -> Any:
+    def open_stream(
+        self,
+        stream: MessageStream,
+        request: Message,
+        timeout: float | None,
+        metadata: Pairs | None,
+    ) -> Any:
         """Return gRPC's call of a stream."""
 
 
@@ -35,23 +45,32 @@ class MessageStream:
     """A stream of messages; the call is made when it is first iterated."""
 
     def __init__(
-        self, calls: StreamOpener, name: str, request: Message, timeout: float | None
+        self,
+        calls: StreamOpener,
+        name: str,
+        request: Message,
+        timeout: float | None,
+        prepare: Prepare | None = None,
     ) -> None:
         self.name = name
         self.ended: asyncio.Future[None] | None = None
         self._calls = calls
         self._request = request
         self._timeout = timeout
+        self._prepare = prepare
         self._cancelled = self._cut = self._reading = False
         self._call: Any = None  # gRPC's, as the next one; both are None once it has ended
         self._iterator: Any = None
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         """Yield messages. Raises CutOff, grpc.aio.AioRpcError."""
+        timeout, metadata = self._timeout, None
+        if self._prepare is not None:
+            timeout, metadata = await self._prepare()
         await self._calls.enter()
         if self._cancelled:
             return
-        self._call = self._calls.open_stream(self, self._request, self._timeout)
+        self._call = self._calls.open_stream(self, self._request, timeout, metadata)
         self._iterator = self._call.__aiter__()
         self.ended = asyncio.get_running_loop().create_future()
         try:

@@ -7,7 +7,7 @@ text decides first and the code second. This is the only place that translates.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import grpc
 import grpc.aio
@@ -50,6 +50,7 @@ class Call:
     task_id: str | None = None
     peer: str = "the engine"
     application: str | None = None
+    request: object = field(default=None, repr=False)  # for interceptors: see ``OutgoingCall``
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class Replies:
         self.replies = replies
         self.asked: list[str] = []
 
-    async def unary(self, name: str, request: Any, left: float) -> Any:
+    async def unary(self, name: str, request: Any, left: float, metadata: Any) -> Any:
         self.asked.append(name)
         return self.replies[name]
 

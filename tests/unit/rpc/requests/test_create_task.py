@@ -85,7 +85,7 @@ class Engine:
         await asyncio.sleep(self.delays.pop() if self.delays else 0.0)
 
     async def detachable(
-        self, name: str, request: Any, timeout: float, late: Any, *, leave: float
+        self, name: str, request: Any, timeout: float, late: Any, *, leave: float, metadata: Any
     ) -> Any:
         """Make the call; one that takes longer than ``leave`` goes on, as ``Calls`` has it."""
         self.limits.append(timeout)
@@ -106,7 +106,7 @@ class Engine:
             raise CallerLeft
         return sent.result()
 
-    async def unary(self, name: str, request: Any, timeout: float) -> Any:
+    async def unary(self, name: str, request: Any, timeout: float, metadata: Any) -> Any:
         return await self.send(request)
 
     async def send(self, request: Any) -> Any:
