@@ -191,7 +191,7 @@ def _pair(one: object, what: str) -> Pair:
         )
     key, value = one
     _check_key(key, what)
-    place = f"{what}[{key!r}]"
+    place = f"{what}[{repr_of(key)}]"
     if key.endswith("-bin"):
         if not isinstance(value, (bytes, bytearray)):
             raise InvalidArgumentError(
@@ -219,7 +219,7 @@ def _check_key(key: object, what: str) -> None:
         raise InvalidArgumentError(f"{what}: a key must be text, got {type(key).__name__}")
     if key != key.lower() and _KEY.fullmatch(key.lower()):
         raise InvalidArgumentError(
-            f"{what}: the key {repr_of(key)} has capital letters: write it as {key.lower()!r}"
+            f"{what}: the key {repr_of(key)} has capital letters: write it as {repr_of(key.lower())}"
         )
     if _KEY.fullmatch(key) is None:
         raise InvalidArgumentError(
