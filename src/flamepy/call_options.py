@@ -219,7 +219,8 @@ def _check_key(key: object, what: str) -> None:
         raise InvalidArgumentError(f"{what}: a key must be text, got {type(key).__name__}")
     if key != key.lower() and _KEY.fullmatch(key.lower()):
         raise InvalidArgumentError(
-            f"{what}: the key {repr_of(key)} has capital letters: write it as {repr_of(key.lower())}"
+            f"{what}: the key {repr_of(key)} has capital letters: write it as "
+            f"{repr_of(key.lower())}"
         )
     if _KEY.fullmatch(key) is None:
         raise InvalidArgumentError(

@@ -69,6 +69,11 @@ def connect(
         patience: seconds for which calls and waits continue while the engine cannot be reached.
         on_ambiguous: what to do when the answer to CreateTask is lost: ``"verify"``, ``"raise"``
             or ``"retry"`` (docs/retry.md#tasks-of-unknown-fate).
+        metadata: pairs of key and value that are sent with every call, or a function that returns
+            them, plain or ``async`` (docs/calls.md).
+        token: for a proxy that asks who calls: text, or a function that returns it, plain or
+            ``async``. Sent as ``authorization: Bearer TOKEN``, and never shown.
+        interceptors: functions of ``(call, proceed)`` around every call, the outermost first.
 
     Raises:
         ConfigError: the address or a TLS file is unusable.
