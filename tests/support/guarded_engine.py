@@ -19,6 +19,7 @@ class GuardedEngine:
     Attributes:
         seen: name and metadata of each call.
         token: what ``authorization`` must hold; None: nothing is asked for.
+        cancelled: calls of CreateTask whose client had gone when they were answered.
         trailers: of the next refusals, one for each; each refuses one call with UNAVAILABLE.
     """
 
@@ -27,6 +28,7 @@ class GuardedEngine:
         self.token: str | None = None
         self.trailers: list[tuple[tuple[str, str], ...]] = []
         self.limits: list[float] = []
+        self.cancelled = 0
         self._made = 0
         self._pool = ThreadPoolExecutor(8)
         self._server = grpc.server(self._pool)
@@ -83,6 +85,7 @@ class GuardedEngine:
             return types_pb2.Result()
         if name == "CreateTask":
             self._made += 1
+            self.cancelled += not context.is_active()
         number = "1" if name in ("ListTask", "WatchTask", "GetTask") else str(self._made)
         if name in ("CreateTask", "ListTask", "WatchTask", "GetTask"):
             return types_pb2.Task(

@@ -223,14 +223,16 @@ class Series:
     async def create(self, payload: bytes) -> CreatedTask:
         """Create one task; raises what ``Creation.run`` does."""
         frontend, session_id = self._frontend, self._session_id
+        if frontend.transport.around is not None:
+            # What a user puts around a call may cancel it, which ``Attempt`` must never be.
+            creation = Creation(frontend, session_id, payload, self._mode, self._retry)
+            task = await creation.run(self._terms)
+            return CreatedTask(int(task.id), task.creation_time)
         if not frontend.claims.knows(session_id):  # many others were used since ``begin``
             await self.begin()
         submission = frontend.claims.begin(session_id, payload)
         request, decode = encode_create_task(session_id, payload), partial(_created, submission)
-        call = self._call
-        if frontend.transport.around is not None:
-            call = replace(call, request=payload)
-        attempt = Attempt(frontend.transport, call, request, decode)
+        attempt = Attempt(frontend.transport, self._call, request, decode)
         try:
             made = await attempt.run(ON_WIRE)
         except FlameError as error:

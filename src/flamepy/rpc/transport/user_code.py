@@ -14,10 +14,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from flamepy.errors import ConnectionClosedError, InternalError
+from flamepy.errors import ConnectionClosedError, InternalError, ResourceExhaustedError
 from flamepy.runtime import threads
+from flamepy.runtime.forks import abandon_loop, on_child
 from flamepy.runtime.loops import new_loop, retire, run_forever
 from flamepy.runtime.pools import DaemonPool
+from flamepy.texts import text_of
 
 NAME = "flamepy-interceptors"
 THREADS = 64  # plain functions that run at the same time, at most
@@ -36,6 +38,12 @@ class UserCode:
         self._pool: DaemonPool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._undo: Callable[[], None] = lambda: None
+
+    def _abandon(self) -> None:
+        """In a forked child: the threads are not here; the loop stays."""
+        if self._loop is not None:
+            abandon_loop(self._loop)
 
     async def block(self, function: Function, *arguments: object) -> Any:
         """Return what a plain function returns, which may block its thread."""
@@ -43,7 +51,12 @@ class UserCode:
         if self._pool is None:
             self._pool = DaemonPool(THREADS, name=NAME)
         context = contextvars.copy_context()
-        future = self._pool.submit(context.run, _contained, function, *arguments)
+        try:
+            future = self._pool.submit(context.run, _contained, function, *arguments)
+        except RuntimeError as error:
+            raise ResourceExhaustedError(
+                f"no thread can be started for {name_of(function)}: {text_of(error)}"
+            ) from error
         return await asyncio.wrap_future(future)
 
     async def wait(self, function: Callable[..., Awaitable[Any]], *arguments: object) -> Any:
@@ -55,6 +68,7 @@ class UserCode:
             loop = new_loop()
             threads.start(_serve, loop, name=f"{NAME}-loop")
             self._loop = loop
+            self._undo = on_child(self._abandon)
         future = asyncio.run_coroutine_threadsafe(_awaited(function, *arguments), self._loop)
         return await asyncio.wrap_future(future)
 
@@ -83,6 +97,7 @@ class UserCode:
     def close(self) -> None:
         """Let the threads end when what runs on them has ended. Idempotent."""
         self._closed = True
+        self._undo()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
         if self._loop is not None:

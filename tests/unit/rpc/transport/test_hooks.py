@@ -454,6 +454,39 @@ class TestInterceptors:
             eventually(refused.is_set)
             assert reactor.state == "running"
 
+    def test_one_that_is_impatient_leaves_a_task_that_is_being_made(
+        self, engine: GuardedEngine
+    ) -> None:
+        """Alone as in a map: the call is not cancelled on its way."""
+
+        async def impatient(call: OutgoingCall, proceed: Callable[[OutgoingCall], Any]) -> Any:
+            if call.rpc != "CreateTask":
+                return await proceed(call)
+            making = asyncio.ensure_future(proceed(call))
+            while len(engine.of("CreateTask")) < started[0]:
+                await asyncio.sleep(0)
+            making.cancel()
+            raise Refusal("too slow")
+
+        started = [0]
+
+        async def use() -> None:
+            connecting = aio.connect(engine.endpoint, interceptors=[impatient])
+            async with await connecting as connection:
+                session = await connection.get_session("s")
+                ledger = connection.link.frontend.claims.begin("s", b"y").ledger
+                for made, create in enumerate(
+                    (lambda: session.create_task(b"x"), lambda: session.run_many([b"x"])), 1
+                ):
+                    started[0] = made
+                    with pytest.raises(Refusal):
+                        await create()
+                    while ledger.highest < made:
+                        await asyncio.sleep(0.001)
+            assert engine.cancelled == 0
+
+        asyncio.run(use())
+
     def test_a_caller_that_is_cancelled_leaves_a_task_that_is_being_made(
         self, engine: GuardedEngine
     ) -> None:
