@@ -12,7 +12,7 @@ from typing import Any
 
 from flamepy.informers import signals
 from flamepy.informers.dead_letters.letter import DeadLetter
-from flamepy.informers.delivery.invocation import Failure, RunningCall
+from flamepy.informers.delivery.invocation import Failure, RunningCall, log_fields
 from flamepy.informers.delivery.registration import Registration
 from flamepy.informers.receivers.routing import of_missed
 from flamepy.informers.receivers.signal_sender import SignalSender
@@ -111,5 +111,6 @@ class Reports:
             "the queue of %s is full (%d events): its changes are coalesced; ends are late, "
             "not lost",
             *(registration.name, size),
+            extra=log_fields(registration.name, None),
         )
         self.send(signals.queue_overflow, informer=registration.name, queue_size=size)

@@ -12,7 +12,7 @@ be off by one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from traceback import walk_tb
 
@@ -28,7 +28,18 @@ class _Kind:
 
     logged_at: float
     since: int = 0  # records since the last line
-    last: tuple[int, str, tuple[object, ...], BaseException | None] | None = None
+    last: _Record | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A record that was counted and not written."""
+
+    level: int
+    message: str
+    arguments: tuple[object, ...]
+    error: BaseException | None
+    extra: Mapping[str, object] | None
 
 
 class RepeatedLog:
@@ -59,6 +70,7 @@ class RepeatedLog:
         message: str,
         *arguments: object,
         error: BaseException | None = None,
+        extra: Mapping[str, object] | None = None,
     ) -> None:
         """Log a record, or count it if its kind was logged less than a minute ago.
 
@@ -68,6 +80,7 @@ class RepeatedLog:
             message: a format of ``logging``.
             *arguments: for the format.
             error: logged with its traceback.
+            extra: further attributes of the record.
         """
         known = self._kinds.pop(kind, None)
         now = self._clock()
@@ -75,11 +88,11 @@ class RepeatedLog:
             self._kinds[kind] = _Kind(now)
             if len(self._kinds) > KINDS:
                 self._forget_oldest()
-            self._logger.log(level, message, *arguments, exc_info=error)
+            self._logger.log(level, message, *arguments, exc_info=error, extra=extra)
             return
         self._kinds[kind] = known
         known.since += 1
-        known.last = (level, message, arguments, error)
+        known.last = _Record(level, message, arguments, error, extra)
         if now - known.logged_at >= self._every:
             self._log_count(known, now)
 
@@ -106,9 +119,14 @@ class RepeatedLog:
         known.since, known.last, known.logged_at = 0, None, now
         if last is None:
             return
-        level, message, arguments, error = last
         again = " (%d times in the last %.0f s; this is the last one)"
-        self._logger.log(level, message + again, *arguments, count, seconds, exc_info=error)
+        self._logger.log(
+            last.level,
+            last.message + again,
+            *(*last.arguments, count, seconds),
+            exc_info=last.error,
+            extra=last.extra,
+        )
 
 
 def kind_of(error: BaseException) -> tuple[str, str, int]:

@@ -29,6 +29,15 @@ def _raised(text: str) -> ValueError:
         return error
 
 
+def test_further_attributes_are_in_each_line(
+    log: RepeatedLog, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        log.log(logging.WARNING, "kind", "it happened", extra={"task": number})
+        clock.advance(40.0)
+    assert [vars(one)["task"] for one in caplog.records] == [0, 2]
+
+
 def test_the_first_is_whole_and_the_next_hundred_thousand_are_counted(
     log: RepeatedLog, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -30,6 +30,7 @@ from flamepy.types import RetryPolicy
 from flamepy.watching.state.events import SessionEvent, TaskEvent
 
 logger = logging.getLogger(__name__)
+LOG_FIELDS = ("session", "task", "application")
 
 
 class RunningCall(NamedTuple):
@@ -189,7 +190,8 @@ class CallbackRunner:
     def fail(self, name: str, item: object, error: BaseException, attempts: int) -> Failure | None:
         """Count, log and signal what failed for good; None if a stop cancelled it."""
         if self._stopping.is_set() and isinstance(error, CancelledError):
-            logger.info("%s.%s was cancelled by the stop", self._name, name)
+            extra = log_fields(self._name, item)
+            logger.info("%s.%s was cancelled by the stop", self._name, name, extra=extra)
             return None
         self.failures += 1
         tries = f" {attempts} times" if attempts > 1 else ""
@@ -201,6 +203,7 @@ class CallbackRunner:
             *(self._name, name, tries, f" at {where}" if where else "", repr_of(error)),
             attributes(error, item),
             error=error,
+            extra=log_fields(self._name, item),
         )
         failure = Failure(self._name, name, item, error, attempts)
         self._failed(failure)
@@ -219,6 +222,27 @@ class CallbackRunner:
         )
         reported.__cause__ = error
         return reported
+
+
+def log_fields(informer: str, item: object) -> dict[str, object]:
+    """Return the attributes of a log record: ``informer``, ``session``, ``task``, ``application``.
+
+    What an item does not have, or what differs among several events, is None.
+    """
+    events = item if isinstance(item, list) else [item]
+    found: dict[str, object] = {"informer": informer, **dict.fromkeys(LOG_FIELDS)}
+    columns = zip(*filter(None, map(_about, events)), strict=True)
+    for name, values in zip(LOG_FIELDS, columns, strict=False):
+        found[name] = values[0] or None if len(set(values)) == 1 else None
+    return found
+
+
+def _about(item: object) -> tuple[str, str, str] | None:
+    if isinstance(item, TaskEvent):
+        return item.session_id, item.task.id, item.application
+    if isinstance(item, SessionEvent):
+        return item.session_id, "", item.application
+    return None
 
 
 def describe(item: object) -> str:

@@ -24,7 +24,7 @@ from flamepy.informers.dead_letters.letter import DeadLetter, letters_of
 from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.dispatch import Dispatcher
 from flamepy.informers.delivery.inbox import Inbox
-from flamepy.informers.delivery.invocation import Failure, RunningCall
+from flamepy.informers.delivery.invocation import Failure, RunningCall, log_fields
 from flamepy.informers.delivery.progress import Start
 from flamepy.informers.delivery.queue import Mailbox
 from flamepy.informers.delivery.reporter import Reporter
@@ -173,7 +173,8 @@ class Registration:
         except FlameError as error:
             text = "%s: %d events that failed for good could not be stored: %s"
             self._hooks.log.log(
-                logging.WARNING, "dead", text, self.name, len(letters), text_of(error)
+                *(logging.WARNING, "dead", text, self.name, len(letters), text_of(error)),
+                extra=log_fields(self.name, None),
             )
             return False
         return True

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from flamepy.informers.delivery.invocation import RunningCall, describe
+from flamepy.informers.delivery.invocation import RunningCall, describe, log_fields
 from flamepy.informers.options import Options
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.repeats import RepeatedLog
@@ -109,5 +109,6 @@ class Watchdog(Generic[W]):
             ("slow", one.name, running.callback),
             "%s.%s has been running for %.1f s%s; its stack:\n%s",
             *(one.name, running.callback, age, f" at {about}" if about else "", stack),
+            extra=log_fields(one.name, running.item),
         )
         self._report(one, running, age, stack)

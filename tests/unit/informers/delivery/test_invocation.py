@@ -14,7 +14,7 @@ from support.waiting import eventually
 
 from flamepy.errors import FlameError, InformerError, InvalidArgumentError
 from flamepy.informers.delivery.callbacks import Call
-from flamepy.informers.delivery.invocation import CallbackRunner, Failure
+from flamepy.informers.delivery.invocation import CallbackRunner, Failure, log_fields
 from flamepy.informers.informer import PermanentError, TemporaryError
 from flamepy.runtime.repeats import RepeatedLog
 from flamepy.types import RetryPolicy, TaskState
@@ -76,6 +76,25 @@ def test_a_failure_is_logged_counted_told_and_given_to_on_error_once_each(
     assert record.exc_info is not None
     assert all(one in record.getMessage() for one in ("Mine.on_failed", "s1/7@", "ValueError"))
     assert (told.runner.failures, told.runner.retries) == (1, 0)
+
+
+def test_a_record_has_the_informer_and_what_the_event_is_about_as_attributes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told = Told()
+    other = TaskEvent(kind=EventKind.ADDED, task=made_task(8, TaskState.FAILED), application="a")
+    for item in (EVENT, [other, other], [EVENT, other], None):
+        told.runner.report("on_failed", item, ValueError("mine"), 1)
+    fields = ("informer", "session", "task", "application")
+    assert [tuple(getattr(record, one) for one in fields) for record in caplog.records] == [
+        ("Mine", "s1", "7", None)
+    ], "one line of a kind"
+    assert log_fields("Mine", [other, other]) == dict(
+        zip(fields, ("Mine", "s1", "8", "a"), strict=True)
+    )
+    assert log_fields("Mine", [EVENT, other])["task"] is None
+    assert log_fields("Mine", [EVENT, other])["session"] == "s1"
+    assert set(log_fields("Mine", None).values()) == {"Mine", None}
 
 
 def test_without_a_policy_only_a_temporary_error_is_tried_again() -> None:
