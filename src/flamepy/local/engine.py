@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from flamepy.local.background import in_thread
@@ -77,6 +77,7 @@ class Engine:
         self._alive: dict[str, int] = {}  # executors of a session that are not ending
         self._held: set[str] = set()  # sessions that get no executor for a moment
         self._wanting: dict[str, None] = {}  # sessions that may want executors
+        self._starved: tuple[str, ...] = ()  # as of the last decision: reported once
         self._watchers: dict[tuple[str, int], set[asyncio.Event]] = {}
         self._creations: list[_Creation] = []
         self._creating: asyncio.Task[None] | None = None
@@ -375,6 +376,21 @@ class Engine:
             self._runs[executor_id].release()
         for session_id in decision.start:
             self._start(session_id)
+        self._report_starved(decision.starved, demands)
+
+    def _report_starved(self, starved: tuple[str, ...], demands: Sequence[Demand]) -> None:
+        for session_id in starved:
+            if session_id not in self._starved:
+                keepers = [one.session_id for one in demands if one.kept]
+                logger.warning(
+                    "the tasks of session %s wait: min_instances of other sessions keep all %d "
+                    "executors of the cluster (%s); close one of those sessions, or start the "
+                    "cluster with more: LocalCluster(executors=), flamepy up --executors",
+                    session_id,
+                    self._limit,
+                    ", ".join(keepers),
+                )
+        self._starved = starved
 
     def _demand(self, row: SessionRow) -> Demand | None:
         if row.state == SessionState.CLOSED or self.state.exhausted(row):

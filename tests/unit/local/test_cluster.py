@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.waiting import eventually
 
 from flamepy.core import connect
 from flamepy.core.service import FlameService, TaskContext
@@ -180,3 +181,22 @@ def test_a_stop_with_a_task_running_ends_in_bounded_time() -> None:
         eventually(lambda: session.refresh().running, "the task to run")
         cluster.stop()
         assert not future.done() or future.exception() is not None
+
+
+def test_tasks_that_no_executor_can_be_freed_for_are_reported(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with LocalCluster(executors=1) as cluster, connect(cluster.endpoint) as connection:
+        cluster.register_service("upper", Upper)
+        keeps = connection.create_session("upper", min_instances=1)
+        assert keeps.invoke(b"a", timeout=20) == b"A"
+        waits = connection.create_session("upper")
+        first, second = waits.run(b"b"), waits.run(b"c")
+        eventually(lambda: f"the tasks of session {waits.id} wait: min_instances" in caplog.text)
+        keeps.close()
+        assert [first.result(20), second.result(20)] == [b"B", b"C"]
+        waits.close()
+    reports = [one.getMessage() for one in caplog.records if "min_instances" in one.getMessage()]
+    assert len(reports) == 1
+    assert f"({keeps.id}); close" in reports[0]
+    assert "LocalCluster(executors=)" in reports[0]

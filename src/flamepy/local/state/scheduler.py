@@ -27,6 +27,12 @@ class Demand:
     held_back: bool = False  # a bind failed a moment ago
 
     @property
+    def kept(self) -> int:
+        """How many executors the session keeps without tasks."""
+        least, most = self.min_instances, self.max_instances
+        return least if most is None else min(least, most)
+
+    @property
     def wanted(self) -> int:
         """How many executors the session could use."""
         wanted = max(self.pending + self.running, self.min_instances)
@@ -43,10 +49,17 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Sessions to start an executor for (once per entry), and executors to release."""
+    """Sessions to start an executor for (once per entry), and executors to release.
+
+    Attributes:
+        start, release: ids of sessions, and of executors.
+        starved: sessions whose pending tasks get no executor before another session is closed,
+            because the ``min_instances`` of sessions that go first keep them all.
+    """
 
     start: tuple[str, ...] = ()
     release: tuple[str, ...] = ()
+    starved: tuple[str, ...] = ()
 
 
 def decide(demands: Sequence[Demand], idle: Sequence[Idle], *, alive: int, limit: int) -> Decision:
@@ -63,8 +76,9 @@ def decide(demands: Sequence[Demand], idle: Sequence[Idle], *, alive: int, limit
     budget = limit
     free = limit - alive
     start: list[str] = []
+    starved: list[str] = []
     spare: dict[str, int] = {}
-    short = 0
+    short, unkept = 0, limit
     for one in ranked:
         granted = min(one.wanted, budget) if one.priority >= top else 0
         budget -= granted
@@ -74,7 +88,10 @@ def decide(demands: Sequence[Demand], idle: Sequence[Idle], *, alive: int, limit
         start += [one.session_id] * now
         free -= now
         short += missing - now
-    return Decision(tuple(start), _make_room(spare, idle, short))
+        if unkept <= 0 and one.pending and not one.executors and one.priority >= top:
+            starved.append(one.session_id)
+        unkept -= one.kept
+    return Decision(tuple(start), _make_room(spare, idle, short), tuple(starved))
 
 
 def _make_room(spare: dict[str, int], idle: Sequence[Idle], short: int) -> tuple[str, ...]:

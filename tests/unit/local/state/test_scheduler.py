@@ -82,7 +82,7 @@ def test_an_idle_executor_that_its_session_needs_stays() -> None:
     needy = demand("needy", min_instances=1, executors=1)
     younger = demand(pending=1, order=1)
     decision = decide([younger, needy], [Idle("e1", "needy")], alive=1, limit=1)
-    assert decision == Decision()
+    assert decision == Decision(starved=("s",))
 
 
 def test_tasks_that_run_keep_their_executors() -> None:
@@ -94,6 +94,21 @@ def test_a_higher_priority_without_pending_tasks_holds_nobody_up() -> None:
     high = demand("high", running=1, executors=1, priority=5)
     low = demand("low", pending=1, order=1)
     assert decide([high, low], [], alive=1, limit=4).start == ("low",)
+
+
+def test_tasks_that_no_executor_can_be_freed_for_are_starved() -> None:
+    keeps = [demand(f"k{n}", order=n, min_instances=1, executors=1) for n in range(2)]
+    waits = demand("waits", order=2, pending=1)
+    idle = [Idle(f"e{n}", f"k{n}") for n in range(2)]
+    assert decide([*keeps, waits], idle, alive=2, limit=2) == Decision(starved=("waits",))
+    assert decide([*keeps, waits], idle, alive=2, limit=3).start == ("waits",)
+    assert decide([*keeps, waits], idle, alive=2, limit=3).starved == ()
+
+
+def test_tasks_behind_running_ones_are_not_starved_but_wait() -> None:
+    busy = demand("busy", pending=5, running=2, executors=2)
+    waits = demand("waits", order=1, pending=1)
+    assert decide([busy, waits], [], alive=2, limit=2) == Decision()
 
 
 def test_executors_that_are_ending_still_count() -> None:
