@@ -6,11 +6,15 @@ is pure and keeps the sums current by events, for ``ApplicationInformer``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from flamepy.informers.queries.listers import Lister
+from flamepy.informers.queries.indexes import Index, SessionSource
+from flamepy.informers.queries.listers import Find, Lister, View
+from flamepy.rpc.link import Link
 from flamepy.types import SessionInfo, SessionState, TaskCounts
+from flamepy.watching.hub import Hub
 from flamepy.watching.state.events import SessionEvent, SessionEventKind
 
 
@@ -119,16 +123,19 @@ class Totals:
 class ApplicationLister(Lister[str, ApplicationTotals]):
     """Totals by application name; of applications that have a session. A query sums them anew."""
 
+    def __init__(self, link: Link, hub: Hub, followed: View) -> None:
+        super().__init__(link, hub, followed)
+        self._source = SessionSource(hub.store)
+        self._sessions = Index(self._source, lambda session: session.application)
+
     def get(self, name: str) -> ApplicationTotals:
         """Return the totals of an application; zeros if it has no session."""
-        return totals_of(one for one in self._known() if one.application == name).get(
-            name, ApplicationTotals(name)
-        )
+        sessions = [session for _, session in self._sessions.find(name)]
+        return totals_of(sessions).get(name, ApplicationTotals(name))
 
     def _items(self) -> Iterator[tuple[str, ApplicationTotals]]:
-        yield from totals_of(self._known()).items()
+        yield from totals_of(session for _, session in self._source.all()).items()
 
-    def _known(self) -> Iterator[SessionInfo]:
-        for record in list(self._hub.store.sessions.values()):
-            if record.info is not None:
-                yield record.info
+    def _find_by(self, function: Callable[[ApplicationTotals], Any]) -> Find[ApplicationTotals]:
+        # Totals are no records: they are summed anew, of every session.
+        return lambda wanted: [one for _, one in self._items() if function(one) == wanted]

@@ -20,6 +20,7 @@ from flamepy.errors import (
     NotFoundError,
 )
 from flamepy.informers.delivery.inbox import Inbox, Synced, Wanted
+from flamepy.informers.queries.indexes import Index, SessionSource, TaskSource
 from flamepy.rpc.link import Link
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.seconds import seconds_or_none
@@ -30,6 +31,7 @@ from flamepy.watching.state.subscriptions import Scope
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+Find = Callable[[object], list[V]]  # the objects that have a value
 
 
 class View(Protocol):
@@ -79,7 +81,7 @@ class Lister(Generic[K, V]):
         self._link = link
         self._hub = hub
         self._followed = followed
-        self._indexes: dict[str, tuple[Callable[[V], Any], Callable[[Any], object]]] = {}
+        self._indexes: dict[str, tuple[Find[V], Callable[[Any], object]]] = {}
 
     def wait_synced(self, timeout: float | None = None) -> None:
         """Wait until everything is known that was there at the first use.
@@ -122,20 +124,20 @@ class Lister(Generic[K, V]):
 
         Args:
             name: the index's.
-            function: what an object has in it.
+            function: what an object has in it. Called on the thread that queries, once for each
+                object that was seen, so that it must return the same value for the same object.
             values: what is made of the value that ``by_index`` is given; raises for a wrong one.
 
         Raises:
             InvalidArgumentError: there is an index of that name.
         """
-        if name in self._indexes:
-            raise InvalidArgumentError(
-                f"there is an index {repr_of(name)} already; choose another name"
-            )
-        self._indexes[name] = function, values
+        self._add_index(name, self._find_by(function), values)
 
     def by_index(self, name: str, value: object) -> builtins.list[V]:
-        """Return the objects whose index has that value; looks at every object.
+        """Return the objects whose index has that value, in no particular order.
+
+        Costs what it returns, and what has changed since the last query of that index; the first
+        one looks at every object.
 
         Raises:
             InvalidArgumentError: there is no such index.
@@ -144,9 +146,17 @@ class Lister(Generic[K, V]):
             raise InvalidArgumentError(
                 f"there is no index {repr_of(name)}; there are: {', '.join(sorted(self._indexes))}"
             )
-        function, values = self._indexes[name]
-        wanted = values(value)
-        return [one for _, one in self._items() if function(one) == wanted]
+        find, values = self._indexes[name]
+        return find(values(value))
+
+    def _add_index(
+        self, name: str, find: Find[V], values: Callable[[Any], object] = lambda value: value
+    ) -> None:
+        if name in self._indexes:
+            raise InvalidArgumentError(
+                f"there is an index {repr_of(name)} already; choose another name"
+            )
+        self._indexes[name] = find, values
 
     def __len__(self) -> int:
         return sum(1 for _ in self._items())
@@ -161,15 +171,21 @@ class Lister(Generic[K, V]):
     def _items(self) -> Iterator[tuple[K, V]]:
         """Yield key and object; copies of the store's dictionaries, taken at once."""
 
+    @abstractmethod
+    def _find_by(self, function: Callable[[V], Any]) -> Find[V]:
+        """Return what finds the objects for which a function returns a value."""
+
 
 class TaskLister(Lister[tuple[str, str], Task]):
     """Tasks by (session id, task id); indexes ``application``, ``session``, ``state``."""
 
     def __init__(self, link: Link, hub: Hub, followed: View) -> None:
         super().__init__(link, hub, followed)
+        self._source = TaskSource(hub.store)
+        self._sessions = Index(SessionSource(hub.store), lambda session: session.application)
         self.index("state", lambda task: task.state, values=lambda value: _state(TaskState, value))
-        self.index("session", lambda task: task.session_id)
-        self.index("application", self._application)
+        self._add_index("session", self._of_session)
+        self._add_index("application", self._of_application)
 
     def get(
         self, session_id: str, task_id: str | int, *, max_age: float | None = None
@@ -199,14 +215,20 @@ class TaskLister(Lister[tuple[str, str], Task]):
         return await self._link.frontend.get_task(session_id, task_id)
 
     def _items(self) -> Iterator[tuple[tuple[str, str], Task]]:
-        for record in list(self._hub.store.sessions.values()):
-            for known in list(record.tasks.values()):
-                if known.delivered:
-                    yield (record.id, known.task.id), known.task
+        for _, task in self._source.all():
+            yield (task.session_id, task.id), task
 
-    def _application(self, task: Task) -> str | None:
-        record = self._hub.store.sessions.get(task.session_id)
-        return record.application if record is not None else None
+    def _find_by(self, function: Callable[[Task], Any]) -> Find[Task]:
+        index = Index(self._source, function)
+        return lambda wanted: [task for _, task in index.find(wanted)]
+
+    def _of_session(self, wanted: object) -> builtins.list[Task]:
+        found = self._hub.store.sessions.get(wanted) if isinstance(wanted, str) else None
+        return [] if found is None else [task for _, task in self._source.of_session(found)]
+
+    def _of_application(self, wanted: object) -> builtins.list[Task]:
+        found = self._sessions.find(wanted)
+        return [task for record, _ in found for _, task in self._source.of_session(record)]
 
 
 class SessionLister(Lister[str, SessionInfo]):
@@ -214,6 +236,7 @@ class SessionLister(Lister[str, SessionInfo]):
 
     def __init__(self, link: Link, hub: Hub, followed: View) -> None:
         super().__init__(link, hub, followed)
+        self._source = SessionSource(hub.store)
         self.index("state", lambda one: one.state, values=lambda value: _state(SessionState, value))
         self.index("application", lambda session: session.application)
 
@@ -240,9 +263,12 @@ class SessionLister(Lister[str, SessionInfo]):
         return await self._link.frontend.get_session(session_id)
 
     def _items(self) -> Iterator[tuple[str, SessionInfo]]:
-        for record in list(self._hub.store.sessions.values()):
-            if record.info is not None:
-                yield record.id, record.info
+        for record, session in self._source.all():
+            yield record.id, session
+
+    def _find_by(self, function: Callable[[SessionInfo], Any]) -> Find[SessionInfo]:
+        index = Index(self._source, function)
+        return lambda wanted: [session for _, session in index.find(wanted)]
 
 
 def _state(states: type[TaskState] | type[SessionState], value: object) -> object:

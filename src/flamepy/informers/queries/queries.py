@@ -52,7 +52,7 @@ class ReactorQueries:
     _link: Link | None
     _hub: Hub | None
     _reading: dict[bool, Followed]  # with tasks, and without
-    _listers: dict[str, TaskLister | SessionLister]
+    _listers: dict[str, TaskLister | SessionLister | ApplicationLister]
 
     @abstractmethod
     def _running(self) -> tuple[Link, Hub]:
@@ -74,7 +74,7 @@ class ReactorQueries:
     def applications(self) -> ApplicationLister:
         """The totals of each application's sessions that are known now."""
         link, hub, followed = self._readable(tasks=False)
-        return ApplicationLister(link, hub, followed)
+        return self._listers.setdefault("applications", ApplicationLister(link, hub, followed))  # type: ignore[return-value]  # by its name
 
     def _readable(self, *, tasks: bool) -> tuple[Link, Hub, Followed]:
         link, hub = self._running()

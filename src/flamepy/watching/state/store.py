@@ -20,10 +20,11 @@ holds what is known, ``history`` what was evicted, ``event_factory`` turns both 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from flamepy.types import SessionInfo, SessionState, Task, TaskState
+from flamepy.watching.state.change_log import ChangeLogs
 from flamepy.watching.state.diff import engine_events, is_drained, session_changes
 from flamepy.watching.state.event_factory import EventFactory
 from flamepy.watching.state.events import (
@@ -59,6 +60,8 @@ class Store:
     Attributes:
         payloads: keep the tasks' inputs and outputs.
         history: what was evicted; how many finished tasks stay is set there.
+        task_changes: logs of the tasks that show another state than before, for indexes.
+        session_changes: of the sessions likewise.
     """
 
     def __init__(
@@ -68,6 +71,8 @@ class Store:
         self.sessions: dict[str, SessionRecord] = {}
         self.payloads = False
         self.history = History(needed)
+        self.task_changes: ChangeLogs[TaskRecord] = ChangeLogs()
+        self.session_changes: ChangeLogs[SessionRecord] = ChangeLogs()
         self._make = EventFactory(endpoint)
 
     @property
@@ -115,7 +120,10 @@ class Store:
             for known in kept:
                 record.add(known)
                 record.sequence = max(record.sequence, known.sequence)
+            self._note_tasks(kept)
         old, record.info = record.info, info
+        if self.session_changes:
+            self.session_changes.note(record)
         record.window_start, record.window_end = window.start, window.end
         if old is None or info.counts.total > old.counts.total or not is_drained(info):
             record.drained = False
@@ -377,6 +385,8 @@ class Store:
             known.task = task
             return ()
         event = self._make.task(record, known, task, window, source)
+        if self.task_changes:
+            self.task_changes.note(known)
         if task.state.is_terminal:
             record.finished = max(record.finished, known.number)
             self.history.ended(known)
@@ -407,6 +417,11 @@ class Store:
             known.task = replace(
                 known.task, input=task.input, output=task.output, payloads_loaded=True
             )
+            self._note_tasks([known])
+
+    def _note_tasks(self, records: Iterable[TaskRecord]) -> None:
+        for known in records:
+            self.task_changes.note(known)
 
 
 def _tasks_of_new_session(record: SessionRecord, info: SessionInfo) -> list[TaskRecord]:

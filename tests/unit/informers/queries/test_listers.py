@@ -81,3 +81,29 @@ def test_who_waits_when_the_reactor_stops_is_told(
     scripted.stop(0.0)
     waiting.join(10)
     assert told == ["the reactor stopped before everything was read"]
+
+
+def test_indexes_of_tasks_find_what_they_say(
+    connection: ScriptedConnection, scripted: Reactor
+) -> None:
+    connection.do(lambda source: source.add_session("t", "other"))
+    connection.do(lambda source: source.add_tasks("t", 2, state=TaskState.RUNNING))
+    tasks = scripted.tasks
+    tasks.wait_synced(10)
+    tasks.index("parity", lambda task: int(task.id) % 2)
+
+    def keys(name: str, value: object) -> list[str]:
+        return sorted(f"{one.session_id}/{one.id}" for one in tasks.by_index(name, value))
+
+    assert keys("session", "t") == keys("application", "other") == ["t/1", "t/2"]
+    assert keys("session", 3) == keys("application", ["app"]) == keys("session", "u") == []
+    assert keys("state", "succeed") == keys("application", "app") == ["s/1", "s/2", "s/3"]
+    assert keys("parity", 0) == ["s/2", "t/2"]
+    connection.do(lambda source: source.succeed("t", "1"))
+    eventually(lambda: keys("state", TaskState.RUNNING) == ["t/2"])
+    assert keys("state", 2) == ["s/1", "s/2", "s/3", "t/1"]
+    totals = scripted.applications.get("other")
+    assert (totals.name, totals.sessions) == ("other", 1)
+    assert scripted.applications.get("none").sessions == 0
+    scripted.applications.index("size", lambda one: one.sessions)
+    assert [one.name for one in scripted.applications.by_index("size", 1)] == ["app", "other"]
