@@ -29,8 +29,9 @@ SPEC = {"command": sys.executable, "arguments": [SERVICE], "delay_release": 1}
 class Watcher:
     """The watching process, one life after another."""
 
-    def __init__(self, folder: Path, endpoint: str) -> None:
+    def __init__(self, folder: Path, endpoint: str, workers: int = 1) -> None:
         self.folder = folder
+        self.workers = workers
         self.endpoint = endpoint
         self.lives = 0
         self.process: subprocess.Popen[str] | None = None
@@ -45,7 +46,7 @@ class Watcher:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, remembering.__file__, self.endpoint),
-                    *(str(self.folder / "state.db"), str(self.notes)),
+                    *(str(self.folder / "state.db"), str(self.notes), str(self.workers)),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -73,7 +74,8 @@ class Watcher:
         """Return the events of this life; a line that was cut is none."""
         if not self.notes.exists():
             return []
-        return [line for line in self.notes.read_text().split("\n")[:-1] if line != "synced"]
+        lines = self.notes.read_text().split("\n")[:-1]
+        return [line.partition(" ")[0] for line in lines if line != "synced"]
 
 
 class Load:
@@ -116,14 +118,16 @@ class Load:
 
 
 @pytest.mark.timeout(scaled(300, 1000))
-def test_every_end_is_told_and_only_what_was_cut_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 8])
+def test_every_end_is_told_and_only_what_was_cut_again(tmp_path: Path, workers: int) -> None:
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
     dice = random.Random(seed)
     cluster = ClusterProcess(tmp_path, executors=3, apps=[("app", SPEC)])
     with cluster.start(), Load(cluster.endpoint, seed) as load:
-        watcher = Watcher(tmp_path, cluster.endpoint)
+        watcher = Watcher(tmp_path, cluster.endpoint, workers)
         lives: list[list[str]] = []
+        cuts: list[set[str]] = []
         for number in range(ROUNDS):
             watcher.start()
             if number % 2:  # however slow the machine is, half of them are told something
@@ -131,6 +135,7 @@ def test_every_end_is_told_and_only_what_was_cut_again(tmp_path: Path) -> None:
             load.stop.wait(dice.uniform(0, LONGEST))
             watcher.kill()
             lives.append(watcher.told())
+            cuts.append(in_progress(watcher.notes))
         load.stop.set()
         load.thread.join(20)
         ends = eventually(
@@ -140,21 +145,32 @@ def test_every_end_is_told_and_only_what_was_cut_again(tmp_path: Path) -> None:
         eventually(lambda: "synced" in watcher.notes.read_text(), "the last life to be synced")
         watcher.end()
         lives.append(watcher.told())
+        cuts.append(set())
     told = Counter(key for life in lives for key in life)
     got = {tuple(key.partition("@")[0].split("/")): key for key in told if key_ended(key)}
     assert {key: got[key].rpartition("/")[2] for key in got} == ends
     seen: set[str] = set()
-    cut: set[str] = set()  # in the middle of their callback; not told again yet
+    cut: set[str] = set()  # may have been in progress at a kill; not told again yet
     for number, life in enumerate(lives):
         again = {key for key in life if key in seen}
         assert again <= cut, f"life {number}: {again - cut} again"
+        assert number == 0 or len(cuts[number - 1]) <= workers
         assert len(life) == len(set(life)), f"life {number} was told something twice"
         seen.update(life)
-        cut = cut - set(life) | set(life[-1:])
+        cut = cut - set(life) | cuts[number]
     assert max(told.values()) <= 1 + ROUNDS
     repeated = sum(told.values()) - len(told)
     print(f"{len(told)} events, {len(ends)} ends, {repeated} again after {ROUNDS} kills")
     assert sum(map(bool, lives)) >= ROUNDS // 2, "half of the lives were told something"
+
+
+def in_progress(notes: Path) -> set[str]:
+    """Return the events that a kill may have cut off: of each thread the last one."""
+    last = {}
+    for line in notes.read_text().split("\n")[:-1] if notes.exists() else []:
+        key, _, thread = line.partition(" ")
+        last[thread] = key
+    return set(last.values()) - {"synced"}
 
 
 def key_ended(key: str) -> bool:
