@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import pytest
 from support.hearing import Heard
-from support.inboxes import Reader
+from support.inboxes import KeyedReader, Reader
 from support.inline_engine import LATE, LOST, RESET, InlineEngine, Key, connect, key_of
 from support.leaks import grown, things
 from support.soak import scaled
@@ -53,6 +53,7 @@ class Schedule:
     """One of them; make it and ``run`` it on a loop of its clock."""
 
     def __init__(self, seed: int, clock: FakeClock) -> None:
+        self.seed = seed
         self.chance = random.Random(seed)
         self.now = clock
         self.engine = InlineEngine(clock)
@@ -87,13 +88,20 @@ class Schedule:
         hub = Hub.of(self.connection.link)
         hub.subscribe(Scope(), self.heard)
         reader = Reader(hub, chance.randint(1, 6))  # type: ignore[arg-type]  # as a hub
+        own = random.Random(self.seed)  # so that the rest of a schedule is what it was
+        several = KeyedReader(
+            hub,  # type: ignore[arg-type]  # as a hub
+            own.randint(1, 6),
+            workers=own.randint(1, 4),
+            chance=own,
+        )
         jobs = [self.submit(number) for number in range(chance.randint(1, 6))]
         jobs += [self.look(), self.manage()]
-        work = [asyncio.ensure_future(one) for one in (self.work(), self.read(reader))]
+        work = [asyncio.ensure_future(one) for one in (self.work(), self.read(reader, several))]
         breaking = asyncio.ensure_future(self.break_things())
         await asyncio.gather(*jobs, breaking)
         self.over = True
-        await self.settle(reader)
+        await self.settle(reader, several)
         for one in work:
             one.cancel()
         await asyncio.gather(*work, return_exceptions=True)
@@ -230,12 +238,14 @@ class Schedule:
                     payload = engine.engine.state.sessions[session].tasks[int(task)].input
                     engine.succeed(session, task, b"of " + (payload or b""))
 
-    async def read(self, reader: Reader) -> None:
-        """Be a slow informer."""
+    async def read(self, *readers: Reader) -> None:
+        """Be slow informers, one of them with several workers."""
         while True:
             await asyncio.sleep(self.chance.choice((0.05, 1.0)))
-            reader.read(self.chance.randint(1, 3))
-            reader.answer()
+            count = self.chance.randint(1, 3)
+            for reader in readers:
+                reader.read(count)
+                reader.answer()
 
     async def break_things(self) -> None:
         chance = self.chance
@@ -311,7 +321,7 @@ class Schedule:
 
     # ------------------------------------------------------------------ what must be true
 
-    async def settle(self, reader: Reader) -> None:
+    async def settle(self, *readers: Reader) -> None:
         """Wait until everybody must have heard everything, and look whether it is so."""
         engine, limit = self.engine, self.now.now + 8 * AUDIT
         quiet = 0
@@ -320,10 +330,11 @@ class Schedule:
             await asyncio.sleep(1.0)
             going = engine.in_state(TaskState.PENDING, TaskState.RUNNING) or self.untold()
             quiet = 0 if going else quiet + 1
-        reader.read_all()
         self.check_rows()
         self.check_told(self.heard.tasks, whole=True)
-        self.check_told(reader.events, whole=False)
+        for reader in readers:
+            reader.read_all()
+            self.check_told(reader.events, whole=False)
         assert not self.heard.drifts
         assert self.texts == {"no"}
 

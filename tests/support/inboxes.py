@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from flamepy.informers.delivery.inbox import Inbox, LagMarker, Synced, Wanted
-from flamepy.informers.delivery.queue import Mailbox
+from flamepy.informers.delivery.key_queue import KeyQueue, Place, Slot
+from flamepy.informers.delivery.queue import Mailbox, Work
 from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.state.events import EventSource, SessionEvent, TaskEvent, Window
 from flamepy.watching.state.observations import Outcome
@@ -174,3 +176,74 @@ class Reader:
     def coalesced(self) -> int:
         """What was counted as left out."""
         return self.mailbox.coalesced + self.inbox.coalesced
+
+
+class KeyedReader(Reader):
+    """The same with several workers, who take long, fail and try again, played by hand.
+
+    Args:
+        hub: as of ``Reader``.
+        limit: of the queue.
+        workers: events in progress at most.
+        chance: decides who ends first, and what is tried again.
+    """
+
+    def __init__(self, hub: ModelHub, limit: int, *, workers: int, chance: random.Random) -> None:
+        self.keys: KeyQueue[Work] = KeyQueue(limit)
+        self.running: list[tuple[Slot[Work], list[object]]] = []
+        self.workers = workers
+        self.chance = chance
+        self.time = 0.0
+        super().__init__(hub, limit)
+
+    def read(self, most: int = 1) -> None:
+        """Let some time pass: events begin, end, and are to be tried again."""
+        for work in self.mailbox.take(0.0, 64) if len(self.mailbox) else []:
+            item = work.peek()
+            initial = isinstance(item, TaskEvent) and item.initial
+            self.keys.add(work, self._key(item), initial=initial)
+        for _ in range(most):
+            self.time += 1.0
+            while len(self.running) < self.workers:
+                slot = self.keys.take(self.time, self.mailbox.waiting)
+                if slot is None:
+                    break
+                self._begin(slot)
+            if self.running:
+                self._end(self.chance.randrange(len(self.running)))
+
+    def _begin(self, slot: Slot[Work]) -> None:
+        work = slot.entry
+        keys = [one.key for one, _ in self.running if not isinstance(one.key, Place)]
+        assert slot.key not in keys, "one of a key at a time"
+        if work.rest:
+            self.mailbox.resume(work)
+            self.running.append((slot, work.rest))
+        else:
+            self.running.append((slot, self.mailbox.open(work)))
+
+    def _end(self, at: int) -> None:
+        slot, items = self.running.pop(at)
+        work = slot.entry
+        if self.chance.random() < 0.2:
+            work.rest = items
+            self.mailbox.keep(work)
+            self.keys.park(slot, self.time + self.chance.choice((0.0, 1.0, 10.0)))
+            return
+        self.taken += items
+        self.asked += any(isinstance(item, LagMarker) for item in items)
+        self.mailbox.finish(work)
+        self.keys.done(slot)
+
+    def _key(self, item: object) -> Hashable:
+        if isinstance(item, TaskEvent):
+            return item.task.session_id, item.task.id
+        if isinstance(item, Synced):
+            return Place.BARRIER
+        return Place.ROOM if isinstance(item, LagMarker) else Place.FREE
+
+    def read_all(self) -> None:
+        """Read until nothing is left."""
+        while len(self.mailbox) or self.asked or self.keys:
+            self.read(3)
+            self.answer()

@@ -222,6 +222,27 @@ def _start_and_end(source: ScriptedSource, *, number: int) -> None:
         source.succeed("s", str(number), b"output")
 
 
+def _side_by_side(stage: Stage) -> None:
+    """Sessions whose events are handled at the same time, each in order, on four threads."""
+    stage.register(workers=4, key="session")
+    names = ("s", "t", "u", "v")
+    stage.do(*(functools.partial(_open_named, name=name) for name in names))
+    for number in range(1, 6):
+        for name in names:
+            stage.do(functools.partial(_task_and_end, name=name, number=number))
+    stage.wait_for(*(f"{name}/{number} succeed" for name in names for number in range(1, 6)))
+
+
+def _open_named(source: ScriptedSource, *, name: str) -> None:
+    source.add_session(name)
+
+
+def _task_and_end(source: ScriptedSource, *, name: str, number: int) -> None:
+    source.add_task(name, b"input")
+    source.start(name, str(number))
+    source.succeed(name, str(number), b"output")
+
+
 def _outage(stage: Stage) -> None:
     stage.register()
     stage.do(_open, _task)
@@ -276,6 +297,7 @@ SITUATIONS: dict[str, Play] = {
     "registered late, replay active": functools.partial(_late, replay="active"),
     "registered late, replay none": functools.partial(_late, replay="none"),
     "a queue of one": _tiny_queue,
+    "sessions side by side": _side_by_side,
     "an outage": _outage,
     "stopped in a callback": _stop_in_callback,
     "removed": _removed,

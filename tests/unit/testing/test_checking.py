@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ class Batches(TaskInformer, SessionInformer):
         assert len(events) <= self.limit
 
     async def on_progress(self, counts: SessionProgress) -> None:
-        assert counts.session.id == "s"
+        assert counts.session.id in {"s", "t", "u", "v"}
 
 
 class Trying(TaskInformer):
@@ -83,8 +84,9 @@ class Storing(TaskInformer):
     [everything, RecordingInformer, Batches, Trying, lambda: Storing(set()), TaskInformer],
     ids=["everything", "recording", "batches", "trying", "storing", "nothing"],
 )
-def test_a_good_informer_passes(make: Callable[[], Informer]) -> None:
-    report = check_informer(make)
+@pytest.mark.parametrize("options", [{}, {"workers": 4, "key": "session"}], ids=["one", "four"])
+def test_a_good_informer_passes(make: Callable[[], Informer], options: dict[str, Any]) -> None:
+    report = check_informer(make, **options)
     assert report.ok
     assert [one.name for one in report.situations] == list(SITUATIONS)
     assert all(one.ok for one in report.situations)
@@ -111,6 +113,21 @@ def test_the_neighbours_are_no_news_and_the_informer_is(caplog: pytest.LogCaptur
     assert "(2 times" in again, "of three in all: the first whole, the rest counted"
     assert "times" not in first
     assert all("Raising.on_transition raised" in one for one in caplog.messages)
+
+
+def test_one_that_shares_what_it_should_not_is_found_on_four_workers() -> None:
+    class Sharing(TaskInformer):
+        def __init__(self) -> None:
+            self.together = threading.Barrier(2, timeout=30)
+            self.event: TaskEvent | None = None
+
+        def on_added(self, event: TaskEvent) -> None:
+            self.event = event
+            self.together.wait()
+            assert self.event is event, "another thread's"
+
+    report = check_informer(Sharing, situations=["sessions side by side"], strict=False, limit=60)
+    assert any("another thread's" in str(one) for one in report.findings)
 
 
 def test_options_reach_the_registrations() -> None:
