@@ -33,6 +33,11 @@ LIMIT = 30.0  # seconds for a function to return
 _asked: contextvars.ContextVar[bool] = contextvars.ContextVar("flamepy-credentials", default=False)
 
 
+def leave_function() -> None:
+    """Record that the running task is not part of a function of token= or metadata=."""
+    _asked.set(False)
+
+
 class Credentials:
     """What is sent with each call of one link. Runs on the link's loop.
 

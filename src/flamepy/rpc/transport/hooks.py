@@ -22,7 +22,7 @@ from flamepy.errors import (
     InvalidStateError,
     UnauthenticatedError,
 )
-from flamepy.rpc.transport.credentials import Credentials
+from flamepy.rpc.transport.credentials import Credentials, leave_function
 from flamepy.rpc.transport.status import Call
 from flamepy.rpc.transport.user_code import UserCode, is_async, name_of
 from flamepy.texts import repr_of, text_of
@@ -83,7 +83,12 @@ class CallHooks:
     async def run_contained(
         self, call: Call, attempt: int, seconds: float | None, send: Send
     ) -> Any:
-        """Do the same for a caller in the background: every error is a FlameError."""
+        """Do the same for a caller in the background: every error is a FlameError.
+
+        Its task may have been started by a call that an interceptor made; it is not part of that.
+        """
+        _inside.set(False)
+        leave_function()
         try:
             return await self.run(call, attempt, seconds, send)
         except FlameError:

@@ -454,6 +454,34 @@ class TestInterceptors:
             eventually(refused.is_set)
             assert reactor.state == "running"
 
+    def test_what_a_call_of_its_own_starts_in_the_background_is_intercepted(
+        self, engine: GuardedEngine
+    ) -> None:
+        """A watch that an interceptor began outlives it, and is no part of it."""
+        seen: list[tuple[str, bool]] = []
+        started: list[Any] = []
+
+        async def note(call: OutgoingCall, proceed: Callable[[OutgoingCall], Any]) -> Any:
+            seen.append((call.rpc, bool(started)))
+            if call.rpc == "CreateTask" and not started:
+                session = await made[0].get_session("s")
+                started.append(await session.run(b"inner"))
+            return await proceed(call)
+
+        made: list[aio.Connection] = []
+
+        async def use() -> None:
+            async with await aio.connect(engine.endpoint, interceptors=[note]) as connection:
+                made.append(connection)
+                session = await connection.get_session("s")
+                await session.create_task(b"outer")
+                before = len(engine.of("GetSession"))
+                while len(engine.of("GetSession")) == before:  # the hub reads the session
+                    await asyncio.sleep(0.001)
+            assert ("GetSession", True) in seen
+
+        asyncio.run(use())
+
     def test_one_that_is_impatient_leaves_a_task_that_is_being_made(
         self, engine: GuardedEngine
     ) -> None:
