@@ -18,6 +18,7 @@ from flamepy.watching.policy.settings import WatchSettings
 from flamepy.watching.state.subscriptions import Scope
 
 REPLAYS = ("all", "active", "none")
+TRANSITIONS = ("observed", "complete")
 KEYS = ("task", "session", "application")
 ON_STUCK = ("report", "replace")
 
@@ -97,6 +98,14 @@ def check_replay(name: str, value: str) -> str:
             f"{name} must be one of {', '.join(map(repr, REPLAYS))}, got {repr_of(value)}"
         )
     return value
+
+
+def check_transitions(value: object) -> None:
+    """Refuse unknown values of ``transitions``."""
+    if value not in TRANSITIONS:
+        raise InvalidArgumentError(
+            f"transitions must be one of {', '.join(map(repr, TRANSITIONS))}, got {repr_of(value)}"
+        )
 
 
 def check_checkpoint(value: object, name: str = "checkpoint") -> Path | None:

@@ -47,6 +47,7 @@ class Options:
     workers: int = 1
     key: str | KeyFunction | None = None
     on_stuck: str = "report"
+    transitions: str = "observed"
 
     def __post_init__(self) -> None:
         arguments.check_count("queue_size", self.queue_size)
@@ -59,6 +60,7 @@ class Options:
         object.__setattr__(self, "timeout", limit)
         arguments.check_retry(self.retry)
         arguments.check_replay("replay", self.replay)
+        arguments.check_transitions(self.transitions)
         if self.resume not in (None, True, False):
             raise InvalidArgumentError(f"resume must be True or False, got {repr_of(self.resume)}")
         arguments.check_function("where", self.where)

@@ -361,11 +361,11 @@ class Reactor(ReactorQueries, Runnable):
         workers: int = 1,
         key: str | KeyFunction | None = None,
         on_stuck: str = "report",
+        transitions: str = "observed",
     ) -> Registration:
         """Deliver to ``informer`` the present state in scope, then every observed change.
 
-        May be called before ``start`` and from a callback. It gets tasks of every process, also
-        those made before the registration (``event.initial``).
+        May be called before ``start`` and from a callback; it gets tasks of every process.
 
         Args:
             informer: an instance of a ``TaskInformer`` or ``SessionInformer`` subclass.
@@ -375,8 +375,7 @@ class Reactor(ReactorQueries, Runnable):
                 and one that raises is a callback that raised.
             transform: likewise; returns the event to deliver, or None to leave it out.
             name: for the thread and the logs; the ``uid`` or the class name by default.
-            uid: its name in a checkpoint; if it is registered already, that registration is
-                returned and nothing changes.
+            uid: its name in a checkpoint; if it is registered already, that one is returned.
             queue_size: events that wait at most; more are coalesced, an end is never lost.
             retry: how a callback that raised is called again (see ``TemporaryError``).
             timeout: seconds after which a running callback is reported, and an ``async def`` one
@@ -392,6 +391,7 @@ class Reactor(ReactorQueries, Runnable):
                 events of one key.
             on_stuck: ``"replace"`` has another thread work in the place of one that runs longer
                 than the ``timeout``; its key waits until it returns.
+            transitions: ``"complete"`` inserts states that no answer showed, ``event.inferred``.
 
         Raises:
             InvalidArgumentError: not an informer, a misspelt or wrong callback, an option out of

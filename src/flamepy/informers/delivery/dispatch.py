@@ -35,6 +35,7 @@ from flamepy.informers.delivery.progress import (
 )
 from flamepy.informers.delivery.queue import Mailbox, Work
 from flamepy.informers.delivery.reporter import Reporter
+from flamepy.informers.delivery.transitions import Transitions, is_inferred
 from flamepy.informers.delivery.worker import KEPT, Again, Kept, WorkSource
 from flamepy.informers.options import Options
 from flamepy.runtime.clocks import monotonic
@@ -86,6 +87,7 @@ class Dispatcher(WorkSource):
             self._filters.append((Call("transform", options.transform), transformed))
         if options.where is not None:
             self._filters.append((Call("where", options.where), wanted))
+        self._transitions = Transitions() if options.transitions == "complete" else None
         self.memory: Memory | None = None
         self._recording = threading.RLock()  # guards ``memory``; no callback runs under it
         self.inbox: Inbox | None = None
@@ -210,7 +212,10 @@ class Dispatcher(WorkSource):
                     if isinstance(event, TaskEvent)
                     else self.memory.session(event)
                 )
+            steps = self._completed(steps)
             return self._advance(Delivery(steps), work) if steps else None
+        if self._transitions is not None:
+            return self._advance(Delivery(self._completed([Step(event, True)])), work)
         if self._filters or (self.callbacks.batches and isinstance(event, TaskEvent)):
             return self._advance(Delivery([Step(event, True)]), work)
         calls = self._calls_for(event)
@@ -224,6 +229,21 @@ class Dispatcher(WorkSource):
             if self.mailbox.discarded.is_set():
                 return None
         return None
+
+    def _completed(self, steps: list[Step]) -> list[Step]:
+        """Return the steps with those of the states that were skipped, if these are wanted."""
+        if self._transitions is None:
+            return steps
+        completed: list[Step] = []
+        for event, deliver in steps:
+            if isinstance(event, TaskEvent):
+                events = self._transitions.expand(event)
+                completed += (
+                    [Step(one, True) for one in events] if deliver else [Step(event, False)]
+                )
+            else:
+                completed.append(Step(event, deliver))
+        return completed
 
     def _calls_for(self, event: AnyEvent) -> tuple[Call, ...]:
         if isinstance(event, SessionEvent):
@@ -362,7 +382,7 @@ class Dispatcher(WorkSource):
                 self._reporter.dead(failure)
             if delivery.retried is not None:
                 self._end_retried(delivery.retried, failed=bool(delivery.failures))
-            elif self.memory is not None:
+            elif self.memory is not None and not is_inferred(delivery.event):
                 self.memory.note(delivery.event)
                 if delivery.called or delivery.failures:
                     self.memory.commit()
@@ -378,6 +398,8 @@ class Dispatcher(WorkSource):
 
     def _skip(self, event: AnyEvent, key: Hashable) -> None:
         """Record an event that needs no delivery, after a batch that may have earlier ones."""
+        if is_inferred(event):
+            return
         batch = self._batches.get(self._batch_key(key))
         if batch is not None:
             batch.notes.append(event)
@@ -470,7 +492,7 @@ class Dispatcher(WorkSource):
                     self._reporter.missed(missed)
                 missing = list(self.memory.missing(presence))
         for event in missing:
-            self.mailbox.push(Delivery([Step(event, True)]))
+            self.mailbox.push(Delivery(self._completed([Step(event, True)])))
         end = PlainCall("on_synced", presence=presence)
         if missing or self._batches:
             self.mailbox.push(end)

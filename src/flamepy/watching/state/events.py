@@ -79,6 +79,8 @@ class TaskEvent:
         sequence: grows with each event of one link.
         initial: True for the state before the informer was registered; each informer
             gets its own answer.
+        inferred: True for a state that was not observed, but must have been between two that were;
+            only with ``transitions="complete"`` of ``Reactor.register``.
         coalesced: the number of intermediate changes that a full queue merged into this one.
         final_state_known: for DELETED: True if the task had ended before it vanished.
         observed_at: monotonic seconds of the observation.
@@ -97,6 +99,7 @@ class TaskEvent:
     epoch: int = 0
     sequence: int = 0
     initial: bool = False
+    inferred: bool = False
     coalesced: int = 0
     final_state_known: bool = True
     observed_at: float = 0.0
@@ -150,6 +153,7 @@ class TaskEvent:
             "state": self.task.state.name.lower(),
             "old_state": None if self.old is None else self.old.state.name.lower(),
             "error": self.task.error,
+            "inferred": self.inferred,
             "final_state_known": self.final_state_known,
             "creation_time": _text(self.task.creation_time),
             "completion_time": _text(self.task.completion_time),
@@ -171,6 +175,7 @@ class TaskEvent:
             old=event_dicts.old_task_of(form, task),
             source=event_dicts.kind_of(EventSource, form, "source"),
             session_creation_time=event_dicts.time_of(form, "session_creation_time"),
+            inferred=bool(form.get("inferred", False)),
             **event_dicts.provenance_of(form),
         )
 
