@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import functools
 import importlib
 import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from flamepy.core import (
 from flamepy.errors import (
     DeadlineExceededError,
     FlameError,
+    InvalidArgumentError,
     InvalidStateError,
     SessionRetryLimitError,
     TaskFailedError,
@@ -142,6 +145,69 @@ class TestRunner:
         assert sorted(one.name for one in here.iterdir() if one.name != "__pycache__") == [
             "edited.py"
         ]
+
+    def test_an_application_of_other_code_is_used_with_a_warning(
+        self, here: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (here / "edited.py").write_text("def name():\n    return 1\n")
+        with Runner("left"):
+            with Runner("left") as same:
+                assert same.service(len)([1]).get() == 1
+            assert "of its package" not in caplog.text
+            (here / "edited.py").write_text("def name():\n    return 2\n")
+            Runner("left").close()
+        assert "not of the working directory as it is now (left-" in caplog.text
+        assert "flamepy apps unregister left" in caplog.text
+
+    def test_mistakes_name_the_value_and_the_way_out(self) -> None:
+        with Runner("mistakes") as runner:
+            same = runner.service(lambda x: x)
+            one, lock = same(1), threading.Lock()
+            with pytest.raises(InvalidArgumentError, match="argument 0 of the call, of lock, can"):
+                same(lock)
+            with pytest.raises(InvalidArgumentError, match="argument x of the call"):
+                same(x=lock)
+            with pytest.raises(InvalidArgumentError, match="object of the service, of partial, c"):
+                runner.service(functools.partial(len, lock))
+            with pytest.raises(InvalidArgumentError, match="or an instance, got None"):
+                runner.service(None)
+            with pytest.raises(ValueError, match="True, False or None, got 'no'"):
+                runner.service(len, autoscale="no")  # type: ignore[arg-type]
+            with pytest.raises(InvalidArgumentError, match="subclass of TaskInformer, got 3"):
+                runner.service(len, informer=3)  # type: ignore[arg-type]
+            with pytest.raises(InvalidArgumentError, match="subclass of TaskInformer, got 3"):
+                Runner("mistakes", informer=3)  # type: ignore[arg-type]
+            for takes in (runner.get, runner.ref, runner.wait, runner.select):
+                with pytest.raises(InvalidArgumentError, match=r"of one call take future\.get"):
+                    takes(one)  # type: ignore[arg-type]
+                with pytest.raises(InvalidArgumentError, match="got 3 at position 1"):
+                    takes([one, 3])  # type: ignore[list-item]
+            with pytest.raises(AttributeError, match="call the service itself, or map"):
+                same.method()
+            counter = runner.service(counter_of(1))
+            with pytest.raises(AttributeError, match="runs Counter: it has add, fail"):
+                counter.subtract(1)
+            assert not hasattr(counter, "__wrapped__")
+            assert one.get() == 1
+
+    def test_a_missing_module_is_named_with_the_way_out(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def needs() -> None:
+            import not_installed_anywhere  # noqa: F401
+
+        (here / "elsewhere.py").write_text("def name():\n    return 1\n")
+        (here / "work").mkdir()
+        monkeypatch.chdir(here / "work")
+        monkeypatch.syspath_prepend(str(here))
+        with Runner("missing") as runner:
+            advice = r"No module named '{}': .* package.*working directory.*dependencies="
+            with pytest.raises(TaskFailedError, match=advice.format("not_installed_anywhere")):
+                runner.service(needs)().get(timeout=60)
+            module = importlib.import_module("elsewhere")
+            with pytest.raises(SessionRetryLimitError, match=advice.format("elsewhere")):
+                runner.service(module.name)().get(timeout=60)
+        sys.modules.pop("elsewhere", None)
 
     def test_a_second_service_with_one_session_id_is_refused(self) -> None:
         def first() -> int:
@@ -340,6 +406,9 @@ class TestSandbox:
             assert sandbox.run_code("import sys; sys.stdin.read()").data == b""
             with pytest.raises(TaskFailedError, match=r"did not end within 0\.5 s"):
                 sandbox.run_code("while True: pass", timeout=0.5)
+            assert len(sandbox.run_code("print('x' * 800_000)").data) == 800_001
+            with pytest.raises(TaskFailedError, match="wrote 2000001 bytes to its standard output"):
+                sandbox.run_code("print('x' * 2_000_000)")
             with Sandbox.open(sandbox.sandbox_id) as again:
                 assert again.attr == SandboxAttr("python")
 

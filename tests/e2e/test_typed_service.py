@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from flamepy.core import get_object, register_application
-from flamepy.errors import FlameError, TaskFailedError
+from flamepy.core import create_session, get_object, register_application
+from flamepy.errors import FlameError, InvalidArgumentError, TaskFailedError
 from flamepy.local import LocalCluster
 from flamepy.service import FlameInstance, ServiceFuture, Session
 from flamepy.types import ApplicationAttributes
@@ -63,6 +64,41 @@ def test_requests_and_results_are_objects() -> None:
         assert session.context() is None
         with pytest.raises(TaskFailedError, match="has no context to update"):
             session.invoke("count")
+
+
+def test_what_cannot_travel_is_named() -> None:
+    with Session("typed") as session:
+        with pytest.raises(InvalidArgumentError, match="the request, of lock, cannot be pickled"):
+            session.invoke(threading.Lock())
+        with pytest.raises(TaskFailedError, match=r"of the entrypoint, of .*lock, cannot be"):
+            session.invoke("lock")
+        with pytest.raises(InvalidArgumentError, match="ctx, of lock, cannot be pickled"):
+            Session("typed", ctx=threading.Lock())
+    with (
+        create_session("typed") as raw,
+        pytest.raises(TaskFailedError, match=r"3 bytes cannot be unpickled.*service\.Session"),
+    ):
+        raw.invoke(b"raw")
+
+
+def test_map_may_yield_errors_in_place_of_results() -> None:
+    with Session("typed") as session:
+        first, failed, last = session.map(["a", "fail", "b"], return_exceptions=True)
+        assert (first, last) == ("a", "b")
+        assert isinstance(failed, TaskFailedError)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"cpus": 1}, "'cpus' is not one of cpu, memory, mem, gpu"),
+        ({"cpu": "many"}, "cpu must be a whole number, got 'many'"),
+        ({"memory": 1.5}, r"memory must be a whole number, got 1\.5"),
+    ],
+)
+def test_resources_that_break_a_rule_are_named(given: dict[str, object], text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=text):
+        Session("typed", resreq=given)
 
 
 def test_a_context_lives_as_long_as_its_session() -> None:

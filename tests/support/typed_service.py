@@ -1,6 +1,7 @@
 """A typed service: counts in its context, fails where asked, awaits."""
 
 import asyncio
+import threading
 from typing import Any
 
 from flamepy.service import FlameInstance
@@ -15,6 +16,8 @@ async def answer(request: Any) -> Any:
     await asyncio.sleep(0)
     if request == "fail":
         raise ValueError("as asked")
+    if request == "lock":
+        return threading.Lock()
     if request == "ids":
         return instance.session_id, instance.task_id
     if request == "loops":

@@ -102,8 +102,9 @@ class DecodedFuture(concurrent.futures.Future[R], Generic[R]):
         try:
             self._task.exception(timeout)
         except concurrent.futures.TimeoutError as error:
+            seconds = f"{round(timeout or 0, 3):g} s"
             raise DecodedTimeoutError(
-                f"{repr_of(self)} had not ended within {timeout} s; the task continues"
+                f"{repr_of(self)} had not ended within {seconds}; the task continues"
             ) from error
 
     def _take(self, task: concurrent.futures.Future[bytes | None]) -> None:

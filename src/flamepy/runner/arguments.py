@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flamepy.core.cache import put_object
+from flamepy.errors import InvalidArgumentError
 from flamepy.runner.futures import ObjectFuture
 from flamepy.runner.results import asking
 from flamepy.runner.types import RunnerRequest
@@ -30,12 +31,21 @@ def packed(
     """
     references = tuple(resolved(one) for one in args)
     named = {name: resolved(one) for name, one in kwargs.items()}
-    data = dump(asking(RunnerRequest(method, references or None, named or None)))
+    data = _dumped(method, references, named)
     if len(data) <= INLINE_LIMIT:
         return data
     references = tuple(_outsourced(prefix, one) for one in references)
     named = {name: _outsourced(prefix, one) for name, one in named.items()}
-    return dump(asking(RunnerRequest(method, references or None, named or None)))
+    return _dumped(method, references, named)
+
+
+def _dumped(method: str | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    try:
+        return dump(asking(RunnerRequest(method, args or None, kwargs or None)))
+    except InvalidArgumentError:
+        for name, one in [*enumerate(args), *kwargs.items()]:
+            dump(one, f"argument {name} of the call")  # the error names the argument
+        raise
 
 
 def resolved(value: Any) -> Any:

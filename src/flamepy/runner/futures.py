@@ -9,10 +9,11 @@ from typing import Any
 
 from flamepy.core.cache import ObjectRef, put_object
 from flamepy.core.futures import DecodedFuture
-from flamepy.errors import FlameError
+from flamepy.errors import FlameError, InvalidArgumentError
 from flamepy.runner.results import is_pickle, reference, value_of
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.seconds import seconds_or_none
+from flamepy.texts import repr_of
 
 
 class ObjectFuture(DecodedFuture[Any]):
@@ -77,7 +78,7 @@ class ObjectFutureIterator:
     """Futures in the order in which their calls end: ``for future in runner.select(futures)``."""
 
     def __init__(self, futures: Iterable[ObjectFuture]) -> None:
-        self._futures = list(futures)
+        self._futures = checked(futures)
         self._completed = concurrent.futures.as_completed(self._futures)
 
     def __iter__(self) -> Iterator[ObjectFuture]:
@@ -96,7 +97,25 @@ def gathered(futures: Iterable[ObjectFuture], timeout: float | None) -> list[Any
     """Return the results in order; the first error raises. ``timeout`` is for all together."""
     timeout = seconds_or_none("timeout", timeout)
     end = None if timeout is None else monotonic() + timeout
-    return [one.get(None if end is None else max(0.0, end - monotonic())) for one in list(futures)]
+    waited = checked(futures)
+    return [one.get(None if end is None else max(0.0, end - monotonic())) for one in waited]
+
+
+def checked(futures: Iterable[ObjectFuture]) -> list[ObjectFuture]:
+    """Return futures as a list. Raises InvalidArgumentError for anything else."""
+    if isinstance(futures, ObjectFuture) or not isinstance(futures, Iterable):
+        raise InvalidArgumentError(
+            f"futures must be several, such as a list of what calls returned, got "
+            f"{repr_of(futures)}; of one call take future.get(), future.ref() or future.wait()"
+        )
+    found = list(futures)
+    for index, one in enumerate(found):
+        if not isinstance(one, ObjectFuture):
+            raise InvalidArgumentError(
+                f"futures must be what calls of services returned, got {repr_of(one)} at position "
+                f"{index}"
+            )
+    return found
 
 
 def fetched(

@@ -233,7 +233,8 @@ def _check_link(folder: Path, path: Path, name: str, target: str) -> None:
     root = folder.resolve()
     if target.startswith("/") or not (path.parent / target).resolve().is_relative_to(root):
         raise InstallError(
-            f"the package has the link {repr_of(name)} to {repr_of(target)}, outside its folder"
+            f"the package has the link {repr_of(name)} to {repr_of(target)}, outside its folder; "
+            "leave it out by package.excludes of the configuration, or put a copy in its place"
         )
 
 

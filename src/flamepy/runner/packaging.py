@@ -36,6 +36,7 @@ EXCLUDES = (
 )
 METADATA = ("pyproject.toml", "setup.py", "setup.cfg")
 TOP_LEVEL_EXCLUDES = ("dist",)
+VIRTUAL_ENVIRONMENT = "pyvenv.cfg"  # a folder with it is one, whatever its name
 HASH_LENGTH = 16  # hexadecimal digits of the archive's SHA-256 in its name
 BLOCK = 1 << 20
 
@@ -102,7 +103,7 @@ def write_archive(
     Args:
         folder: what is packed; links stay links, sockets and devices are left out.
         target: the file that is made.
-        patterns: what is left out besides ``dist`` at the top.
+        patterns: what is left out besides ``dist`` at the top and virtual environments.
         extra: texts by name that are added.
 
     Returns:
@@ -134,8 +135,11 @@ def _walked(folder: Path, prefix: str, patterns: Sequence[str]) -> Iterator[str]
         path = f"{prefix}{entry.name}"
         if excluded(path, patterns) or (not prefix and entry.name in TOP_LEVEL_EXCLUDES):
             continue
+        is_folder = entry.is_dir(follow_symlinks=False)
+        if is_folder and os.path.exists(os.path.join(entry.path, VIRTUAL_ENVIRONMENT)):
+            continue
         yield path
-        if entry.is_dir(follow_symlinks=False):
+        if is_folder:
             yield from _walked(Path(entry.path), f"{path}/", patterns)
 
 

@@ -25,15 +25,21 @@ from flamepy.core.closing import ClosesAtExit
 from flamepy.errors import FlameError, FlameErrorCode, NotFoundError
 from flamepy.informers.informer import TaskInformer
 from flamepy.runner import packaging
-from flamepy.runner.futures import ObjectFuture, ObjectFutureIterator, gathered
+from flamepy.runner.futures import ObjectFuture, ObjectFutureIterator, checked, gathered
 from flamepy.runner.progress import Steps, followed
-from flamepy.runner.services import RunnerService
+from flamepy.runner.services import RunnerService, checked_informer
 from flamepy.runner.storage import StorageBackend, create_storage_backend
 from flamepy.runner.types import RunnerContext as RunnerContext
 from flamepy.runner.types import RunnerRequest as RunnerRequest
 from flamepy.runner.types import SessionContext as SessionContext
 from flamepy.texts import repr_of
-from flamepy.types import Application, ApplicationAttributes, ResourceRequirement, Shim
+from flamepy.types import (
+    FLAME_INSTANCE_ENDPOINT,
+    Application,
+    ApplicationAttributes,
+    ResourceRequirement,
+    Shim,
+)
 from flamepy.types import SessionAttributes as SessionAttributes
 from flamepy.wire import validation
 
@@ -75,7 +81,7 @@ class Runner(ClosesAtExit):
         self._fail_if_exists = fail_if_exists
         self._dependencies = packaging.check_dependencies(dependencies)
         self._python_version = python_version
-        self._informer = informer
+        self._informer = checked_informer(informer)
         self._context = FlameContext()
         self._app_registered = False
         self._started = False
@@ -123,7 +129,7 @@ class Runner(ClosesAtExit):
 
     def ref(self, futures: Iterable[ObjectFuture]) -> list[ObjectRef]:
         """Wait for calls and return where their results are, in order."""
-        return [future.ref() for future in futures]
+        return [future.ref() for future in checked(futures)]
 
     def wait(
         self,
@@ -139,7 +145,7 @@ class Runner(ClosesAtExit):
             timeout: seconds for all of them together.
             progress: show how many have ended: a bar by ``rich`` on a terminal, else lines.
         """
-        waited = list(futures)
+        waited = checked(futures)
         followed(waited, timeout, show=progress)
         for future in waited:
             future.wait(0)
@@ -185,8 +191,8 @@ class Runner(ClosesAtExit):
                     f"Application '{self._name}' already exists. Set fail_if_exists=False to "
                     "skip registration.",
                 )
-            logger.info("application %s exists and is used as it is", self._name)
             self._started = True
+            self._compare(existing)
             return
         try:
             self._publish()
@@ -194,6 +200,26 @@ class Runner(ClosesAtExit):
             self._roll_back()
             raise
         self._started = True
+
+    def _compare(self, existing: Application) -> None:
+        """Warn if an application that is used as it is has another package than this one's."""
+        theirs = (existing.url or "").rsplit("/", 1)[-1]
+        if FLAME_INSTANCE_ENDPOINT not in os.environ and theirs.startswith(f"{self._name}-"):
+            try:
+                with tempfile.TemporaryDirectory() as folder:
+                    ours = self._create_package(folder).name
+            except OSError:  # a file that cannot be read: nothing has to be packed
+                ours = theirs
+            if ours != theirs:
+                logger.warning(
+                    "application %s exists and is used as it is: what calls import is of its "
+                    "package %s, not of the working directory as it is now (%s); choose another "
+                    "name, or, if it was left by a program that was killed, close its sessions "
+                    "and run `flamepy apps unregister %s`",
+                    *(self._name, theirs, ours, self._name),
+                )
+                return
+        logger.info("application %s exists and is used as it is", self._name)
 
     def _publish(self) -> None:
         """Pack, store and register; each step says how it is undone."""

@@ -96,7 +96,11 @@ class FlameRunpyService(FlameService):
 
     def _load(self) -> None:
         assert self._ref is not None
-        found = load(get_object(ObjectRef(self._ref.endpoint, self._ref.key, 0)))
+        data = get_object(ObjectRef(self._ref.endpoint, self._ref.key, 0))
+        try:
+            found = load(data)
+        except ModuleNotFoundError as error:
+            raise RuntimeError(f"{text_of(error)}{missing(error)}") from error
         if not isinstance(found, RunnerContext):
             raise ValueError(f"Expected RunnerContext in common_data, got {type(found)}")
         self._context = found
@@ -142,7 +146,18 @@ def remote_text(error: BaseException) -> str:
     """Return an exception's text, its class and the traceback below the service's own frames."""
     trace = error.__traceback__.tb_next if error.__traceback__ is not None else None
     lines = "".join(traceback.format_exception(type(error), error, trace)).rstrip()
-    return f"{text_of(error) or described(error)}\n\nRemote traceback:\n{lines}"
+    return f"{text_of(error) or described(error)}{missing(error)}\n\nRemote traceback:\n{lines}"
+
+
+def missing(error: BaseException) -> str:
+    """Return what to do, for the end of an error's text, if a module is missing; else nothing."""
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    return (
+        ": it is neither in the package, which is the working directory of the program that made "
+        "the Runner, nor installed here; start that program in the folder of the module, or name "
+        "what has to be installed in Runner(dependencies=[...])"
+    )
 
 
 async def _awaited(result: Any) -> Any:

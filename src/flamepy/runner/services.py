@@ -15,7 +15,7 @@ from flamepy.core.cache import ObjectRef, delete_objects, get_object, put_object
 from flamepy.core.client import open_session
 from flamepy.core.closing import ClosesAtExit
 from flamepy.core.session import Session
-from flamepy.errors import FlameError, InvalidStateError
+from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError
 from flamepy.informers.informer import TaskInformer
 from flamepy.runner.arguments import by_value, packed
 from flamepy.runner.futures import ObjectFuture, fetched
@@ -50,7 +50,7 @@ class RunnerService(ClosesAtExit):
         session_id: of the session whose tasks are this service's calls.
 
     Raises:
-        ValueError: options that the object's kind does not have.
+        ValueError: options that the object's kind does not have; no object; no informer.
         InvalidStateError: a session of that id runs another object.
         FlameError: as of ``open_session`` and ``put_object``.
     """
@@ -65,9 +65,13 @@ class RunnerService(ClosesAtExit):
         *,
         informer: TaskInformer | None = None,
     ) -> None:
+        if execution_object is None:
+            raise InvalidArgumentError(
+                "execution_object must be a function, a class or an instance, got None"
+            )
         self._app = app
         self._execution_object = execution_object
-        self._informer = informer
+        self._informer = checked_informer(informer)
         context = RunnerContext(execution_object, autoscale=autoscale, warmup=warmup)
         self.session_id = _chosen_id(execution_object) or short_name(
             f"{app}-{_label(execution_object)}".rstrip("-")
@@ -107,8 +111,16 @@ class RunnerService(ClosesAtExit):
     if TYPE_CHECKING:
         map: Callable[..., Generator[Any, None, None]]  # of a function's service
 
-        def __getattr__(self, name: str) -> RemoteMethod:
-            """Return a method of the object; they are attributes once it is made."""
+    def __getattr__(self, name: str) -> RemoteMethod:
+        """Methods of the object are attributes once it is made: say which there are."""
+        served = self.__dict__.get("_execution_object")
+        if name.startswith("_") or served is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        offered = [key for key, one in vars(self).items() if isinstance(one, RemoteMethod)]
+        raise AttributeError(
+            f"{repr_of(self)} has no method {name!r}; it runs {_label(served) or 'an object'}: "
+            + ("call the service itself, or map" if _is_function(served) else _listed(offered))
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> ObjectFuture:
         """Call the function on an executor.
@@ -217,6 +229,19 @@ class RemoteMethod:
         return self._service._map(self._name, zip(*iterables, strict=False), options)
 
 
+def checked_informer(informer: TaskInformer | None) -> TaskInformer | None:
+    """Return an informer. Raises InvalidArgumentError for anything else."""
+    if informer is not None and not isinstance(informer, TaskInformer):
+        raise InvalidArgumentError(
+            f"informer must be an instance of a subclass of TaskInformer, got {repr_of(informer)}"
+        )
+    return informer
+
+
+def _listed(names: list[str]) -> str:
+    return f"it has {', '.join(sorted(names))}" if names else "no attribute of it can be called"
+
+
 def _is_function(execution_object: object) -> bool:
     return callable(execution_object) and not inspect.isclass(execution_object)
 
@@ -242,7 +267,7 @@ def _label(execution_object: object) -> str:
 
 
 def _pickled(context: RunnerContext) -> bytes:
-    code = by_value(dump(context.execution_object))
+    code = by_value(dump(context.execution_object, "the object of the service"))
     return dump(context.guarded() if code else context)
 
 

@@ -107,6 +107,8 @@ class RunnerContext:
     def __post_init__(self) -> None:
         if not isinstance(self.warmup, int) or self.warmup < 0:
             raise ValueError("warmup must be a non-negative integer.")
+        if self.autoscale not in (None, True, False):
+            raise ValueError(f"autoscale must be True, False or None, got {self.autoscale!r}")
         if is_stateless(self.execution_object):
             self._stateless()
         else:

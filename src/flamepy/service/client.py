@@ -15,7 +15,10 @@ from flamepy.core.futures import DecodedFuture, TaskFuture
 from flamepy.core.session import Session as CoreSession
 from flamepy.errors import FlameError, InvalidArgumentError
 from flamepy.service.payload import dump, load
+from flamepy.texts import repr_of
 from flamepy.types import ResourceRequirement
+
+RESOURCES = ("cpu", "memory", "mem", "gpu")
 
 
 class ServiceFuture(DecodedFuture[Any]):
@@ -76,7 +79,7 @@ class Session(ClosesAtExit):
             return create_session(application=name, common_data=None, resreq=resreq)
         sid = short_name(name)
         prefix = f"{name}/{sid}"
-        ref = put_object(prefix, dump(ctx))
+        ref = put_object(prefix, dump(ctx, "ctx"))
         try:
             session = create_session(
                 application=name, common_data=ref.encode(), session_id=sid, resreq=resreq
@@ -106,14 +109,19 @@ class Session(ClosesAtExit):
             TaskFailedError: the entrypoint raised; the text is the service's.
             DeadlineExceededError: no result within ``timeout``; the task continues.
         """
-        return load(self._open().invoke(dump(req), timeout=timeout))
+        return load(self._open().invoke(dump(req, "the request"), timeout=timeout))
 
     def submit(self, req: Any) -> ServiceFuture:
         """Send a request; return its future once the engine has acknowledged it."""
-        return ServiceFuture(self._open().run(dump(req)))
+        return ServiceFuture(self._open().run(dump(req, "the request")))
 
     def map(
-        self, requests: Iterable[Any], *, window: int = WINDOW, ordered: bool = True
+        self,
+        requests: Iterable[Any],
+        *,
+        window: int = WINDOW,
+        ordered: bool = True,
+        return_exceptions: bool = False,
     ) -> Generator[Any, None, None]:
         """Yield the result of each request, many of them at a time.
 
@@ -121,11 +129,16 @@ class Session(ClosesAtExit):
             requests: any iterable, endless perhaps; read as results are taken.
             window: requests that are read and whose result was not taken yet, at most.
             ordered: results come in the order of the requests; False: as tasks end.
+            return_exceptions: a task's own error takes the place of its result; else it is raised
+                there, and the iterator is over.
         """
-        outputs: Iterator[bytes | None] = self._open().map(
-            (dump(one) for one in requests), window=window, ordered=ordered
+        outputs: Iterator[bytes | FlameError | None] = self._open().map(
+            (dump(one, "a request") for one in requests),
+            window=window,
+            ordered=ordered,
+            return_exceptions=return_exceptions,
         )
-        return (load(one) for one in outputs)
+        return (one if isinstance(one, FlameError) else load(one) for one in outputs)
 
     def context(self) -> Any:
         """Return the session's context object as it is in the cache now.
@@ -169,15 +182,25 @@ def _resources(
         raise InvalidArgumentError(
             f"resreq must be a ResourceRequirement or a dict, got {type(given).__name__}"
         )
+    for name in given:
+        if name not in RESOURCES:
+            raise InvalidArgumentError(
+                f"resreq: {repr_of(name)} is not one of {', '.join(RESOURCES)}; write it like "
+                "{'cpu': 4, 'memory': '16g', 'gpu': 1}"
+            )
     memory = given.get("memory", given.get("mem", 0))
+    if isinstance(memory, str):
+        memory = ResourceRequirement.from_string(f"memory={memory}").memory
     return ResourceRequirement(
-        cpu=int(given.get("cpu", 0)),
-        memory=_bytes(memory),
-        gpu=int(given.get("gpu", 0)),
+        cpu=_whole("cpu", given.get("cpu", 0)),
+        memory=_whole("memory", memory),
+        gpu=_whole("gpu", given.get("gpu", 0)),
     )
 
 
-def _bytes(memory: object) -> int:
-    if isinstance(memory, str):
-        return ResourceRequirement.from_string(f"memory={memory}").memory
-    return memory if isinstance(memory, int) else 0
+def _whole(name: str, value: object) -> int:
+    """Return a whole number, also of a text. Raises InvalidArgumentError."""
+    if isinstance(value, (int, str)) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):
+            return int(value)
+    raise InvalidArgumentError(f"resreq: {name} must be a whole number, got {repr_of(value)}")

@@ -11,7 +11,7 @@ from flamepy.core.cache import ObjectRef, get_object, update_object
 from flamepy.core.service import FlameService, SessionContext, TaskContext
 from flamepy.core.service import run as run_service
 from flamepy.core.types import FLAME_INSTANCE_ENDPOINT as FLAME_INSTANCE_ENDPOINT
-from flamepy.errors import InvalidStateError
+from flamepy.errors import InvalidArgumentError, InvalidStateError
 from flamepy.service.payload import dump, load
 from flamepy.texts import described, repr_of
 
@@ -82,7 +82,7 @@ class FlameInstance(FlameService):
                 f"session {repr_of(self.session_id)} has no context to update: its client "
                 "passes one, Session(name, ctx=...)"
             )
-        self._ref = update_object(self._ref, dump(data))
+        self._ref = update_object(self._ref, dump(data, "the context"))
 
     def run(self) -> None:
         """Serve until the executor ends the process; call it on the main thread.
@@ -111,7 +111,7 @@ class FlameInstance(FlameService):
             raise InvalidStateError(
                 "the service has no entrypoint: decorate a function with @instance.entrypoint"
             )
-        request = load(context.input)
+        request = _request(context.input)
         self.task_id = context.task_id
         try:
             result = self._call(function, request)
@@ -120,7 +120,7 @@ class FlameInstance(FlameService):
             raise RuntimeError(f"entrypoint {repr_of(name)} raised {described(error)}") from error
         finally:
             self.task_id = None
-        return None if result is None else dump(result)
+        return None if result is None else dump(result, "the result of the entrypoint")
 
     def on_session_leave(self) -> None:
         """Forget the session, and close the loop of coroutines."""
@@ -137,6 +137,16 @@ class FlameInstance(FlameService):
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
         return self._loop.run_until_complete(_awaited(result))
+
+
+def _request(data: bytes | None) -> Any:
+    try:
+        return load(data)
+    except Exception as error:
+        raise InvalidArgumentError(
+            f"the task's input of {len(data or b'')} bytes cannot be unpickled: "
+            f"{described(error)}; a typed service is called by flamepy.service.Session"
+        ) from error
 
 
 async def _awaited(result: Any) -> Any:

@@ -10,14 +10,28 @@ from typing import Any
 
 import cloudpickle  # type: ignore[import-untyped]  # it has no types
 
+from flamepy.errors import InvalidArgumentError
+from flamepy.texts import text_of
 
-def dump(value: Any) -> bytes:
+
+def dump(value: Any, what: str = "the value") -> bytes:
     """Pickle a value as the official SDK does.
 
+    Args:
+        value: anything.
+        what: names it in the error.
+
     Raises:
-        Exception: whatever the value's own pickling raises.
+        InvalidArgumentError: it cannot be pickled; caused by what its pickling raised.
     """
-    data: bytes = cloudpickle.dumps(value, protocol=cloudpickle.DEFAULT_PROTOCOL)
+    try:
+        data: bytes = cloudpickle.dumps(value, protocol=cloudpickle.DEFAULT_PROTOCOL)
+    except Exception as error:
+        raise InvalidArgumentError(
+            f"{what}, of {type(value).__name__}, cannot be pickled, as all that travels must be: "
+            f"{text_of(error)}; leave out what belongs to this process (locks, files, "
+            "connections), or make it on the other side"
+        ) from error
     return data
 
 

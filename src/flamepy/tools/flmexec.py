@@ -23,6 +23,7 @@ from flamepy.core.service import FlameService, TaskContext, run
 SHELLS = ("sh", "bash", "zsh", "csh", "tcsh", "ksh", "fish")
 SHELL_FOLDERS = ("/bin", "/usr/bin")
 STDERR_LIMIT = 64 << 10  # bytes of the end of stderr in an answer
+ANSWER_LIMIT = (4 << 20) - (64 << 10)  # bytes of JSON; a message with them holds 4 MiB
 METADATA = re.compile(r"(?m)^# /// script$")  # of a script that lists dependencies (PEP 723)
 OWN_VERSION = "{}.{}".format(*sys.version_info)
 
@@ -34,15 +35,27 @@ class ScriptService(FlameService):
         """Run a script; return JSON with ``data``, ``exit_code`` and ``stderr``.
 
         Raises:
-            ValueError: the request is not understood, or the runtime is not there.
+            ValueError: the request is not understood, the runtime is not there, or the script
+                wrote more than an answer holds.
             TimeoutError: the script did not end in time; it was killed.
         """
         request = _request(context.input)
         with tempfile.TemporaryDirectory(prefix="flame-script-") as folder:
             status, out, err = _run(_command(request, Path(folder)), request, folder)
-        return json.dumps(
-            {"data": list(out), "exit_code": status, "stderr": list(err[-STDERR_LIMIT:])}
-        ).encode()
+        return _answer(status, out, err)
+
+
+def _answer(status: int, out: bytes, err: bytes) -> bytes:
+    answer = {"data": list(out), "exit_code": status, "stderr": list(err[-STDERR_LIMIT:])}
+    data = json.dumps(answer, separators=(",", ":")).encode()
+    if len(data) > ANSWER_LIMIT:
+        raise ValueError(
+            f"the script ended with exit code {status}, but wrote {len(out)} bytes to its standard "
+            f"output, which are {len(data)} bytes of an answer; an answer holds {ANSWER_LIMIT}: "
+            "write less, or have the script store the data (flamepy.core.put_object) and write "
+            "the key"
+        )
+    return data
 
 
 def _request(data: bytes | None) -> dict[str, Any]:

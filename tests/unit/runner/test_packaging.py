@@ -37,6 +37,14 @@ def test_what_matches_and_dist_at_the_top_stay_out(source: Path, tmp_path: Path)
     assert names == ["a.py", "pkg", "pkg/b.py", "pkg/dist", "pkg/dist/kept"]
 
 
+def test_virtual_environments_stay_out_whatever_their_name(source: Path, tmp_path: Path) -> None:
+    (source / "mine" / "bin").mkdir(parents=True)
+    (source / "mine" / "pyvenv.cfg").write_text("home = /usr/bin")
+    (source / "mine" / "bin" / "python").symlink_to("/usr/bin/python3")
+    _, names = packed(source, tmp_path / "x.tar.gz", *packaging.EXCLUDES)
+    assert [one for one in names if one.startswith("mine")] == []
+
+
 @pytest.mark.parametrize(
     ("path", "pattern", "out"),
     [
