@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+BASE = {"flamepy", "grpc", "google"}  # what flamepy brings
 ALONE = sorted(path.parent.name for path in EXAMPLES.glob("*/main.py"))
 
 
@@ -33,6 +35,25 @@ def run(*command: str, **environment: str) -> list[str]:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()
+
+
+def imported(path: Path) -> set[str]:
+    try:
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+    except SyntaxError:  # the census's own broken file
+        return set()
+    named = [one.name for node in nodes if isinstance(node, ast.Import) for one in node.names]
+    named += [one.module or "" for one in nodes if isinstance(one, ast.ImportFrom)]
+    return {name.partition(".")[0] for name in named}
+
+
+@pytest.mark.parametrize("name", sorted(one.parent.name for one in EXAMPLES.glob("*/README.md")))
+def test_its_readme_names_what_has_to_be_installed(name: str) -> None:
+    files = list((EXAMPLES / name).rglob("*.py"))
+    known = {*sys.stdlib_module_names, *BASE, *(one.stem for one in files)}
+    others = set().union(*map(imported, files)) - known
+    text = (EXAMPLES / name / "README.md").read_text()
+    assert [one for one in sorted(others) if one not in text] == []
 
 
 @pytest.fixture

@@ -21,11 +21,14 @@ from support.waiting import eventually
 
 from flamepy.core import (
     connect,
+    delete_objects,
     get_application,
     get_object,
     list_applications,
     list_sessions,
+    open_session,
     register_application,
+    unregister_application,
 )
 from flamepy.errors import (
     DeadlineExceededError,
@@ -37,7 +40,7 @@ from flamepy.errors import (
 )
 from flamepy.informers import TaskInformer
 from flamepy.local import LocalCluster
-from flamepy.runner import Runner, SessionContext, get_data
+from flamepy.runner import Runner, SessionContext, get_data, progress
 from flamepy.tools import Sandbox, SandboxAttr
 from flamepy.types import ApplicationAttributes
 
@@ -352,6 +355,45 @@ class TestCleanUp:
         monkeypatch.setenv("FLAME_CONFIG", str(config))
         with pytest.raises(FlameError, match="template application 'nothing' does not exist"):
             Runner("templated")
+
+    def test_calls_that_run_are_waited_for_and_that_is_said(
+        self, here: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def until(path: str) -> int:
+            while not os.path.exists(path):
+                threading.Event().wait(0.02)
+            return 1
+
+        def shown(steps: progress.Steps, text: str) -> None:
+            said.append(text)
+            if text.startswith("waiting"):
+                (here / "go").write_text("")
+
+        said: list[str] = []
+        with Runner("waits") as runner:
+            service = runner.service(until)
+            future = service(str(here / "go"))
+            session = open_session(service.session_id)
+            eventually(lambda: session.refresh().running == 1)
+            monkeypatch.setattr(progress.Steps, "show", shown)
+        assert said == [f"waiting for the calls of {service.session_id} that run"]
+        assert future.get(timeout=60) == 1
+
+    def test_an_interrupted_close_says_what_stays(self, caplog: pytest.LogCaptureFixture) -> None:
+        def interrupted() -> None:
+            raise KeyboardInterrupt
+
+        runner = Runner("interrupted")
+        service = runner.service(len)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(service, "close", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                runner.close()
+        assert f"the sessions {service.session_id} stay" in caplog.text
+        assert "flamepy apps unregister interrupted" in caplog.text
+        service.close()
+        unregister_application("interrupted")
+        delete_objects("interrupted/*")
 
 
 class TestPackages:

@@ -167,9 +167,20 @@ class Runner(ClosesAtExit):
             return
         self._started = False
         services, self._services = self._services, []
-        for service in reversed(services):
-            if not (service._joined and not self._app_registered):
-                _tried(f"close {repr_of(service)}", service.close)
+        try:
+            for service in reversed(services):
+                if not (service._joined and not self._app_registered):
+                    _tried(f"close {repr_of(service)}", service.close)
+        except BaseException:  # Ctrl-C while calls are waited for
+            logger.warning(
+                "%s was interrupted while it closed: its application, its package and what is "
+                "open of the sessions %s stay; when their calls have ended, close each by "
+                "flamepy.core.open_session(ID).close(), and run `flamepy apps unregister %s`",
+                repr_of(self),
+                ", ".join(service.session_id for service in services),
+                self._name,
+            )
+            raise
         if not self._app_registered:
             for service in services:
                 if not service._joined:

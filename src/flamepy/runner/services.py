@@ -15,10 +15,11 @@ from flamepy.core.cache import ObjectRef, delete_objects, get_object, put_object
 from flamepy.core.client import open_session
 from flamepy.core.closing import ClosesAtExit
 from flamepy.core.session import Session
-from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError
+from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, SessionBusyError
 from flamepy.informers.informer import TaskInformer
 from flamepy.runner.arguments import by_value, packed
 from flamepy.runner.futures import ObjectFuture, fetched
+from flamepy.runner.progress import Steps
 from flamepy.runner.types import RunnerContext, SessionContext
 from flamepy.service.payload import dump, load
 from flamepy.texts import repr_of
@@ -115,10 +116,11 @@ class RunnerService(ClosesAtExit):
         """Methods of the object are attributes once it is made: say which there are."""
         served = self.__dict__.get("_execution_object")
         if name.startswith("_") or served is None:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise AttributeError(f"a RunnerService has no attribute {repr_of(name)}")
         offered = [key for key, one in vars(self).items() if isinstance(one, RemoteMethod)]
+        kind = _label(served) or "an object"
         raise AttributeError(
-            f"{repr_of(self)} has no method {name!r}; it runs {_label(served) or 'an object'}: "
+            f"{repr_of(self)} has no method {repr_of(name)}; it runs {kind}: "
             + ("call the service itself, or map" if _is_function(served) else _listed(offered))
         )
 
@@ -138,8 +140,14 @@ class RunnerService(ClosesAtExit):
     def close(self) -> None:
         """Close the session; calls that run are waited for. Idempotent."""
         session, self._session = self._session, None
-        if session is not None:
-            session.close()
+        if session is None:
+            return
+        try:
+            session.close(0)
+        except SessionBusyError:
+            with Steps(f"runner {self._app}") as steps:
+                steps.show(f"waiting for the calls of {self.session_id} that run")
+                session.close()
 
     def _call(
         self, method: str | None, args: tuple[Any, ...], kwargs: Mapping[str, Any]

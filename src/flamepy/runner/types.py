@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flamepy.runner.guard import Guard
+from flamepy.texts import repr_of
 
 MAX_SESSION_ID = 128
 _FUNCTIONS_ARE_STATELESS = (
@@ -108,7 +109,9 @@ class RunnerContext:
         if not isinstance(self.warmup, int) or self.warmup < 0:
             raise ValueError("warmup must be a non-negative integer.")
         if self.autoscale not in (None, True, False):
-            raise ValueError(f"autoscale must be True, False or None, got {self.autoscale!r}")
+            raise ValueError(
+                f"autoscale must be True, False or None, got {repr_of(self.autoscale)}"
+            )
         if is_stateless(self.execution_object):
             self._stateless()
         else:
