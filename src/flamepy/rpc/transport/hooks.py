@@ -122,7 +122,11 @@ class CallHooks:
         """Run the interceptors from ``place`` on."""
         if place == len(self._interceptors):
             return await innermost(call)
-        step = _Step(self._interceptors[place], lambda on: self._pass(place + 1, on, innermost))
+        step = _Step(
+            self._user,
+            self._interceptors[place],
+            lambda on: self._pass(place + 1, on, innermost),
+        )
         try:
             await self._enter(step, call)
         finally:
@@ -151,8 +155,9 @@ class CallHooks:
 class _Step:
     """One interceptor around one try; its ``proceed`` functions are what it is given."""
 
-    def __init__(self, interceptor: Interceptor, inner: Layer) -> None:
+    def __init__(self, user: UserCode, interceptor: Interceptor, inner: Layer) -> None:
         self.interceptor = interceptor
+        self._user = user
         self.name = name_of(interceptor)
         self._inner = inner
         self._loop = asyncio.get_running_loop()
@@ -175,7 +180,8 @@ class _Step:
 
     def proceed_blocking(self, call: OutgoingCall) -> Any:
         """Go on with the call, from a thread of the user's."""
-        return asyncio.run_coroutine_threadsafe(self.proceed(call), self._loop).result()
+        sent = asyncio.run_coroutine_threadsafe(self.proceed(call), self._loop)
+        return self._user.wait_for(sent)
 
     async def proceed_remote(self, call: OutgoingCall) -> Any:
         """Go on with the call, from another loop."""

@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
@@ -38,6 +39,7 @@ class UserCode:
         self._pool: DaemonPool | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._waits: set[Future[Any]] = set()  # of the threads, for the link's loop
         self._undo: Callable[[], None] = lambda: None
 
     def _abandon(self) -> None:
@@ -94,9 +96,21 @@ class UserCode:
         """True if coroutines run on another loop than the link's."""
         return self._own_loop
 
+    def wait_for(self, sent: Future[Any]) -> Any:
+        """Return a result of the link's loop, on one of the threads; ``close`` ends the wait."""
+        self._waits.add(sent)
+        try:
+            if self._closed:  # the loop may run nothing more
+                sent.cancel()
+            return sent.result()
+        finally:
+            self._waits.discard(sent)
+
     def close(self) -> None:
         """Let the threads end when what runs on them has ended. Idempotent."""
         self._closed = True
+        for sent in self._waits.copy():
+            sent.cancel()
         self._undo()
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
