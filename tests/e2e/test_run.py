@@ -148,6 +148,37 @@ def test_an_informer_of_this_folder_is_told_until_a_signal(
         assert f"watching {connection.endpoint} with: mine:Lines" in running.log
 
 
+def test_its_informers_are_paused_resumed_and_explained_by_commands(
+    connection: Connection, folder: Path
+) -> None:
+    def command(*words: str) -> str:
+        done = subprocess.run(
+            [RUN[0], *words, "--http", running.address().removeprefix("http://")],
+            env=environment(folder),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return done.stdout
+
+    with run(folder, connection.endpoint, "--informer", "mine:Lines", "--http", ":0") as running:
+        eventually(lambda: status(f"{running.address()}/readyz") == 200, "readiness")
+        (listed,) = json.loads(command("handlers", "list", "--json"))
+        assert listed["state"] == "active"
+        name = listed["name"]
+        assert command("handlers", "pause", name, "--reason", "repair") == (
+            f"{name}: paused: repair\n"
+        )
+        with connection.create_session("recorded") as session:
+            session.invoke(b"echo hi", timeout=30)
+            explained = ("explain", session.id, "1", "--json")
+            eventually(lambda: json.loads(command(*explained))["handlers"][0]["waiting"])
+            assert command("handlers", "resume", name) == f"{name}: active\n"
+            eventually(lambda: "delivered" in command(*explained), "the delivery")
+        assert running.stop() == (0, "1 SUCCEED\n")
+
+
 def test_what_is_queued_is_delivered_before_it_ends(connection: Connection, folder: Path) -> None:
     with run(folder, connection.endpoint, "--informer", "mine:Slow", "--http", ":0") as running:
         eventually(lambda: status(f"{running.address()}/readyz") == 200, "readiness")

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from flamepy.cli.http_port import HttpPort
+from flamepy.cli.http_port import Act, HttpPort
 from flamepy.errors import ConfigError
 from flamepy.texts import repr_of
 
@@ -52,14 +52,17 @@ def parse_address(text: str) -> tuple[str, int]:
 class HealthServer:
     """Serves the health that ``look`` returns until ``stop``.
 
-    ``look`` is called on the thread of the port, so it must not block.
+    ``look`` is called on the thread of the port, so it must not block. ``act`` answers what it
+    knows beside that; see ``HttpPort``.
 
     Raises:
         OSError: the address cannot be listened on.
     """
 
-    def __init__(self, host: str, port: int, look: Callable[[], Health]) -> None:
-        self._http = HttpPort(host, port, lambda path: _encoded(answer(path, look)))
+    def __init__(
+        self, host: str, port: int, look: Callable[[], Health], act: Act | None = None
+    ) -> None:
+        self._http = HttpPort(host, port, lambda path: _encoded(answer(path, look)), act)
 
     @property
     def port(self) -> int:

@@ -10,14 +10,18 @@ connection for a few seconds.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 
+from flamepy.runtime.pools import DaemonPool
 from flamepy.runtime.repeats import RepeatedLog, kind_of
 from flamepy.runtime.serving import serving
 
@@ -29,9 +33,33 @@ EXCHANGE_LIMIT = 5.0  # seconds
 REQUEST_LIMIT = 16 * 1024  # bytes of the request line and the headers
 CONNECTION_LIMIT = 64
 JOIN_LIMIT = 3.0  # seconds
+ACTS = 2  # of ``act`` at the same time
 JSON = "application/json"
 
+Deferred = concurrent.futures.Future["tuple[int, bytes]"]
+
 Answer = Callable[[str], tuple[int, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asked for.
+
+    Attributes:
+        method: ``GET`` or ``POST``.
+        path: without the query, quoted as it came.
+        query: the parameters of the query; of one given twice the last.
+        token: of ``Authorization: Bearer``; "" without one.
+    """
+
+    method: str
+    path: str
+    query: dict[str, str] = field(default_factory=dict)
+    token: str = field(default="", repr=False)
+
+
+Job = Callable[[], "tuple[int, bytes]"]
+Act = Callable[[Request], "Job | None"]
 
 
 class HttpPort:
@@ -42,16 +70,21 @@ class HttpPort:
         port: 0 chooses a free one.
         answer: returns status and JSON body for a path; called on the port's thread, so it must
             not block. An exception is answered with status 500.
+        act: returns, for a request that it knows, POST included, a function that returns status
+            and body and may block: it is called on a thread of a pool. None for what ``answer``
+            knows.
 
     Raises:
         OSError: the address cannot be listened on.
     """
 
-    def __init__(self, host: str, port: int, answer: Answer) -> None:
+    def __init__(self, host: str, port: int, answer: Answer, act: Act | None = None) -> None:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.create_server((host, port), family=family)
         self._port = int(self._socket.getsockname()[1])
         self._answer = answer
+        self._act = act
+        self._pool = DaemonPool(ACTS, name=f"{THREAD}-act")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Future[None] | None = None
         self._thread: threading.Thread | None = None
@@ -99,11 +132,12 @@ class HttpPort:
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+            self._pool.shutdown(wait=False)
 
     async def _serve(self, loop: asyncio.AbstractEventLoop, stopped: asyncio.Future[None]) -> None:
         connections: dict[_Connection, None] = {}
         server = await loop.create_server(
-            lambda: _Connection(self._answer, connections, loop), sock=self._socket
+            lambda: _Connection(self._answer, self._deferred, connections, loop), sock=self._socket
         )
         await stopped
         server.close()
@@ -112,6 +146,11 @@ class HttpPort:
         for left in asyncio.all_tasks() - {asyncio.current_task()}:  # just accepted ones
             left.cancel()
         await asyncio.sleep(0)  # the aborted ones close their sockets
+
+    def _deferred(self, request: Request) -> Deferred | None:
+        """Return what an act's answer will be in; None if there is no act for the request."""
+        job = None if self._act is None else self._act(request)
+        return None if job is None else self._pool.submit(job)
 
 
 def _settle(future: asyncio.Future[None]) -> None:
@@ -129,14 +168,16 @@ class _Connection(asyncio.Protocol):
     def __init__(
         self,
         answer: Answer,
+        act: Callable[[Request], Deferred | None],
         connections: dict[_Connection, None],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._answer = answer
+        self._act = act
         self._connections = connections
         self._loop = loop
         self._received = bytearray()
-        self._answered = False
+        self._answered = self._taken = False
         self._transport: asyncio.Transport | None = None
         self._limit: asyncio.TimerHandle | None = None
 
@@ -151,7 +192,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Answer as soon as the headers are complete; what follows them is discarded."""
-        if self._answered:
+        if self._answered or self._taken:
             return
         self._received += data
         if len(self._received) > REQUEST_LIMIT:
@@ -181,15 +222,41 @@ class _Connection(asyncio.Protocol):
             self._respond(HTTPStatus.BAD_REQUEST, _error("this is not an HTTP request"), "GET")
             return
         method, path, _ = words
+        deferred = None
+        if method in ("GET", "POST"):
+            deferred = self._act(_request_of(method, path, request))
+        if deferred is None:
+            self._look(method, path)
+            return
+        self._taken = True
+        wrapped = asyncio.wrap_future(deferred, loop=self._loop)
+        wrapped.add_done_callback(lambda done: self._acted(method, path, done))
+
+    def _acted(self, method: str, path: str, done: asyncio.Future[tuple[int, bytes]]) -> None:
+        if done.cancelled() or self._transport is None or self._transport.is_closing():
+            return
+        error = done.exception()
+        if error is not None:
+            self._failed(method, path, error)
+            return
+        status, body = done.result()
+        self._respond(status, body, method)
+
+    def _failed(self, method: str, path: str, error: BaseException) -> None:
+        text = "a request for %r could not be answered"
+        path = path.partition("?")[0]
+        _repeated.log(logging.ERROR, kind_of(error), text, path, error=error)
+        self._respond(500, _error(type(error).__name__), method)
+
+    def _look(self, method: str, path: str) -> None:
         if method not in ("GET", "HEAD"):
             self._respond(HTTPStatus.METHOD_NOT_ALLOWED, _error("send GET or HEAD"), method)
             return
         try:
             status, body = self._answer(path)
         except Exception as error:
-            text = "a request for %r could not be answered"
-            _repeated.log(logging.ERROR, kind_of(error), text, path, error=error)
-            status, body = 500, _error(type(error).__name__)
+            self._failed(method, path, error)
+            return
         self._respond(status, body, method)
 
     def _respond(self, status: int, body: bytes, method: str) -> None:
@@ -208,6 +275,17 @@ class _Connection(asyncio.Protocol):
         )
         with contextlib.suppress(OSError):  # the client is gone already
             self._transport.write_eof()
+
+
+def _request_of(method: str, target: str, request: bytes) -> Request:
+    path, _, query = target.partition("?")
+    token = ""
+    for line in request.decode("latin-1").splitlines()[1:]:
+        name, _, value = line.partition(":")
+        if name.strip().lower() == "authorization":
+            kind, _, given = value.strip().partition(" ")
+            token = given.strip() if kind.lower() == "bearer" else ""
+    return Request(method, path, dict(parse_qsl(query, keep_blank_values=True)), token)
 
 
 def _error(text: str) -> bytes:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 from flamepy.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from flamepy.informers import predicates, signals
+    from flamepy.informers import expect, predicates, signals
     from flamepy.informers.dead_letters.box import DeadLetters
     from flamepy.informers.dead_letters.letter import DeadLetter
     from flamepy.informers.delivery.registration import Registration
     from flamepy.informers.delivery.stream import EventStream
+    from flamepy.informers.expect import Rule
     from flamepy.informers.health import Health, ReactorState
     from flamepy.informers.informer import (
         PermanentError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     )
     from flamepy.informers.reconcile.reconciler import ReconcileContext, Reconciler, Result
     from flamepy.informers.reconcile.work_queue import Backoff
+    from flamepy.informers.rules.overdue import OverdueEvent
     from flamepy.watching.policy.settings import WatchSettings
     from flamepy.watching.state.events import (
         EventKind,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     )
 
 _HOMES = {
+    "flamepy.informers.expect": "Rule",
+    "flamepy.informers.rules.overdue": "OverdueEvent",
     "flamepy.informers.dead_letters.box": "DeadLetters",
     "flamepy.informers.dead_letters.letter": "DeadLetter",
     "flamepy.informers.health": "Health ReactorState",
@@ -79,6 +83,7 @@ __all__ = [
     "EventSource",
     "EventStream",
     "Health",
+    "OverdueEvent",
     "PermanentError",
     "Plugin",
     "Reactor",
@@ -88,6 +93,7 @@ __all__ = [
     "Registration",
     "RegistrationStats",
     "Result",
+    "Rule",
     "SessionEvent",
     "SessionEventKind",
     "SessionInformer",
@@ -96,9 +102,10 @@ __all__ = [
     "TaskInformer",
     "TemporaryError",
     "WatchSettings",
+    "expect",
     "load_plugins",
     "predicates",
     "signals",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES, ("predicates", "signals"))
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, ("expect", "predicates", "signals"))

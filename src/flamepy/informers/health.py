@@ -28,11 +28,12 @@ class ReactorState(TextEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InformerHealth:
-    """One registered informer."""
+    """One registered informer; ``state`` as of its registration."""
 
     name: str
     synced: bool
     stats: RegistrationStats
+    state: str = "active"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +124,12 @@ class Health:
             "synced": self.synced,
             "freshness": None if self.freshness == float("inf") else self.freshness,
             "informers": [
-                {"name": one.name, "synced": one.synced, **asdict(one.stats)}
+                {
+                    "name": one.name,
+                    "state": one.state,
+                    "synced": one.synced,
+                    **asdict(one.stats),
+                }
                 for one in self.informers
             ],
             "error": self.error,

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flamepy.errors import FlameError
+from flamepy.informers.expect import Rule
+from flamepy.informers.rules.overdue import OverdueEvent
 from flamepy.runtime.seconds import seconds_or_none
 from flamepy.types import ConnectionState, SessionInfo, Task, TaskCounts
 from flamepy.watching.state.events import SessionEvent, TaskEvent
@@ -48,11 +50,14 @@ class Informer:
             and needs everything again in each process. ``Reactor.register`` can say otherwise.
         watch_tasks: False leaves out the events of tasks, and the calls that they cost, of a class
             that is an informer of tasks and of sessions.
+        rules: what is expected to happen in time, made by ``flamepy.informers.expect``; those of
+            ``Reactor.register`` come in addition.
         derived_callbacks: names of callbacks that the class calls itself, from others.
     """
 
     resume = True
     watch_tasks: bool = True
+    rules: Sequence[Rule] = ()
     derived_callbacks: frozenset[str] = frozenset()
 
     def on_error(self, error: FlameError) -> Awaitable[None] | None:
@@ -65,6 +70,12 @@ class Informer:
 
     def on_synced(self) -> Awaitable[None] | None:
         """Called once everything present at the registration was delivered."""
+
+    def on_overdue(self, event: OverdueEvent) -> Awaitable[None] | None:
+        """Called with what did not happen in time; see ``rules`` and ``flamepy.informers.expect``.
+
+        Once for each task or session and rule, until the rule holds again.
+        """
 
     def on_connection(self, state: ConnectionState) -> Awaitable[None] | None:
         """Called when the connection's state changed."""

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers import arguments, predicates
+from flamepy.informers.expect import Rule, checked
 from flamepy.runtime.seconds import seconds, seconds_or_none
 from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
@@ -48,12 +49,21 @@ class Options:
     key: str | KeyFunction | None = None
     on_stuck: str = "report"
     transitions: str = "observed"
+    rules: Sequence[Rule] = ()
+    max_failures: int | None = None
+    probe_delay: float = 60.0
 
     def __post_init__(self) -> None:
         arguments.check_count("queue_size", self.queue_size)
         arguments.check_count("batch_size", self.batch_size)
         arguments.check_count("workers", self.workers)
         arguments.check_key(self.key)
+        if self.max_failures is not None:
+            arguments.check_count("max_failures", self.max_failures)
+        object.__setattr__(
+            self, "probe_delay", seconds("probe_delay", self.probe_delay, zero=False)
+        )
+        object.__setattr__(self, "rules", checked(self.rules))
         arguments.check_on_stuck(self.on_stuck, self.timeout)
         object.__setattr__(self, "batch_delay", seconds("batch_delay", self.batch_delay))
         limit = seconds_or_none("timeout", self.timeout, zero=False, hint=NO_LIMIT)

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from flamepy.informers.arguments import (
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.delivery.registry import Registry
 from flamepy.informers.delivery.watchdog import Watchdog
+from flamepy.informers.expect import Rule
 from flamepy.informers.health import Health, InformerHealth, ReactorState, readiness
 from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import STOP_THREAD, Runnable, live, run_apart
@@ -187,6 +188,9 @@ class Reactor(ReactorQueries, Runnable):
             dead=reports.dead_lettered,
             keep_dead=self._checkpoint.put_dead if self._checkpoint.letters else None,
             resolved=self._checkpoint.resolved,
+            quarantined=reports.quarantined,
+            recovered=reports.recovered,
+            keep_paused=self._checkpoint.keep_paused,
         )
         self._link: Link | None = None
         self._hub: Hub | None = None
@@ -221,7 +225,7 @@ class Reactor(ReactorQueries, Runnable):
             connection=link.state if link is not None else ConnectionState.DISCONNECTED,
             endpoint=link.endpoint if link is not None else "",
             informers=[
-                InformerHealth(name=one.name, synced=one.synced, stats=one.stats)
+                InformerHealth(name=one.name, synced=one.synced, stats=one.stats, state=one.state)
                 for one in self._registry.registrations
             ],
             freshness=self._hub.freshness() if self._hub is not None else float("inf"),
@@ -362,40 +366,40 @@ class Reactor(ReactorQueries, Runnable):
         key: str | KeyFunction | None = None,
         on_stuck: str = "report",
         transitions: str = "observed",
+        rules: Sequence[Rule] = (),
+        max_failures: int | None = None,
+        probe_delay: float = 60.0,
     ) -> Registration:
         """Deliver to ``informer`` the present state in scope, then every observed change.
 
-        May be called before ``start`` and from a callback; it gets tasks of every process.
+        May be called before ``start`` and from a callback. It gets tasks of every process.
 
         Args:
             informer: an instance of a ``TaskInformer`` or ``SessionInformer`` subclass.
             application: only sessions of this application.
             session: only this session.
-            where: called with each event on the informer's thread; a false answer leaves it out,
-                and one that raises is a callback that raised.
+            where: called with each event on the informer's thread; a false answer leaves it out.
             transform: likewise; returns the event to deliver, or None to leave it out.
             name: for the thread and the logs; the ``uid`` or the class name by default.
             uid: its name in a checkpoint; if it is registered already, that one is returned.
             queue_size: events that wait at most; more are coalesced, an end is never lost.
             retry: how a callback that raised is called again (see ``TemporaryError``).
-            timeout: seconds after which a running callback is reported, and an ``async def`` one
-                is cancelled, which counts as an error of it; None for never.
+            timeout: seconds after which a callback is reported, and a coroutine cancelled.
             replay: existing tasks to deliver: ``"all"``, ``"active"`` (not ended), ``"none"``.
-            resume: False has a checkpoint remember nothing of it; default: ``informer.resume``.
-            batch_size: the number of events that ``on_batch`` gets at most,
+            resume: False has a checkpoint remember nothing of it.
+            batch_size: the number of events that ``on_batch`` gets at most.
             batch_delay: and their greatest age in seconds.
             workers: callbacks that run side by side at most, on threads or as tasks of one loop.
-            key: what they share out: events of one ``"task"`` (the default), ``"session"`` or
-                ``"application"``, or of one answer of a function of the event, come in order, one
-                at a time; those of others come beside them. With ``on_batch``, each batch has
-                events of one key.
-            on_stuck: ``"replace"`` has another thread work in the place of one that runs longer
-                than the ``timeout``; its key waits until it returns.
+            key: what they share out: events of one ``"task"`` (the default), ``"session"``,
+                ``"application"`` or answer of a function come in order, one at a time.
+            on_stuck: ``"replace"`` has another thread take the place of one over its ``timeout``.
             transitions: ``"complete"`` inserts states that no answer showed, ``event.inferred``.
+            rules: what is expected in time (``flamepy.informers.expect``), for ``on_overdue``.
+            max_failures: events that fail in a row before the others wait.
+            probe_delay: seconds until one of these is tried.
 
         Raises:
-            InvalidArgumentError: not an informer, a misspelt or wrong callback, an option out of
-                its range, or this instance is registered already.
+            InvalidArgumentError: not an informer, a wrong callback or option, or a second time.
             InvalidStateError: the reactor has been stopped.
         """
         given = locals()  # the options are those of the same names

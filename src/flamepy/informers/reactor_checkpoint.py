@@ -100,6 +100,17 @@ class ReactorCheckpoint:
             raise InvalidStateError("the file is not open")
         self._store.put_dead(letters)
 
+    def keep_paused(self, uid: str, reason: str | None) -> None:
+        """Store why an informer is paused, or that it is not."""
+        if self._store is None or not self.remembers:
+            return
+        from flamepy.informers.checkpoint.tables import pause
+
+        try:
+            self._store.transact(lambda database: pause(database, uid, reason))
+        except InvalidStateError as error:
+            logger.warning("whether %s is paused could not be stored: %s", uid, error.message)
+
     def resolved(self, number: int) -> None:
         """Delete a letter that was handled after all."""
         if self._store is not None:

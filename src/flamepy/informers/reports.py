@@ -67,6 +67,21 @@ class Reports:
         values = {"informer": one.name, "callback": running.callback, "event": running.item}
         self.send(signals.handler_slow, seconds=age, stack=stack, **values)
 
+    def quarantined(self, registration: Registration, reason: str) -> None:
+        """Report that an informer failed so often that it is left alone for a while."""
+        self.log.log(
+            logging.WARNING,
+            ("quarantined", registration.name),
+            "%s is in quarantine: %s. Its events wait; one is tried in %.0f s",
+            *(registration.name, reason, registration.options.probe_delay),
+        )
+        self.send(signals.handler_quarantined, informer=registration.name, reason=reason)
+
+    def recovered(self, registration: Registration) -> None:
+        """Report that an informer that was in quarantine handles events again."""
+        logger.info("%s handles events again", registration.name)
+        self.send(signals.handler_recovered, informer=registration.name)
+
     def dead_lettered(self, failure: Failure, letters: list[DeadLetter]) -> None:
         """Report that events were stored as dead letters."""
         for letter in letters:

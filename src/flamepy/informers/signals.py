@@ -41,6 +41,9 @@ handler_failed     ``informer``, ``callback``, ``event``, ``error``,            
 dead_lettered      ``informer``, ``callback``, ``event``, ``error``,            application or
                    ``attempts``, ``endpoint``: an event that failed for good    endpoint
                    was stored (``reactor.dead_letters``)
+handler_quarantined ``informer``, ``reason``, ``endpoint``: it failed            endpoint
+                   ``max_failures`` times in a row; its events wait
+handler_recovered  ``informer``, ``endpoint``: it handles events again          endpoint
 handler_slow       ``informer``, ``callback``, ``event``, ``seconds``,          application or
                    ``stack``, ``endpoint``                                      endpoint
 queue_overflow     ``informer``, ``queue_size``, ``endpoint``                   endpoint
@@ -326,6 +329,18 @@ dead_lettered = _signal(
     (*_HANDLER, "error", "attempts"),
     SentBy.EITHER,
     droppable=True,
+)
+handler_quarantined = _signal(
+    "handler_quarantined",
+    "an informer failed too often in a row; its events wait",
+    ("informer", "reason", "endpoint"),
+    SentBy.ENDPOINT,
+)
+handler_recovered = _signal(
+    "handler_recovered",
+    "an informer that was in quarantine handles events again",
+    ("informer", "endpoint"),
+    SentBy.ENDPOINT,
 )
 handler_slow = _signal(
     "handler_slow",

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from flamepy.cli.control import make_act, make_token
 from flamepy.cli.engine import endpoint_option, failure, silence_grpc
 from flamepy.cli.health import HealthServer, parse_address
 from flamepy.cli.logs import FORMATS, set_up_logging
@@ -56,7 +57,8 @@ NOTHING = (
 @click.option(
     "--http",
     metavar="HOST:PORT",
-    help="Serve /healthz and /readyz there; without a host on loopback.",
+    help="Serve /healthz and /readyz there, and what `flamepy handlers` and `flamepy explain` ask "
+    "for; without a host on loopback.",
 )
 @click.option(
     "--checkpoint",
@@ -144,16 +146,24 @@ def _served(reactor: Reactor, address: tuple[str, int] | None) -> Iterator[None]
         yield
         return
     try:
-        server = HealthServer(*address, reactor.health)
+        server = HealthServer(*address, reactor.health, lambda request: act(request))
+        token, left_in = make_token(server.port)
     except OSError as error:
         why = error.strerror or str(error)
         _end(FATAL, ConfigError(f"cannot listen on {address[0]}:{address[1]}: {why}"))
+    act = make_act(
+        lambda: reactor.registrations,
+        lambda session, task: reactor.explain(session, task).to_dict(),
+        token,
+    )
     server.start()
     logger.info("health at http://%s:%d/healthz and /readyz", address[0], server.port)
     try:
         yield
     finally:
         server.stop()
+        if left_in is not None:
+            left_in.unlink(missing_ok=True)
 
 
 def _end(status: int, error: FlameError) -> NoReturn:

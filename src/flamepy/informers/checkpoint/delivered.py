@@ -115,6 +115,7 @@ class Memory:
         self, past: Past, store: ChangeStore, *, replay: str, scope: Scope, retain: int = 100_000
     ) -> None:
         self.unfinished = past.unfinished()
+        self.paused = past.paused
         self.broken = frozenset(past.overdue)  # rules that earlier processes reported
         self.missed = past.missed  # ends that could not be delivered, of all processes
         self._delivered = {

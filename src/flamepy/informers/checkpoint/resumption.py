@@ -187,12 +187,14 @@ class Past:
         complete: True once its whole scope was delivered: unknown tasks are new then.
         missed: ends that could not be delivered, of all its processes.
         overdue: the stored keys of rules that were reported as broken.
+        paused: why the informer is paused; None if it is not.
     """
 
     complete: bool = False
     sessions: dict[SessionKey, PastSession] = field(default_factory=dict)
     missed: int = 0
     overdue: set[str] = field(default_factory=set)
+    paused: str | None = None
 
     def unfinished(self) -> frozenset[Number]:
         """Return the tasks that had not ended."""

@@ -113,8 +113,8 @@ def find(database: sqlite3.Connection, uid: str, scope: str) -> tuple[Rows, bool
 def load(database: sqlite3.Connection, rows: Rows, *, complete: bool) -> Past:
     """Return what is remembered of an informer."""
     past, by_key = Past(complete), {}
-    (past.missed,) = database.execute(
-        "SELECT missed FROM informers WHERE id = ?", (rows.informer,)
+    past.missed, past.paused = database.execute(
+        "SELECT missed, paused FROM informers WHERE id = ?", (rows.informer,)
     ).fetchone()
     past.overdue = {
         key
@@ -141,6 +141,11 @@ def load(database: sqlite3.Connection, rows: Rows, *, complete: bool) -> Past:
     ):
         by_key[key].tasks[number] = DeliveredTask(created, TaskState(state))
     return past
+
+
+def pause(database: sqlite3.Connection, uid: str, reason: str | None) -> None:
+    """Store why an informer is paused, or that it is not."""
+    database.execute("UPDATE informers SET paused = ? WHERE uid = ?", (reason, uid))
 
 
 def clear(database: sqlite3.Connection, rows: Rows) -> None:

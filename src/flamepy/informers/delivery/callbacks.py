@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flamepy.errors import InformerError, InvalidArgumentError
+from flamepy.informers.expect import Rule, checked
 from flamepy.informers.informer import Informer, SessionInformer, SessionProgress, TaskInformer
 from flamepy.texts import repr_of, text_of
 from flamepy.types import TaskState
@@ -71,10 +72,11 @@ class Callbacks:
 
     Raises:
         InvalidArgumentError: it is not an informer, one of its ``on_*`` methods is no callback
-            or has the wrong signature, or ``on_batch`` stands beside callbacks that it replaces.
+            or has the wrong signature, ``on_batch`` stands beside callbacks that it replaces, or it
+            has rules without ``on_overdue``.
     """
 
-    def __init__(self, informer: Informer) -> None:
+    def __init__(self, informer: Informer, rules: Sequence[Rule] = ()) -> None:
         check_class(informer)
         kinds = [one for one in (TaskInformer, SessionInformer) if isinstance(informer, one)]
         known = {name for one in kinds for name in dir(one) if name.startswith("on_")}
@@ -94,7 +96,9 @@ class Callbacks:
             self._calls["on_error"] = Call("on_error", method)
         self._tasks: dict[tuple[EventKind, TaskState, bool], tuple[Call, ...]] = {}
         of_tasks = [name for name in self._calls if hasattr(TaskInformer, name)]
-        shared = {"on_error", "on_synced", "on_connection"}
+        shared = {"on_error", "on_synced", "on_connection", "on_overdue"}
+        self.rules = checked((*informer.rules, *rules))
+        self._check_rules()
         watched = isinstance(informer, TaskInformer) and informer.watch_tasks
         self.wants_tasks = watched and bool(set(of_tasks) - shared)
         self.wants_sessions = isinstance(informer, SessionInformer) and any(
@@ -102,12 +106,28 @@ class Callbacks:
         )
         # That a session has drained is known from its tasks; its counters alone do not say it.
         self.follows_tasks = self.wants_tasks or "on_drained" in self._calls
+        self.wants_tasks |= any(one.expected.of_tasks for one in self.rules)
+        self.wants_sessions |= bool(self.rules)
+        self.follows_tasks |= self.wants_tasks
         self.batches = "on_batch" in self._calls
         beside = sorted(set(of_tasks) - shared - {"on_batch"})
         if self.batches and beside:
             raise InvalidArgumentError(
                 f"{_label(informer)} has on_batch and {', '.join(beside)}: on_batch takes every "
                 "event of a task instead of the others; keep one of the two"
+            )
+
+    def _check_rules(self) -> None:
+        overridden = "on_overdue" in self._calls
+        if self.rules and not overridden:
+            raise InvalidArgumentError(
+                f"{_label(self.informer)} has rules and no on_overdue(self, event), which is "
+                "called when one is broken: override it, or leave the rules out"
+            )
+        if overridden and not self.rules:
+            raise InvalidArgumentError(
+                f"{_label(self.informer)}.on_overdue would never be called: give rules, such as "
+                "rules=[expect.end(within=600)]"
             )
 
     def get(self, name: str) -> Call | None:
@@ -227,6 +247,7 @@ _ARGUMENTS = {
     "on_update": "task",
     "on_error": "error",
     "on_connection": "state",
+    "on_overdue": "event",
     "on_progress": "counts",
     "on_batch": "events",
 }

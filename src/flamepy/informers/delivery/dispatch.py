@@ -11,16 +11,20 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Hashable
+from functools import partial
 
 from flamepy.errors import FlameError
 from flamepy.informers.checkpoint.delivered import Memory
 from flamepy.informers.checkpoint.resumption import Presence, Step
 from flamepy.informers.dead_letters.letter import Retried
+from flamepy.informers.delivery.breaker import Breaker
 from flamepy.informers.delivery.callbacks import Call, Callbacks
+from flamepy.informers.delivery.gate import Gate
 from flamepy.informers.delivery.inbox import Gone, Inbox, LagMarker, ShownCounters, Synced
 from flamepy.informers.delivery.invocation import CallbackRunner, Failure
-from flamepy.informers.delivery.key_queue import Key, Place
-from flamepy.informers.delivery.keys import checked, key_function, of_task
+from flamepy.informers.delivery.key_queue import Key
+from flamepy.informers.delivery.outcomes import Outcomes
+from flamepy.informers.delivery.places import WHOLE, Places
 from flamepy.informers.delivery.progress import (
     AnyEvent,
     Attempts,
@@ -35,18 +39,17 @@ from flamepy.informers.delivery.progress import (
 )
 from flamepy.informers.delivery.queue import Mailbox, Work
 from flamepy.informers.delivery.reporter import Reporter
+from flamepy.informers.delivery.rule_watch import RuleWatch
 from flamepy.informers.delivery.transitions import Transitions, is_inferred
 from flamepy.informers.delivery.worker import KEPT, Again, Kept, WorkSource
 from flamepy.informers.options import Options
+from flamepy.informers.rules.overdue import OverdueEvent
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Flag
 from flamepy.types import ConnectionState
 from flamepy.watching.state.events import SessionEvent, TaskEvent
 
 logger = logging.getLogger(__name__)
-
-_CONNECTION = object()  # the key of what concerns the connection
-_WHOLE = object()  # the key of all events of an informer with batches and without a key
 
 
 class Dispatcher(WorkSource):
@@ -81,7 +84,11 @@ class Dispatcher(WorkSource):
             on_error=callbacks.get("on_error"),
             log=reporter.log,
         )
-        self._key = key_function(options.key)
+        breaker = Breaker(options.max_failures, options.probe_delay)
+        self.gate = Gate(
+            breaker, mailbox.discarded, opened=reporter.quarantined, closed=reporter.recovered
+        )
+        self.outcomes = Outcomes(self.gate)
         self._filters: list[tuple[Call, Callable[[type[AnyEvent], object], object]]] = []
         if options.transform is not None:
             self._filters.append((Call("transform", options.transform), transformed))
@@ -90,8 +97,15 @@ class Dispatcher(WorkSource):
         self._transitions = Transitions() if options.transitions == "complete" else None
         self.memory: Memory | None = None
         self._recording = threading.RLock()  # guards ``memory``; no callback runs under it
+        self._rules: RuleWatch | None = None
+        if callbacks.rules:
+            report = partial(self.runner.report, "rules", attempts=1)
+            self._rules = RuleWatch(callbacks.rules, report, self._recording)
         self.inbox: Inbox | None = None
         self._whole = callbacks.batches and options.key is None  # one batch of all keys
+        self._places = Places(
+            options.key, whole=self._whole, report=partial(self.runner.report, "key", attempts=1)
+        )
         self._batches: dict[Hashable, Batch] = {}  # each is used by the thread that has its key
         # What is collected counts as queued: a larger batch would never be full.
         self._batch_size = min(options.batch_size, options.queue_size)
@@ -106,6 +120,8 @@ class Dispatcher(WorkSource):
         From any thread, before ``begin``.
         """
         self.memory = memory
+        if self._rules is not None:
+            self._rules.remember(memory)
 
     def begin(self, inbox: Inbox | None = None) -> None:
         """Record that events will come, from ``inbox``; on the loop."""
@@ -119,35 +135,14 @@ class Dispatcher(WorkSource):
 
     def place_of(self, item: object) -> tuple[Key, Hashable, bool]:
         """Return key, group and lane of an item; see ``WorkSource``."""
-        if isinstance(item, (TaskEvent, SessionEvent)):
-            return self._place_of_event(item)
-        if isinstance(item, Delivery):
-            return self._place_of_event(item.steps[-1].event)
-        if isinstance(item, Retried):
-            return self._place_of_event(item.event)
-        if isinstance(item, (Flush, Batch)):
-            return item.key, None, False
-        if isinstance(item, BatchFirst):
-            return _WHOLE, None, False
-        plain = isinstance(item, PlainCall) and item.presence is None
-        if plain or isinstance(item, (ConnectionState, FlameError)):
-            return _CONNECTION, None, False
-        return _PLACES.get(type(item), Place.FREE), None, False
-
-    def _place_of_event(self, event: AnyEvent) -> tuple[Key, Hashable, bool]:
-        if self._whole:
-            return _WHOLE, None, event.initial
-        if not callable(self.options.key):
-            return self._key(event), None, event.initial
-        try:
-            key = checked(self._key(event))
-        except BaseException as error:  # the event is delivered nevertheless
-            self.runner.report("key", event, error, 1)
-            key = of_task(event)
-        return key, of_task(event), event.initial
+        return self._places.of(item)
 
     def handle(self, item: object, work: Work) -> Again | Kept | None:
         """Handle an item of the queue: an event, a marker between events, or what is left."""
+        if self.gate.shut and not self.gate.passes():
+            return None  # a stop drops it
+        if self._rules is not None and isinstance(item, (TaskEvent, SessionEvent)):
+            self._rules.observe(item)
         if isinstance(item, (TaskEvent, SessionEvent)):
             if not self._whole or isinstance(item, TaskEvent) or not self._batches:
                 return self._event(item, work)
@@ -169,7 +164,7 @@ class Dispatcher(WorkSource):
 
     def _after_batch(self, item: object, work: Work) -> Again | Kept | None:
         """Handle an item before which the batch of the whole informer is delivered."""
-        batch = self._batches.pop(_WHOLE, None) if self._whole else None
+        batch = self._batches.pop(WHOLE, None) if self._whole else None
         if batch is not None:
             again = self._call_batch(batch)
             if again is not None:
@@ -212,13 +207,15 @@ class Dispatcher(WorkSource):
                     if isinstance(event, TaskEvent)
                     else self.memory.session(event)
                 )
+            if not steps:
+                self.outcomes.known(event)
             steps = self._completed(steps)
             return self._advance(Delivery(steps), work) if steps else None
         if self._transitions is not None:
             return self._advance(Delivery(self._completed([Step(event, True)])), work)
         if self._filters or (self.callbacks.batches and isinstance(event, TaskEvent)):
             return self._advance(Delivery([Step(event, True)]), work)
-        calls = self._calls_for(event)
+        calls, started = self._calls_for(event), monotonic()
         self.delivered += 1
         for at, call in enumerate(calls):
             error = self.runner.attempt(call, event)
@@ -228,6 +225,7 @@ class Dispatcher(WorkSource):
                 return again or self._advance(left, work)
             if self.mailbox.discarded.is_set():
                 return None
+        self.outcomes.delivered(event, started, called=bool(calls))
         return None
 
     def _completed(self, steps: list[Step]) -> list[Step]:
@@ -255,6 +253,7 @@ class Dispatcher(WorkSource):
         while delivery.steps:
             event, deliver = delivery.steps[0]
             if not deliver:
+                self.outcomes.known(event)
                 self._skip(event, work.key)
                 delivery.next_step()
                 continue
@@ -270,14 +269,14 @@ class Dispatcher(WorkSource):
         return KEPT if batch is not None and batch.works[-1:] == [work] else None
 
     def _batch_key(self, key: Hashable) -> Hashable:
-        return _WHOLE if self._whole else key
+        return WHOLE if self._whole else key
 
     def _deliver(self, delivery: Delivery) -> Again | None:
         """Call the callbacks of the next event, and record it; a stop may cut that short."""
         again = self._prepare(delivery)
         if again is not None or self.mailbox.discarded.is_set():
             return again
-        passed = delivery.passed
+        passed, started = delivery.passed, monotonic()
         while passed is not None and (delivery.calls or delivery.error):
             again = self._report(delivery)
             if again is not None:
@@ -296,6 +295,8 @@ class Dispatcher(WorkSource):
             stopped = self.mailbox.discarded.is_set()
             if stopped and (error is not None or delivery.calls):
                 return None
+        if passed is not None and not delivery.failures:
+            self.outcomes.delivered(passed, started, called=delivery.called)
         self._record(delivery)
         return None
 
@@ -317,12 +318,11 @@ class Dispatcher(WorkSource):
             if error is not None:
                 again = self._failed(delivery, call.name, event, error)
                 return again or self._report(delivery)
-            if call.name == "where":
-                if not answer:
-                    return None
-            elif answer is None:
+            left_out = not answer if call.name == "where" else answer is None
+            if left_out:
+                self.outcomes.filtered(event, call.name)
                 return None
-            else:
+            if call.name != "where":
                 event = answer  # type: ignore[assignment]  # checked
         delivery.passed = event
         delivery.attempts.reset()
@@ -340,8 +340,11 @@ class Dispatcher(WorkSource):
         """Return when a callback that raised is called again; None if it failed for good."""
         again = self._again(delivery, delivery.attempts, error)
         if again is not None:
+            self.outcomes.retried(item, error, delivery.attempts.made, again.at)
             return again
         failure = self.runner.fail(name, item, error, delivery.attempts.made)
+        if failure is not None:
+            self.outcomes.failed(item, error, delivery.attempts.made)
         delivery.attempts.reset()
         delivery.calls = delivery.calls[1:]
         if failure is not None:
@@ -431,6 +434,7 @@ class Dispatcher(WorkSource):
         if batch is None:
             due = monotonic() + self.options.batch_delay
             batch = self._batches[key] = Batch(key, due)
+        self.outcomes.collected(passed)
         batch.events.append(passed)
         batch.notes.append(event)
         batch.works.append(work)
@@ -449,6 +453,7 @@ class Dispatcher(WorkSource):
             if not batch.attempts.made:
                 self.delivered += len(batch.events)
             self.mailbox.resume(*batch.works)
+            started = monotonic()
             error = self.runner.attempt(call, batch.events)
             if error is not None:
                 again = self._again(batch, batch.attempts, error)
@@ -458,7 +463,11 @@ class Dispatcher(WorkSource):
                     return again
                 failure = self.runner.fail("on_batch", batch.events, error, batch.attempts.made)
                 batch.error = None if failure is None else self.runner.error_of(failure)
+                if failure is not None:
+                    self.outcomes.failed(batch.events, error, batch.attempts.made)
                 batch.attempts.reset()
+            else:
+                self.outcomes.delivered_batch(batch.events, started)
             for work in batch.works:
                 self.mailbox.finish(work)
             batch.events = []
@@ -518,6 +527,8 @@ class Dispatcher(WorkSource):
                 if again is not None:
                     return again
                 self.runner.report(one.name, item, error, one.attempts.made)
+            if self._rules is not None and isinstance(item, OverdueEvent):
+                self._rules.delivered(item)
         if one.presence is not None:
             self.settled.set()
             self._reporter.synced()
@@ -533,6 +544,8 @@ class Dispatcher(WorkSource):
     def due(self) -> float | None:
         """Return when ``idle`` wants to be called."""
         times = [one.due for one in list(self._batches.values()) if not one.flushing]
+        if self._rules is not None and not self.mailbox.closed:
+            times += [one for one in (self._rules.due(),) if one is not None]
         if self.memory is not None and not self.mailbox.closed and self.memory.due is not None:
             times.append(self.memory.due)
         return min(times, default=None) if times else None
@@ -540,6 +553,8 @@ class Dispatcher(WorkSource):
     def idle(self) -> None:
         """Write what is to be remembered, and have batches delivered that are old enough."""
         now = monotonic()
+        for event in self._rules.overdue() if self._rules is not None else ():
+            self.mailbox.push(PlainCall("on_overdue", (event,)))
         if self.memory is not None and self.memory.due is not None:
             with self._recording:
                 self.memory.commit()
@@ -554,7 +569,8 @@ class Dispatcher(WorkSource):
             self.mailbox.push(Flush(key))
 
     def interrupt(self) -> None:
-        """Cancel the coroutines that run now; from any thread."""
+        """Cancel the coroutines that run now, and end waits; from any thread."""
+        self.gate.wake()
         self.runner.asynchronous.cancel()
 
     def ended(self) -> None:
@@ -568,11 +584,3 @@ class Dispatcher(WorkSource):
                 self._life("close")
         finally:
             self.runner.asynchronous.close()
-
-
-_PLACES = {
-    Start: Place.WALL,
-    Synced: Place.BARRIER,
-    PlainCall: Place.BARRIER,
-    LagMarker: Place.ROOM,
-}

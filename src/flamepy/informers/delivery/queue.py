@@ -111,6 +111,23 @@ class Mailbox:
             return self._queued[0].since
         return None
 
+    def count(self, session_id: str, task_id: str | None) -> int:
+        """Return how many events of a task, or of a session, wait; from any thread."""
+        while True:
+            try:
+                waiting = [*self._queued, *(one for one in self._taken if one not in self._running)]
+                break
+            except RuntimeError:  # it has just changed
+                continue
+        found = 0
+        for work in waiting:
+            item = next(iter(tuple(work.items) or tuple(work.rest)), None)
+            item = item[-1] if isinstance(item, _Moves) else getattr(item, "event", item)
+            if isinstance(item, (TaskEvent, SessionEvent)):
+                session, task = _object(item)
+                found += session == session_id and task_id in (None, task)
+        return found
+
     @property
     def closed(self) -> bool:
         """True once nothing is taken any more."""

@@ -10,7 +10,8 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from flamepy.errors import (
     DeadlineExceededError,
@@ -23,6 +24,7 @@ from flamepy.informers.checkpoint.delivered import Memory
 from flamepy.informers.dead_letters.letter import DeadLetter, letters_of
 from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.dispatch import Dispatcher
+from flamepy.informers.delivery.history import Explanation
 from flamepy.informers.delivery.inbox import Inbox
 from flamepy.informers.delivery.invocation import Failure, RunningCall, log_fields
 from flamepy.informers.delivery.progress import Start
@@ -36,7 +38,8 @@ from flamepy.runtime.clocks import monotonic, wall
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.repeats import RepeatedLog
 from flamepy.runtime.seconds import seconds, seconds_or_none
-from flamepy.texts import text_of
+from flamepy.texts import repr_of, text_of
+from flamepy.watching.state.events import SessionEvent, TaskEvent
 from flamepy.watching.state.missed import MissedEnds
 from flamepy.watching.state.subscriptions import Scope
 
@@ -53,6 +56,9 @@ class Hooks:
         dead: called with letters that were stored.
         keep_dead: stores letters; None where none are kept.
         resolved: deletes a letter that was handled after all.
+        quarantined: called with the reason when it failed so often that it is left alone.
+        recovered: called when it handles events again.
+        keep_paused: stores why it is paused, or None, where there is a checkpoint.
     """
 
     removed: Callable[[Registration], None]  # any thread
@@ -65,6 +71,9 @@ class Hooks:
     dead: Callable[[Failure, list[DeadLetter]], None] = lambda failure, letters: None
     keep_dead: Callable[[list[DeadLetter]], None] | None = None
     resolved: Callable[[int], None] = lambda number: None
+    quarantined: Callable[[Registration, str], None] = lambda one, reason: None
+    recovered: Callable[[Registration], None] = lambda one: None
+    keep_paused: Callable[[str, str | None], None] = lambda uid, reason: None
 
 
 class _Nothing:
@@ -79,7 +88,7 @@ class Registration:
         self.options = options
         self.uid = options.uid
         self.name = options.name or options.uid or type(informer).__name__
-        self.callbacks = Callbacks(informer)
+        self.callbacks = Callbacks(informer, options.rules)
         wants = self.callbacks
         predicates.check_judges(
             options.where, tasks=wants.wants_tasks, sessions=wants.wants_sessions
@@ -101,6 +110,8 @@ class Registration:
                 synced=lambda: hooks.synced(self),
                 lagging=lambda: hooks.lagging(self),
                 missed=hooks.missed,
+                quarantined=lambda reason: hooks.quarantined(self, reason),
+                recovered=lambda: hooks.recovered(self),
                 log=hooks.log,
             ),
         )
@@ -119,8 +130,7 @@ class Registration:
         return bool(getattr(self.informer, "resume", True) if given is None else given)
 
     def __repr__(self) -> str:
-        state = "active" if self._active else "removed"
-        return f"<Registration of {self.name}, {state}, synced={self._dispatcher.synced}>"
+        return f"<Registration of {self.name}, {self.state}, synced={self._dispatcher.synced}>"
 
     @property
     def synced(self) -> bool:
@@ -141,6 +151,78 @@ class Registration:
     def calls(self) -> list[RunningCall]:
         """The callbacks that run now."""
         return self._runner.calls
+
+    @property
+    def state(self) -> str:
+        """``active``, ``removed``, or ``paused: ...`` and ``quarantined: ...`` with the reason."""
+        gate = self._dispatcher.gate
+        if not self._active:
+            return "removed"
+        if gate.paused is not None:
+            return f"paused: {gate.paused}"
+        return "active" if gate.quarantined is None else f"quarantined: {gate.quarantined}"
+
+    def pause(self, reason: str = "paused by the program") -> None:
+        """Deliver nothing until ``resume``; what is being handled is handled to its end.
+
+        Events wait as for a callback that is slow: they coalesce when the queue is full, and no end
+        is lost. With a checkpoint and a ``uid`` a restart does not end the pause. A stop drops
+        what waits; with a checkpoint it is delivered after the next ``resume``.
+
+        Args:
+            reason: shown in ``state``, ``health()`` and ``flamepy handlers``.
+
+        Raises:
+            InvalidStateError: it was removed.
+            InvalidArgumentError: the reason is no text.
+        """
+        self._check_active("pause")
+        if not isinstance(reason, str) or not reason:
+            raise InvalidArgumentError(f"reason must be a text, got {repr_of(reason)}")
+        self._dispatcher.gate.pause(reason)
+        if self.uid is not None:
+            self._hooks.keep_paused(self.uid, reason)
+
+    def resume(self) -> None:
+        """End a pause, or a quarantine, and deliver what waits.
+
+        Raises:
+            InvalidStateError: it was removed.
+        """
+        self._check_active("resume")
+        self._dispatcher.gate.resume()
+        if self.uid is not None:
+            self._hooks.keep_paused(self.uid, None)
+
+    def _check_active(self, verb: str) -> None:
+        if not self._active:
+            raise InvalidStateError(f"{self.name} was removed; there is nothing to {verb}")
+
+    def describe(self) -> dict[str, Any]:  # Any: what JSON takes
+        """Return name, state and counters, as JSON takes them."""
+        return {"name": self.name, "state": self.state, "synced": self.synced, **asdict(self.stats)}
+
+    def explain(self, session_id: str, task_id: str | None = None) -> Explanation:
+        """Return what became of the latest events of a task, or of a session and all in it.
+
+        As many events are remembered as fit into a ring of some thousand notes.
+        """
+        covers = self.scope.session in (None, session_id)
+        return Explanation(
+            name=self.name,
+            in_scope=covers,
+            state=self.state,
+            waiting=self.worker.mailbox.count(session_id, task_id),
+            running=tuple(
+                one.callback for one in self.calls if _concerns(one.item, session_id, task_id)
+            ),
+            notes=tuple(self._dispatcher.outcomes.history.of(session_id, task_id, monotonic())),
+        )
+
+    @property
+    def is_held(self) -> bool:
+        """True while it is paused or in quarantine: its events wait."""
+        return self._dispatcher.gate.shut
 
     @property
     def stored_name(self) -> str:
@@ -292,6 +374,8 @@ class Registration:
         """Set what an earlier process delivered, if that is remembered; before ``begin``."""
         if memory is not None:
             self._dispatcher.remember(memory)
+            if memory.paused is not None:
+                self._dispatcher.gate.pause(memory.paused)
         self._prepared = True
 
     @property
@@ -333,7 +417,7 @@ class Registration:
         """
         self._error = self._error or error
         self._deactivate()
-        drained = self.worker.stop(timeout)
+        drained = self.worker.stop(0.0 if self.is_held else timeout)
         self._dispatcher.settled.set()
         return drained
 
@@ -374,6 +458,16 @@ class Registration:
             return coroutine
         frame = sys._current_frames().get(call.thread)
         return "".join(traceback.format_stack(frame)) if frame is not None else ""
+
+
+def _concerns(item: object, session_id: str, task_id: str | None) -> bool:
+    items = item if isinstance(item, list) else [item]
+    return any(
+        isinstance(one, (TaskEvent, SessionEvent))
+        and one.session_id == session_id
+        and task_id in (None, one.task.id if isinstance(one, TaskEvent) else "")
+        for one in items
+    )
 
 
 def _worker(name: str, dispatcher: Dispatcher, options: Options, bell: Bell) -> Worker:

@@ -196,10 +196,13 @@ class Registry:
     def is_lagging(self, but: Container[Registration]) -> bool:
         """Return True while events wait for room in a full queue of an informer, ``but`` some.
 
-        Streams do not count: they may have no reader.
+        Streams do not count: they may have no reader. Nor do informers that are paused.
         """
         return any(
-            place.inbox is not None and place.inbox.is_lagging and one not in but
+            place.inbox is not None
+            and place.inbox.is_lagging
+            and not one.is_held
+            and one not in but
             for one, place in list(self._registrations.items())
         )
 

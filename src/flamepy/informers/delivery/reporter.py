@@ -25,6 +25,8 @@ class Reporter:
         synced: everything present at the registration was delivered.
         lagging: events wait for room in the queue, which is empty now.
         missed: ends that an earlier process saw cannot be delivered.
+        quarantined: the informer failed so often in a row that it is left alone; gets the reason.
+        recovered: it handles events again.
         log: writes what callbacks fail with; the reactor flushes it.
     """
 
@@ -34,4 +36,6 @@ class Reporter:
     synced: Callable[[], None]
     lagging: Callable[[], None]
     missed: Callable[[MissedEnds], None] = lambda _: None
+    quarantined: Callable[[str], None] = lambda reason: None
+    recovered: Callable[[], None] = lambda: None
     log: RepeatedLog = field(default_factory=lambda: RepeatedLog(logger))

@@ -17,6 +17,7 @@ from flamepy.informers.delivery.registry import Registry
 from flamepy.informers.delivery.stream import EventStream
 from flamepy.informers.options import QUEUE_SIZE, Options, Where
 from flamepy.informers.queries.applications import ApplicationLister
+from flamepy.informers.queries.explain import Explained, explained
 from flamepy.informers.queries.futures import EndFuture, TaskKey, WatchedFuture, end_of, ends_of
 from flamepy.informers.queries.listers import Followed, SessionLister, TaskLister
 from flamepy.rpc.link import Link
@@ -90,6 +91,25 @@ class ReactorQueries:
         if tasks not in self._reading:
             on_loop(link, read)
         return link, hub, self._reading[tasks]
+
+    def explain(self, session_id: str, task_id: str | int | None = None) -> Explained:
+        """Return what is known of a task or a session, and what each informer did with it.
+
+        Args:
+            session_id: the session's, or the task's.
+            task_id: None for the session and everything in it.
+
+        Raises:
+            InvalidStateError: the reactor does not run.
+        """
+        _, hub = self._running()
+        task = None if task_id is None else str(task_id)
+        return explained(
+            hub.store,
+            session_id,
+            task,
+            [one.explain(session_id, task) for one in self._registry.registrations],
+        )
 
     def future(self, task: AnyTask, *, timeout: float | None = None) -> EndFuture:
         """Return a future of a task's end; its result is the task as it ended.

@@ -1,0 +1,74 @@
+"""``reactor.explain``: what was observed of a task or a session, and what became of its events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flamepy.informers.delivery.history import Explanation
+from flamepy.watching.state.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """The answer of ``reactor.explain``; ``str`` of it is for people.
+
+    Attributes:
+        session: id of the session.
+        task: id of the task; None for a whole session.
+        text: what the engine showed last.
+        observed: how that was learned.
+        handlers: what each informer did with it.
+    """
+
+    session: str
+    task: str | None
+    text: str
+    observed: tuple[str, ...]
+    handlers: tuple[Explanation, ...]
+
+    def to_dict(self) -> dict[str, Any]:  # Any: what JSON takes
+        """Return it as JSON takes it."""
+        return {
+            "session": self.session,
+            "task": self.task,
+            "text": self.text,
+            "observed": list(self.observed),
+            "handlers": [one.to_dict() for one in self.handlers],
+        }
+
+    def __str__(self) -> str:
+        lines = [self.text, *(f"  {one}" for one in self.observed)]
+        for handler in self.handlers:
+            lines.append(f"{handler.name}: {handler.text}")
+            lines += [f"  {one}" for one in handler.notes]
+        return "\n".join(lines)
+
+
+def explained(
+    store: Store, session: str, task: str | None, handlers: Sequence[Explanation]
+) -> Explained:
+    """Return what is known of a task or a session."""
+    name = session if task is None else f"{session}/{task}"
+    record = store.sessions.get(session)
+    text, observed = f"{name}: not known; no poll has shown the session", []
+    if record is not None and record.info is not None:
+        counts = record.info.counts
+        observed.append(
+            f"session of {record.application}, {record.info.state.name.lower()}: "
+            f"{counts.pending} pending, {counts.running} running, {counts.terminal} ended"
+        )
+        text = f"{name}: {record.info.state.name.lower()}"
+    if record is not None and task is not None:
+        known = record.tasks.get(int(task)) if task.isdecimal() else None
+        if known is None:
+            text = f"{name}: not read yet, or ended long ago, or there is no such task"
+        else:
+            text = f"{name}: {known.task.state.name.lower()}"
+            observed.append(f"seen by {known.source}")
+            if known.task.error:
+                observed.append(f"the service said: {known.task.error}")
+    return Explained(
+        session=session, task=task, text=text, observed=tuple(observed), handlers=tuple(handlers)
+    )
