@@ -550,7 +550,7 @@ class TestEnds:
         registration.put(event(1))
         eventually(lambda: informer.seen and not registration.stats.queued, "the event")
         assert registration.close(LIMIT)
-        assert not running_threads(registration)
+        eventually(lambda: not running_threads(registration), "the threads to end")
 
 
 def running_threads(registration: Registration) -> list[str]:
@@ -642,7 +642,7 @@ class TestDeadlines:
         assert registration.close(LIMIT)
         assert len(seen) == 1 + 2 * workers
         assert registration.stats.stuck == 0
-        assert not running_threads(registration)
+        eventually(lambda: not running_threads(registration), "the threads to end")
 
     def test_it_needs_a_timeout(self) -> None:
         with pytest.raises(InvalidArgumentError, match=r"on_stuck='replace' needs a timeout"):
