@@ -7,20 +7,33 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from threading import Event
 
 import pytest
 from flamepy_prometheus import Prometheus
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from flamepy.core import Connection, FlameService, TaskContext, connect
 from flamepy.errors import TaskFailedError
-from flamepy.informers import Reactor, TaskEvent, TaskInformer, signals
+from flamepy.informers import (
+    EventKind,
+    Reactor,
+    TaskEvent,
+    TaskInformer,
+    TemporaryError,
+    signals,
+)
 from flamepy.informers.plugins.loading import Plugin, discover
 from flamepy.local import LocalCluster
 from flamepy.testing import check_informer
+from flamepy.types import Task, TaskState
+from flamepy.watching.state.memo import MemoHolder
 
+BORN = datetime(2026, 1, 1, tzinfo=timezone.utc)
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -103,6 +116,100 @@ def test_a_scrape_tells_what_happened(connection: Connection) -> None:
         assert value(found, f"flame_informer_{name}", informer="prometheus") == 0, name
     assert (value(found, "flame_informer_events_total", informer="prometheus") or 0) > 4
     assert (value(found, "flame_informer_handler_seconds_total", informer="prometheus") or 0) > 0
+
+
+def event_of(
+    state: TaskState, at: float, *, holder: MemoHolder, old: TaskState | None = None
+) -> TaskEvent:
+    def task(state: TaskState) -> Task:
+        return Task("1", "s", state, BORN)
+
+    return TaskEvent(
+        kind=EventKind.UPDATED if old is not None else EventKind.ADDED,
+        task=task(state),
+        old=None if old is None else task(old),
+        application="app",
+        observed_at=at,
+        memo_holder=holder,
+    )
+
+
+def test_queue_and_run_are_apart_and_measured_where_both_ends_were_observed() -> None:
+    plugin = Prometheus(port=None)
+    P, R, S = TaskState.PENDING, TaskState.RUNNING, TaskState.SUCCEED
+    holder = MemoHolder()
+    plugin.on_transition(event_of(P, 10.0, holder=holder))
+    plugin.on_transition(event_of(R, 12.0, holder=holder, old=P))
+    plugin.on_transition(event_of(P, 20.0, holder=holder, old=R))  # put back: both begin again
+    plugin.on_transition(event_of(R, 21.0, holder=holder, old=P))
+    plugin.on_transition(event_of(S, 26.0, holder=holder, old=R))
+    assert not holder.memo, "nothing is kept of what has ended"
+    unseen = MemoHolder()
+    plugin.on_transition(event_of(P, 10.0, holder=unseen))
+    plugin.on_transition(event_of(S, 12.0, holder=unseen, old=P))  # it was never seen running
+    found = parsed(generate_latest(registry_of(plugin._queued, plugin._ran)).decode())
+    queued, ran = "flame_task_queue_seconds", "flame_task_run_seconds"
+    assert value(found, f"{queued}_count", application="app") == 2
+    assert value(found, f"{queued}_sum", application="app") == 3.0
+    assert value(found, f"{ran}_count", application="app", state="succeed") == 1
+    assert value(found, f"{ran}_sum", application="app", state="succeed") == 5.0
+
+
+def registry_of(*collectors: Collector) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    for one in collectors:
+        registry.register(one)
+    return registry
+
+
+@pytest.mark.parametrize(
+    ("created", "ended", "shown"),
+    [(0.0, 0.0, 1.0), (0.0, 3.0, 3.0), (0.25, 0.25, 0.0), (0.0, 0.25, 0.25), (0.25, 1.0, 0.75)],
+)
+def test_no_task_is_shown_shorter_than_the_clock_of_its_engine(
+    created: float, ended: float, shown: float
+) -> None:
+    """Whole seconds are what an engine on sqlite or fs stores."""
+    plugin = Prometheus(port=None)
+    task = Task("1", "s", TaskState.SUCCEED, BORN + timedelta(seconds=created))
+    task = replace(task, completion_time=BORN + timedelta(seconds=ended))
+    plugin.on_transition(TaskEvent(kind=EventKind.ADDED, task=task, application="app"))
+    found = parsed(generate_latest(registry_of(plugin._seconds)).decode())
+    assert value(found, "flame_task_seconds_sum", application="app", state="succeed") == shown
+
+
+def test_times_of_handlers_retries_and_stuck_callbacks(connection: Connection) -> None:
+    gate = Event()
+
+    class Slow(TaskInformer):
+        failed = False
+
+        def on_terminal(self, event: TaskEvent) -> None:
+            if not self.failed:
+                self.failed = True
+                raise TemporaryError(delay=0)
+            gate.wait(60)
+
+    plugin = Prometheus(port=0)
+    with Reactor(connection=connection, plugins=[Plugin("prometheus", plugin)]) as reactor:
+        reactor.register(Slow(), name="slow", timeout=0.01)
+        reactor.wait_synced(timeout=10)
+        with connection.create_session("app") as session:
+            session.invoke(b"good", timeout=30)
+        eventually(lambda: value(scrape(plugin), "flame_informer_stuck", informer="slow") == 1)
+        gate.set()
+        ended = "flame_informer_end_seconds_count"
+        eventually(lambda: value(scrape(plugin), ended, informer="slow") == 2)
+        found = scrape(plugin)
+        assert value(found, "flame_informer_start_seconds_count", informer="slow") == 2
+        assert value(found, "flame_informer_retries_total", informer="slow") == 1
+        assert value(found, "flame_informer_stuck", informer="slow") == 0
+        sums = [
+            value(found, f"flame_informer_{name}_seconds_sum", informer="slow") or 0.0
+            for name in ("start", "end")
+        ]
+        assert 0 < sums[0] < sums[1]
+    assert not reactor._reports.observers, "nothing is measured for a plugin that has ended"
 
 
 def test_depth_and_age_of_a_queue(connection: Connection) -> None:

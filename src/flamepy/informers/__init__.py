@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from flamepy.informers import expect, predicates, signals
     from flamepy.informers.dead_letters.box import DeadLetters
     from flamepy.informers.dead_letters.letter import DeadLetter
+    from flamepy.informers.delivery.invocation import FinishedCall
     from flamepy.informers.delivery.registration import Registration
     from flamepy.informers.delivery.stream import EventStream
     from flamepy.informers.expect import Rule
@@ -64,6 +65,7 @@ _HOMES = {
     "flamepy.informers.reconcile.application_informer": "ApplicationEvent ApplicationInformer",
     "flamepy.informers.reconcile.reconciler": "ReconcileContext Reconciler Result",
     "flamepy.informers.reconcile.work_queue": "Backoff",
+    "flamepy.informers.delivery.invocation": "FinishedCall",
     "flamepy.informers.delivery.registration": "Registration",
     "flamepy.informers.delivery.stream": "EventStream",
     "flamepy.watching.policy.settings": "WatchSettings",
@@ -82,6 +84,7 @@ __all__ = [
     "EventKind",
     "EventSource",
     "EventStream",
+    "FinishedCall",
     "Health",
     "OverdueEvent",
     "PermanentError",

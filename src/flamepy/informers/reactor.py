@@ -27,6 +27,7 @@ from flamepy.informers.arguments import (
     state_file,
     watch_changes,
 )
+from flamepy.informers.delivery.invocation import FinishedCall
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.delivery.registry import Registry
 from flamepy.informers.delivery.watchdog import Watchdog
@@ -184,6 +185,7 @@ class Reactor(ReactorQueries, Runnable):
         self._hooks = Hooks(
             *(registry.remove, reports.failed, reports.synced, registry.catch_up, reports.missed),
             log=reports.log,
+            observers=reports.observers,
             remembers=self._checkpoint.remembers,
             dead=reports.dead_lettered,
             keep_dead=self._checkpoint.put_dead if self._checkpoint.letters else None,
@@ -235,6 +237,16 @@ class Reactor(ReactorQueries, Runnable):
             within=readiness(self._ready_within, self._hub.health.every if self._hub else 0.0),
             age=self._hub.heartbeat_age() if self._hub is not None else None,
         )
+
+    def observe_calls(self, function: Callable[[FinishedCall], object]) -> Callable[[], None]:
+        """Call ``function`` with each call of an informer's callback, as it ends; for metrics.
+
+        On the informer's thread, before anything else of that event: it must be quick. What it
+        raises is logged. Without a function nothing is measured. Returns the undo.
+        """
+        observers = self._reports.observers
+        observers.append(function)
+        return lambda: observers.remove(function) if function in observers else None
 
     @property
     def dead_letters(self) -> DeadLetters:

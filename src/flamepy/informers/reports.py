@@ -12,7 +12,7 @@ from typing import Any
 
 from flamepy.informers import signals
 from flamepy.informers.dead_letters.letter import DeadLetter
-from flamepy.informers.delivery.invocation import Failure, RunningCall, log_fields
+from flamepy.informers.delivery.invocation import CallObservers, Failure, RunningCall, log_fields
 from flamepy.informers.delivery.registration import Registration
 from flamepy.informers.receivers.routing import of_missed
 from flamepy.informers.receivers.signal_sender import SignalSender
@@ -33,6 +33,7 @@ class Reports:
         self.missed_ends = 0  # of sessions that an earlier process saw
         self._missed: dict[tuple[str, datetime], MissedEnds] = {}
         self.log = RepeatedLog(logger)  # of every repeated warning
+        self.observers: CallObservers = []
 
     def attach(self, sender: SignalSender, endpoint: str) -> None:
         """Send signals from now on."""

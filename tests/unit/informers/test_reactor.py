@@ -20,7 +20,7 @@ from flamepy.errors import (
     InvalidStateError,
     UnavailableError,
 )
-from flamepy.informers import Reactor, predicates
+from flamepy.informers import FinishedCall, Reactor, predicates
 from flamepy.informers.reactor import ReactorState
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import ConnectionState, Task, TaskState
@@ -413,3 +413,23 @@ def test_handlers_share_the_memo_of_a_task(fake_engine, reactor) -> None:
     fake_engine.succeed("s", "1")
     eventually(lambda: len(spans) == 2)
     assert sorted(spans) == ["1", "2"]
+
+
+def test_calls_are_observed_until_the_undo(fake_engine, reactor) -> None:
+    seen: list[FinishedCall] = []
+    undo = reactor.observe_calls(seen.append)
+    informer = RecordingInformer()
+    mine = reactor.register(informer, name="mine")
+    fake_engine.add_task("s")
+    informer.wait_for(lambda found: bool(found.events), 20)
+    eventually(lambda: seen and not mine.stats.queued)
+    (event,) = seen[0].events
+    assert seen[0].informer == "mine"
+    assert event.observed_at <= seen[0].started
+    undo()
+    undo()
+    count = len(seen)
+    fake_engine.succeed("s", "1")
+    informer.wait_for(lambda found: bool(found.terminal()), 20)
+    reactor.stop()
+    assert len(seen) == count

@@ -22,6 +22,7 @@ COUNTERS = (
     ("dead", "flame_informer_dead_letters", "Events that an informer could not handle."),
     ("missed", "flame_informer_missed", "Ends in an informer's scope that it could not be given."),
     ("failures", "flame_informer_failures", "Exceptions of an informer's callbacks."),
+    ("retries", "flame_informer_retries", "Callbacks of an informer called again after an error."),
     ("slow", "flame_informer_slow", "Callbacks of an informer that ran over their time limit."),
     ("handler_seconds", "flame_informer_handler_seconds", "Time spent in an informer."),
 )
@@ -41,8 +42,14 @@ GAUGES: tuple[tuple[str, str, str, Callable[[list[float]], float]], ...] = (
     (
         "running_for",
         "flame_informer_running_seconds",
-        "How long an informer's present callback has been running; 0 if none runs.",
+        "How long an informer's oldest running callback has been running; 0 if none runs.",
         max,
+    ),
+    (
+        "stuck",
+        "flame_informer_stuck",
+        "Callbacks of an informer that run over their time limit now.",
+        sum,
     ),
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.registry import Collector
@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from flamepy.errors import PluginError
 from flamepy.informers import (
     EventKind,
+    FinishedCall,
     Reactor,
     SessionEvent,
     SessionInformer,
@@ -19,6 +20,7 @@ from flamepy.informers import (
     TaskInformer,
     signals,
 )
+from flamepy.types import Task, TaskState
 from flamepy_prometheus.collector import STATES, ReactorCollector, SessionCollector
 from flamepy_prometheus.server import MetricsServer
 
@@ -26,6 +28,13 @@ logger = logging.getLogger(__name__)
 
 DEFAULT_PORT = 9464
 TASK_BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
+# Of what this process sees itself, from the thread that takes an event to a webhook that is down.
+HANDLER_BUCKETS = (
+    *(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+    *(60.0, 300.0, 900.0, 3600.0, 14400.0),
+)
+CLOCK = 1.0  # seconds: what an engine on sqlite or fs rounds its times to
+MEMO = "flamepy_prometheus"
 LAG_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0)
 
 
@@ -65,6 +74,34 @@ class Prometheus(TaskInformer, SessionInformer):
             buckets=task_buckets,
             registry=None,
         )
+        self._queued = Histogram(
+            "flame_task_queue_seconds",
+            "From a task's creation to its start, as this process observed both.",
+            ["application"],
+            buckets=task_buckets,
+            registry=None,
+        )
+        self._ran = Histogram(
+            "flame_task_run_seconds",
+            "From a task's start to its end, as this process observed both.",
+            ["application", "state"],
+            buckets=task_buckets,
+            registry=None,
+        )
+        self._started = Histogram(
+            "flame_informer_start_seconds",
+            "From the observation of a change to the start of a callback with it.",
+            ["informer"],
+            buckets=HANDLER_BUCKETS,
+            registry=None,
+        )
+        self._ended = Histogram(
+            "flame_informer_end_seconds",
+            "From the observation of a change to the end of a callback with it.",
+            ["informer"],
+            buckets=HANDLER_BUCKETS,
+            registry=None,
+        )
         self._lag = Histogram(
             "flame_event_lag_seconds",
             "From the observation of a change to its callback.",
@@ -76,6 +113,7 @@ class Prometheus(TaskInformer, SessionInformer):
         )
         self._registered: list[Collector] = []
         self._reactor: Reactor | None = None
+        self._undo: Callable[[], None] = lambda: None
         self._server: MetricsServer | None = None
 
     @property
@@ -95,11 +133,15 @@ class Prometheus(TaskInformer, SessionInformer):
                 self._server = MetricsServer(host, port, self.registry)
             except (OSError, RuntimeError) as error:
                 raise PluginError(f"cannot serve metrics at {host}:{port}: {error}") from error
-        own = (self._transitions, self._seconds, self._lag, self._retries, self._sessions)
+        own = (
+            *(self._transitions, self._seconds, self._queued, self._ran, self._lag),
+            *(self._started, self._ended, self._retries, self._sessions),
+        )
         for collector in (*own, ReactorCollector(reactor)):
             self.registry.register(collector)
             self._registered.append(collector)
         self._reactor = reactor
+        self._undo = reactor.observe_calls(self._called)
         signals.retry_scheduled.connect(self._retried)
 
     def start(self) -> None:
@@ -110,6 +152,7 @@ class Prometheus(TaskInformer, SessionInformer):
     def close(self) -> None:
         """Serve no more."""
         signals.retry_scheduled.disconnect(self._retried)
+        self._undo()
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -121,6 +164,37 @@ class Prometheus(TaskInformer, SessionInformer):
         if self._reactor is not None and sender == self._reactor.health().endpoint:
             self._retries.inc()
 
+    def _called(self, call: FinishedCall) -> None:
+        for event in call.events:
+            if not event.initial:
+                self._started.labels(call.informer).observe(
+                    max(call.started - event.observed_at, 0.0)
+                )
+                self._ended.labels(call.informer).observe(max(call.ended - event.observed_at, 0.0))
+
+    def _measure(self, event: TaskEvent) -> None:
+        """Measure a task's time in the queue, and its run, where begin and end were observed.
+
+        The engine says when a task was created and when it ended, not when it started.
+        """
+        memo = event.memo
+        ended = event.task.state.is_terminal
+        since: dict[TaskState, float] = memo.pop(MEMO, {}) if ended else memo.setdefault(MEMO, {})
+        state, now = event.task.state, event.observed_at
+        if state is TaskState.PENDING:
+            since[state] = now
+            since.pop(TaskState.RUNNING, None)
+        elif state is TaskState.RUNNING:
+            since[state] = now
+            begin = since.pop(TaskState.PENDING, None)
+            if begin is not None:
+                self._queued.labels(event.application).observe(max(now - begin, 0.0))
+        elif ended:
+            begin = since.pop(TaskState.RUNNING, None)
+            if begin is not None:
+                labels = event.application, state.name.lower()
+                self._ran.labels(*labels).observe(max(now - begin, 0.0))
+
     def on_transition(self, event: TaskEvent) -> None:
         """Count a change; the initial state is in the gauges only."""
         if event.initial:
@@ -129,15 +203,20 @@ class Prometheus(TaskInformer, SessionInformer):
         deleted = event.kind is EventKind.DELETED
         state = "deleted" if deleted else event.task.state.name.lower()
         self._transitions.labels(event.application, state).inc()
-        ended = event.task.completion_time
-        if event.task.state.is_terminal and ended is not None and not deleted:
-            took = (ended - event.task.creation_time).total_seconds()
-            self._seconds.labels(event.application, state).observe(max(took, 0.0))
+        if deleted:
+            return
+        self._measure(event)
+        took = _seconds(event.task)
+        if took is not None:
+            self._seconds.labels(event.application, state).observe(took)
 
     def _session(self, event: SessionEvent) -> None:
         self._sessions.note(event)
         for state in STATES:  # from zero on: Prometheus sees no increase in a first sample
             self._transitions.labels(event.session.application, state)
+        self._queued.labels(event.session.application)
+        for state in ("succeed", "failed"):
+            self._ran.labels(event.session.application, state)
 
     on_opened = on_drained = on_closed = _session
 
@@ -150,6 +229,20 @@ class Prometheus(TaskInformer, SessionInformer):
         """Take a deleted session; a deleted task comes to ``on_transition`` as well."""
         if isinstance(event, SessionEvent):
             self._sessions.note(event)
+
+
+def _seconds(task: Task) -> float | None:
+    """Return the seconds from creation to end; None for a task that has not ended.
+
+    Times without a fraction are of an engine that stores whole seconds: "0" may be anything up to
+    one, so it is counted as one, and no bucket below that is.
+    """
+    ended = task.completion_time
+    if not task.state.is_terminal or ended is None:
+        return None
+    took = max((ended - task.creation_time).total_seconds(), 0.0)
+    whole = not task.creation_time.microsecond and not ended.microsecond
+    return max(took, CLOCK) if whole else took
 
 
 def _registry(given: CollectorRegistry | str) -> CollectorRegistry:

@@ -83,6 +83,7 @@ class Dispatcher(WorkSource):
             failed=reporter.failed,
             on_error=callbacks.get("on_error"),
             log=reporter.log,
+            observers=reporter.observers,
         )
         breaker = Breaker(options.max_failures, options.probe_delay)
         self.gate = Gate(

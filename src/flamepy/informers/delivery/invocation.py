@@ -60,6 +60,30 @@ class Failure:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class FinishedCall:
+    """One call of a callback with an event that has ended; see ``Reactor.observe_calls``.
+
+    Attributes:
+        informer: the registration's name.
+        callback: such as ``"on_failed"``.
+        events: what it was called with; several for ``on_batch``.
+        started: when it was called, monotonic seconds, as ``event.observed_at`` is.
+        ended: when it returned or raised.
+        failed: whether it raised; it may be called again.
+    """
+
+    informer: str
+    callback: str
+    events: tuple[TaskEvent | SessionEvent, ...]
+    started: float
+    ended: float
+    failed: bool
+
+
+CallObservers = list[Callable[[FinishedCall], object]]
+
+
 class CallbackRunner:
     """Calls the callbacks of one registration.
 
@@ -70,6 +94,7 @@ class CallbackRunner:
         failed: called with each failure, before ``on_error``.
         on_error: the informer's own ``on_error``, if it is overridden.
         log: writes the lines about failures; its owner flushes it.
+        observers: called with each call that has ended.
     """
 
     def __init__(
@@ -81,6 +106,7 @@ class CallbackRunner:
         failed: Callable[[Failure], None],
         on_error: Call | None,
         log: RepeatedLog | None = None,
+        observers: CallObservers | None = None,
     ) -> None:
         self._name = name
         self._retry = retry
@@ -88,6 +114,7 @@ class CallbackRunner:
         self._failed = failed
         self._on_error = on_error
         self._log = log or RepeatedLog(logger)
+        self._observers = [] if observers is None else observers
         self.asynchronous = AsyncCalls(name)
         self._running: dict[int, RunningCall] = {}  # by thread
         # Several threads count; the interpreter changes threads at calls and jumps, of which there
@@ -132,7 +159,7 @@ class CallbackRunner:
 
     def attempt(self, call: Call, item: object, *, plain: bool = False) -> BaseException | None:
         """Call one callback once; return what it raised."""
-        started, own = monotonic(), threading.get_ident()
+        started, own, failed = monotonic(), threading.get_ident(), False
         self._running[own] = RunningCall(call.name, started, item, own)
         try:
             if plain:
@@ -143,11 +170,35 @@ class CallbackRunner:
                 self.asynchronous.run(result)
             return None
         except BaseException as error:  # SystemExit of a callback must not end the thread either
+            failed = True
             return error
         finally:
             self._running.pop(own, None)
-            took = monotonic() - started
-            self.seconds += took
+            ended = monotonic()
+            self.seconds += ended - started
+            if self._observers:
+                self._observe(call.name, item, started, ended, failed)
+
+    def _observe(
+        self, callback: str, item: object, started: float, ended: float, failed: bool
+    ) -> None:
+        events = tuple(item) if isinstance(item, list) else (item,)
+        if not callback.startswith("on_") or not all(
+            isinstance(one, (TaskEvent, SessionEvent)) for one in events
+        ):
+            return
+        call = FinishedCall(self._name, callback, events, started, ended, failed)
+        for observer in list(self._observers):
+            try:
+                observer(call)
+            except Exception as error:
+                self._log.log(
+                    logging.ERROR,
+                    ("observer", *kind_of(error)),
+                    "%s, which observes calls, raised: %s",
+                    *(repr_of(observer), repr_of(error)),
+                    error=error,
+                )
 
     def ask(self, call: Call, item: object) -> tuple[object, BaseException | None]:
         """Call ``where`` or ``transform`` once; return its answer, or what it raised."""

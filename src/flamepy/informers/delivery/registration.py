@@ -26,7 +26,7 @@ from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.dispatch import Dispatcher
 from flamepy.informers.delivery.history import Explanation
 from flamepy.informers.delivery.inbox import Inbox
-from flamepy.informers.delivery.invocation import Failure, RunningCall, log_fields
+from flamepy.informers.delivery.invocation import CallObservers, Failure, RunningCall, log_fields
 from flamepy.informers.delivery.progress import Start
 from flamepy.informers.delivery.queue import Mailbox
 from flamepy.informers.delivery.reporter import Reporter
@@ -52,6 +52,7 @@ class Hooks:
 
     Attributes:
         log: writes what informers of one reactor fail with; the reactor flushes it.
+        observers: called with each call of a callback that has ended.
         remembers: there is a checkpoint: no event may come before ``prepare``.
         dead: called with letters that were stored.
         keep_dead: stores letters; None where none are kept.
@@ -67,6 +68,7 @@ class Hooks:
     lagging: Callable[[Registration], None]
     missed: Callable[[MissedEnds], None] = lambda _: None
     log: RepeatedLog = field(default_factory=lambda: RepeatedLog(logger))
+    observers: CallObservers = field(default_factory=list)
     remembers: bool = False
     dead: Callable[[Failure, list[DeadLetter]], None] = lambda failure, letters: None
     keep_dead: Callable[[list[DeadLetter]], None] | None = None
@@ -113,6 +115,7 @@ class Registration:
                 quarantined=lambda reason: hooks.quarantined(self, reason),
                 recovered=lambda: hooks.recovered(self),
                 log=hooks.log,
+                observers=hooks.observers,
             ),
         )
         self._runner = self._dispatcher.runner

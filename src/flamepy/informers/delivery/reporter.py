@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from flamepy.informers.delivery.invocation import Failure
+from flamepy.informers.delivery.invocation import CallObservers, Failure
 from flamepy.runtime.repeats import RepeatedLog
 from flamepy.watching.state.missed import MissedEnds
 
@@ -28,6 +28,7 @@ class Reporter:
         quarantined: the informer failed so often in a row that it is left alone; gets the reason.
         recovered: it handles events again.
         log: writes what callbacks fail with; the reactor flushes it.
+        observers: called with each call of a callback that has ended.
     """
 
     failed: Callable[[Failure], None]
@@ -39,3 +40,4 @@ class Reporter:
     quarantined: Callable[[str], None] = lambda reason: None
     recovered: Callable[[], None] = lambda: None
     log: RepeatedLog = field(default_factory=lambda: RepeatedLog(logger))
+    observers: CallObservers = field(default_factory=list)

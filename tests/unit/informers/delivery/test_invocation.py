@@ -14,7 +14,7 @@ from support.waiting import eventually
 
 from flamepy.errors import FlameError, InformerError, InvalidArgumentError
 from flamepy.informers.delivery.callbacks import Call
-from flamepy.informers.delivery.invocation import CallbackRunner, Failure, log_fields
+from flamepy.informers.delivery.invocation import CallbackRunner, Failure, FinishedCall, log_fields
 from flamepy.informers.informer import PermanentError, TemporaryError
 from flamepy.runtime.repeats import RepeatedLog
 from flamepy.types import RetryPolicy, TaskState
@@ -375,3 +375,49 @@ def test_an_exception_that_cannot_be_looked_at_is_told_as_any_other(kind: Any) -
     assert told.call(Raising(kind())) is False
     assert [type(one.error) for one in told.failures] == [kind]
     assert len(told.errors) == 1
+
+
+class TestObservers:
+    def runner(self, *observers: Callable[[FinishedCall], object]) -> CallbackRunner:
+        return CallbackRunner(
+            "Mine",
+            retry=AT_ONCE,
+            stopping=threading.Event(),
+            failed=lambda failure: None,
+            on_error=None,
+            observers=list(observers),
+        )
+
+    def test_each_call_with_an_event_is_observed_when_it_has_ended(self) -> None:
+        seen: list[FinishedCall] = []
+        runner = self.runner(seen.append)
+        inside: list[int] = []
+        assert runner.call(Call("on_failed", Raising(ValueError())), EVENT)
+        assert runner.call(Call("on_batch", lambda events: inside.append(len(seen))), [EVENT] * 2)
+        assert [(one.callback, one.failed, one.events) for one in seen] == [
+            ("on_failed", True, (EVENT,)),
+            ("on_failed", False, (EVENT,)),
+            ("on_batch", False, (EVENT, EVENT)),
+        ]
+        assert inside == [2]
+        assert all(one.informer == "Mine" and one.started <= one.ended for one in seen)
+
+    def test_what_has_no_event_is_not(self) -> None:
+        seen: list[FinishedCall] = []
+        runner = self.runner(seen.append)
+        runner.call(Call("on_synced", lambda: None), plain=True)
+        runner.call(Call("on_error", lambda error: None), ValueError())
+        runner.ask(Call("where", lambda event: True), EVENT)
+        assert not seen
+
+    def test_one_that_raises_is_logged_and_spoils_nothing(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def broken(call: FinishedCall) -> None:
+            raise KeyError("mine")
+
+        seen: list[FinishedCall] = []
+        runner = self.runner(broken, seen.append)
+        assert runner.call(Call("on_failed", lambda event: None), EVENT)
+        assert len(seen) == 1
+        assert "which observes calls, raised: KeyError('mine')" in caplog.text
