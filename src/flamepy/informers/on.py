@@ -60,6 +60,7 @@ class On(Generic[P]):
     event: CallbackDecorator[P]
     failed: CallbackDecorator[P]
     opened: CallbackDecorator[P]
+    overdue: CallbackDecorator[P]
     progress: CallbackDecorator[P]
     requeued: CallbackDecorator[P]
     running: CallbackDecorator[P]
