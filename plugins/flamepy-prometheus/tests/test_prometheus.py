@@ -212,6 +212,29 @@ def test_times_of_handlers_retries_and_stuck_callbacks(connection: Connection) -
     assert not reactor._reports.observers, "nothing is measured for a plugin that has ended"
 
 
+def test_informers_that_are_quarantined_or_paused(connection: Connection) -> None:
+    class Broken(TaskInformer):
+        def on_added(self, event: TaskEvent) -> None:
+            raise ValueError("no paper")
+
+    plugin = Prometheus(port=0)
+    with Reactor(connection=connection, plugins=[Plugin("prometheus", plugin)]) as reactor:
+        reactor.register(Broken(), name="broken", max_failures=1, probe_delay=600)
+        other = reactor.register(TaskInformer(), name="other")
+        reactor.wait_synced(timeout=10)
+        with connection.create_session("app") as session:
+            session.invoke(b"good", timeout=30)
+        other.pause("maintenance")
+        quarantined, paused = "flame_informer_quarantined", "flame_informer_paused"
+        eventually(lambda: value(scrape(plugin), quarantined, informer="broken") == 1)
+        found = scrape(plugin)
+        assert value(found, quarantined, informer="other") == 0
+        assert value(found, paused, informer="other") == 1
+        assert value(found, paused, informer="broken") == 0
+        other.resume()
+        eventually(lambda: value(scrape(plugin), paused, informer="other") == 0)
+
+
 def test_depth_and_age_of_a_queue(connection: Connection) -> None:
     """What its thread has taken counts as well, and so does the one in the callback."""
     gate, entered = Event(), Event()

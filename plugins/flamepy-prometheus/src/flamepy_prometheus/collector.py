@@ -65,6 +65,19 @@ def _by_name(health: Health, attribute: str) -> dict[str, list[float]]:
     return found
 
 
+def _held(health: Health) -> Iterator[Metric]:
+    """Yield how many informers of a name are left alone after failures, and how many are paused."""
+    for state in ("quarantined", "paused"):
+        about = f"Informers of a name that are {state}: their events wait."
+        gauge = GaugeMetricFamily(f"flame_informer_{state}", about, labels=["informer"])
+        found: Counter[str] = Counter()
+        for one in health.informers:
+            found[one.name] += one.state.startswith(f"{state}:")
+        for informer, count in found.items():
+            gauge.add_metric([informer], count)
+        yield gauge
+
+
 class SessionCollector(Collector):
     """Tasks and sessions by application and state, from the sessions' own counters."""
 
@@ -127,6 +140,7 @@ class ReactorCollector(Collector):
             "Age of the last answer that showed every session; +Inf before the first.",
             health.freshness,
         )
+        yield from _held(health)
         for attribute, name, about, together in GAUGES:
             gauge = GaugeMetricFamily(name, about, labels=["informer"])
             for informer, values in _by_name(health, attribute).items():
