@@ -1,4 +1,4 @@
-"""G20 to G22 of docs/delivery.md: keys side by side, waits of one key, deadlines that hold."""
+"""G20 to G22 and G25 of docs/delivery.md: workers and keys, waits, deadlines, live events first."""
 
 from __future__ import annotations
 
@@ -137,6 +137,39 @@ class TestG20KeysSideBySide:
         second.wait_synced(LIMIT)
         second.stop(LIMIT)
         assert handled[29:] == ["3"]
+
+
+class TestG25LiveBeforeInitial:
+    def test_what_happens_now_is_not_after_everything_that_was_there(
+        self, engine: FakeEngine, reactor: Reactor
+    ) -> None:
+        for _ in range(300):
+            engine.add_task("s")
+        engine.add_session("t")
+        gate, seen = threading.Event(), list[tuple[str, bool]]()
+
+        class Slow(TaskInformer):
+            def on_transition(self, event: TaskEvent) -> None:
+                gate.wait(LIMIT)
+                seen.append((event.session_id, event.initial))
+
+        known: list[str] = []
+
+        class Witness(TaskInformer):
+            def on_added(self, event: TaskEvent) -> None:
+                known.append(event.key)
+
+        reactor.register(Witness())
+        eventually(lambda: len(known) == 300, "what is there")
+        registration = reactor.register(Slow(), queue_size=20)
+        eventually(lambda: registration.stats.queued > 10, "the first of them to be queued")
+        for count in (301, 302):  # the first one may be in the poll that decides what is initial
+            engine.add_task("t")
+            eventually(lambda count=count: len(known) == count, "the new one")
+        gate.set()
+        registration.wait_synced(LIMIT)
+        eventually(lambda: len(seen) == 302, "all of them")
+        assert seen.index(("t", False)) < 100
 
 
 class TestG21AWaitHoldsItsKeyAlone:

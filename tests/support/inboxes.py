@@ -112,7 +112,7 @@ class NotedInbox(Inbox):
 class Reader:
     """An inbox, its queue, and a slow thread played by hand."""
 
-    def __init__(self, hub: ModelHub, limit: int, *, replay: str = "all") -> None:
+    def __init__(self, hub: ModelHub, limit: int, *, replay: str = "all", reserve: int = 0) -> None:
         self.mailbox = Mailbox(limit)
         self.taken: list[object] = []
         self.overflows = 0
@@ -121,7 +121,8 @@ class Reader:
             hub,
             self.mailbox.put,
             lambda: self.mailbox.closed,
-            wanted=Wanted(replay=replay),
+            wanted=Wanted(replay=replay, reserve=reserve),
+            room=lambda: self.mailbox.room,
             overflowed=self._overflowed,
         )
         self.present = [

@@ -103,6 +103,8 @@ class Wanted:
         compares: for a subscriber that compares with what it knows from before, the unfinished
             tasks that it knows: it is given all of the present state, whatever ``replay`` says,
             and is notified of sessions that go.
+        reserve: places of the queue that are kept for live events while initial ones wait; 0 lets
+            live ones wait for them.
     """
 
     tasks: bool = True
@@ -110,6 +112,7 @@ class Wanted:
     replay: str = "all"
     notices: bool = False
     compares: Collection[Number] | None = None
+    reserve: int = 0
 
 
 class Inbox:
@@ -120,6 +123,7 @@ class Inbox:
         put: queues an item for the subscriber's thread; False when an event found no place.
         closed: whether the subscriber takes nothing any more, which is no overflow.
         wanted: which events.
+        room: returns how many places the queue has.
         overflowed: called when the inbox begins to lag, once for episodes that follow within
             ``EPISODE`` seconds.
     """
@@ -131,6 +135,7 @@ class Inbox:
         closed: Callable[[], bool] = lambda: False,
         *,
         wanted: Wanted | None = None,
+        room: Callable[[], int] = lambda: 0,
         overflowed: Callable[[], None] = lambda: None,
     ) -> None:
         wanted = wanted or Wanted()
@@ -142,6 +147,10 @@ class Inbox:
         self._replay = wanted.replay if wanted.compares is None else "all"
         self._compares = wanted.compares
         self._notices = wanted.notices
+        self._reserve = wanted.reserve
+        self._room = room
+        self._pending: dict[Number, int] = {}  # tasks whose first event waits, and its number
+        self._in_order: set[Number] = set()  # tasks of which more than that waits
         self._overflowed = overflowed
         self._subscription: Subscription | None = None
         self._gone = False
@@ -223,10 +232,10 @@ class Inbox:
         if self._left_out(event):
             return
         if self._watermark is not None:
-            if event.sequence > self._decided:
+            if event.sequence <= self._decided:
+                self._add_late(event)
+            elif not self._overtake(event):
                 self._skip(event)
-            else:
-                self._late.append(event)
         elif not self._put(event) and not self._closed():
             self._begin_lag(event)
 
@@ -336,7 +345,7 @@ class Inbox:
     def _begin_lag(self, event: TaskEvent) -> None:
         # One answer of the engine may decide many events, the deletes of a whole session, and
         # those after this one are still to come: no difference to the store would show them.
-        self._late.append(event)
+        self._add_late(event)
         self._owed_at = monotonic()
         self._watermark = self._decided = self._hub.store.sequence
         self._need(self._watermark)
@@ -345,6 +354,48 @@ class Inbox:
         self._overflow_at = now
         if last is None or now - last > EPISODE:
             self._overflowed()
+
+    def _add_late(self, event: TaskEvent) -> None:
+        self._late.append(event)
+        if not self._reserve:
+            return
+        number = _number_of(event)
+        if event.kind is EventKind.ADDED and number not in self._pending:
+            self._pending[number] = event.sequence
+        else:
+            self._in_order.add(number)
+
+    def _overtake(self, event: TaskEvent) -> bool:
+        """Queue a live event before initial ones of other tasks; False if it has to wait.
+
+        Where the first event of its task waits, it is the task's first one, and the other is not
+        queued any more.
+        """
+        number = _number_of(event)
+        record = self._hub.store.sessions.get(event.task.session_id)
+        known = None if record is None else record.tasks.get(number[1])
+        if not self._reserve or not (self._newcomer or self._initial):
+            return False
+        if event.initial or event.kind is EventKind.DELETED or record is None or known is None:
+            return False
+        if known.sequence != event.sequence:
+            return False  # more of it was decided, and is to come
+        waits = self._next and _number_of(self._next[0]) == number
+        first = self._pending.get(number)
+        if waits or number in self._in_order or first not in (None, known.born):
+            return False
+        name = (event.task.session_id, event.task.id)
+        if first is not None or name in self._owed:
+            event = self._present(record, known)
+            if first is not None:
+                event = replace(event, kind=EventKind.ADDED)
+        if not self._put(event):
+            return False
+        self._ahead[record.id, known.number, known.born] = known.sequence
+        self.coalesced += first is not None
+        self._pending.pop(number, None)
+        self._owed.discard(name)
+        return True
 
     def catch_up(self) -> None:
         """Continue the walk while there is room; called when the marker was reached."""
@@ -369,23 +420,38 @@ class Inbox:
     def _queue_walk(self) -> bool:
         """Queue what the walk has found; False when there is no place for more."""
         while self._late:
-            if not self._put(self._late[0]):
+            late = self._late[0]
+            if not self._is_overtaken(late) and (self._is_full() or not self._put(late)):
                 return False
-            self._late.popleft()
+            self._pending.pop(_number_of(self._late.popleft()), None)
         while self._walk or self._next:
             if not self._next:
                 self._next.extend(self._events_of(self._walk.popleft()))
-            elif not self._queue(self._next[0]):
+            elif self._is_full() or not self._queue(self._next[0]):
                 return False
             else:
-                self._next.popleft()
+                self._pending.pop(_number_of(self._next.popleft()), None)
         return True
+
+    def _is_full(self) -> bool:
+        """Return whether what is left of the queue is kept for live events."""
+        initial = self._newcomer or self._initial
+        # The marker after a part of the walk takes a place as well.
+        return bool(self._reserve and initial) and self._room() <= self._reserve + 1
+
+    def _is_overtaken(self, late: TaskEvent) -> bool:
+        if not self._reserve:
+            return False
+        number = _number_of(late)
+        return number not in self._in_order and self._pending.get(number) != late.sequence
 
     def _go_live(self) -> None:
         self._watermark = None
         self._walking = False
         for left in (self._walk, self._late, self._next, self._ahead, self._initial, self._owed):
             left.clear()
+        self._pending.clear()
+        self._in_order.clear()
         self._owed_at = self._walk_at = None
         self._need(None)
         self._skipped = 0
@@ -413,23 +479,46 @@ class Inbox:
             missed += [_Missed(one.event.sequence, deleted=one) for one in deletes]
             missed.sort(key=lambda one: one.sequence)
         self._walk = deque(missed)
+        self._note_pending(missed)
         self._owed.clear()
         self._walk_at, self._owed_at = self._owed_at or monotonic(), None
         self._walking = True
         self._walk_top = store.sequence
+
+    def _note_pending(self, missed: list[_Missed]) -> None:
+        """Record of which tasks the walk has the first event, for ``_overtake``."""
+        if not self._reserve:
+            return
+        if not self._late:
+            self._pending.clear()
+            self._in_order.clear()
+        for one in missed:
+            if one.deleted is not None:
+                self._in_order.add(_number_of(one.deleted.event))
+            elif one.session and one.task and self._is_new(one.session, one.task):
+                number = (one.session.id, one.task.number)
+                if self._pending.setdefault(number, one.task.born) != one.task.born:
+                    self._in_order.add(number)  # an earlier task of its number waits, too
 
     def _events_of(self, missed: _Missed) -> Iterator[TaskEvent]:
         assert self._watermark is not None
         if missed.task is not None and missed.session is not None:
             known = missed.task
             self._owed.discard((missed.session.id, str(known.number)))  # its state is delivered
+            key = (missed.session.id, known.number, known.born)
+            if self._ahead.get(key) == known.sequence:
+                return  # it has overtaken this walk
             if known.sequence > self._walk_top:
-                self._ahead[missed.session.id, known.number, known.born] = known.sequence
+                # Before it is recorded: ``_present`` asks whether an earlier state was delivered.
+                event = self._present(missed.session, known)
+                self._ahead[key] = known.sequence
+                yield event
+                return
             yield self._present(missed.session, known)
         elif missed.deleted is not None:
             deleted, event = missed.deleted, missed.deleted.event
-            delivered = deleted.born <= self._watermark
             key = (event.task.session_id, int(event.task.id), deleted.born)
+            delivered = deleted.born <= self._watermark or key in self._ahead
             ended = event.task.state.is_terminal and deleted.changed > self._watermark
             if ended and self._ahead.get(key) != deleted.changed:
                 yield replace(
@@ -444,11 +533,17 @@ class Inbox:
             if delivered:
                 yield event
 
+    def _is_new(self, record: SessionRecord, known: TaskRecord) -> bool:
+        """Return whether no event of a task was queued yet."""
+        assert self._watermark is not None
+        key = (record.id, known.number, known.born)
+        return known.born > self._watermark and key not in self._ahead
+
     def _present(self, record: SessionRecord, known: TaskRecord) -> TaskEvent:
         assert self._watermark is not None
         newcomer = self._newcomer and known.sequence <= self._walk_top
         return TaskEvent(
-            kind=EventKind.ADDED if known.born > self._watermark else EventKind.UPDATED,
+            kind=EventKind.ADDED if self._is_new(record, known) else EventKind.UPDATED,
             task=known.task,
             application=record.application,
             source=EventSource.REPLAY if newcomer else known.source,
@@ -476,3 +571,7 @@ class Inbox:
         self.coalesced -= counted
         self._skipped -= counted
         return True
+
+
+def _number_of(event: TaskEvent) -> Number:
+    return event.task.session_id, int(event.task.id)

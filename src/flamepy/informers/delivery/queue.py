@@ -81,6 +81,8 @@ class Mailbox:
         self._took = float("-inf")
         self._taken: dict[Work, None] = {}  # in the order of ``put``
         self._running: dict[Work, None] = {}  # of those the ones that are being handled
+        self._last_initial: Work | None = None
+        self.mixed = False  # a live event was put while an initial one waited
         self._moving = 0  # those that are in ``_queued`` and in ``_taken`` for a moment
         self._closed = False
         self.discarded = Flag()  # what was queued is dropped
@@ -150,11 +152,21 @@ class Mailbox:
         work = Work(item)
         if is_event:
             self._last[_object(item)] = work  # type: ignore[arg-type]  # first: who opens drops it
+            self._note_lane(item.initial, work)  # type: ignore[attr-defined]  # an event
         self._queued.append(work)
         self._wake()
         if self._announce is not None:
             self._announce()
         return True
+
+    def _note_lane(self, initial: bool, work: Work) -> None:
+        if initial:
+            self._last_initial = work
+        elif self._last_initial is not None:
+            if self._last_initial.items:
+                self.mixed = True
+            else:
+                self._last_initial = None
 
     def push(self, item: object) -> None:
         """Queue an item of the taker's own, also after ``close``; from any thread."""

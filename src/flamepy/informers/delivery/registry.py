@@ -21,6 +21,8 @@ from flamepy.types import ConnectionState
 from flamepy.watching.hub import Hub
 from flamepy.watching.state.subscriptions import Scope
 
+RESERVED = 16  # smaller queues have no places of their own for live events
+
 
 class _Place:
     """Where the inbox of a registration or a stream is, once the loop has made it."""
@@ -125,7 +127,9 @@ class Registry:
                 sessions=wants.wants_sessions,
                 replay=registration.options.replay,
                 compares=registration.compares,
+                reserve=_reserve(registration.options.queue_size),
             ),
+            room=lambda: mailbox.room,
             overflowed=lambda: self._overflowed(registration),
         )
         place = self._registrations.get(registration)
@@ -234,6 +238,11 @@ class Registry:
             place = self._streams.pop(self._dropped.popleft(), None)
             if place is not None and place.inbox is not None:
                 place.inbox.unsubscribe()
+
+
+def _reserve(size: int) -> int:
+    """Return the places of a queue that are kept for live events while initial ones wait."""
+    return size // 4 if size >= RESERVED else 0
 
 
 def _post(link: Link, function: Callable[[], None]) -> None:

@@ -109,7 +109,7 @@ class Worker:
         self.mailbox = Mailbox() if mailbox is None else mailbox  # an empty one is false
         # What is to be handled again, and what waits for it; empty most of the time.
         self._keys: KeyQueue[Work] = KeyQueue(self.mailbox.limit)
-        self._waits_again = False  # whether ``_keys`` has anything
+        self._waits_again = False  # whether ``_keys`` has anything, or may have
         self._claims = Claims()  # who starts the thread
         self._thread: threading.Thread | None = None
         self._over = Flag()  # waiting for the end has no purpose any longer
@@ -231,13 +231,16 @@ class Worker:
         works = self._wait()
         if self.stopping.is_set():
             return False
-        stopping, keys = self.stopping, self._keys
+        if self.mailbox.mixed:
+            self.mailbox.mixed = False
+            self._enter(works)
+            works = []
+        stopping = self.stopping
         for work in works:
             if stopping.is_set():
                 return False
             if self._waits_again:
-                key, group, initial = self._source.place_of(work.peek())
-                keys.add(work, key, group=group, initial=initial)
+                self._enter([work])
                 self._do_ready()
             else:
                 self._do(work)
@@ -267,9 +270,18 @@ class Worker:
     def _is_empty(self) -> bool:
         return not len(self.mailbox) and not len(self._keys)
 
+    def _enter(self, works: list[Work]) -> None:
+        """Let the key queue decide the order of what was taken."""
+        for work in works:
+            key, group, initial = self._source.place_of(work.peek())
+            self._keys.add(work, key, group=group, initial=initial)
+        self._waits_again = True
+
     def _do_ready(self) -> None:
         """Handle what may be handled now, while anything waits to be handled again."""
         while not self.stopping.is_set():
+            if len(self.mailbox):
+                self._enter(self.mailbox.take(0.0))
             slot = self._keys.take(monotonic(), self.mailbox.waiting)
             if slot is None:
                 self._waits_again = bool(self._keys)

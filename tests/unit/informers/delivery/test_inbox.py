@@ -125,19 +125,20 @@ class Play:
 
 @settings(max_examples=400, deadline=None)
 @given(
-    st.integers(1, 5),
+    st.integers(1, 8),
+    st.integers(0, 3),
     st.sampled_from(["all", "active", "none"]),
     st.lists(STEPS, max_size=15),
     st.lists(STEPS, max_size=60),
 )
 def test_every_end_and_delete_comes_once_in_order_and_the_counts_are_exact(
-    limit: int, replay: str, before: list, after: list
+    limit: int, reserve: int, replay: str, before: list, after: list
 ) -> None:
     play = Play()
     other = Reader(play.hub, 2)  # behind most of the time: what it needs is kept
     for step in before:
         play.step(step, [other])
-    reader = Reader(play.hub, limit, replay=replay)
+    reader = Reader(play.hub, limit, replay=replay, reserve=min(reserve, max(0, limit - 2) // 2))
     for step in after:
         play.step(step, [reader, other])
         assert len(reader.mailbox) <= limit + 3, "events, and a few markers"
@@ -307,3 +308,51 @@ def test_the_last_event_of_a_walk_says_what_was_left_out() -> None:
     reader.read_all()
     assert [(one.task.id, one.coalesced) for one in reader.events[-2:]] == [("2", 0), ("1", 5)]
     assert reader.coalesced == 5
+
+
+class TestLiveBeforeInitial:
+    """With places kept for them, live events overtake the initial state that waits."""
+
+    def test_a_change_of_a_task_that_waits_is_its_first_event(self) -> None:
+        hub = hub_with(*range(1, 21))
+        reader = Reader(hub, 4, reserve=1)
+        hub.polled()
+        hub.show(20, R)
+        reader.read(4)  # two of the walk, its marker, the live one
+        seen = [(one.task.id, one.kind, one.task.state, one.initial) for one in reader.events]
+        assert seen[-1] == ("20", EventKind.ADDED, R, False)
+        hub.show(20, S)
+        reader.read_all()
+        assert [one.task.state for one in reader.events if one.task.id == "20"] == [R, S]
+        assert {one.task.id for one in reader.events} == {str(one) for one in range(1, 21)}
+
+    def test_a_new_task_does_not_wait_for_them(self) -> None:
+        hub = hub_with(*range(1, 21))
+        reader = Reader(hub, 4, reserve=1)
+        hub.polled()
+        hub.show(21)
+        reader.read(4)  # two of the walk, its marker, the live one
+        assert [one.task.id for one in reader.events if not one.initial] == ["21"]
+        reader.read_all()
+        assert Counter(one.task.id for one in reader.events)["21"] == 1
+
+    def test_the_first_events_of_a_reply_that_found_no_place_are_overtaken_too(self) -> None:
+        hub = hub_with()
+        reader = Reader(hub, 4, reserve=1)
+        for number in range(1, 21):
+            hub.show(number)
+        reader.read(2)
+        hub.polled()
+        hub.show(19, R)
+        reader.read_all()
+        places = [one.task.id for one in reader.events]
+        assert places.index("19") < 8
+        assert Counter(places)["19"] == 1
+
+    def test_without_such_places_they_wait(self) -> None:
+        hub = hub_with(*range(1, 21))
+        reader = Reader(hub, 4)
+        hub.polled()
+        hub.show(21)
+        reader.read_all()
+        assert reader.events[-1].task.id == "21"

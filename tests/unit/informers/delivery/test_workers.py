@@ -326,6 +326,28 @@ class TestRetries:
         assert calls == [1, 1, 2]
 
 
+@pytest.mark.parametrize("options", [{}, {"workers": 2}, {"workers": 1, "key": "session"}])
+def test_a_live_event_goes_before_initial_ones_of_other_keys(register, options) -> None:
+    gate, seen = threading.Event(), list[str]()
+
+    class Mine(TaskInformer):
+        def on_transition(self, event: TaskEvent) -> None:
+            gate.wait(LIMIT)
+            seen.append(f"{event.session_id}/{event.task.id}")
+
+    registration = register(Mine(), **options)
+    for number in range(300):
+        registration.put(event(number, "old", initial=True))
+    registration.put(event(1, "new"))
+    registration.put(event(299, "old"))
+    gate.set()
+    assert registration.close(LIMIT)
+    assert seen.index("new/1") < 150
+    places = [at for at, one in enumerate(seen) if one == "old/299"]
+    assert len(places) == 2, "its first event, then the live one"
+    assert len(seen) == 302
+
+
 class TestMarkers:
     def test_synced_comes_after_everything_before_it_and_holds_up_nothing(self, register) -> None:
         done: list[str] = []
