@@ -23,11 +23,25 @@ import flamepy.local
 import flamepy.testing
 from flamepy.core import Connection, Session, connect
 from flamepy.errors import DeadlineExceededError, FlameError, InvalidArgumentError
-from flamepy.informers import Reactor, TaskInformer, TemporaryError, WatchSettings
+from flamepy.informers import (
+    Reactor,
+    Reconciler,
+    Result,
+    TaskInformer,
+    TemporaryError,
+    WatchSettings,
+)
 from flamepy.local import LocalCluster
 from flamepy.runtime.clocks import LONGEST
 from flamepy.runtime.seconds import seconds, seconds_or_none
-from flamepy.testing import ChaosProxy, FakeClock, FakeEngine, RecordingInformer, check_informer
+from flamepy.testing import (
+    ChaosProxy,
+    FakeClock,
+    FakeEngine,
+    RecordingInformer,
+    check_informer,
+    check_reconciler,
+)
 from flamepy.types import ApplicationAttributes, RetryPolicy, SessionAttributes
 
 LONG = [1e8, 1e10, 1e300, math.inf, sys.maxsize, 10**400, Fraction(10**30, 3)]
@@ -157,6 +171,11 @@ def proxied(stand: Stand, value: Any) -> None:
 
 
 # By callable and argument: how it is used with seconds. Calls of the engine are tried below.
+class Reconciled(Reconciler):
+    def reconcile(self, key: str, ctx: object) -> None:
+        pass
+
+
 USES: dict[tuple[str, str], Callable[[Stand, Any], object]] = {
     ("core.connect", "timeout"): lambda s, v: connect(s.engine.endpoint, timeout=v).close(),
     ("core.connect", "patience"): lambda s, v: connect(s.engine.endpoint, patience=v).close(),
@@ -197,6 +216,10 @@ USES: dict[tuple[str, str], Callable[[Stand, Any], object]] = {
     ("informers.Reactor.register", "batch_delay"): lambda s, v: s.reactor.register(
         TaskInformer(), batch_delay=v
     ).remove(),
+    ("informers.Reactor.register", "probe_delay"): lambda s, v: s.reactor.register(
+        TaskInformer(), probe_delay=v
+    ).remove(),
+    ("informers.Result", "requeue_after"): lambda s, v: Result(requeue_after=v),
     ("informers.Reactor.future", "timeout"): lambda s, v: s.reactor.future(("s", "1"), timeout=v),
     ("informers.Reactor.wait", "timeout"): lambda s, v: s.reactor.wait([("s", "1")], v),
     ("informers.Reactor.as_completed", "timeout"): lambda s, v: list(
@@ -225,6 +248,9 @@ USES: dict[tuple[str, str], Callable[[Stand, Any], object]] = {
     ("testing.RecordingInformer.wait_for", "timeout"): lambda s, v: s.recorded().wait_for(bool, v),
     ("testing.ChaosProxy.delay", "seconds"): proxied,
     ("testing.FakeClock.advance", "seconds"): lambda s, v: FakeClock().advance(v),
+    ("testing.check_reconciler", "limit"): lambda s, v: check_reconciler(
+        Reconciled, situations="nothing happens", limit=v
+    ),
     ("testing.check_informer", "limit"): lambda s, v: check_informer(
         RecordingInformer, situations="nothing happens", limit=v
     ),
@@ -392,6 +418,7 @@ class TestCalls:
 NAMES = {"timeout", "wait", "delay", "patience", "max_age", "seconds", "limit", "audit"}
 ENDS = ("_timeout", "_delay", "_interval", "_after", "_within", "_age", "_jitter")
 FLAGS = {
+    ("informers.DeadLetters.list", "limit"),  # a number of letters
     ("informers.Reactor.start", "wait"),
     ("informers.Registration.remove", "wait"),
 }

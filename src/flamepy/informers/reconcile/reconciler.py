@@ -92,6 +92,7 @@ class Reconciler(TaskInformer, SessionInformer):
 
     Attributes:
         workers: keys that run at the same time at most, on threads; coroutines share one loop.
+            ``register(..., workers=N)`` raises it.
         watch_tasks: False has events of sessions alone, which cost no call for tasks.
         resync: seconds after which every key of what is there is run again; None for never.
         rate: runs that start in a second at most; None for no limit.
@@ -202,7 +203,7 @@ class Reconciler(TaskInformer, SessionInformer):
             registration.name,
             queue,
             runner.run,
-            workers=self.workers,
+            workers=max(self.workers, registration.options.workers),
             resync=self._resync,
             resync_every=self.resync,
             stopping=registration.stopping,

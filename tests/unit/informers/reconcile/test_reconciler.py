@@ -249,6 +249,21 @@ class TestWorkers:
         eventually(lambda: {("s", 20), ("t", 20), ("u", 20), ("v", 20)} <= set(scale.seen))
         assert twice == []
 
+    def test_the_registration_may_ask_for_more(
+        self, fake_engine: FakeEngine, running: Reactor
+    ) -> None:
+        barrier, met = threading.Barrier(2, timeout=30), threading.Event()
+
+        def meet(key: Any, ctx: ReconcileContext) -> None:
+            if not met.is_set():
+                barrier.wait()
+                met.set()
+
+        fake_engine.add_session("t")
+        scale = Noting(meet)
+        running.register(scale, workers=2)
+        eventually(lambda: scale.stats.runs >= 2)
+
     def test_coroutines_share_one_loop_side_by_side(
         self, fake_engine: FakeEngine, running: Reactor
     ) -> None:
