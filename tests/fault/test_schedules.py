@@ -91,7 +91,7 @@ class Schedule:
         own = random.Random(self.seed)  # so that the rest of a schedule is what it was
         several = KeyedReader(
             hub,  # type: ignore[arg-type]  # as a hub
-            own.randint(1, 6),
+            own.randint(1, 8),
             workers=own.randint(1, 4),
             chance=own,
         )

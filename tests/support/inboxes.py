@@ -195,7 +195,7 @@ class KeyedReader(Reader):
         self.workers = workers
         self.chance = chance
         self.time = 0.0
-        super().__init__(hub, limit)
+        super().__init__(hub, limit, reserve=max(0, limit - 2) // 2)
 
     def read(self, most: int = 1) -> None:
         """Let some time pass: events begin, end, and are to be tried again."""
