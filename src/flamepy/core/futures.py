@@ -25,8 +25,8 @@ class TaskFuture(WatchedFuture["bytes | None"]):
     """A future of a task's output; works with ``concurrent.futures.wait`` and ``as_completed``.
 
     ``result()`` raises TaskFailedError with the service's text, TaskCancelledError, or an error
-    that says why the fate is unknown; it waits as long as the task takes. Done-callbacks run on
-    the thread ``flamepy-completions``.
+    that says why the fate is unknown; it waits as long as the task takes, and so does ``await`` on
+    any asyncio loop. Done-callbacks run on the thread ``flamepy-completions``.
     """
 
     def _outcome(self, task: Task) -> bytes | None:

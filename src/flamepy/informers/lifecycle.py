@@ -22,6 +22,7 @@ from flamepy.errors import InvalidStateError, ResourceExhaustedError
 from flamepy.informers import signals
 from flamepy.informers.delivery import late
 from flamepy.informers.delivery import thread_waits as joining
+from flamepy.informers.delivery.given_loop import GivenLoop
 from flamepy.informers.health import ReactorState
 from flamepy.runtime import threads
 from flamepy.texts import repr_of
@@ -29,6 +30,7 @@ from flamepy.texts import repr_of
 LOOK = 0.1  # seconds between looks for a signal
 STOP_TIMEOUT = 10.0  # seconds
 STOP_THREAD = "flamepy-stop"
+CANCELLED = 2.0  # seconds for coroutines to end that a stop has cancelled
 
 R = TypeVar("R", bound="Runnable")
 
@@ -100,9 +102,14 @@ def _signals_noted(received: list[int]) -> Iterator[None]:
 
 
 class Runnable(ABC):
-    """The base of a reactor: runs it until a signal, or for the length of a ``with`` block."""
+    """The base of a reactor: runs it until a signal, or for the length of a ``with`` block.
+
+    ``async with`` starts and stops it without blocking the running loop, and takes that loop for
+    the coroutines of its informers.
+    """
 
     _error: BaseException | None
+    _given: GivenLoop
 
     @property
     @abstractmethod
@@ -158,6 +165,7 @@ class Runnable(ABC):
         self.stop()
 
     async def __aenter__(self: R) -> R:
+        self._given.take()  # before the first callback can begin
         try:
             await asyncio.to_thread(self.start)
             return self
@@ -172,6 +180,7 @@ class Runnable(ABC):
         trace: TracebackType | None,
     ) -> None:
         await asyncio.to_thread(self.stop)
+        await self._given.settled(CANCELLED)
 
 
 def _stop_all() -> None:

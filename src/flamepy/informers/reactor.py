@@ -27,6 +27,7 @@ from flamepy.informers.arguments import (
     state_file,
     watch_changes,
 )
+from flamepy.informers.delivery.given_loop import GivenLoop
 from flamepy.informers.delivery.invocation import FinishedCall
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.delivery.registry import Registry
@@ -72,7 +73,8 @@ Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
 class Reactor(ReactorQueries, Runnable):
     """Watches an engine and delivers every observed change to informers and signals.
 
-    All methods may be called from any thread, callbacks included.
+    All methods may be called from any thread, callbacks included. In ``async with Reactor(...)``
+    ``async def`` callbacks run as tasks on the running loop, else on loops of their own.
 
     Args:
         connection: whose link to use; without it, the process's implicit connection (endpoint
@@ -178,6 +180,7 @@ class Reactor(ReactorQueries, Runnable):
         self._claims = Claims()  # who starts it, who ends it
         self._state = ReactorState.NEW
         reports = self._reports = Reports()
+        given = self._given = GivenLoop()
         registry = self._registry = Registry(reports.overflowed)
         self._watchdog = Watchdog(
             lambda: registry.registrations, reports.slow, beside=registry.sweep, log=reports.log
@@ -193,6 +196,7 @@ class Reactor(ReactorQueries, Runnable):
             quarantined=reports.quarantined,
             recovered=reports.recovered,
             keep_paused=self._checkpoint.keep_paused,
+            given=given,
         )
         self._link: Link | None = None
         self._hub: Hub | None = None

@@ -130,6 +130,13 @@ class Callbacks:
                 "rules=[expect.end(within=600)]"
             )
 
+    @property
+    def has_coroutines(self) -> bool:
+        """Whether any callback is ``async def``, ``start`` and ``close`` included."""
+        life = [getattr(self.informer, name, None) for name in ("start", "close")]
+        methods = [*life, *(call.method for call in self._calls.values())]
+        return any(map(inspect.iscoroutinefunction, methods))
+
     def get(self, name: str) -> Call | None:
         """Return a callback by its name, or None when it is not overridden."""
         return self._calls.get(name)

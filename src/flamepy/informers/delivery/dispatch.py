@@ -20,6 +20,7 @@ from flamepy.informers.dead_letters.letter import Retried
 from flamepy.informers.delivery.breaker import Breaker
 from flamepy.informers.delivery.callbacks import Call, Callbacks
 from flamepy.informers.delivery.gate import Gate
+from flamepy.informers.delivery.given_loop import GivenLoop
 from flamepy.informers.delivery.inbox import Gone, Inbox, LagMarker, ShownCounters, Synced
 from flamepy.informers.delivery.invocation import CallbackRunner, Failure
 from flamepy.informers.delivery.key_queue import Key
@@ -61,6 +62,7 @@ class Dispatcher(WorkSource):
         options: of the registration.
         mailbox: where the events come from.
         reporter: see there.
+        given: the program's loop, if coroutines run there.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Dispatcher(WorkSource):
         options: Options,
         mailbox: Mailbox,
         reporter: Reporter,
+        given: GivenLoop | None = None,
     ) -> None:
         self.informer = callbacks.informer
         self.callbacks = callbacks
@@ -84,6 +87,7 @@ class Dispatcher(WorkSource):
             on_error=callbacks.get("on_error"),
             log=reporter.log,
             observers=reporter.observers,
+            given=given,
         )
         breaker = Breaker(options.max_failures, options.probe_delay)
         self.gate = Gate(

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from flamepy.errors import InformerError
 from flamepy.informers.delivery.async_loop import AsyncCalls
 from flamepy.informers.delivery.callbacks import Call
+from flamepy.informers.delivery.given_loop import GivenLoop
 from flamepy.informers.delivery.mistakes import attributes
 from flamepy.informers.delivery.retry_wait import wait_before_retry
 from flamepy.runtime.clocks import monotonic
@@ -95,6 +96,7 @@ class CallbackRunner:
         on_error: the informer's own ``on_error``, if it is overridden.
         log: writes the lines about failures; its owner flushes it.
         observers: called with each call that has ended.
+        given: the program's loop, if coroutines run there.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class CallbackRunner:
         on_error: Call | None,
         log: RepeatedLog | None = None,
         observers: CallObservers | None = None,
+        given: GivenLoop | None = None,
     ) -> None:
         self._name = name
         self._retry = retry
@@ -115,7 +118,7 @@ class CallbackRunner:
         self._on_error = on_error
         self._log = log or RepeatedLog(logger)
         self._observers = [] if observers is None else observers
-        self.asynchronous = AsyncCalls(name)
+        self.asynchronous = AsyncCalls(name, given)
         self._running: dict[int, RunningCall] = {}  # by thread
         # Several threads count; the interpreter changes threads at calls and jumps, of which there
         # are none between the read and the write of ``+= 1``.

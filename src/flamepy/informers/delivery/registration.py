@@ -24,6 +24,7 @@ from flamepy.informers.checkpoint.delivered import Memory
 from flamepy.informers.dead_letters.letter import DeadLetter, letters_of
 from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.dispatch import Dispatcher
+from flamepy.informers.delivery.given_loop import GivenLoop
 from flamepy.informers.delivery.history import Explanation
 from flamepy.informers.delivery.inbox import Inbox
 from flamepy.informers.delivery.invocation import CallObservers, Failure, RunningCall, log_fields
@@ -60,6 +61,7 @@ class Hooks:
         quarantined: called with the reason when it failed so often that it is left alone.
         recovered: called when it handles events again.
         keep_paused: stores why it is paused, or None, where there is a checkpoint.
+        given: the program's loop, if coroutines run there.
     """
 
     removed: Callable[[Registration], None]  # any thread
@@ -76,6 +78,7 @@ class Hooks:
     quarantined: Callable[[Registration, str], None] = lambda one, reason: None
     recovered: Callable[[Registration], None] = lambda one: None
     keep_paused: Callable[[str, str | None], None] = lambda uid, reason: None
+    given: GivenLoop = field(default_factory=GivenLoop)
 
 
 class _Nothing:
@@ -117,6 +120,7 @@ class Registration:
                 log=hooks.log,
                 observers=hooks.observers,
             ),
+            hooks.given,
         )
         self._runner = self._dispatcher.runner
         self.worker = _worker(f"flamepy-handler-{self.name}", self._dispatcher, options, bell)
@@ -273,6 +277,11 @@ class Registration:
             self._hooks.resolved(number)
 
     @property
+    def given_loop(self) -> GivenLoop:
+        """The program's loop, if coroutines run there."""
+        return self._hooks.given
+
+    @property
     def stopping(self) -> Flag:
         """Set once what is queued is dropped; no callback starts then."""
         return self.worker.stopping
@@ -326,9 +335,11 @@ class Registration:
 
         Raises:
             DeadlineExceededError: (a TimeoutError) it takes longer than ``timeout`` seconds.
-            InvalidStateError: it was removed before, or this is the informer's own thread.
+            InvalidStateError: it was removed before, or this is the informer's own thread, or the
+                loop that its coroutines need.
         """
         self._check_not_own("wait_synced()")
+        self._check_not_their_loop()
         timeout = seconds_or_none("timeout", timeout)
         if not self._dispatcher.settled.wait(timeout):
             inbox = self._dispatcher.inbox
@@ -369,6 +380,13 @@ class Registration:
         if self.worker.is_current or self._runner.asynchronous.is_current:
             raise InvalidStateError(
                 f"{self.name} cannot wait for itself: {what} was called in its own callback"
+            )
+
+    def _check_not_their_loop(self) -> None:
+        if self._runner.asynchronous.needs_this_thread and self.callbacks.has_coroutines:
+            raise InvalidStateError(
+                f"wait_synced() would block the event loop on which the coroutines of {self.name} "
+                "run: write `await asyncio.to_thread(reactor.wait_synced)`"
             )
 
     # ------------------------------------------------------------------ for the reactor

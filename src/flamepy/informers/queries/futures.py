@@ -12,7 +12,7 @@ import concurrent.futures
 import logging
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
 from weakref import ReferenceType
@@ -81,6 +81,8 @@ def _dropped(listener: FutureListener) -> None:
 class WatchedFuture(CompletableFuture[R], Generic[R]):
     """A future of something about one task that the hub watches; made on the loop.
 
+    It can be awaited on any asyncio loop; to cancel the ``await`` leaves the task alone.
+
     Args:
         link: of the hub.
         session_id, task_id: which task.
@@ -110,8 +112,12 @@ class WatchedFuture(CompletableFuture[R], Generic[R]):
         self._hasten()
         return super().exception(timeout)
 
+    def __await__(self) -> Generator[Any, None, R]:
+        self._hasten()
+        return asyncio.wrap_future(self).__await__()
+
     def _hasten(self) -> None:
-        """Record that a thread blocks on this very task, so that it gets a stream now."""
+        """Record that something waits for this very task, so that it gets a stream now."""
         reactor = self._link.reactor
         if reactor is not None and not self.done():
             with suppress(FlameError):  # the connection is closed: its result says so

@@ -276,7 +276,7 @@ class _Runner:
         self._reconcile = reconciler.reconcile
         self._views = views
         self._registration = registration
-        self._loop = SharedLoop(registration.name)
+        self._loop = SharedLoop(registration.name, registration.given_loop)
         self.close = self._loop.close
 
     def run(self, key: Hashable, failures: int) -> Outcome:

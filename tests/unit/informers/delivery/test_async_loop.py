@@ -4,34 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Generator
-from concurrent.futures import Future
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 from support.waiting import eventually
 
-from flamepy.informers.delivery.async_loop import AsyncCalls
+from flamepy.informers.delivery.async_loop import AsyncCalls, _Active
 from flamepy.informers.delivery.thread_waits import waits_for_us
 
 
 def test_who_waits_is_noted_before_the_coroutine_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     owner, begun = threading.current_thread(), threading.Event()
     waited: list[bool] = []
-    submit = asyncio.run_coroutine_threadsafe
+    submit = _Active.submit
 
-    def slowly(
-        coroutine: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop
-    ) -> Future[object]:
-        future = submit(coroutine, loop)
+    def slowly(active: _Active) -> None:
+        submit(active)
         begun.wait(10)
-        return future
 
     async def callback() -> None:
         waited.append(waits_for_us(owner))
         begun.set()
 
-    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", slowly)
+    monkeypatch.setattr(_Active, "submit", slowly)
     calls = AsyncCalls()
     calls.run(callback())
     calls.close()
@@ -41,20 +37,17 @@ def test_who_waits_is_noted_before_the_coroutine_begins(monkeypatch: pytest.Monk
 def test_its_stack_can_be_asked_for_as_soon_as_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = threading.Event()
     stacks: list[str] = []
-    submit = asyncio.run_coroutine_threadsafe
+    submit = _Active.submit
 
-    def slowly(
-        coroutine: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop
-    ) -> Future[object]:
-        future = submit(coroutine, loop)
+    def slowly(active: _Active) -> None:
+        submit(active)
         begun.wait(10)
-        return future
 
     async def callback() -> None:
         stacks.append(calls.stack())
         begun.set()
 
-    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", slowly)
+    monkeypatch.setattr(_Active, "submit", slowly)
     calls = AsyncCalls()
     calls.run(callback())
     assert calls.stack() == ""
