@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 from flamepy.cli.engine import failure
 from flamepy.cli.output import format_option, printable, show
-from flamepy.errors import FlameError
+from flamepy.errors import FlameError, NotFoundError
 
 if TYPE_CHECKING:
     from flamepy.informers.dead_letters.box import DeadLetters
@@ -99,8 +99,9 @@ def show_letter(path: Path, number: int, as_json: bool | None) -> None:
 @_choice
 def retry(path: Path, numbers: tuple[int, ...], informer: str | None, everything: bool) -> None:
     """Have dead letters handled again; those that fail again stay."""
-    count = _each(path, numbers, informer, everything, lambda box: box.retry)
-    click.echo(f"{count} will be handled again")
+    _each(
+        path, numbers, informer, everything, _Verb("will be handled again", lambda box: box.retry)
+    )
 
 
 @deadletters.command()
@@ -108,23 +109,50 @@ def retry(path: Path, numbers: tuple[int, ...], informer: str | None, everything
 @_choice
 def drop(path: Path, numbers: tuple[int, ...], informer: str | None, everything: bool) -> None:
     """Delete dead letters."""
-    count = _each(path, numbers, informer, everything, lambda box: box.drop)
-    click.echo(f"{count} deleted")
+    _each(path, numbers, informer, everything, _Verb("deleted", lambda box: box.drop))
+
+
+class _Verb(NamedTuple):
+    """What is done with letters: what is printed after their number, and the method of it."""
+
+    done: str
+    method: Callable[[DeadLetters], Callable[..., int]]
 
 
 def _each(
-    path: Path,
-    numbers: tuple[int, ...],
-    informer: str | None,
-    everything: bool,
-    verb: Callable[[DeadLetters], Callable[..., int]],
-) -> int:
+    path: Path, numbers: tuple[int, ...], informer: str | None, everything: bool, verb: _Verb
+) -> None:
+    """Act on the chosen letters and say how many; unknown ids end the command with status 1."""
     chosen = bool(numbers) + (informer is not None) + everything
     if chosen != 1:
         raise failure("give ids, or --informer NAME, or --all", 2)
-    if not everything:
-        return _in(path, lambda box: verb(box)(*numbers, informer=informer))
-    return _in(path, lambda box: sum(verb(box)(informer=one) for one in box.counts()))
+    if numbers:
+        known, unknown = _in(path, lambda box: _split(box, numbers))
+        count = _in(path, lambda box: verb.method(box)(*known)) if known else 0
+    elif everything:
+        unknown = []
+        count = _in(path, lambda box: sum(verb.method(box)(informer=one) for one in box.counts()))
+    else:
+        unknown = []
+        count = _in(path, lambda box: verb.method(box)(informer=informer))
+    if count or not unknown:
+        click.echo(f"{count} {verb.done}")
+    if unknown:
+        none = "there is no dead letter" if len(unknown) == 1 else "there are no dead letters"
+        ids = ", ".join(map(str, unknown))
+        raise failure(f"{none} {ids}; flamepy deadletters list shows the others")
+
+
+def _split(box: DeadLetters, numbers: tuple[int, ...]) -> tuple[list[int], list[int]]:
+    """Return the ids that there are, and the others."""
+    known: list[int] = []
+    unknown: list[int] = []
+    for number in dict.fromkeys(numbers):
+        try:
+            known.append(box.get(number).id)
+        except NotFoundError:
+            unknown.append(number)
+    return known, unknown
 
 
 def _in(path: Path, act: Callable[[DeadLetters], T]) -> T:

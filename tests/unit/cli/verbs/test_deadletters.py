@@ -76,6 +76,20 @@ def test_they_are_retried_and_dropped_by_id_by_informer_and_all(file: Path) -> N
     assert json.loads(call(file, "list", "--json").stdout) == []
 
 
+@pytest.mark.parametrize(
+    ("verb", "done"), [("retry", "2 will be handled again\n"), ("drop", "2 deleted\n")]
+)
+def test_unknown_ids_are_named_and_end_it_with_1(file: Path, verb: str, done: str) -> None:
+    refused = call(file, verb, "99")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "there is no dead letter 99; flamepy deadletters list" in refused.stderr
+    partly = call(file, verb, "98", "1", "99", "3")
+    assert (partly.exit_code, partly.stdout) == (1, done), "the others are handled nevertheless"
+    assert "there are no dead letters 98, 99" in partly.stderr
+    letters = json.loads(call(file, "list", "--json").stdout)
+    assert [one["id"] for one in letters if not one["retrying"]] == [2]
+
+
 @pytest.mark.parametrize("arguments", [[], ["1", "--all"], ["--informer", "bills", "--all"]])
 def test_exactly_one_choice_is_needed(file: Path, arguments: list[str]) -> None:
     refused = call(file, "drop", *arguments)
