@@ -101,8 +101,8 @@ class Registration:
         self.scope = scope
         self._hooks = hooks
         check_batches(self.callbacks, options)
-        bell = Bell()
-        mailbox = Mailbox(options.queue_size, bell.ring)
+        bell = Bell() if _needs_pool(options) else None  # a ring costs each event something
+        mailbox = Mailbox(options.queue_size, None if bell is None else bell.ring)
         self._dispatcher = Dispatcher(
             self.name,
             self.callbacks,
@@ -491,10 +491,15 @@ def _concerns(item: object, session_id: str, task_id: str | None) -> bool:
     )
 
 
-def _worker(name: str, dispatcher: Dispatcher, options: Options, bell: Bell) -> Worker:
-    """Return one thread, or several where more than the simplest is asked for."""
+def _needs_pool(options: Options) -> bool:
+    """Return whether one plain thread is not enough."""
+    return options.workers > 1 or options.key is not None or options.on_stuck != "report"
+
+
+def _worker(name: str, dispatcher: Dispatcher, options: Options, bell: Bell | None) -> Worker:
+    """Return one thread, or several where there is a bell for them."""
     mailbox = dispatcher.mailbox
-    if options.workers == 1 and options.key is None and options.on_stuck == "report":
+    if bell is None:
         return Worker(name, dispatcher, mailbox)
     return WorkerPool(name, dispatcher, mailbox, bell, size=options.workers)
 

@@ -42,8 +42,9 @@ class Bell:
 
     def ring(self) -> None:
         """Wake one thread."""
-        with suppress(IndexError):  # no thread waits
-            self._waiting.popleft().put(None)
+        if self._waiting:  # where every event rings, an error that is dropped is dear
+            with suppress(IndexError):  # another ring woke it
+                self._waiting.popleft().put(None)
 
     def ring_all(self) -> None:
         """Wake every thread that waits now."""

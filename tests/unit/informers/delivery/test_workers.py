@@ -18,6 +18,7 @@ from flamepy.informers.delivery.inbox import LagMarker, Synced
 from flamepy.informers.delivery.invocation import Failure
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.delivery.watchdog import Watchdog
+from flamepy.informers.delivery.worker_pool import Bell
 from flamepy.informers.informer import (
     Informer,
     PermanentError,
@@ -578,6 +579,25 @@ class TestEnds:
 def running_threads(registration: Registration) -> list[str]:
     name = f"flamepy-handler-{registration.name}"
     return [one.name for one in threading.enumerate() if one.name.startswith(name)]
+
+
+class TestBell:
+    """Only a pool has waiting threads to wake: a ring for each event of one thread is dear."""
+
+    @pytest.mark.parametrize(("options", "rings"), [({}, 0), ({"workers": 2}, 5)])
+    def test_one_thread_needs_no_rings(
+        self,
+        register: Callable[..., Registration],
+        monkeypatch: pytest.MonkeyPatch,
+        options: dict[str, Any],
+        rings: int,
+    ) -> None:
+        rung: list[Bell] = []
+        monkeypatch.setattr(Bell, "ring", lambda bell: rung.append(bell))
+        registration = register(Watching(lambda one: one.session_id), **options)
+        for number in range(5):
+            registration.worker.mailbox.put(event(number))  # which starts no thread
+        assert len(rung) == rings
 
 
 class TestDeadlines:
