@@ -19,6 +19,9 @@ from support.soak import scaled
 from support.stubs import Stubs
 from support.waiting import eventually
 
+from flamepy.informers.checkpoint.file import SharedFile
+from flamepy.informers.dead_letters.box import DeadLetters
+from flamepy.informers.dead_letters.letter import DeadLetter
 from flamepy.types import TaskState
 
 ROUNDS = scaled(30, 100)
@@ -29,12 +32,18 @@ SPEC = {"command": sys.executable, "arguments": [SERVICE], "delay_release": 1}
 class Watcher:
     """The watching process, one life after another."""
 
-    def __init__(self, folder: Path, endpoint: str, workers: int = 1) -> None:
+    def __init__(
+        self, folder: Path, endpoint: str, workers: int = 1, *, failing: bool = False
+    ) -> None:
         self.folder = folder
-        self.workers = workers
+        self.arguments = [str(workers), *(["failing"] if failing else [])]
         self.endpoint = endpoint
         self.lives = 0
         self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "state.db"
 
     @property
     def notes(self) -> Path:
@@ -46,7 +55,7 @@ class Watcher:
             self.process = subprocess.Popen(
                 [
                     *(sys.executable, remembering.__file__, self.endpoint),
-                    *(str(self.folder / "state.db"), str(self.notes), str(self.workers)),
+                    *(str(self.file), str(self.notes), *self.arguments),
                 ],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -120,12 +129,13 @@ class Load:
 @pytest.mark.timeout(scaled(300, 1000))
 @pytest.mark.parametrize("workers", [1, 8])
 def test_every_end_is_told_and_only_what_was_cut_again(tmp_path: Path, workers: int) -> None:
+    """One event in five fails for good: it is a dead letter, unless a kill cut it off before."""
     seed = random.SystemRandom().randrange(2**32)
     print(f"seed {seed}")
     dice = random.Random(seed)
     cluster = ClusterProcess(tmp_path, executors=3, apps=[("app", SPEC)])
     with cluster.start(), Load(cluster.endpoint, seed) as load:
-        watcher = Watcher(tmp_path, cluster.endpoint, workers)
+        watcher = Watcher(tmp_path, cluster.endpoint, workers, failing=True)
         lives: list[list[str]] = []
         cuts: list[set[str]] = []
         for number in range(ROUNDS):
@@ -160,8 +170,23 @@ def test_every_end_is_told_and_only_what_was_cut_again(tmp_path: Path, workers: 
         cut = cut - set(life) | cuts[number]
     assert max(told.values()) <= 1 + ROUNDS
     repeated = sum(told.values()) - len(told)
-    print(f"{len(told)} events, {len(ends)} ends, {repeated} again after {ROUNDS} kills")
+    attempts = {letter.key: letter.attempts for letter in dead_letters(watcher.file)}
+    doomed = {key for key in told if remembering.doomed(key)}
+    assert attempts.keys() <= doomed
+    lost = doomed - attempts.keys()
+    assert lost <= cut, f"neither dead letters nor delivered again: {lost - cut}"
+    assert not any(map(key_ended, lost)), (
+        "a later state takes the place of what was cut, but no end"
+    )
+    assert all(number <= told[key] for key, number in attempts.items())
+    counts = f"{len(told)} events, {len(ends)} ends, {len(attempts)} dead"
+    print(f"{counts}, {repeated} again after {ROUNDS} kills")
     assert sum(map(bool, lives)) >= ROUNDS // 2, "half of the lives were told something"
+
+
+def dead_letters(file: Path) -> list[DeadLetter]:
+    """Return the events that failed for good, by the checkpoint's file."""
+    return DeadLetters(SharedFile(file)).list()
 
 
 def in_progress(notes: Path) -> set[str]:
