@@ -41,9 +41,8 @@ def check_reactor(
     """
     if connection is not None and not hasattr(connection, "link"):
         raise InvalidArgumentError(
-            "connection must be what flamepy.core.connect returns, got "
-            f"{repr_of(connection)}; a URL is "
-            "given as endpoint="
+            "connection must be what flamepy.core.connect or flamepy.aio.connect returns, got "
+            f"{repr_of(connection)}; a URL is given as endpoint="
         )
     if context is not None and not isinstance(context, FlameContext):
         raise InvalidArgumentError(
@@ -62,11 +61,6 @@ def check_reactor(
     seconds("exit_timeout", exit_timeout)
     if sum(one is not None for one in (connection, endpoint, context)) > 1:
         raise InvalidArgumentError("give one of connection=, endpoint= and context=")
-    if connection is not None and connection.link.reactor is None:
-        raise InvalidArgumentError(
-            "a Reactor needs a synchronous connection (flamepy.core.connect), which has the "
-            "reactor thread; this one belongs to an asyncio loop of yours"
-        )
 
 
 def watch_changes(settings: WatchSettings | None, **given: Any) -> dict[str, Any]:

@@ -78,7 +78,9 @@ class Reactor(ReactorQueries, Runnable):
 
     Args:
         connection: whose link to use; without it, the process's implicit connection (endpoint
-            from the environment or ``flame.yaml``), which ``flamepy.core`` uses as well.
+            from the environment or ``flame.yaml``), which ``flamepy.core`` uses as well. For one
+            of ``flamepy.aio`` a link of its own with the same settings is made, closed at
+            ``stop``: ``async`` interceptors and token functions run on a thread's loop in it.
         endpoint: make a connection of its own to this engine, closed at ``stop``.
         context: the same, with everything of a ``FlameContext``: plugins, TLS.
         plugins: names, a mapping of names to options, or ``Plugin`` objects; ``()`` for none.
@@ -112,8 +114,7 @@ class Reactor(ReactorQueries, Runnable):
             older. By default 60, or ten polls where these are further apart.
 
     Raises:
-        InvalidArgumentError: arguments exclude each other, a setting is out of its range, or the
-            connection is an asyncio one.
+        InvalidArgumentError: arguments exclude each other, or a setting is out of its range.
     """
 
     def __init__(
@@ -152,6 +153,8 @@ class Reactor(ReactorQueries, Runnable):
         )
         self._connection = connection
         self._own = FlameContext(endpoint) if endpoint is not None else context
+        apart = connection is not None and connection.link.reactor is None
+        self._owns = apart or self._own is not None
         self._plugins = plugins
         self._strict, self._on_fatal = strict, on_fatal
         self._settings = watch_changes(
@@ -300,14 +303,15 @@ class Reactor(ReactorQueries, Runnable):
                 link.run(link.connect(timeout))
         except BaseException:
             self.stop(0.0)
-            if self._own is not None and self._link is not None:
+            if self._owns and self._link is not None:
                 close_link(self._link)  # a stop that came before the link was made left it open
             raise
         return self
 
     def _make_link(self) -> Link:
         if self._connection is not None:
-            return self._connection.link
+            link = self._connection.link
+            return link.synchronous() if self._owns else link
         if self._own is not None:
             return Link(self._own, reactor=ReactorLoop())
         return implicit_link()
@@ -546,7 +550,7 @@ class Reactor(ReactorQueries, Runnable):
         self._reports.detach()
         self._signals_left.stop(left())
         self._reports.log.flush(everything=True)
-        if link is not None and self._own is not None:
+        if link is not None and self._owns:
             close_link(link)
 
     async def _detach(

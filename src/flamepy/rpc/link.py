@@ -105,6 +105,7 @@ class Link:
             self.policy, way_out=start_one(self.endpoint), scheduled=self._take_retry
         )
         chosen = (options or CallOptions()).over(context.call_options)
+        self._options = chosen
         hooks = CallHooks(chosen, UserCode(own_loop=reactor is not None)) if chosen else None
         self._hooks = hooks
         if (
@@ -192,6 +193,26 @@ class Link:
     def _open_channel(self) -> grpc.aio.Channel:
         context = self.context
         return open_channel(context.address, context.tls, keepalive=context.keepalive)
+
+    def synchronous(self) -> Link:
+        """Return a link of its own to the same engine, with the same settings, for threads.
+
+        Its calls carry the same metadata and token and pass the same interceptors; ``async`` ones
+        run on the loop of a thread, not on the one of this link.
+
+        Raises:
+            ConnectionClosedError: the link is closed.
+        """
+        if self.closed:
+            raise ConnectionClosedError(f"the connection to {self.endpoint} is closed")
+        return Link(
+            self.context,
+            reactor=ReactorLoop(),
+            patience=self.patience,
+            policy=self.policy,
+            on_ambiguous=self.on_ambiguous,
+            options=self._options,
+        )
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
         """Run a coroutine on a synchronous link's loop and wait; from any other thread."""

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from support.loops import run
 
+from flamepy import aio
 from flamepy.core import Connection
-from flamepy.errors import InvalidStateError
+from flamepy.errors import ConnectionClosedError, InvalidStateError
 from flamepy.informers import Reactor, ReconcileContext, Reconciler, TaskEvent, TaskInformer
 from flamepy.testing import FakeEngine
 from flamepy.types import RetryPolicy
@@ -227,5 +228,49 @@ class TestAwait:
             assert not future.done()
             engine.succeed("s", future.task_id, output=b"out")
             assert await future == b"out"
+
+        run(go())
+
+
+class TestConnectionOfAio:
+    """``Reactor(connection=...)`` makes a link of its own from a connection of ``flamepy.aio``."""
+
+    def test_it_is_like_the_connection_and_is_closed_with_the_reactor(
+        self, engine: FakeEngine
+    ) -> None:
+        tokens: list[object] = []
+
+        async def token() -> str:
+            tokens.append(asyncio.get_running_loop())
+            return "secret"
+
+        async def go() -> None:
+            connecting = aio.connect(engine.endpoint, patience=7, token=token)
+            async with await connecting as connection:
+                informer, before = Noting(), len(tokens)
+                async with Reactor(connection=connection) as reactor:
+                    reactor.register(informer)
+                    engine.add_task("s")
+                    got = await asyncio.wait_for(informer.seen.get(), 20)
+                    assert got[0] is asyncio.get_running_loop()
+                    link = reactor._link
+                    assert link is not None
+                    assert link is not connection.link
+                    assert link.patience == 7
+                    assert link.context is connection.link.context
+                assert link.closed
+                assert (await connection.get_session("s")).id == "s"  # it stays open
+                assert tokens[0] is asyncio.get_running_loop()
+                assert tokens[before] is not asyncio.get_running_loop()  # of the reactor's calls
+
+        run(go())
+
+    def test_a_closed_one_is_refused(self, engine: FakeEngine) -> None:
+        async def go() -> None:
+            connection = await aio.connect(engine.endpoint)
+            await connection.close()
+            with pytest.raises(ConnectionClosedError):
+                async with Reactor(connection=connection):
+                    pass
 
         run(go())

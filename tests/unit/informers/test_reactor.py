@@ -12,7 +12,6 @@ from collections.abc import Iterator
 import pytest
 from support.waiting import eventually
 
-from flamepy import aio
 from flamepy.core import Connection, TaskInformer, connect
 from flamepy.errors import (
     DeadlineExceededError,
@@ -344,16 +343,6 @@ class TestLife:
                 return reactor.state
 
         assert asyncio.run(go()) is ReactorState.RUNNING
-
-    def test_a_connection_of_asyncio_is_refused(self, fake_engine) -> None:
-        from support.loops import run
-
-        async def go() -> None:
-            async with await aio.connect(fake_engine.endpoint) as connection:
-                with pytest.raises(InvalidArgumentError, match="synchronous connection"):
-                    Reactor(connection=connection)
-
-        run(go())
 
     def test_blocking_calls_work_in_callbacks(self, fake_engine, reactor, connection) -> None:
         seen: list[str] = []

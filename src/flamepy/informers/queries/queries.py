@@ -30,7 +30,7 @@ AnyTask = Task | TaskKey | WatchedFuture[Any]
 
 
 class HasLink(Protocol):
-    """What ``connection=`` needs: a synchronous ``flamepy.core.Connection`` has it."""
+    """What ``connection=`` needs: connections of ``flamepy.core`` and ``flamepy.aio`` have it."""
 
     @property
     def link(self) -> Link:
