@@ -79,6 +79,31 @@ def test_a_watch_may_skip_a_state_but_not_the_last() -> None:
     assert all(line in rest for line in printed)
 
 
+def test_a_web_application_has_a_reactor_on_its_loop() -> None:
+    assert run(str(EXAMPLES / "asyncio" / "web.py")) == expected("asyncio")
+
+
+def test_a_test_with_pytest_asyncio_has_one() -> None:
+    printed = run("-m", "pytest", "-q", str(EXAMPLES / "asyncio" / "test_ends.py"))
+    assert printed[-1].startswith("1 passed")
+
+
+NOTEBOOK = """
+import sys, nbclient, nbformat
+notebook = nbformat.read(sys.argv[1], 4)
+where = {"metadata": {"path": sys.argv[2]}}
+nbclient.NotebookClient(notebook, timeout=60, resources=where).execute()
+for cell in notebook.cells:
+    for output in cell.outputs:
+        print(output["text"], end="")
+"""
+
+
+def test_a_notebook_has_one_that_cells_share() -> None:
+    folder = EXAMPLES / "asyncio"
+    assert run("-c", NOTEBOOK, str(folder / "notebook.ipynb"), str(folder)) == ["144 SUCCEED"]
+
+
 def test_the_byte_service_and_its_client(cluster: str) -> None:
     client = str(EXAMPLES / "byte_service" / "client.py")
     for _ in range(2):  # the second time the application is there already
