@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterator
 from typing import Any
 
 from flamepy.informers.delivery.inbox import Inbox, LagMarker, Synced, Wanted
-from flamepy.informers.delivery.key_queue import KeyQueue, Place, Slot
-from flamepy.informers.delivery.queue import Mailbox, Work
+from flamepy.informers.workers.key_queue import KeyQueue, Place, Slot
+from flamepy.informers.workers.queue import Mailbox, Work
 from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.state.events import EventSource, SessionEvent, TaskEvent, Window
 from flamepy.watching.state.observations import Outcome

@@ -3,7 +3,7 @@
 Belongs here: the ``Reactor`` that users start, the informers that users subclass, the signals that
 users connect to, plugins, and the queues and threads between them and the loop. Does not belong
 here: finding changes; that is ``watching``. The path of an event: ``delivery.inbox`` (on the loop)
--> ``delivery.queue`` -> ``delivery.worker`` (a thread) -> ``delivery.dispatch`` ->
+-> ``workers.queue`` -> ``workers.worker`` (a thread) -> ``delivery.dispatch`` ->
 ``delivery.callbacks`` and ``delivery.invocation``. For signals ``receivers.receiver`` takes the
 place of the registration; a stream (``delivery.stream``) is read from the queue directly.
 docs/architecture.md describes every room.

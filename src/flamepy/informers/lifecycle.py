@@ -20,10 +20,10 @@ from typing import Protocol, TypeVar
 
 from flamepy.errors import InvalidStateError, ResourceExhaustedError
 from flamepy.informers import signals
-from flamepy.informers.delivery import late
-from flamepy.informers.delivery import thread_waits as joining
-from flamepy.informers.delivery.given_loop import GivenLoop
 from flamepy.informers.health import ReactorState
+from flamepy.informers.workers import late
+from flamepy.informers.workers import thread_waits as joining
+from flamepy.informers.workers.given_loop import GivenLoop
 from flamepy.runtime import threads
 from flamepy.texts import repr_of
 

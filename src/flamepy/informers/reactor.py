@@ -27,7 +27,6 @@ from flamepy.informers.arguments import (
     state_file,
     watch_changes,
 )
-from flamepy.informers.delivery.given_loop import GivenLoop
 from flamepy.informers.delivery.invocation import FinishedCall
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.delivery.registry import Registry
@@ -46,6 +45,7 @@ from flamepy.informers.receivers.routing import events_connected
 from flamepy.informers.receivers.signal_sender import SignalSender
 from flamepy.informers.reports import Reports
 from flamepy.informers.signals import FlameSignal
+from flamepy.informers.workers.given_loop import GivenLoop
 from flamepy.rpc.implicit import close_link, implicit_link
 from flamepy.rpc.link import ConnectionChange, Link
 from flamepy.rpc.transport.loop_thread import ReactorLoop

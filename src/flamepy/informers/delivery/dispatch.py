@@ -17,14 +17,9 @@ from flamepy.errors import FlameError
 from flamepy.informers.checkpoint.delivered import Memory
 from flamepy.informers.checkpoint.resumption import Presence, Step
 from flamepy.informers.dead_letters.letter import Retried
-from flamepy.informers.delivery.breaker import Breaker
 from flamepy.informers.delivery.callbacks import Call, Callbacks
-from flamepy.informers.delivery.gate import Gate
-from flamepy.informers.delivery.given_loop import GivenLoop
 from flamepy.informers.delivery.inbox import Gone, Inbox, LagMarker, ShownCounters, Synced
 from flamepy.informers.delivery.invocation import CallbackRunner, Failure
-from flamepy.informers.delivery.key_queue import Key
-from flamepy.informers.delivery.outcomes import Outcomes
 from flamepy.informers.delivery.places import WHOLE, Places
 from flamepy.informers.delivery.progress import (
     AnyEvent,
@@ -38,13 +33,18 @@ from flamepy.informers.delivery.progress import (
     transformed,
     wanted,
 )
-from flamepy.informers.delivery.queue import Mailbox, Work
 from flamepy.informers.delivery.reporter import Reporter
 from flamepy.informers.delivery.rule_watch import RuleWatch
 from flamepy.informers.delivery.transitions import Transitions, is_inferred
-from flamepy.informers.delivery.worker import KEPT, Again, Kept, WorkSource
 from flamepy.informers.options import Options
+from flamepy.informers.outcomes.breaker import Breaker
+from flamepy.informers.outcomes.gate import Gate
+from flamepy.informers.outcomes.outcomes import Outcomes
 from flamepy.informers.rules.overdue import OverdueEvent
+from flamepy.informers.workers.given_loop import GivenLoop
+from flamepy.informers.workers.key_queue import Key
+from flamepy.informers.workers.queue import Mailbox, Work
+from flamepy.informers.workers.worker import KEPT, Again, Kept, WorkSource
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Flag
 from flamepy.types import ConnectionState

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from flamepy.errors import InformerError
-from flamepy.informers.delivery.async_loop import AsyncCalls
 from flamepy.informers.delivery.callbacks import Call
-from flamepy.informers.delivery.given_loop import GivenLoop
-from flamepy.informers.delivery.mistakes import attributes
-from flamepy.informers.delivery.retry_wait import wait_before_retry
+from flamepy.informers.outcomes.mistakes import attributes
+from flamepy.informers.outcomes.retry_wait import wait_before_retry
+from flamepy.informers.workers.async_loop import AsyncCalls
+from flamepy.informers.workers.given_loop import GivenLoop
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.repeats import RepeatedLog, kind_of

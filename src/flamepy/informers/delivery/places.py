@@ -10,7 +10,6 @@ from collections.abc import Callable, Hashable
 from flamepy.errors import FlameError
 from flamepy.informers.dead_letters.letter import Retried
 from flamepy.informers.delivery.inbox import LagMarker, Synced
-from flamepy.informers.delivery.key_queue import Key, Place
 from flamepy.informers.delivery.keys import checked, key_function, of_task
 from flamepy.informers.delivery.progress import (
     AnyEvent,
@@ -22,6 +21,7 @@ from flamepy.informers.delivery.progress import (
     Start,
 )
 from flamepy.informers.options import KeyFunction
+from flamepy.informers.workers.key_queue import Key, Place
 from flamepy.types import ConnectionState
 from flamepy.watching.state.events import SessionEvent, TaskEvent
 

@@ -9,7 +9,7 @@ from flamepy.errors import InformerError
 from flamepy.informers.checkpoint.resumption import Presence, Step
 from flamepy.informers.delivery.callbacks import Call
 from flamepy.informers.delivery.invocation import Failure
-from flamepy.informers.delivery.queue import Work
+from flamepy.informers.workers.queue import Work
 from flamepy.texts import repr_of
 from flamepy.watching.state.events import SessionEvent, TaskEvent
 

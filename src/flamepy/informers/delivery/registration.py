@@ -24,17 +24,17 @@ from flamepy.informers.checkpoint.delivered import Memory
 from flamepy.informers.dead_letters.letter import DeadLetter, letters_of
 from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.dispatch import Dispatcher
-from flamepy.informers.delivery.given_loop import GivenLoop
-from flamepy.informers.delivery.history import Explanation
 from flamepy.informers.delivery.inbox import Inbox
 from flamepy.informers.delivery.invocation import CallObservers, Failure, RunningCall, log_fields
 from flamepy.informers.delivery.progress import Start
-from flamepy.informers.delivery.queue import Mailbox
 from flamepy.informers.delivery.reporter import Reporter
-from flamepy.informers.delivery.worker import Worker
-from flamepy.informers.delivery.worker_pool import Bell, WorkerPool
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options, RegistrationStats
+from flamepy.informers.outcomes.history import Explanation
+from flamepy.informers.workers.given_loop import GivenLoop
+from flamepy.informers.workers.queue import Mailbox
+from flamepy.informers.workers.worker import Worker
+from flamepy.informers.workers.worker_pool import Bell, WorkerPool
 from flamepy.runtime.clocks import monotonic, wall
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.repeats import RepeatedLog

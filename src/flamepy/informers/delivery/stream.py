@@ -15,8 +15,8 @@ from types import TracebackType
 from flamepy.errors import DeadlineExceededError
 from flamepy.informers import predicates
 from flamepy.informers.delivery.inbox import LagMarker
-from flamepy.informers.delivery.queue import Mailbox, Work
 from flamepy.informers.options import Options
+from flamepy.informers.workers.queue import Mailbox, Work
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.seconds import seconds_or_none
 from flamepy.watching.state.events import SessionEvent, TaskEvent

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flamepy.informers.delivery.history import Explanation
+from flamepy.informers.outcomes.history import Explanation
 from flamepy.watching.state.store import Store
 
 

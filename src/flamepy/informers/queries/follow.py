@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from flamepy.errors import FlameError, InternalError
 from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.invocation import CallbackRunner, Failure
-from flamepy.informers.delivery.queue import Work
-from flamepy.informers.delivery.worker import Worker, WorkSource
 from flamepy.informers.informer import TaskInformer
+from flamepy.informers.workers.queue import Work
+from flamepy.informers.workers.worker import Worker, WorkSource
 from flamepy.runtime.repeats import EVERY, RepeatedLog
 from flamepy.texts import repr_of
 from flamepy.types import Task

@@ -18,9 +18,9 @@ from typing import Any, Generic, TypeVar
 from weakref import ReferenceType
 
 from flamepy.errors import ConnectionClosedError, FlameError, InvalidArgumentError
-from flamepy.informers.delivery.future_completer import CompletableFuture, FutureCompleter
-from flamepy.informers.delivery.queue import Work
-from flamepy.informers.delivery.worker import Worker, WorkSource
+from flamepy.informers.workers.future_completer import CompletableFuture, FutureCompleter
+from flamepy.informers.workers.queue import Work
+from flamepy.informers.workers.worker import Worker, WorkSource
 from flamepy.rpc.link import Link
 from flamepy.runtime.repeats import RepeatedLog, kind_of
 from flamepy.runtime.seconds import seconds_or_none

@@ -18,16 +18,16 @@ from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from typing import Any
 
-from flamepy.informers.delivery.async_loop import AsyncCalls
 from flamepy.informers.delivery.inbox import Inbox, LagMarker, Wanted
 from flamepy.informers.delivery.invocation import RunningCall
-from flamepy.informers.delivery.queue import Mailbox, Work
-from flamepy.informers.delivery.thread_waits import waiting_for
-from flamepy.informers.delivery.worker import Worker, WorkSource
 from flamepy.informers.options import Options
 from flamepy.informers.receivers.routing import OF_SESSIONS, OF_TASKS, Emission, emissions
 from flamepy.informers.signal_checks import first_parameter, label
 from flamepy.informers.signals import FlameSignal, Function, reference
+from flamepy.informers.workers.async_loop import AsyncCalls
+from flamepy.informers.workers.queue import Mailbox, Work
+from flamepy.informers.workers.thread_waits import waiting_for
+from flamepy.informers.workers.worker import Worker, WorkSource
 from flamepy.runtime.clocks import monotonic
 from flamepy.watching.hub import Hub
 from flamepy.watching.state.subscriptions import Scope

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from flamepy.errors import FlameError
 from flamepy.informers import signals
 from flamepy.informers.delivery.invocation import RunningCall
-from flamepy.informers.delivery.mistakes import attributes
 from flamepy.informers.delivery.watchdog import Watchdog
+from flamepy.informers.outcomes.mistakes import attributes
 from flamepy.informers.receivers.draining import Drain
 from flamepy.informers.receivers.receiver import Hooks, Receiver
 from flamepy.informers.receivers.routing import Emission, plain

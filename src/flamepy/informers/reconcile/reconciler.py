@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flamepy.errors import DeadlineExceededError, InvalidArgumentError, InvalidStateError
-from flamepy.informers.delivery.async_loop import SharedLoop
 from flamepy.informers.informer import PermanentError, SessionInformer, TaskInformer, TemporaryError
 from flamepy.informers.queries.applications import ApplicationLister
 from flamepy.informers.queries.listers import SessionLister, TaskLister
 from flamepy.informers.reconcile.runs import Outcome, Runs, RunStats
 from flamepy.informers.reconcile.work_queue import Backoff, WorkQueue
+from flamepy.informers.workers.async_loop import SharedLoop
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.seconds import seconds_or_none
 from flamepy.texts import repr_of, text_of

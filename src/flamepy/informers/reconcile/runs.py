@@ -15,8 +15,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from flamepy.informers.delivery.thread_waits import waiting_for
 from flamepy.informers.reconcile.work_queue import WorkQueue
+from flamepy.informers.workers.thread_waits import waiting_for
 from flamepy.runtime import threads
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Flag

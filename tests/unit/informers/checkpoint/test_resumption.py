@@ -48,10 +48,10 @@ from flamepy.informers.checkpoint.resumption import (
 )
 from flamepy.informers.checkpoint.store import CheckpointStore
 from flamepy.informers.delivery.inbox import Gone, Inbox, LagMarker, ShownCounters, Synced, Wanted
-from flamepy.informers.delivery.queue import Mailbox
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.informer import TemporaryError
 from flamepy.informers.options import Options
+from flamepy.informers.workers.queue import Mailbox
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import SessionState, TaskCounts, TaskState
 from flamepy.watching.state.events import EventKind

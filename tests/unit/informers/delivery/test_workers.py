@@ -18,7 +18,6 @@ from flamepy.informers.delivery.inbox import LagMarker, Synced
 from flamepy.informers.delivery.invocation import Failure
 from flamepy.informers.delivery.registration import Hooks, Registration
 from flamepy.informers.delivery.watchdog import Watchdog
-from flamepy.informers.delivery.worker_pool import Bell
 from flamepy.informers.informer import (
     Informer,
     PermanentError,
@@ -27,6 +26,7 @@ from flamepy.informers.informer import (
     TemporaryError,
 )
 from flamepy.informers.options import Options
+from flamepy.informers.workers.worker_pool import Bell
 from flamepy.types import ConnectionState, RetryPolicy, TaskState
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 from flamepy.watching.state.subscriptions import Scope

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from flamepy.errors import DeadlineExceededError, InvalidStateError
-from flamepy.informers.delivery import given_loop
-from flamepy.informers.delivery.async_loop import AsyncCalls, SharedLoop
-from flamepy.informers.delivery.given_loop import GivenLoop
+from flamepy.informers.workers import given_loop
+from flamepy.informers.workers.async_loop import AsyncCalls, SharedLoop
+from flamepy.informers.workers.given_loop import GivenLoop
 
 Runs = Callable[[GivenLoop], "AsyncCalls | SharedLoop"]
 both = pytest.mark.parametrize(

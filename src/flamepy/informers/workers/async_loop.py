@@ -19,8 +19,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from flamepy.errors import DeadlineExceededError
-from flamepy.informers.delivery.given_loop import LOOK, GivenLoop, TakenLoop, closed
-from flamepy.informers.delivery.thread_waits import waiting_for
+from flamepy.informers.workers.given_loop import LOOK, GivenLoop, TakenLoop, closed
+from flamepy.informers.workers.thread_waits import waiting_for
 from flamepy.runtime.flags import Claims
 from flamepy.runtime.pools import DaemonPool
 

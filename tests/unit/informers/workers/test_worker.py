@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from support.waiting import eventually
 
-from flamepy.informers.delivery import async_loop as async_handlers
-from flamepy.informers.delivery import thread_waits as joining
-from flamepy.informers.delivery.queue import Work
-from flamepy.informers.delivery.worker import Worker, WorkSource
+from flamepy.informers.workers import async_loop as async_handlers
+from flamepy.informers.workers import thread_waits as joining
+from flamepy.informers.workers.queue import Work
+from flamepy.informers.workers.worker import Worker, WorkSource
 
 
 def running(name: str) -> bool:

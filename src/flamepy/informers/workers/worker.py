@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from flamepy.errors import ResourceExhaustedError
-from flamepy.informers.delivery import late
-from flamepy.informers.delivery.key_queue import Key, KeyQueue, Place
-from flamepy.informers.delivery.queue import Mailbox, Work
-from flamepy.informers.delivery.thread_waits import waiting_for, waits_for_us
+from flamepy.informers.workers import late
+from flamepy.informers.workers.key_queue import Key, KeyQueue, Place
+from flamepy.informers.workers.queue import Mailbox, Work
+from flamepy.informers.workers.thread_waits import waiting_for, waits_for_us
 from flamepy.runtime import threads
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Claims, Flag

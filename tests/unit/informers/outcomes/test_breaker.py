@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flamepy.informers.delivery.breaker import Breaker, BreakerState
+from flamepy.informers.outcomes.breaker import Breaker, BreakerState
 
 
 def failing(count: int = 3, now: float = 0.0) -> Breaker:

@@ -15,11 +15,11 @@ from collections import deque
 from contextlib import ExitStack, suppress
 
 from flamepy.errors import ResourceExhaustedError
-from flamepy.informers.delivery import late
-from flamepy.informers.delivery.key_queue import Slot
-from flamepy.informers.delivery.queue import Mailbox, Work
-from flamepy.informers.delivery.thread_waits import waiting_for, waits_for_us
-from flamepy.informers.delivery.worker import LAST_LINES, Worker, WorkSource
+from flamepy.informers.workers import late
+from flamepy.informers.workers.key_queue import Slot
+from flamepy.informers.workers.queue import Mailbox, Work
+from flamepy.informers.workers.thread_waits import waiting_for, waits_for_us
+from flamepy.informers.workers.worker import LAST_LINES, Worker, WorkSource
 from flamepy.runtime import threads
 from flamepy.runtime.clocks import bounded, monotonic
 from flamepy.runtime.queues import Empty, SimpleQueue

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from support.waiting import eventually
 
-from flamepy.informers.delivery.async_loop import AsyncCalls, _Active
-from flamepy.informers.delivery.thread_waits import waits_for_us
+from flamepy.informers.workers.async_loop import AsyncCalls, _Active
+from flamepy.informers.workers.thread_waits import waits_for_us
 
 
 def test_who_waits_is_noted_before_the_coroutine_begins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from flamepy.informers.delivery.breaker import Breaker, BreakerState
+from flamepy.informers.outcomes.breaker import Breaker, BreakerState
 from flamepy.runtime.clocks import bounded, monotonic
 from flamepy.runtime.flags import Claims, Flag
 from flamepy.runtime.queues import Empty, SimpleQueue

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from flamepy.informers.delivery.key_queue import FAIR, KeyQueue, Place, Slot
+from flamepy.informers.workers.key_queue import FAIR, KeyQueue, Place, Slot
 
 KEYS = ["a", "b", "c"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from support.made import made_session, made_task
 
-from flamepy.informers.delivery.mistakes import attributes
 from flamepy.informers.informer import TaskInformer
+from flamepy.informers.outcomes.mistakes import attributes
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
 EVENT: Any = TaskEvent(kind=EventKind.ADDED, task=made_task(1), application="app")

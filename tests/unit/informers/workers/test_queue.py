@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.made import made_session, made_task
 
-from flamepy.informers.delivery.queue import Mailbox, fold
+from flamepy.informers.workers.queue import Mailbox, fold
 from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from flamepy.informers.delivery.history import Explanation, History, Stage
+from flamepy.informers.outcomes.history import Explanation, History, Stage
 from flamepy.types import TaskState
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flamepy.informers.delivery.gate import Gate
-from flamepy.informers.delivery.history import History, Stage
+from flamepy.informers.outcomes.gate import Gate
+from flamepy.informers.outcomes.history import History, Stage
 from flamepy.runtime.clocks import monotonic
 from flamepy.texts import described
 from flamepy.watching.state.events import SessionEvent, TaskEvent
