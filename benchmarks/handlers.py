@@ -318,6 +318,7 @@ def notes() -> dict[str, float]:
     from flamepy.informers.delivery.breaker import Breaker
     from flamepy.informers.delivery.gate import Gate
     from flamepy.informers.delivery.outcomes import Outcomes
+
     from flamepy.runtime.flags import Flag
 
     outcomes = Outcomes(Gate(Breaker(None, 60.0), Flag()))
