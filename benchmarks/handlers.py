@@ -315,10 +315,9 @@ def show_pairs(name: str, pairs: Sequence[tuple[dict[str, float], Any]]) -> None
 
 def notes() -> dict[str, float]:
     """Return nanoseconds of one note, in a loop of its own."""
-    from flamepy.informers.delivery.breaker import Breaker
-    from flamepy.informers.delivery.gate import Gate
-    from flamepy.informers.delivery.outcomes import Outcomes
-
+    from flamepy.informers.outcomes.breaker import Breaker
+    from flamepy.informers.outcomes.gate import Gate
+    from flamepy.informers.outcomes.outcomes import Outcomes
     from flamepy.runtime.flags import Flag
 
     outcomes = Outcomes(Gate(Breaker(None, 60.0), Flag()))
