@@ -17,7 +17,10 @@ from flamepy.informers import EventKind, ReactorState
 from flamepy.types import ConnectionState, NodeState, SessionState, Shim, TaskState
 
 # Compared inside the library alone: nothing that a user is given has a member of them.
-INNER = {"Failure", "Kind", "SentBy", "Verdict", "Step"}
+INNER = {
+    *("Failure", "FollowUp", "GatherStep", "Kind", "Place", "Reads", "SentBy", "SyncStep"),
+    "Verdict",
+}
 STATES = [*TaskState, *SessionState, *NodeState, *Shim, *FlameErrorCode, TaskState(9), Shim(-1)]
 
 

@@ -24,40 +24,40 @@ strongly unless ``weak=True`` (a lambda would vanish at once); ``sender=None`` i
 a session's id selects the events of that session; a sender that can never match, and a receiver
 that does not take the arguments, are refused. ``signal_sender`` sends them.
 
-================== ============================================================ ==================
-signals            keyword arguments                                            sender
-================== ============================================================ ==================
-``task_*``         ``event``: a ``TaskEvent``; ``task_drift`` also ``told``:    application
-                   the delivered state, where the event has another
-``session_*``      ``event``: a ``SessionEvent``                                application
-connection_changed ``state``, ``previous``: ``ConnectionState``; ``endpoint``   endpoint
-engine_reset       ``session_id``, ``epoch``, ``endpoint``                      application
-events_missed      ``session``, ``counts``, ``unknown``, ``total``, ``reason``,  application
-                   ``endpoint``: ends that were not read before their session
-                   was gone
-informer_synced    ``registration``, ``endpoint``                               endpoint
-handler_failed     ``informer``, ``callback``, ``event``, ``error``,            application or
-                   ``attempts``, ``endpoint``                                   endpoint
-dead_lettered      ``informer``, ``callback``, ``event``, ``error``,            application or
-                   ``attempts``, ``endpoint``: an event that failed for good    endpoint
-                   was stored (``reactor.dead_letters``)
-handler_quarantined ``informer``, ``reason``, ``endpoint``: it failed            endpoint
-                   ``max_failures`` times in a row; its events wait
-handler_recovered  ``informer``, ``endpoint``: it handles events again          endpoint
-handler_slow       ``informer``, ``callback``, ``event``, ``seconds``,          application or
-                   ``stack``, ``endpoint``                                      endpoint
-queue_overflow     ``informer``, ``queue_size``, ``endpoint``                   endpoint
-retry_scheduled    ``details`` (``call``, ``attempt``, ``delay``, ``error``),   endpoint
-                   ``endpoint``
-reactor_started    ``reactor``, ``endpoint``                                    endpoint
-reactor_stopped    ``reactor``, ``endpoint``                                    endpoint
-reactor_failed     ``reactor``, ``error``, ``endpoint``                         endpoint
-================== ============================================================ ==================
+==================== ============================================================ ==================
+signals              keyword arguments                                            sender
+==================== ============================================================ ==================
+``task_*``           ``event``: a ``TaskEvent``; ``task_drift`` also ``told``:    application
+                     the delivered state, where the event has another
+``session_*``        ``event``: a ``SessionEvent``                                application
+connection_changed   ``state``, ``previous``: ``ConnectionState``; ``endpoint``   endpoint
+engine_reset         ``session_id``, ``epoch``, ``endpoint``                      application
+events_missed        ``session``, ``counts``, ``unknown``, ``total``, ``reason``,  application
+                     ``endpoint``: ends that were not read before their session
+                     was gone
+informer_synced      ``registration``, ``endpoint``                               endpoint
+handler_failed       ``informer``, ``callback``, ``event``, ``error``,            application or
+                     ``attempts``, ``endpoint``                                   endpoint
+dead_lettered        ``informer``, ``callback``, ``event``, ``error``,            application or
+                     ``attempts``, ``endpoint``: an event that failed for good    endpoint
+                     was stored (``reactor.dead_letters``)
+handler_quarantined  ``informer``, ``reason``, ``endpoint``: it failed            endpoint
+                     ``max_failures`` times in a row; its events wait
+handler_recovered    ``informer``, ``endpoint``: it handles events again          endpoint
+handler_slow         ``informer``, ``callback``, ``event``, ``seconds``,          application or
+                     ``stack``, ``endpoint``                                      endpoint
+queue_overflow       ``informer``, ``queue_size``, ``endpoint``                   endpoint
+retry_scheduled      ``details`` (``call``, ``attempt``, ``delay``, ``error``),   endpoint
+                     ``endpoint``
+reactor_started      ``reactor``, ``endpoint``                                    endpoint
+reactor_stopped      ``reactor``, ``endpoint``                                    endpoint
+reactor_failed       ``reactor``, ``error``, ``endpoint``                         endpoint
+==================== ============================================================ ==================
 
 When a receiver is so slow that its queue is full, changes of one task are coalesced for it as for
-informers; ``handler_failed``, ``handler_slow``, ``queue_overflow`` and ``retry_scheduled`` are
-left out then. A report about a receiver of ``handler_failed`` or ``handler_slow`` goes to the
-others.
+informers; ``handler_failed``, ``dead_lettered``, ``handler_slow``, ``queue_overflow`` and
+``retry_scheduled`` are left out then. A report about a receiver of ``handler_failed`` or
+``handler_slow`` goes to the others.
 """
 
 from __future__ import annotations

@@ -14,12 +14,13 @@ import sys
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.invocation import describe
+from flamepy.informers.expect import Rule
 from flamepy.informers.informer import (
     Informer,
     SessionInformer,
@@ -62,6 +63,7 @@ class Observed:
     Args:
         informer: is wrapped; it must not be registered yet.
         limit: seconds that a callback may take.
+        rules: of its registration.
         retried: whether its callbacks are called again after any exception.
 
     Attributes:
@@ -73,8 +75,16 @@ class Observed:
         InvalidArgumentError: a reactor would refuse the informer.
     """
 
-    def __init__(self, informer: Informer, limit: float, *, retried: bool = False) -> None:
-        callbacks = Callbacks(informer)
+    def __init__(
+        self,
+        informer: Informer,
+        limit: float,
+        *,
+        retried: bool = False,
+        rules: Sequence[Rule] = (),
+    ) -> None:
+        callbacks = Callbacks(informer, rules)
+        self.has_rules = bool(callbacks.rules)
         self.informer = informer
         self.called: Counter[str] = Counter()
         self.hangs = 0

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from flamepy.errors import UnavailableError
-from flamepy.informers.informer import TaskInformer
+from flamepy.informers.expect import Rule
+from flamepy.informers.informer import Informer, TaskInformer
 from flamepy.testing.scripted_source import ScriptedSource
 from flamepy.testing.stage import Stage
 from flamepy.types import ConnectionState, TaskState
@@ -19,6 +21,7 @@ from flamepy.watching.state.events import TaskEvent
 
 Play = Callable[[Stage], None]
 
+SHORT = 0.01  # seconds in which nothing happens
 LONG_TEXT = "no such file: 'ä.txt'\n" + "x" * 10_000
 
 
@@ -168,6 +171,23 @@ def _same_keys_again(stage: Stage) -> None:
     stage.wait_for("s/1 succeed", "s/2 pending")
 
 
+def _overdue(stage: Stage) -> None:
+    observed = stage.register(prepare=_in_no_time, rules=_short(stage.options.get("rules", ())))
+    stage.do(_open, _task, _start, _task)
+    stage.wait_for("s/1 running", "s/2 pending")
+    if observed.has_rules:
+        stage.wait_called(observed, "on_overdue")
+
+
+def _in_no_time(informer: Informer) -> None:
+    if informer.rules:
+        object.__setattr__(informer, "rules", _short(informer.rules))
+
+
+def _short(rules: Iterable[Rule]) -> tuple[Rule, ...]:
+    return tuple(replace(rule, within=SHORT, application=None, where=None) for rule in rules)
+
+
 class _RaisingInformer(TaskInformer):
     def on_transition(self, event: TaskEvent) -> None:
         raise ValueError("a neighbour of check_informer that raises; this is meant to happen")
@@ -291,6 +311,7 @@ SITUATIONS: dict[str, Play] = {
     "a session's life": _sessions,
     "events of the engine": _engine_events,
     "the same keys again": _same_keys_again,
+    "overdue": _overdue,
     "a neighbour that raises": _beside_raising,
     "a neighbour that is slow": _beside_waiting,
     "registered late, replay all": functools.partial(_late, replay="all"),

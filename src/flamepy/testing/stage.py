@@ -91,7 +91,7 @@ class Stage:
         payloads: bool,
     ) -> None:
         self._make = make
-        self._options = {"batch_delay": 0.05, **options}
+        self.options = {"batch_delay": 0.05, **options}
         self._limit = limit
         self._payloads = payloads
         self._gates: list[threading.Event] = []
@@ -135,7 +135,7 @@ class Stage:
         Raises:
             NotRegistered: it could not be made, or was refused.
         """
-        given = {**self._options, **options}
+        given = {**self.options, **options}
         try:
             informer = self._make()
         except Exception as error:
@@ -144,7 +144,12 @@ class Stage:
             ) from error
         prepare(informer)
         try:
-            observed = Observed(informer, self._limit, retried=given.get("retry") is not None)
+            observed = Observed(
+                informer,
+                self._limit,
+                retried=given.get("retry") is not None,
+                rules=given.get("rules", ()),
+            )
             self.observed.append(observed)
             for name in ("where", "transform"):
                 if given.get(name) is not None:
@@ -208,6 +213,18 @@ class Stage:
             if runs.running or runs.oldest_age:
                 return True
         return bool(stats.queued) or stats.running_for is not None
+
+    def wait_called(self, observed: Observed, name: str) -> None:
+        """Wait until a callback of an informer was called.
+
+        Raises:
+            TimeoutError: it was not.
+        """
+        end = monotonic() + WAIT_LIMIT
+        while not observed.called[name]:
+            if monotonic() > end:
+                raise TimeoutError(f"{name} was not called within {WAIT_LIMIT:g} s")
+            threading.Event().wait(LOOK_INTERVAL)
 
     def restart(self) -> None:
         """Stop the reactor and start another one, as a new process would."""

@@ -351,8 +351,8 @@ def documented(name: str) -> str:
     rows: dict[str, str] = {}
     row = ""
     for line in lines[begin + 1 : end]:
-        row = line[:18].strip().strip("`") or row
-        rows[row] = rows.get(row, "") + line[18:] + "\n"
+        row = line[:20].strip().strip("`") or row
+        rows[row] = rows.get(row, "") + line[20:] + "\n"
     return rows.get(name) or rows.get(name.split("_")[0] + "_*", "")
 
 

@@ -20,6 +20,7 @@ from flamepy.informers import (
     TaskEvent,
     TaskInformer,
     TemporaryError,
+    expect,
 )
 from flamepy.informers.informer import Informer
 from flamepy.testing import RecordingInformer, check_informer
@@ -38,6 +39,7 @@ def everything() -> Informer:
 
     class Everything(TaskInformer, SessionInformer):
         start = close = attach = take
+        rules = (expect.end(within=600),)
 
     for name in set(EVENTS) - {"on_batch"}:
         setattr(Everything, name, take)
@@ -414,7 +416,7 @@ def test_one_that_cannot_be_used_at_all_is_said_once() -> None:
         ({"limit": 0}, "limit must be seconds, more than 0"),
         ({"situations": ["a birthday"]}, "no situation 'a birthday'; there are: nothing happens"),
         ({"replay": "all"}, "no option 'replay'"),
-        ({"wher": None}, "no option 'wher'.*transform, where"),
+        ({"wher": None}, "no option 'wher'.*transform, transitions, where"),
         ({"batch_size": 0}, "batch_size must be 1 or more"),
     ],
 )
