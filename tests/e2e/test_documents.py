@@ -35,8 +35,14 @@ def blocks(kind: str) -> list[object]:
 
 
 @pytest.fixture
-def cluster() -> Iterator[dict[str, str]]:
-    """Variables of a cluster where the byte service is registered, as the documents assume."""
+def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Variables of a cluster where the byte service is registered, as the documents assume.
+
+    And of a token, which our cluster does not ask for.
+    """
+    secret = tmp_path / "a-token"
+    secret.write_text("secret\n")
+    tokens = {"TEAM_TOKEN": "secret", "TOKEN_FILE": str(secret)}
     command = [sys.executable, "-m", "flamepy", "up", "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -46,7 +52,7 @@ def cluster() -> Iterator[dict[str, str]]:
         with connect(endpoint) as connection:
             spec = ApplicationAttributes(command=sys.executable, arguments=[str(SERVICE)])
             connection.register_application("byte-service", spec)
-        yield {"FLAME_ENDPOINT": endpoint, "FLAME_CACHE_ENDPOINT": cache_endpoint}
+        yield {"FLAME_ENDPOINT": endpoint, "FLAME_CACHE_ENDPOINT": cache_endpoint, **tokens}
         process.terminate()
 
 

@@ -74,7 +74,7 @@ class GuardedEngine:
         if self.trailers:
             context.set_trailing_metadata(self.trailers.pop(0))
             context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
-        if name in ("GetSession", "CreateSession", "OpenSession"):
+        if name in ("GetSession", "CreateSession", "OpenSession", "CloseSession"):
             return types_pb2.Session(
                 metadata=types_pb2.Metadata(id=request.session_id),
                 spec=types_pb2.SessionSpec(application="app"),

@@ -51,7 +51,7 @@ def _choice(command: F) -> F:
 
 @click.group()
 def deadletters() -> None:
-    """Show, retry and drop events that informers could not handle."""
+    """Show, retry and drop events that could not be handled."""
 
 
 @deadletters.command("list")

@@ -20,7 +20,10 @@ from flamepy.errors import FlameError
 @click.argument("task", required=False)
 @format_option
 def explain(address: str, session: str, task: str | None, as_json: bool | None) -> None:
-    """Say what was observed of a session or a task, and what each informer did with it."""
+    """Say what was seen of a task, and what became of it.
+
+    Without a task: of the session and everything in it.
+    """
     try:
         found = ask(address, "GET", "explain", session=session, task=task)
     except FlameError as error:
