@@ -299,6 +299,7 @@ class TestExplain:
         found = running.explain("s", "1")
         assert found.text == "s/1: failed"
         assert "the service said: out of paper" in found.observed
+        assert any(one.startswith("seen by ") and one.endswith(" s ago") for one in found.observed)
         adds, mails = found.handlers
         assert [(one.state, one.detail) for one in adds.notes][1:] == [
             ("running", "by where="),

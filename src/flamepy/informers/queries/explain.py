@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flamepy.informers.outcomes.history import Explanation
+from flamepy.runtime.clocks import monotonic
 from flamepy.watching.state.store import Store
 
 
@@ -66,7 +67,8 @@ def explained(
             text = f"{name}: not read yet, or ended long ago, or there is no such task"
         else:
             text = f"{name}: {known.task.state.name.lower()}"
-            observed.append(f"seen by {known.source}")
+            age = max(0.0, monotonic() - known.window.end)
+            observed.append(f"seen by {known.source}, {age:.1f} s ago")
             if known.task.error:
                 observed.append(f"the service said: {known.task.error}")
     return Explained(
