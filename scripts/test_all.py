@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
         names = ", ".join(environments)
         return missing(f"environment {', '.join(sorted(unknown))}; there are: {names}")
     chosen = [environments[name] for name in arguments or environments]
-    wheel = build_wheel()
+    # A folder of its own: two of these programs may run side by side.
+    wheel = build_wheel(CACHE / f"wheel-{'-'.join(one.name for one in chosen)}")
     results = [(one, *run(one, wheel, tests)) for one in chosen]
     print()
     for one, passed, seconds in results:
@@ -128,9 +129,8 @@ def lowest() -> tuple[str, ...]:
     return tuple(one.replace(">=", "==") for one in re.findall(r'"([^"]+)"', declared.group(1)))
 
 
-def build_wheel() -> Path:
-    """Build the wheel; raises SystemExit when that fails."""
-    folder = CACHE / "wheel"
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel in a folder; raises SystemExit when that fails."""
     shutil.rmtree(folder, ignore_errors=True)
     print("building the wheel", flush=True)
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(folder)]
