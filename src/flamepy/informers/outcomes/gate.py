@@ -16,6 +16,8 @@ from flamepy.runtime.clocks import bounded, monotonic
 from flamepy.runtime.flags import Claims, Flag
 from flamepy.runtime.queues import Empty, SimpleQueue
 
+RETRY_DELAY = 0.001  # seconds
+
 
 class Gate:
     """The pause and the breaker of one informer; methods may be called from any thread.
@@ -96,7 +98,7 @@ class Gate:
 
     def _admits(self, now: float) -> bool:
         if not self._claims.take("breaker"):
-            return False  # another thread probes just now; it wakes the others
+            return False  # another thread looks just now: look again soon
         try:
             return self._breaker.admits(now)
         finally:
@@ -104,8 +106,10 @@ class Gate:
 
     def _wait(self, now: float) -> float | None:
         if self.paused is None and self._breaker.state is BreakerState.OPEN:
-            return bounded(max(0.001, self._breaker.probe_at - now))
-        return None
+            return bounded(max(RETRY_DELAY, self._breaker.probe_at - now))
+        # It is open, and another thread was looking just now, which does not wake this one.
+        is_open = self.paused is None and self._breaker.state is BreakerState.CLOSED
+        return RETRY_DELAY if is_open else None
 
     def _leave(self, waiter: SimpleQueue[None]) -> None:
         with suppress(ValueError):
