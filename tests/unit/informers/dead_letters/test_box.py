@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -51,8 +51,10 @@ class _Memory:
 
 
 @pytest.fixture
-def file() -> _Memory:
-    return _Memory()
+def file() -> Iterator[_Memory]:
+    memory = _Memory()
+    yield memory
+    memory.database.close()
 
 
 class TestLetters:
