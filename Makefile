@@ -2,6 +2,7 @@
 # make test      run the tests; TESTS="tests/unit tests/contract" chooses some, for test-all as well
 # make test-all  run them from the wheel: on each Python here, with the lowest dependencies, with every
 #                extra; ENVIRONMENTS="lowest 3.12" chooses some
+# make test-ci   run the tests as CI does: up to three that failed once more, each alone (scripts/run_tests.py)
 # make soak      run the long forms: ten kills in 3,000 tasks, a fortnight of polls, 10,000 schedules of
 #                faults, 100 kills of a data folder; then beside the official SDK (half an hour)
 # make check     format, lint, types, words, layers, generated code, dependencies
@@ -13,13 +14,16 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test test-all soak check protos bench clean
+.PHONY: demo test test-ci test-all soak check protos bench clean
 
 demo: $(READY)
 	@$(BIN)/python examples/stdlib_census/client.py
 
 test: $(READY)
 	@$(BIN)/python -m pytest $(TESTS)
+
+test-ci: $(READY)
+	@$(BIN)/python scripts/run_tests.py $(TESTS)
 
 test-all:
 	@if [ -z "$(PYTHON)" ]; then \

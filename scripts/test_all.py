@@ -149,7 +149,7 @@ def run(one: Environment, wheel: Path, tests: list[str]) -> tuple[bool, float]:
     install = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     wanted = [f"{wheel}[{one.extras}]", *one.pins, *read_group("test")]
     start = time.monotonic()
-    for command in ([*install, *wanted], [python, "-m", "pytest", "-q", *tests]):
+    for command in ([*install, *wanted], [python, "scripts/run_tests.py", "-q", *tests]):
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         if subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode != 0:
             return False, time.monotonic() - start
