@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from flamepy.informers.reconcile.reconciler import ReconcileContext, Reconciler, Result
     from flamepy.informers.reconcile.work_queue import Backoff
     from flamepy.informers.rules.overdue import OverdueEvent
+    from flamepy.secret import Secret
     from flamepy.watching.policy.settings import WatchSettings
     from flamepy.watching.state.events import (
         EventKind,
@@ -68,6 +69,7 @@ _HOMES = {
     "flamepy.informers.delivery.invocation": "FinishedCall",
     "flamepy.informers.delivery.registration": "Registration",
     "flamepy.informers.delivery.stream": "EventStream",
+    "flamepy.secret": "Secret",
     "flamepy.watching.policy.settings": "WatchSettings",
     "flamepy.watching.state.events": (
         "EventKind EventSource SessionEvent SessionEventKind TaskEvent"
@@ -97,6 +99,7 @@ __all__ = [
     "RegistrationStats",
     "Result",
     "Rule",
+    "Secret",
     "SessionEvent",
     "SessionEventKind",
     "SessionInformer",

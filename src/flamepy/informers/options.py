@@ -11,6 +11,7 @@ from typing import Any
 
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers import arguments, predicates
+from flamepy.informers.event_names import checked_events
 from flamepy.informers.expect import Rule, checked
 from flamepy.runtime.seconds import seconds, seconds_or_none
 from flamepy.texts import repr_of
@@ -34,6 +35,7 @@ class Options:
         InvalidArgumentError: names the value and the rule.
     """
 
+    events: Sequence[str] | None = None
     where: Where | None = None
     transform: Transform | None = None
     name: str | None = None
@@ -64,6 +66,7 @@ class Options:
             self, "probe_delay", seconds("probe_delay", self.probe_delay, zero=False)
         )
         object.__setattr__(self, "rules", checked(self.rules))
+        object.__setattr__(self, "events", checked_events(self.events))
         arguments.check_on_stuck(self.on_stuck, self.timeout)
         object.__setattr__(self, "batch_delay", seconds("batch_delay", self.batch_delay))
         limit = seconds_or_none("timeout", self.timeout, zero=False, hint=NO_LIMIT)

@@ -14,11 +14,11 @@ import os
 import threading
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flamepy.config import FlameContext
-from flamepy.errors import FlameError, InvalidStateError, PluginError
+from flamepy.errors import FlameError, InvalidStateError
 from flamepy.informers import signals
 from flamepy.informers.arguments import (
     check_reactor,
@@ -37,7 +37,8 @@ from flamepy.informers.informer import Informer
 from flamepy.informers.lifecycle import STOP_THREAD, Runnable, live, run_apart
 from flamepy.informers.on import Shorthand
 from flamepy.informers.options import QUEUE_SIZE, TIMEOUT, KeyFunction, Options, Transform, Where
-from flamepy.informers.plugins.loading import Plugin, left_out, load_plugins
+from flamepy.informers.plugins.loading import Plugin, load_plugins
+from flamepy.informers.plugins.registering import register_plugin
 from flamepy.informers.queries.queries import HasLink, ReactorQueries, on_loop
 from flamepy.informers.reactor_checkpoint import ReactorCheckpoint
 from flamepy.informers.receivers.draining import Drain
@@ -52,11 +53,10 @@ from flamepy.rpc.transport.loop_thread import ReactorLoop
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Claims, Flag
 from flamepy.runtime.seconds import seconds, seconds_or_none
-from flamepy.texts import repr_of, text_of
+from flamepy.texts import repr_of
 from flamepy.types import ConnectionState, RetryPolicy
 from flamepy.watching.hub import Hub
 from flamepy.watching.policy.settings import WatchSettings
-from flamepy.watching.state.subscriptions import Scope
 
 if TYPE_CHECKING:
     from flamepy.informers.dead_letters.box import DeadLetters
@@ -317,19 +317,8 @@ class Reactor(ReactorQueries, Runnable):
         return implicit_link()
 
     def _register_plugins(self, context: FlameContext) -> None:
-        enabled = self._plugins
-        if enabled is not None and not isinstance(enabled, Mapping):
-            enabled = list(enabled)
-        for plugin in load_plugins(enabled, strict=self._strict, context=context):
-            try:
-                self.register(plugin.informer, uid=plugin.name)
-            except Exception as error:
-                self._check_running()
-                said = text_of(error)
-                message = f"informer plugin {repr_of(plugin.name)} could not be registered: {said}"
-                if self._strict:
-                    raise PluginError(message) from error
-                left_out(message, error)
+        for plugin in load_plugins(self._plugins, strict=self._strict, context=context):
+            register_plugin(self.register, plugin, self._check_running, strict=self._strict)
 
     async def _start(self, link: Link) -> None:
         self._check_running()  # on the loop, where ``_detach`` runs as well: one comes first
@@ -371,6 +360,7 @@ class Reactor(ReactorQueries, Runnable):
         *,
         application: str | None = None,
         session: str | None = None,
+        events: Sequence[str] | None = None,
         where: Where | None = None,
         transform: Transform | None = None,
         name: str | None = None,
@@ -398,6 +388,7 @@ class Reactor(ReactorQueries, Runnable):
             informer: an instance of a ``TaskInformer`` or ``SessionInformer`` subclass.
             application: only sessions of this application.
             session: only this session.
+            events: only these, by names of callbacks without ``on_``: ``["failed", "overdue"]``.
             where: called with each event on the informer's thread; a false answer leaves it out.
             transform: likewise; returns the event to deliver, or None to leave it out.
             name: for the thread and the logs; the ``uid`` or the class name by default.
@@ -422,14 +413,15 @@ class Reactor(ReactorQueries, Runnable):
             InvalidArgumentError: not an informer, a wrong callback or option, or a second time.
             InvalidStateError: the reactor has been stopped.
         """
-        given = locals()  # the options are those of the same names
-        options = Options(**{one.name: given[one.name] for one in fields(Options)})
-        return self._take(informer, scope_of(application, session), options)
+        return self._take(**{name: one for name, one in locals().items() if name != "self"})
 
     on = Shorthand(register)  # by ``register``: what is an option there is one here
 
-    def _take(self, informer: Informer, scope: Scope, options: Options) -> Registration:
-        registration = Registration(informer, scope, options, hooks=self._hooks)
+    def _take(
+        self, informer: Informer, application: object, session: object, **options: Any
+    ) -> Registration:
+        scope = scope_of(application, session)
+        registration = Registration(informer, scope, Options(**options), hooks=self._hooks)
         present = self._registry.add(registration)
         if present is not registration:
             return present

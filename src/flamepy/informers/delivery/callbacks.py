@@ -10,9 +10,11 @@ import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from flamepy.errors import InformerError, InvalidArgumentError
+from flamepy.informers.event_names import OF_SESSIONS, OF_TASKS, OVERDUE
 from flamepy.informers.expect import Rule, checked
 from flamepy.informers.informer import Informer, SessionInformer, SessionProgress, TaskInformer
 from flamepy.texts import repr_of, text_of
@@ -67,16 +69,47 @@ def task_callbacks(kind: EventKind, state: TaskState, *, requeued: bool) -> list
     return names
 
 
+def event_names(event: TaskEvent | SessionEvent) -> set[str]:
+    """Return the names by which ``events`` of a registration chooses an event."""
+    if isinstance(event, SessionEvent):
+        return {_OF_KIND[event.kind].removeprefix("on_")}
+    return _chosen_by(event.kind, event.task.state, event.is_requeue)
+
+
+def _chosen_by(kind: EventKind, state: TaskState, requeued: bool) -> set[str]:
+    names = (one.removeprefix("on_") for one in task_callbacks(kind, state, requeued=requeued))
+    return {one for one in names if one in OF_TASKS}
+
+
+def callbacks_of(name: str) -> set[str]:
+    """Return the callbacks that an event of a name of ``events`` may go to."""
+    found = {f"on_{name}"}
+    for kind, state, requeued in product(EventKind, TaskState, (True, False)):
+        if name in _chosen_by(kind, state, requeued):
+            found.update(task_callbacks(kind, state, requeued=requeued), ["on_batch"])
+    return found
+
+
 class Callbacks:
     """The overridden callbacks of one informer.
 
+    Args:
+        informer: whose callbacks they are.
+        rules: of its registration, beside its own.
+        events: the names of the events that it gets; None for all.
+
     Raises:
         InvalidArgumentError: it is not an informer, one of its ``on_*`` methods is no callback
-            or has the wrong signature, ``on_batch`` stands beside callbacks that it replaces, or it
-            has rules without ``on_overdue``.
+            or has the wrong signature, ``on_batch`` stands beside callbacks that it replaces, it
+            has rules without ``on_overdue``, or it has no callback for one of ``events``.
     """
 
-    def __init__(self, informer: Informer, rules: Sequence[Rule] = ()) -> None:
+    def __init__(
+        self,
+        informer: Informer,
+        rules: Sequence[Rule] = (),
+        events: Sequence[str] | None = None,
+    ) -> None:
         check_class(informer)
         kinds = [one for one in (TaskInformer, SessionInformer) if isinstance(informer, one)]
         known = {name for one in kinds for name in dir(one) if name.startswith("on_")}
@@ -99,13 +132,21 @@ class Callbacks:
         shared = {"on_error", "on_synced", "on_connection", "on_overdue"}
         self.rules = checked((*informer.rules, *rules))
         self._check_rules()
+        self.events = None if events is None else frozenset(events)
+        if events is not None:
+            self._check_events(events, rules)
+            if OVERDUE not in events:
+                self.rules = ()
         watched = isinstance(informer, TaskInformer) and informer.watch_tasks
-        self.wants_tasks = watched and bool(set(of_tasks) - shared)
-        self.wants_sessions = isinstance(informer, SessionInformer) and any(
-            name in self._calls for name in _OF_KIND.values()
+        self.wants_tasks = watched and bool(set(of_tasks) - shared) and self._chooses_any(OF_TASKS)
+        self.wants_sessions = (
+            isinstance(informer, SessionInformer)
+            and any(name in self._calls for name in _OF_KIND.values())
+            and self._chooses_any(OF_SESSIONS)
         )
         # That a session has drained is known from its tasks; its counters alone do not say it.
-        self.follows_tasks = self.wants_tasks or "on_drained" in self._calls
+        drained = "on_drained" in self._calls and self._chooses_any(["drained"])
+        self.follows_tasks = self.wants_tasks or drained
         self.wants_tasks |= any(one.expected.of_tasks for one in self.rules)
         self.wants_sessions |= bool(self.rules)
         self.follows_tasks |= self.wants_tasks
@@ -129,6 +170,35 @@ class Callbacks:
                 f"{_label(self.informer)}.on_overdue would never be called: give rules, such as "
                 "rules=[expect.end(within=600)]"
             )
+
+    def _check_events(self, events: Sequence[str], rules: Sequence[Rule]) -> None:
+        """Refuse a name of which no event would ever reach a callback."""
+        for name in events:
+            there = callbacks_of(name)
+            if name == OVERDUE and not self.rules:
+                raise InvalidArgumentError(
+                    f"events has 'overdue' and {_label(self.informer)} has no rules, so nothing is "
+                    "ever overdue: give rules, such as rules=[expect.end(within=600)], or leave "
+                    "'overdue' out"
+                )
+            if not there & set(self._calls):
+                raise InvalidArgumentError(
+                    f"events has {name!r} and {_label(self.informer)} overrides none of the "
+                    f"callbacks that get it ({', '.join(sorted(there))}): leave it out, or "
+                    "override one"
+                )
+        if rules and OVERDUE not in events:
+            raise InvalidArgumentError(
+                f"rules were given and events leaves 'overdue' out, got {list(events)}: add it, or "
+                "leave the rules out"
+            )
+
+    def _chooses_any(self, names: Sequence[str]) -> bool:
+        return self.events is None or not self.events.isdisjoint(names)
+
+    def chooses(self, event: TaskEvent | SessionEvent) -> bool:
+        """Whether ``events`` of the registration has one of the names of an event."""
+        return self.events is None or not self.events.isdisjoint(event_names(event))
 
     @property
     def has_coroutines(self) -> bool:

@@ -99,6 +99,7 @@ class Dispatcher(WorkSource):
             self._filters.append((Call("transform", options.transform), transformed))
         if options.where is not None:
             self._filters.append((Call("where", options.where), wanted))
+        self._asks = bool(self._filters) or callbacks.events is not None
         self._transitions = Transitions() if options.transitions == "complete" else None
         self.memory: Memory | None = None
         self._recording = threading.RLock()  # guards ``memory``; no callback runs under it
@@ -218,7 +219,7 @@ class Dispatcher(WorkSource):
             return self._advance(Delivery(steps), work) if steps else None
         if self._transitions is not None:
             return self._advance(Delivery(self._completed([Step(event, True)])), work)
-        if self._filters or (self.callbacks.batches and isinstance(event, TaskEvent)):
+        if self._asks or (self.callbacks.batches and isinstance(event, TaskEvent)):
             return self._advance(Delivery([Step(event, True)]), work)
         calls, started = self._calls_for(event), monotonic()
         self.delivered += 1
@@ -306,13 +307,16 @@ class Dispatcher(WorkSource):
         return None
 
     def _prepare(self, delivery: Delivery) -> Again | None:
-        """Ask ``transform`` and ``where``, unless that was done."""
+        """Ask ``events``, ``transform`` and ``where``, unless that was done."""
         if delivery.passed is not None:
             return None
         again = self._report(delivery)
         if again is not None or delivery.failures:
             return again  # it failed for good: the event is left out
         event: AnyEvent = delivery.event
+        if delivery.retried is None and not self.callbacks.chooses(event):
+            self.outcomes.filtered(event, "events")
+            return None
         for call, check in self._filters:
             answer, error = self.runner.ask(call, event)
             if error is None:

@@ -93,7 +93,7 @@ class Registration:
         self.options = options
         self.uid = options.uid
         self.name = options.name or options.uid or type(informer).__name__
-        self.callbacks = Callbacks(informer, options.rules)
+        self.callbacks = Callbacks(informer, options.rules, options.events)
         wants = self.callbacks
         predicates.check_judges(
             options.where, tasks=wants.wants_tasks, sessions=wants.wants_sessions
