@@ -40,6 +40,7 @@ class OutgoingCall:
             OpenSession, ``ApplicationAttributes`` of RegisterApplication and UpdateApplication;
             else None.
         metadata: what interceptors have added; not the connection's own, nor its token.
+        endpoint: the engine's URL.
     """
 
     rpc: str
@@ -50,6 +51,7 @@ class OutgoingCall:
     application: str | None = None
     request: object = field(default=None, repr=False)
     metadata: Pairs = field(default=(), repr=False)
+    endpoint: str = ""
 
     def with_metadata(self, *pairs: Pair) -> OutgoingCall:
         """Return the call with more metadata. Raises InvalidArgumentError."""
@@ -67,6 +69,28 @@ class OutgoingCall:
 
 Proceed = Callable[[OutgoingCall], Any]
 Interceptor = Callable[[OutgoingCall, Proceed], Any]
+_installed: list[Interceptor] = []  # of the process
+
+
+def install_interceptor(interceptor: Interceptor) -> Callable[[], None]:
+    """Put an interceptor around the calls of every connection that is made from now on.
+
+    For libraries that observe a program which they did not write: it is outside those that the
+    connection was given, and holds for the implicit connection as well. Call it before the first
+    call to the engine; connections that exist stay as they are. Returns the undo, for connections
+    made after it. From any thread.
+
+    Raises:
+        InvalidArgumentError: it is not a function.
+    """
+    check_interceptors([interceptor])
+    _installed.append(interceptor)
+
+    def undo() -> None:
+        if interceptor in _installed:
+            _installed.remove(interceptor)
+
+    return undo
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -125,6 +149,12 @@ class CallOptions:
         if self.token is None and not callable(metadata) and _has_authorization(metadata):
             token = None  # this connection's own header, in the place of the other token
         return CallOptions(metadata, token, self.interceptors or other.interceptors)
+
+    def with_installed(self) -> CallOptions:
+        """Return these options with the interceptors of the process around their own, each once."""
+        own = self.interceptors
+        outer = tuple(dict.fromkeys(one for one in tuple(_installed) if one not in own))
+        return replace(self, interceptors=(*outer, *own)) if outer else self
 
 
 def _has_authorization(pairs: Pairs) -> bool:

@@ -18,11 +18,14 @@ PRINTED = [
     ["app"],
     ["CreateTask took", "tasks of this team have at most 1000 bytes"],
     ["app"],
+    ["a task for"],
 ]
 
 
 @pytest.mark.parametrize(
-    ("program", "printed"), list(zip(PROGRAMS, PRINTED, strict=True)), ids=map(str, range(4))
+    ("program", "printed"),
+    list(zip(PROGRAMS, PRINTED, strict=True)),
+    ids=map(str, range(len(PRINTED))),
 )
 def test_a_program_of_the_page_runs(program: str, printed: list[str], tmp_path: Path) -> None:
     secret = tmp_path / "token"

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from flamepy.call_options import CallOptions, OutgoingCall, check_metadata, check_token
+from flamepy.call_options import (
+    CallOptions,
+    OutgoingCall,
+    check_metadata,
+    check_token,
+    install_interceptor,
+)
 from flamepy.errors import InvalidArgumentError
 
 CANARY = "canary-77"
@@ -99,3 +105,24 @@ def test_metadata_is_added_and_checked() -> None:
     assert "b-bin" not in repr(call)
     with pytest.raises(InvalidArgumentError, match="capital"):
         call.with_metadata(("A", "1"))
+
+
+def test_an_interceptor_of_the_process_is_outside_the_own_ones_and_there_once() -> None:
+    def own(call: Any, proceed: Any) -> Any: ...
+
+    def first(call: Any, proceed: Any) -> Any: ...
+
+    given = CallOptions.checked(interceptors=[own])
+    undo = install_interceptor(first)
+    again = install_interceptor(first)
+    try:
+        installed = given.with_installed()
+        assert installed.interceptors == (first, own)
+        assert installed.with_installed() is installed, "a link of the same settings is made of it"
+    finally:
+        undo()
+        again()
+        again()
+    assert given.with_installed() is given
+    with pytest.raises(InvalidArgumentError, match="function"):
+        install_interceptor("x")  # type: ignore[arg-type]  # what is refused

@@ -11,6 +11,7 @@ from flamepy.lazy import lazy_names
 
 if TYPE_CHECKING:
     from flamepy.aio.connection import short_name
+    from flamepy.call_options import install_interceptor
     from flamepy.config import FlameClientTls, FlameContext, FlameContextRunner, FlamePackage
     from flamepy.core.cache import (
         WILDCARD_SESSION,
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "flamepy.aio.connection": "short_name",
+    "flamepy.call_options": "install_interceptor",
     "flamepy.config": "FlameClientTls FlameContext FlameContextRunner FlamePackage",
     "flamepy.core.cache": (
         "WILDCARD_SESSION ObjectKey ObjectRef delete_objects download_object get_object "
@@ -161,6 +163,7 @@ __all__ = [
     "get_node",
     "get_object",
     "get_session",
+    "install_interceptor",
     "list_applications",
     "list_executors",
     "list_nodes",

@@ -104,7 +104,7 @@ class Link:
         self._retrier = Retrier(
             self.policy, way_out=start_one(self.endpoint), scheduled=self._take_retry
         )
-        chosen = (options or CallOptions()).over(context.call_options)
+        chosen = (options or CallOptions()).over(context.call_options).with_installed()
         self._options = chosen
         hooks = CallHooks(chosen, UserCode(own_loop=reactor is not None)) if chosen else None
         self._hooks = hooks

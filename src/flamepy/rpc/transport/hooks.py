@@ -69,6 +69,7 @@ class CallHooks:
             call.task_id,
             call.application,
             call.request,
+            endpoint=call.endpoint,
         )
 
         async def innermost(changed: OutgoingCall) -> Any:

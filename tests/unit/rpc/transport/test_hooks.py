@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from support.guarded_engine import GuardedEngine
 from support.waiting import eventually
 
 from flamepy import aio
-from flamepy.call_options import OutgoingCall
+from flamepy.call_options import OutgoingCall, install_interceptor
 from flamepy.config import FlameContext
 from flamepy.core import Connection, connect
 from flamepy.errors import (
@@ -537,3 +538,56 @@ class TestInterceptors:
                 assert ledger.highest == 1, "its reply was recorded"
 
         asyncio.run(use())
+
+
+asked_for: contextvars.ContextVar[str] = contextvars.ContextVar("asked_for", default="")
+
+
+class TestOfTheProcess:
+    """An installed interceptor is around the calls of every connection, in the caller's context."""
+
+    @pytest.mark.parametrize("kind", ["plain", "coroutine"])
+    def test_it_sees_the_callers_context_whichever_way_a_task_is_made(
+        self, engine: GuardedEngine, kind: str
+    ) -> None:
+        seen: list[tuple[str, str, str]] = []
+
+        def note(call: OutgoingCall) -> None:
+            seen.append((call.rpc, asked_for.get(), call.endpoint))
+
+        def plain(call: OutgoingCall, proceed: Callable[[OutgoingCall], Any]) -> Any:
+            note(call)
+            return proceed(call)
+
+        async def coroutine(call: OutgoingCall, proceed: Callable[[OutgoingCall], Any]) -> Any:
+            note(call)
+            return await proceed(call)
+
+        async def use() -> None:
+            async with await aio.connect(engine.endpoint) as connection:
+                session = await connection.get_session("s")
+                asked_for.set("aio")
+                await session.create_task(b"x")
+
+        undo = install_interceptor(plain if kind == "plain" else coroutine)
+        try:
+            with connect(engine.endpoint) as connection:
+                session = connection.get_session("s")
+                token = asked_for.set("create")
+                session.create_task(b"x")
+                asked_for.reset(token)
+                token = asked_for.set("many")
+                session.run_many([b"a", b"b"])
+                asked_for.reset(token)
+            asyncio.run(use())
+        finally:
+            undo()
+        created = [(by, at) for rpc, by, at in seen if rpc == "CreateTask"]
+        endpoint = engine.endpoint
+        assert sorted(created) == [
+            *(("aio", endpoint), ("create", endpoint), ("many", endpoint), ("many", endpoint))
+        ]
+        with connect(engine.endpoint) as connection:
+            before = len(seen)
+            connection.get_session("s")
+            assert len(seen) == before, "it is undone for connections made later"
