@@ -23,6 +23,7 @@ from flamepy.connections import RetryDetails as RetryDetails
 from flamepy.connections import RetryPolicy as RetryPolicy
 from flamepy.enums import OpenEnum
 from flamepy.errors import InvalidArgumentError, InvalidStateError, PickleRefusedError
+from flamepy.html_cards import card
 from flamepy.resources import parse_resources
 from flamepy.shared_pickles import shared_class, shared_enum
 from flamepy.texts import repr_of
@@ -224,6 +225,17 @@ class Task:
         # By name: the floor of runners is far above this one.
         return import_module("flamepy.runner.helper").get_data(data)
 
+    def _repr_html_(self) -> str:
+        rows = [
+            ("state", self.state.name.lower()),
+            ("error", self.error),
+            ("created", _moment(self.creation_time)),
+            ("ended", _moment(self.completion_time)),
+            ("input", _size(self.input)),
+            ("output", _size(self.output)),
+        ]
+        return card(f"Task {self.session_id}/{self.id}", rows)
+
 
 @dataclass(frozen=True, slots=True)
 class TaskCounts:
@@ -267,6 +279,16 @@ class SessionInfo:
     priority: int = 0
     resreq: ResourceRequirement | None = None
     events: Sequence[Event] = ()
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("application", self.application),
+            ("state", self.state.name.lower()),
+            ("tasks", _counted(self.counts)),
+            ("created", _moment(self.creation_time)),
+            ("closed", _moment(self.completion_time)),
+        ]
+        return card(f"Session {self.id}", rows)
 
 
 @shared_class(_TYPES)
@@ -410,3 +432,22 @@ class TaskContext:
     task_id: str
     session_id: str
     input: bytes | None = field(default=None, repr=False)
+
+
+def _moment(time: datetime | None) -> str | None:
+    return None if time is None else time.isoformat(sep=" ", timespec="milliseconds")
+
+
+def _size(payload: bytes | None) -> str | None:
+    return None if payload is None else f"{len(payload):,} bytes"
+
+
+def _counted(counts: TaskCounts) -> str:
+    named = {
+        "pending": counts.pending,
+        "running": counts.running,
+        "succeeded": counts.succeed,
+        "failed": counts.failed,
+        "cancelled": counts.cancelled,
+    }
+    return ", ".join(f"{number} {name}" for name, number in named.items() if number) or "none"

@@ -104,6 +104,44 @@ def test_a_notebook_has_one_that_cells_share() -> None:
     assert run("-c", NOTEBOOK, str(folder / "notebook.ipynb"), str(folder)) == ["144 SUCCEED"]
 
 
+SHOWN = """
+import os, nbclient, nbformat
+cells = [
+    "from flamepy.local import LocalCluster",
+    "from flamepy.core import FlameService, TaskOutput",
+    "class Double(FlameService):\\n"
+    "    def on_session_enter(self, context): pass\\n"
+    "    def on_task_invoke(self, context): return context.input * 2\\n"
+    "    def on_session_leave(self): pass",
+    "cluster = LocalCluster()",
+    "cluster.register_service('double', Double)",
+    "_ = cluster.start()",
+    "from flamepy.core import connect",
+    "connection = connect(cluster.endpoint)",
+    "session = connection.create_session('double')",
+    "outputs = list(session.map([b'a', b'b', b'c'], progress=True))",
+    "session.refresh()",
+    "session.get_task('1')",
+    "connection",
+    "session.close(); connection.close(); cluster.stop()",
+]
+notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) for one in cells])
+nbclient.NotebookClient(notebook, timeout=60).execute()
+for cell in notebook.cells:
+    for output in cell.outputs:
+        print(" ".join(output["data"]["text/html"].split()))
+"""
+
+
+def test_a_notebook_shows_a_bar_and_small_tables() -> None:
+    bar, session, task, connection = run("-c", SHOWN)
+    assert 'value="3" max="3"' in bar
+    assert "3 of 3 tasks ended, 0 failed" in bar
+    assert "3 succeeded" in session
+    assert "2 bytes" in task
+    assert "connected" in connection
+
+
 def test_the_byte_service_and_its_client(cluster: str) -> None:
     client = str(EXAMPLES / "byte_service" / "client.py")
     for _ in range(2):  # the second time the application is there already

@@ -25,6 +25,7 @@ from flamepy.call_options import (
 )
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.errors import ApplicationNotFoundError, InvalidArgumentError, SessionBusyError
+from flamepy.html_cards import card
 from flamepy.rpc.link import PATIENCE, Link
 from flamepy.rpc.retry.call_limits import VERIFY
 from flamepy.runtime.repeats import RepeatedLog, kind_of
@@ -111,6 +112,10 @@ class Connection:
     def __init__(self, link: Link) -> None:
         self.link = link
         self._log = RepeatedLog(logger)
+
+    def _repr_html_(self) -> str:
+        state = "closed" if self.link.closed else self.link.state
+        return card("Connection", [("engine", self.link.endpoint), ("state", state)])
 
     def __repr__(self) -> str:
         state = "closed" if self.link.closed else self.link.state

@@ -19,6 +19,7 @@ from flamepy.aio.close_errors import explained, warn_left_open
 from flamepy.aio.mapping import WINDOW, check_inputs, check_window, results
 from flamepy.aio.outcomes import outcome
 from flamepy.errors import DeadlineExceededError, FlameError, SessionBusyError
+from flamepy.progress_bars import areported, size_of
 from flamepy.rpc.link import Link
 from flamepy.rpc.requests.create_task import CreatedTask
 from flamepy.runtime.seconds import seconds, seconds_or_none
@@ -90,6 +91,9 @@ class Session:
     def __init__(self, link: Link, info: SessionInfo) -> None:
         self._link = link
         self.info = info
+
+    def _repr_html_(self) -> str:
+        return self.info._repr_html_()
 
     def __repr__(self) -> str:
         return f"<Session {self.id} of {self.application} {self.state.name}>"
@@ -239,6 +243,7 @@ class Session:
         window: int = ...,
         ordered: bool = ...,
         return_exceptions: Literal[False] = ...,
+        progress: bool = ...,
         retry: RetryPolicy | None = ...,
         on_ambiguous: str | None = ...,
     ) -> AsyncGenerator[bytes | None, None]: ...
@@ -251,6 +256,7 @@ class Session:
         window: int = ...,
         ordered: bool = ...,
         return_exceptions: bool,
+        progress: bool = ...,
         retry: RetryPolicy | None = ...,
         on_ambiguous: str | None = ...,
     ) -> AsyncGenerator[bytes | FlameError | None, None]: ...
@@ -262,6 +268,7 @@ class Session:
         window: int = WINDOW,
         ordered: bool = True,
         return_exceptions: bool = False,
+        progress: bool = False,
         retry: RetryPolicy | None = None,
         on_ambiguous: str | None = None,
     ) -> AsyncGenerator[bytes | FlameError | None, None]:
@@ -279,6 +286,8 @@ class Session:
             return_exceptions: an input's own error (its task failed, was cancelled or lost, it is
                 not bytes, too large) takes the place of its result; else it is raised there, and
                 the iterator is over.
+            progress: show how many results were taken: a bar in a notebook or on a terminal (by
+                ``rich`` or ``tqdm`` where one is installed), else log records.
             retry: instead of the connection's policy, for the creation of tasks.
             on_ambiguous: see ``create_task``.
 
@@ -288,7 +297,7 @@ class Session:
                 task could be made of an input; that is never returned instead.
         """
         check_inputs(inputs, asynchronous=True)
-        return results(
+        mapped = results(
             self._link,
             self.id,
             inputs,
@@ -298,6 +307,7 @@ class Session:
             retry=retry,
             on_ambiguous=on_ambiguous,
         )
+        return areported(mapped, size_of(inputs), "tasks") if progress else mapped
 
     async def invoke(
         self,

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         unregister_application,
         update_application,
     )
+    from flamepy.core.futures import as_completed
     from flamepy.core.service import FlameService, run
     from flamepy.errors import FlameError, FlameErrorCode
     from flamepy.informers.informer import TaskInformer
@@ -95,6 +96,7 @@ _HOMES = {
         "list_nodes list_sessions open_session register_application unregister_application "
         "update_application"
     ),
+    "flamepy.core.futures": "as_completed",
     "flamepy.core.service": "FlameService run",
     "flamepy.errors": "FlameError FlameErrorCode",
     "flamepy.informers.informer": "TaskInformer",
@@ -153,6 +155,7 @@ __all__ = [
     "TaskOutput",
     "TaskState",
     "TaskWatcher",
+    "as_completed",
     "close_session",
     "connect",
     "create_session",

@@ -20,6 +20,7 @@ from flamepy.call_options import (
 )
 from flamepy.config import FlameClientTls, FlameContext
 from flamepy.core.session import Session
+from flamepy.html_cards import card
 from flamepy.informers.queries.futures import completions
 from flamepy.objects.attached import client_of
 from flamepy.rpc.implicit import close_link, implicit_link
@@ -119,6 +120,10 @@ class Connection:
     def implicit(cls) -> Connection:
         """Return a view of the process's implicit connection."""
         return cls(implicit_link())
+
+    def _repr_html_(self) -> str:
+        state = "closed" if self.link.closed else self.link.state
+        return card("Connection", [("engine", self.link.endpoint), ("state", state)])
 
     def __repr__(self) -> str:
         state = "closed" if self.link.closed else self.link.state

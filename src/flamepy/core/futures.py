@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any, Generic, TypeVar
 
 from flamepy.aio.outcomes import outcome
 from flamepy.errors import DeadlineExceededError
 from flamepy.informers.queries.futures import WatchedFuture
+from flamepy.progress_bars import report_on
 from flamepy.runtime.seconds import seconds_or_none
 from flamepy.texts import repr_of
 from flamepy.types import Task
 
 R = TypeVar("R")
+F = TypeVar("F", bound="concurrent.futures.Future[Any]")
 
 
 class TaskFuture(WatchedFuture["bytes | None"]):
@@ -33,8 +35,45 @@ class TaskFuture(WatchedFuture["bytes | None"]):
         return outcome(task)
 
 
+def as_completed(
+    futures: Iterable[F], timeout: float | None = None, *, progress: bool = False
+) -> Generator[F, None, None]:
+    """Yield futures as they end, as ``concurrent.futures.as_completed`` does.
+
+    Args:
+        futures: of tasks, or of a runner's calls.
+        timeout: seconds for all of them.
+        progress: show how many have ended: a bar in a notebook or on a terminal (by ``rich`` or
+            ``tqdm`` where one is installed), else log records.
+
+    Raises:
+        InvalidArgumentError: ``timeout`` is no seconds.
+        DeadlineExceededError: some had not ended by then; they continue. It is also a
+            ``concurrent.futures.TimeoutError``.
+    """
+    timeout = seconds_or_none("timeout", timeout)
+    waited = list(futures)
+    report = report_on(len(waited), "futures") if progress else None
+    ended = failed = 0
+    try:
+        for future in concurrent.futures.as_completed(waited, timeout):
+            ended += 1
+            failed += future.cancelled() or future.exception() is not None
+            if report is not None:
+                report.update(ended, failed)
+            yield future  # type: ignore[misc]  # one of those given
+    except concurrent.futures.TimeoutError as error:
+        raise DecodedTimeoutError(
+            f"{len(waited) - ended} of {len(waited)} futures had not ended within {timeout} s; "
+            "they continue"
+        ) from error
+    finally:
+        if report is not None:
+            report.close()
+
+
 class DecodedTimeoutError(DeadlineExceededError, concurrent.futures.TimeoutError):
-    """A ``DecodedFuture`` had not ended in time; also the ``TimeoutError`` of its base class."""
+    """Futures had not ended in time; also the ``TimeoutError`` of its base class."""
 
 
 class DecodedFuture(concurrent.futures.Future[R], Generic[R]):

@@ -18,6 +18,7 @@ from flamepy.core.watcher import TaskWatcher
 from flamepy.errors import DeadlineExceededError, FlameError
 from flamepy.informers.informer import TaskInformer
 from flamepy.informers.queries.follow import follow_tasks
+from flamepy.progress_bars import reported, size_of
 from flamepy.rpc.link import Link
 from flamepy.rpc.requests.create_task import CreatedTask
 from flamepy.runtime.clocks import monotonic
@@ -32,6 +33,9 @@ class Session:
     def __init__(self, link: Link, session: aio.Session) -> None:
         self._link = link
         self._aio = session
+
+    def _repr_html_(self) -> str:
+        return self.info._repr_html_()
 
     def __repr__(self) -> str:
         return f"<Session {self.id} of {self.application} {self.state.name}>"
@@ -250,6 +254,7 @@ class Session:
         ordered: bool = ...,
         informer: TaskInformer | None = ...,
         return_exceptions: Literal[False] = ...,
+        progress: bool = ...,
         retry: RetryPolicy | None = ...,
         on_ambiguous: str | None = ...,
     ) -> Generator[bytes | None, None, None]: ...
@@ -263,6 +268,7 @@ class Session:
         ordered: bool = ...,
         informer: TaskInformer | None = ...,
         return_exceptions: bool,
+        progress: bool = ...,
         retry: RetryPolicy | None = ...,
         on_ambiguous: str | None = ...,
     ) -> Generator[bytes | FlameError | None, None, None]: ...
@@ -275,6 +281,7 @@ class Session:
         ordered: bool = True,
         informer: TaskInformer | None = None,
         return_exceptions: bool = False,
+        progress: bool = False,
         retry: RetryPolicy | None = None,
         on_ambiguous: str | None = None,
     ) -> Generator[bytes | FlameError | None, None, None]:
@@ -292,13 +299,15 @@ class Session:
             informer: receives the changes of each task, as of ``run``.
             return_exceptions: an input's own error takes the place of its result; else it is
                 raised there, and the iterator is over.
+            progress: show how many results were taken: a bar in a notebook or on a terminal (by
+                ``rich`` or ``tqdm`` where one is installed), else log records.
             retry: instead of the connection's policy, for the creation of tasks.
             on_ambiguous: what to do when the answer is lost: ``"verify"``, ``"raise"`` or
                 ``"retry"`` (docs/retry.md#tasks-of-unknown-fate); by default the connection's.
         """
         check_inputs(inputs)
         made = None if informer is None else follow_tasks(self._link, informer, self.application)
-        return results(
+        mapped = results(
             self._link,
             self.id,
             inputs,
@@ -309,6 +318,7 @@ class Session:
             retry=retry,
             on_ambiguous=on_ambiguous,
         )
+        return reported(mapped, size_of(inputs), "tasks") if progress else mapped
 
     def invoke(
         self,

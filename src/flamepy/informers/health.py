@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from flamepy.enums import TextEnum
+from flamepy.html_cards import card
 from flamepy.informers.options import RegistrationStats
 from flamepy.texts import repr_of
 from flamepy.types import ConnectionState
@@ -137,6 +138,23 @@ class Health:
             "missed": self.missed,
             "stuck": list(self.stuck),
         }
+
+    def _repr_html_(self) -> str:
+        informers = [
+            (
+                one.name,
+                f"{one.state if one.synced else 'not synced'}: {one.stats.delivered:,} delivered, "
+                f"{one.stats.queued:,} queued, {one.stats.failures:,} failed",
+            )
+            for one in self.informers
+        ]
+        rows = [
+            ("engine", self.endpoint),
+            ("connection", self.connection),
+            ("ready", "yes" if self.ready else self.reason),
+            ("error", self.error),
+        ]
+        return card(f"Reactor: {self.state}", [*rows, *informers])
 
 
 def _reason(

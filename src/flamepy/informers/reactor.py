@@ -216,6 +216,9 @@ class Reactor(ReactorQueries, Runnable):
         where = self._link.endpoint if self._link else "not started"
         return f"<Reactor {self._state}, {where}, {len(self._registry)} informers>"
 
+    def _repr_html_(self) -> str:
+        return self.health()._repr_html_()
+
     @property
     def state(self) -> ReactorState:
         """The reactor's state, from new to stopped or failed."""

@@ -1,19 +1,18 @@
 """How far a runner is: the steps of its start, and how many of a batch of calls have ended.
 
-On a terminal a bar or a line that is overwritten; else log records.
+A start's steps are log records, and a line on a terminal; ``progress_bars`` shows a batch.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import importlib.util
 import logging
 import sys
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
 
 from flamepy.errors import DeadlineExceededError
+from flamepy.progress_bars import report_on
 from flamepy.runner.futures import ObjectFuture
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.seconds import seconds_or_none
@@ -21,7 +20,6 @@ from flamepy.runtime.seconds import seconds_or_none
 logger = logging.getLogger(__name__)
 
 SHOW_AFTER = 1.0  # seconds of a start before its steps are shown
-LINES = 10  # lines of a batch's progress without a terminal
 
 
 class Steps:
@@ -64,7 +62,7 @@ def followed(futures: Sequence[ObjectFuture], timeout: float | None, *, show: bo
         DeadlineExceededError: some had not ended within ``timeout`` seconds; they continue.
     """
     timeout = seconds_or_none("timeout", timeout)
-    report = _report(len(futures)) if show else None
+    report = report_on(len(futures), "calls") if show else None
     failed = 0
     try:
         for ended, future in enumerate(
@@ -82,61 +80,6 @@ def followed(futures: Sequence[ObjectFuture], timeout: float | None, *, show: bo
     finally:
         if report is not None:
             report.close()
-
-
-class _Lines:
-    """Progress as log records: one for each tenth."""
-
-    def __init__(self, total: int) -> None:
-        self._total, self._next = total, 1
-
-    def update(self, ended: int, failed: int) -> None:
-        if ended * LINES >= self._next * self._total:
-            self._next = ended * LINES // self._total + 1
-            logger.info("%d of %d calls ended, %d failed", ended, self._total, failed)
-
-    def close(self) -> None:
-        """Nothing is open."""
-
-
-class _Bar:
-    """Progress as a bar of ``rich``."""
-
-    def __init__(self, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import Progress
-
-        # Standard error, as the lines: the program's own output may go into a pipe.
-        self._progress: Any = Progress(console=Console(stderr=True))
-        self._task = self._progress.add_task("calls", total=total)
-        self._progress.start()
-
-    def update(self, ended: int, failed: int) -> None:
-        text = f"calls, {failed} failed" if failed else "calls"
-        self._progress.update(self._task, completed=ended, description=text)
-
-    def close(self) -> None:
-        self._progress.stop()
-
-
-class _Line:
-    """Progress as a line that is overwritten."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-
-    def update(self, ended: int, failed: int) -> None:
-        sys.stderr.write(f"\r\x1b[K{ended} of {self._total} calls ended, {failed} failed")
-        sys.stderr.flush()
-
-    def close(self) -> None:
-        sys.stderr.write("\n")
-
-
-def _report(total: int) -> _Lines | _Bar | _Line:
-    if not _is_terminal():
-        return _Lines(total)
-    return _Bar(total) if importlib.util.find_spec("rich") is not None else _Line(total)
 
 
 def _is_terminal() -> bool:

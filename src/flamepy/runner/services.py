@@ -17,6 +17,7 @@ from flamepy.core.closing import ClosesAtExit
 from flamepy.core.session import Session
 from flamepy.errors import FlameError, InvalidArgumentError, InvalidStateError, SessionBusyError
 from flamepy.informers.informer import TaskInformer
+from flamepy.progress_bars import reported, size_of
 from flamepy.runner.arguments import by_value, packed
 from flamepy.runner.futures import ObjectFuture, fetched
 from flamepy.runner.progress import Steps
@@ -213,6 +214,7 @@ class RemoteMethod:
         window: int = WINDOW,
         ordered: bool = True,
         return_exceptions: bool = False,
+        progress: bool = False,
     ) -> Generator[Any, None, None]:
         """Yield the results of one call for each item, many of them at a time.
 
@@ -226,6 +228,7 @@ class RemoteMethod:
             ordered: results come in the order of the items; False: as calls end.
             return_exceptions: a call's own error takes the place of its result; else it is raised
                 there, and the iterator is over.
+            progress: show how many results were taken, as ``Session.map``.
 
         Raises:
             TaskFailedError: a call raised; with the remote traceback.
@@ -234,7 +237,9 @@ class RemoteMethod:
         if not iterables:
             raise TypeError("map needs one iterable or more: the arguments of the calls")
         options = {"window": window, "ordered": ordered, "return_exceptions": return_exceptions}
-        return self._service._map(self._name, zip(*iterables, strict=False), options)
+        mapped = self._service._map(self._name, zip(*iterables, strict=False), options)
+        sizes = [size for one in iterables if (size := size_of(one)) is not None]
+        return reported(mapped, min(sizes, default=None), "calls") if progress else mapped
 
 
 def checked_informer(informer: TaskInformer | None) -> TaskInformer | None:

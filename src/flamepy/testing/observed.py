@@ -128,7 +128,7 @@ class Observed:
     def problems(self) -> list[Problem]:
         """Return what was found so far; callbacks that still run count as hanging."""
         with self._guard:
-            raised = [one for one in self._raised.values() if not self._forgives(one[1])]
+            raised = [one for one in self._raised.values() if not self._forgives(*one)]
             running = list(self._running)
             found = list(self._slow)
         same: dict[tuple[str, type, str], list[tuple[_Call, BaseException]]] = {}
@@ -216,9 +216,11 @@ class Observed:
                 if not known or key in self._raised:  # else one callback called the other
                     self._raised[key] = (call, error)
 
-    def _forgives(self, error: BaseException) -> bool:
+    def _forgives(self, call: _Call, error: BaseException) -> bool:
         """Return True for what would have been tried again, had the stop not come before."""
-        return self.cut_off and (self._retried or isinstance(error, TemporaryError))
+        if isinstance(error, TemporaryError):
+            return self.cut_off or call.name == "reconcile"  # any stop drops keys that wait
+        return self.cut_off and self._retried
 
     # ------------------------------------------------------------------ words
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flamepy import progress_bars
 from flamepy.errors import DeadlineExceededError, InvalidArgumentError, TaskFailedError
 from flamepy.runner import progress
 from flamepy.runner.futures import ObjectFuture, gathered
@@ -35,7 +36,7 @@ MIXED = (None, TaskFailedError("no"), None)
 def test_without_a_terminal_there_is_a_record_for_each_tenth(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO, "flamepy.runner.progress")
+    caplog.set_level(logging.INFO, "flamepy.progress_bars")
     futures = [future(TaskFailedError("no") if n == 0 else None) for n in range(100)]
     progress.followed(futures, None, show=True)
     assert len(caplog.messages) == 10
@@ -43,14 +44,14 @@ def test_without_a_terminal_there_is_a_record_for_each_tenth(
 
 
 def test_unless_it_is_asked_for_nothing_is_shown(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "flamepy.runner.progress")
+    caplog.set_level(logging.INFO, "flamepy.progress_bars")
     with contextlib.redirect_stderr(Terminal()) as terminal:
         progress.followed([future(one) for one in MIXED], None, show=False)
     assert (terminal.getvalue(), caplog.messages) == ("", [])
 
 
 def test_a_terminal_without_rich_gets_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(progress_bars.importlib.util, "find_spec", lambda name: None)
     with contextlib.redirect_stderr(Terminal()) as terminal:
         progress.followed([future(one) for one in MIXED], None, show=True)
     assert terminal.getvalue().endswith("\r\x1b[K3 of 3 calls ended, 1 failed\n")

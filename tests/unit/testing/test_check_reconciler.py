@@ -97,3 +97,11 @@ def test_a_run_that_hangs_is_found() -> None:
 def test_an_informer_is_not_a_reconciler() -> None:
     with pytest.raises(InvalidArgumentError, match="check_informer is for informers"):
         check_reconciler(TaskInformer)  # type: ignore[arg-type]  # that is the test
+
+
+def test_a_key_that_waits_for_another_run_may_be_dropped_by_a_stop() -> None:
+    class Waiting(Reconciler):
+        def reconcile(self, key: str, ctx: ReconcileContext) -> None:
+            raise TemporaryError("not yet", delay=60.0)
+
+    assert check_reconciler(Waiting, situations=["keys that vanished"]).ok
