@@ -72,6 +72,7 @@ class FinishedCall:
         started: when it was called, monotonic seconds, as ``event.observed_at`` is.
         ended: when it returned or raised.
         failed: whether it raised; it may be called again.
+        error: what it raised, as a text cut at a thousand characters; "" if it did not.
     """
 
     informer: str
@@ -80,8 +81,10 @@ class FinishedCall:
     started: float
     ended: float
     failed: bool
+    error: str = ""
 
 
+ERROR_LENGTH = 1_000  # characters
 CallObservers = list[Callable[[FinishedCall], object]]
 
 
@@ -162,7 +165,8 @@ class CallbackRunner:
 
     def attempt(self, call: Call, item: object, *, plain: bool = False) -> BaseException | None:
         """Call one callback once; return what it raised."""
-        started, own, failed = monotonic(), threading.get_ident(), False
+        started, own = monotonic(), threading.get_ident()
+        raised: BaseException | None = None
         self._running[own] = RunningCall(call.name, started, item, own)
         try:
             if plain:
@@ -173,24 +177,32 @@ class CallbackRunner:
                 self.asynchronous.run(result)
             return None
         except BaseException as error:  # SystemExit of a callback must not end the thread either
-            failed = True
+            raised = error
             return error
         finally:
             self._running.pop(own, None)
             ended = monotonic()
             self.seconds += ended - started
             if self._observers:
-                self._observe(call.name, item, started, ended, failed)
+                self._observe(call.name, item, started, ended, raised)
+            raised = None  # else the error's traceback refers to this frame, and this to it
 
     def _observe(
-        self, callback: str, item: object, started: float, ended: float, failed: bool
+        self,
+        callback: str,
+        item: object,
+        started: float,
+        ended: float,
+        raised: BaseException | None,
     ) -> None:
         events = tuple(item) if isinstance(item, list) else (item,)
         if not callback.startswith("on_") or not all(
             isinstance(one, (TaskEvent, SessionEvent)) for one in events
         ):
             return
-        call = FinishedCall(self._name, callback, events, started, ended, failed)
+        text = "" if raised is None else described(raised)[:ERROR_LENGTH]
+        failed = raised is not None
+        call = FinishedCall(self._name, callback, events, started, ended, failed, text)
         for observer in list(self._observers):
             try:
                 observer(call)

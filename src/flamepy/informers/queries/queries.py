@@ -17,6 +17,7 @@ from flamepy.informers.delivery.registry import Registry
 from flamepy.informers.delivery.stream import EventStream
 from flamepy.informers.options import QUEUE_SIZE, Options, Where
 from flamepy.informers.queries.applications import ApplicationLister
+from flamepy.informers.queries.engine_calls import EngineCalls
 from flamepy.informers.queries.explain import Explained, explained
 from flamepy.informers.queries.futures import EndFuture, TaskKey, WatchedFuture, end_of, ends_of
 from flamepy.informers.queries.listers import Followed, SessionLister, TaskLister
@@ -76,6 +77,15 @@ class ReactorQueries:
         """The totals of each application's sessions that are known now."""
         link, hub, followed = self._readable(tasks=False)
         return self._listers.setdefault("applications", ApplicationLister(link, hub, followed))  # type: ignore[return-value]  # by its name
+
+    @property
+    def engine(self) -> EngineCalls:
+        """How the connection stands, and calls of the engine over it.
+
+        Raises:
+            InvalidStateError: the reactor does not run.
+        """
+        return EngineCalls(*self._running())
 
     def _readable(self, *, tasks: bool) -> tuple[Link, Hub, Followed]:
         link, hub = self._running()
