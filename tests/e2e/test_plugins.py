@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -41,6 +42,13 @@ def pip(*arguments: str) -> None:
         pytest.fail(f"pip {arguments[0]} failed: {done.stderr[-800:]}")
 
 
+def requirements_of_tests(plugin: Path) -> list[str]:
+    """Return the group "test" of a plugin's dependency groups; Python 3.10 has no TOML reader."""
+    text = (plugin / "pyproject.toml").read_text()
+    found = re.search(r"^\[dependency-groups\]\ntest = \[(.*?)\]$", text, re.MULTILINE | re.DOTALL)
+    return re.findall(r'"([^"]+)"', found.group(1)) if found else []
+
+
 def fingerprint() -> str:
     """Return a text that changes when anything that the wheels are built from does."""
     seen = hashlib.sha256()
@@ -67,7 +75,8 @@ def python() -> str:
     wheels = [str(path) for path in WHEELS.glob("*.whl")]
     assert len(wheels) == 1 + len(PLUGINS)
     library = next(path for path in wheels if "flamepy_informers" in path)
-    pip("install", "--quiet", f"{library}[cli]", *wheels, "pytest")
+    wanted_by_tests = [one for plugin in PLUGINS for one in requirements_of_tests(plugin)]
+    pip("install", "--quiet", f"{library}[cli]", *wheels, "pytest", *wanted_by_tests)
     pip("install", "--quiet", "--force-reinstall", "--no-deps", *wheels)
     stamp.write_text(wanted)
     return str(PYTHON)
