@@ -239,6 +239,8 @@ class TestYaml:
     def test_it_is_read_by_safe_load_only(self) -> None:
         """Any other loader makes objects of what a file names."""
         allowed = {"safe_load", "YAMLError", "safe_dump"}
+        # Nodes with their lines, of which nothing is made.
+        allowed |= {"compose", "SafeLoader", "SequenceNode", "MappingNode"}
         files = [
             path
             for folder in ("src", "plugins", "scripts", "examples", "benchmarks")

@@ -11,6 +11,7 @@ import inspect
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -18,10 +19,12 @@ import pytest
 
 from flamepy import errors
 from flamepy.cli.commands import COMMANDS, flamepy
+from flamepy.config.schema import keys
 from flamepy.errors import FlameError
 from flamepy.informers import predicates, signals
 from flamepy.informers.delivery import callbacks
 from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
+from flamepy.informers.options import Options
 from flamepy.informers.predicates import Predicate
 from flamepy.local.frontend import Frontend as LocalFrontend
 from flamepy.rpc.retry import classifier
@@ -60,7 +63,7 @@ def rows_of(page: str) -> set[str]:
 
 
 def test_the_table_has_its_rows_and_every_place_exists() -> None:
-    assert len(ROWS) == 11
+    assert len(ROWS) == 12
     for row in ROWS:
         places = [
             path for cell in row[1:] for path in re.findall(r"`([\w./<>-]+/[\w./<>-]+)`", cell)
@@ -109,6 +112,16 @@ def test_a_retry_rule_has_a_meaning_a_way_and_its_table_in_the_document() -> Non
     tested = text_of("tests/unit/rpc/retry/test_classifier.py")
     for call in classifier.TABLE:
         assert f'"{call}"' in tested, f"{call}: not tested"
+
+
+# ---------------------------------------------------------------------- an option of register
+
+
+@pytest.mark.parametrize("name", [one.name for one in fields(Options)])
+def test_an_option_has_its_row_in_the_table_of_keys_and_in_the_page(name: str) -> None:
+    if name != "name":
+        assert name in [one.name for one in keys.REGISTRATION]
+    assert re.search(rf"^\| [^|]*`{name}=", text_of("docs/informers.md"), re.MULTILINE), name
 
 
 # ---------------------------------------------------------------------- a callback

@@ -193,8 +193,8 @@ class TestInformers:
         [
             ("one", "informers must be a list of names"),
             ("[3]", "informers[0] must be a mapping"),
-            ("[one, {options: {}}]", "informers[1].name must be the name of a plugin, got None"),
-            ("[{name: one, port: 3}]", "unknown key 'port': there are name and options"),
+            ("[one, {options: {}}]", "informers[1]: name is missing"),
+            ("[{name: one, port: 3}]", "unknown key 'port'; there are name, plugin, "),
             ("[{name: one, options: 3}]", "informers[0].options must be a mapping"),
             ("[{name: one, options: {3: 3}}]", "the keys must be texts"),
             ("[one, {name: one}]", "names 'one' twice"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
 from flamepy.call_options import (
@@ -15,6 +16,7 @@ from flamepy.call_options import (
     check_token,
 )
 from flamepy.config.endpoint import Endpoint, without_password
+from flamepy.config.expansion import Expanded, expand
 from flamepy.config.file import ConfigFile
 from flamepy.config.pickles import context_state, restore_context
 from flamepy.config.values import (
@@ -93,6 +95,7 @@ class FlameContext:
         self._package = self._package_of(package, file)
         self._runner = self._runner_of(runner, file)
         self._informers = self._informers_of(file, environ)
+        self._reactor, self._environ = file.reactor(), environ
         where, self._retry = file.retry()
         if self._retry is not None:
             self._sources["retry"] = where
@@ -167,6 +170,33 @@ class FlameContext:
     def configured_informers(self) -> tuple[FlameInformer, ...]:
         """Those that the file names, also when ``FLAME_INFORMERS`` enables others."""
         return self._configured_informers
+
+    @property
+    def raw_reactor(self) -> Mapping[str, Any]:
+        """The settings of ``flamepy run``'s reactor, as the file has them."""
+        return dict(self._reactor)
+
+    def reactor(self) -> dict[str, Any]:
+        """Return the file's settings of the reactor, as arguments of ``Reactor``.
+
+        ``flamepy run`` uses them; a program that wants them as well writes
+        ``Reactor(context=context, **context.reactor())``. ``${NAME}`` and ``file:PATH`` are put in.
+
+        Raises:
+            ConfigError: a variable is not set, or a file cannot be read.
+        """
+        found = self.expand(self._reactor, "reactor").value
+        if isinstance(found.get("poll_interval"), list):
+            found["poll_interval"] = tuple(found["poll_interval"])
+        return {**found}
+
+    def expand(self, value: object, where: str) -> Expanded:
+        """Return a value of the file with ``${NAME}`` and ``file:PATH`` put in.
+
+        Raises:
+            ConfigError: a variable is not set, or a file cannot be read.
+        """
+        return expand(value, where, self._environ)
 
     @property
     def sources(self) -> Mapping[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -12,13 +11,15 @@ from typing import Any
 
 from flamepy.call_options import Pairs, check_metadata
 from flamepy.config.endpoint import without_passwords
+from flamepy.config.expansion import from_environ
+from flamepy.config.schema.keys import CONTEXT, INFORMER, REACTOR
+from flamepy.config.schema.kinds import Kind, shown
 from flamepy.config.values import DEFAULT_EXCLUDES, FlameInformer, FlamePackage
 from flamepy.errors import ConfigError, InvalidArgumentError
 from flamepy.host.paths import expanded
 from flamepy.texts import repr_of, text_of
 from flamepy.types import DEFAULT_FLAME_CONF, RetryPolicy
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _NO_FILE = os.strerror(errno.ENOENT)
 
 
@@ -120,7 +121,7 @@ class ConfigFile:
         Raises:
             ConfigError: names the key and the one that was probably meant.
         """
-        self._known.setdefault((), set()).update(("name", "informers", "retry"))
+        self._known.setdefault((), set()).update(CONTEXT.names)
         self._known.setdefault(("package",), set()).add("excludes")
         for path, known in list(self._known.items()):
             section = self._value(path)[1] if path else self._context
@@ -146,7 +147,7 @@ class ConfigFile:
                 f"{where} must be text, best '${{NAME}}' of an environment variable, got "
                 f"{type(value).__name__}"
             )
-        return where, None if value is None else _from_environ(value, where, environ)
+        return where, None if value is None else from_environ(value, where, environ)
 
     def metadata(self, environ: Mapping[str, str]) -> tuple[str, Pairs]:
         """Return where the metadata of calls is, and its pairs."""
@@ -156,7 +157,7 @@ class ConfigFile:
                 f"{where} must be a mapping of keys to texts, got {type(value).__name__}"
             )
         found = {
-            key: _from_environ(one, f"{where}.{key}", environ) if isinstance(one, str) else one
+            key: from_environ(one, f"{where}.{key}", environ) if isinstance(one, str) else one
             for key, one in (value or {}).items()
         }
         try:
@@ -212,24 +213,17 @@ class ConfigFile:
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
             raise ConfigError(
-                f"{where} names {repr_of(twice)} twice; a plugin runs once in a reactor"
+                f"{where} names {repr_of(twice)} twice: give each a name of its own, as in "
+                f"{{name: ..., plugin: {twice}}}"
             )
         return where, found
 
-
-def _from_environ(value: str, where: str, environ: Mapping[str, str]) -> str:
-    """Return a value with each ``${NAME}`` replaced by that environment variable."""
-
-    def variable(match: re.Match[str]) -> str:
-        found = environ.get(match[1])
-        if not found:
-            raise ConfigError(
-                f"{where} names the environment variable {match[1]}, which is not set: set it, or "
-                "leave the key out"
-            )
-        return found
-
-    return _VARIABLE.sub(variable, value)
+    def reactor(self) -> Mapping[str, Any]:
+        """Return the settings of the reactor of ``flamepy run``, as the file has them."""
+        value = self._context.get("reactor")
+        if value is not None:
+            _check(REACTOR, value, f"{self._label}.reactor")
+        return value or {}
 
 
 def _read(path: str | os.PathLike[str], origin: str) -> str:
@@ -266,27 +260,31 @@ def _closest(key: str, known: Iterable[str]) -> str | None:
 
 def _informer(where: str, item: Any) -> FlameInformer:
     if isinstance(item, str) and item.strip():
-        return FlameInformer(item.strip())
-    section = _mapping("", where, item)
-    name = section.get("name")
-    if not isinstance(name, str) or not name.strip():
-        raise ConfigError(f"{where}.name must be the name of a plugin, got {shown(name)}")
-    unknown = sorted(str(key) for key in set(section) - {"name", "options"})
-    if unknown:
-        raise ConfigError(
-            f"{where}: unknown key {repr_of(unknown[0])}: there are name and options; what is "
-            "for the "
-            f"plugin goes below options"
-        )
-    options = _mapping("", f"{where}.options", section.get("options"))
-    if not all(isinstance(key, str) for key in options):
-        raise ConfigError(f"{where}.options: the keys must be texts, got {shown(list(options))}")
-    return FlameInformer(name.strip(), dict(options))
+        return FlameInformer(item.strip(), where=where)
+    _check(INFORMER, item, where)
+    rest = {
+        key: one
+        for key, one in item.items()
+        if key not in ("name", "plugin", "options")
+        and (one is not None or INFORMER.get(key).kind.fits(None))
+    }
+    plugin = item.get("plugin")
+    return FlameInformer(
+        item["name"].strip(),
+        dict(item.get("options") or {}),
+        None if plugin is None else plugin.strip(),
+        rest,
+        where,
+    )
 
 
-def shown(value: object) -> str:
-    """Return a value of the file for a message, without the passwords of URLs in it."""
-    return without_passwords(repr(value))
+def _check(kind: Kind, value: object, where: str) -> None:
+    """Raise the first thing that is wrong with a value of the file."""
+    for problem in kind.problems(value, ()):
+        steps = problem.place[:-1] if problem.of_key else problem.place
+        at = "".join(f"[{one}]" if isinstance(one, int) else f".{one}" for one in steps)
+        colon = "" if problem.message.startswith("must ") else ":"
+        raise ConfigError(f"{where}{at}{colon} {problem.message}")
 
 
 def _without_lines(error: Exception) -> str:

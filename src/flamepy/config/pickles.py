@@ -7,7 +7,8 @@ as plain values, since none of its classes exist there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ def context_state(context: FlameContext) -> dict[str, object]:
         "_retry": None if context.retry is None else asdict(context.retry),
         "_informers": _plain(context.informers),
         "_configured_informers": _plain(context.configured_informers),
+        "_reactor": dict(context.raw_reactor),
         "_sources": dict(context.sources),
     }
 
@@ -70,13 +72,19 @@ def restore_context(context: FlameContext, state: Mapping[str, object]) -> None:
         _retry=None if retry is None else RetryPolicy(**retry),
         _informers=_informers(found.get("_informers", ())),
         _configured_informers=_informers(found.get("_configured_informers", ())),
+        _reactor=dict(found.get("_reactor", {})),
+        _environ=os.environ,
         _sources=dict(found.get("_sources", {})),
     )
 
 
-def _plain(informers: tuple[FlameInformer, ...]) -> list[tuple[str, dict[str, object]]]:
-    return [(one.name, dict(one.options)) for one in informers]
+def _plain(informers: tuple[FlameInformer, ...]) -> list[tuple[object, ...]]:
+    return [
+        (one.name, dict(one.options), one.plugin, dict(one.settings), one.where)
+        for one in informers
+    ]
 
 
-def _informers(given: list[tuple[str, dict[str, object]]]) -> tuple[FlameInformer, ...]:
-    return tuple(FlameInformer(name, options) for name, options in given)
+# Any: the values of ``_plain``, of which an earlier release wrote the first two.
+def _informers(given: Iterable[tuple[Any, ...]]) -> tuple[FlameInformer, ...]:
+    return tuple(FlameInformer(*one) for one in given)

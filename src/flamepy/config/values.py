@@ -78,7 +78,19 @@ class FlameContextRunner:
 
 @dataclass(frozen=True, slots=True)
 class FlameInformer:
-    """An informer plugin that is enabled: its name and the options it is made with."""
+    """An informer that is enabled: which plugin it is of, and how it is made and registered.
+
+    Attributes:
+        name: what it is called; several of one plugin have names of their own.
+        options: what the plugin is made with, as the file has them: ``${NAME}`` and ``file:PATH``
+            are put in when it is made.
+        plugin: the installed plugin, or ``module:Class``; None for the one called ``name``.
+        settings: arguments of ``Reactor.register`` in the form that the file has.
+        where: the place in the file, for messages.
+    """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever YAML holds
+    plugin: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)  # Any: likewise
+    where: str = field(default="", compare=False)

@@ -13,15 +13,20 @@ import difflib
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from typing import Any, TypeAlias
 
 from flamepy.config import FlameContext, FlameInformer
-from flamepy.errors import InvalidArgumentError, PluginError
+from flamepy.errors import ConfigError, InvalidArgumentError, PluginError
+from flamepy.informers.arguments import scope_of
 from flamepy.informers.delivery.callbacks import Callbacks
+from flamepy.informers.delivery.registration import check_batches
 from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
+from flamepy.informers.options import Options as RegisterOptions
 from flamepy.informers.plugins.discovery import GROUP, PluginInfo, discover
+from flamepy.informers.plugins.settings import arguments_of
+from flamepy.informers.predicates import check_judges
 from flamepy.runtime.repeats import RepeatedLog
 from flamepy.texts import described, repr_of, text_of
 
@@ -37,11 +42,23 @@ Options: TypeAlias = Mapping[str, Any]  # Any: what a plugin's own options are
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin that was loaded: its name and its informer."""
+    """A plugin that was loaded: its name and its informer.
+
+    Attributes:
+        name: what the informer is called, also in a checkpoint unless ``arguments`` have a ``uid``.
+        informer: the informer.
+        info: what is installed.
+        arguments: with which it is registered, beside its name.
+        made_of: all that the file says of it; equal for two that are made alike.
+        secrets: texts that no message may show.
+    """
 
     name: str
     informer: Informer
     info: PluginInfo | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # Any: as ``Reactor.register``
+    made_of: object = field(default=None, repr=False, compare=False)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
 
 
 Enabled: TypeAlias = Mapping[str, Options | None] | Iterable[str | FlameInformer | Plugin]
@@ -71,12 +88,13 @@ def load_plugins(
         ConfigError: the configuration is unusable.
     """
     without = set(disabled)
+    context = context or FlameContext()
     wanted = [one for one in _wanted(enabled, context) if one.name not in without]
     installed = discover() if any(isinstance(one, FlameInformer) for one in wanted) else []
     loaded = []
     for one in wanted:
         try:
-            loaded.append(one if isinstance(one, Plugin) else _load(one, installed))
+            loaded.append(one if isinstance(one, Plugin) else _load(one, installed, context))
         except PluginError as error:
             if strict:
                 raise
@@ -112,26 +130,42 @@ def check_plugins(
     Returns the installed ones and the enabled names that nothing installed has; ``problem`` is
     None where all is well. One that is not enabled is imported, but not made: it may need options.
     """
+    context = context or FlameContext()
     installed = discover()
-    wanted = {one.name: one for one in _wanted(enabled, context)}
-    checked = [
-        replace(info, enabled=info.name in wanted, problem=_problem(info, wanted.get(info.name)))
-        for info in installed
+    wanted = [one for one in _wanted(enabled, context) if isinstance(one, FlameInformer)]
+    used = {one.plugin or one.name for one in wanted}
+    checked = [check_informer(one, installed, context) for one in wanted]
+    rest = [
+        replace(info, problem=_import_problem(info)) for info in installed if info.name not in used
     ]
-    names = {info.name for info in installed}
-    missing = [
-        PluginInfo(name, enabled=True, problem=_unknown(name, installed))
-        for name, item in wanted.items()
-        if name not in names and isinstance(item, FlameInformer)
-    ]
-    return sorted([*checked, *missing], key=lambda one: one.name)
+    return sorted([*checked, *rest], key=lambda one: one.name)
 
 
-def _problem(info: PluginInfo, item: FlameInformer | Plugin | None) -> str | None:
+def check_informer(
+    one: FlameInformer, installed: list[PluginInfo], context: FlameContext
+) -> PluginInfo:
+    """Make an informer of the configuration, and return which plugin it is of, and what is wrong.
+
+    Args:
+        one: the entry.
+        installed: what ``discover`` returned.
+        context: whose entry it is.
+    """
     try:
-        factory = _import(info)
-        if isinstance(item, FlameInformer):
-            _make(factory, item.options)
+        info = _find(one, installed)
+    except _Broken as broken:
+        return PluginInfo(one.name, enabled=True, problem=str(broken))
+    info = replace(info, name=one.name, enabled=True)
+    try:
+        _made(one, info, context)
+    except _Broken as broken:
+        return replace(info, problem=str(broken))
+    return info
+
+
+def _import_problem(info: PluginInfo) -> str | None:
+    try:
+        _import(info)
     except _Broken as broken:
         return str(broken)
     return None
@@ -141,9 +175,9 @@ class _Broken(Exception):
     """Why a plugin cannot be used; its cause is what was raised."""
 
 
-def _wanted(enabled: Enabled | None, context: FlameContext | None) -> list[FlameInformer | Plugin]:
+def _wanted(enabled: Enabled | None, context: FlameContext) -> list[FlameInformer | Plugin]:
     if enabled is None:
-        return list((context or FlameContext()).informers)
+        return list(context.informers)
     if isinstance(enabled, str):
         raise InvalidArgumentError(
             f"enabled={repr_of(enabled)}: give a list of names, [{repr_of(enabled)}]"
@@ -153,27 +187,64 @@ def _wanted(enabled: Enabled | None, context: FlameContext | None) -> list[Flame
     given = list(enabled)
     if not any(isinstance(one, str) for one in given):
         return [one for one in given if not isinstance(one, str)]
-    known = {one.name: one for one in (context or FlameContext()).configured_informers}
+    known = {one.name: one for one in context.configured_informers}
     return [
         known.get(one, FlameInformer(one)) if isinstance(one, str) else one
         for one in dict.fromkeys(given)
     ]
 
 
-def _load(wanted: FlameInformer, installed: list[PluginInfo]) -> Plugin:
-    name = wanted.name
-    info = next((one for one in installed if one.name == name), None)
-    if info is None:
-        raise PluginError(f"informer plugin {repr_of(name)}: {_unknown(name, installed)}")
+def _load(wanted: FlameInformer, installed: list[PluginInfo], context: FlameContext) -> Plugin:
+    info = None
     try:
-        return Plugin(name, _make(_import(info), wanted.options), info)
+        info = _find(wanted, installed)
+        return _made(wanted, info, context)
     except _Broken as broken:
+        of = "" if info is None else f" ({info.origin if info.distribution else info.value})"
         raise PluginError(
-            f"informer plugin {repr_of(name)} ({info.origin}): {text_of(broken)}"
-        ) from (broken.__cause__)
+            f"informer plugin {repr_of(wanted.name)}{of}: {text_of(broken)}"
+        ) from broken.__cause__
 
 
-def _unknown(name: str, installed: list[PluginInfo]) -> str:
+def _find(wanted: FlameInformer, installed: list[PluginInfo]) -> PluginInfo:
+    """Return what is installed for an entry, or what its ``module:Class`` names."""
+    plugin = wanted.plugin or wanted.name
+    if ":" in plugin:
+        return PluginInfo(plugin, value=plugin)
+    info = next((one for one in installed if one.name == plugin), None)
+    if info is None:
+        raise _Broken(_unknown(plugin, installed, named=wanted.plugin is not None))
+    return info
+
+
+def _made(wanted: FlameInformer, info: PluginInfo, context: FlameContext) -> Plugin:
+    """Make and check an informer; no text shows what ``${NAME}`` or ``file:`` put in."""
+    where = f"informers[{wanted.name}]"
+    try:
+        options = context.expand(wanted.options, f"{where}.options")
+        settings = context.expand(wanted.settings, where)
+    except ConfigError as error:
+        raise _Broken(error.message) from error
+    try:
+        arguments = arguments_of(settings.value)
+        chosen = {
+            key: one for key, one in arguments.items() if key not in ("application", "session")
+        }
+        checked = RegisterOptions(**chosen)
+        scope_of(arguments.get("application"), arguments.get("session"))
+        informer = _make(_import(info), options.value, checked)
+    except (_Broken, InvalidArgumentError) as error:
+        said = text_of(error) if isinstance(error, _Broken) else error.message
+        hidden = settings.hide(options.hide(said))
+        if hidden != said or options.secrets:
+            raise _Broken(hidden) from None  # a cause would be logged with its text
+        raise _Broken(said) from error.__cause__
+    made_of = info.value, wanted.name, options.value, settings.value
+    secrets = options.secrets | settings.secrets
+    return Plugin(wanted.name, informer, info, arguments, made_of, secrets)
+
+
+def _unknown(name: str, installed: list[PluginInfo], *, named: bool = False) -> str:
     names = sorted({one.name for one in installed})
     near = difflib.get_close_matches(name, names, n=1)
     by_distribution = [one.name for one in installed if one.distribution == name]
@@ -183,6 +254,8 @@ def _unknown(name: str, installed: list[PluginInfo]) -> str:
             f"{repr_of((by_distribution or near)[0])}?"
         )
     there = ", ".join(names) or "none"
+    if named:
+        return f"no installed plugin is called {repr_of(name)}; there are: {there}"
     return f"nothing installed has that name; installed plugins: {there}"
 
 
@@ -207,7 +280,9 @@ def _import(info: PluginInfo) -> Callable[..., object]:
     return made
 
 
-def _make(factory: Callable[..., object], options: Options) -> Informer:
+def _make(
+    factory: Callable[..., object], options: Options, register: RegisterOptions | None = None
+) -> Informer:
     refused = _refused(factory, options)
     if refused is not None:
         raise _Broken(refused)
@@ -220,7 +295,10 @@ def _make(factory: Callable[..., object], options: Options) -> Informer:
     if not isinstance(made, (TaskInformer, SessionInformer)):
         raise _Broken(f"it returned {repr_of(made)}, which is not an informer")
     try:
-        Callbacks(made)
+        checked = register or RegisterOptions()
+        callbacks = Callbacks(made, checked.rules, checked.events)
+        check_batches(callbacks, checked)
+        check_judges(checked.where, tasks=callbacks.wants_tasks, sessions=callbacks.wants_sessions)
     except InvalidArgumentError as error:
         raise _Broken(error.message) from error
     return made

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from flamepy.config.expansion import Expanded
 from flamepy.errors import PluginError
 from flamepy.informers.delivery.registration import Registration
 from flamepy.informers.plugins.loading import Plugin, left_out
@@ -29,11 +30,12 @@ def register_plugin(
         PluginError: ``strict``, and it was refused.
     """
     try:
-        register(plugin.informer, uid=plugin.name)
+        register(plugin.informer, **{"uid": plugin.name, "name": plugin.name, **plugin.arguments})
     except Exception as error:
         check_running()
-        said = text_of(error)
+        said = Expanded(None, plugin.secrets).hide(text_of(error))
         message = f"informer plugin {repr_of(plugin.name)} could not be registered: {said}"
+        cause = None if plugin.secrets else error  # its text would be logged
         if strict:
-            raise PluginError(message) from error
-        left_out(message, error)
+            raise PluginError(message) from cause
+        left_out(message, cause)

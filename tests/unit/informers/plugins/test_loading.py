@@ -13,8 +13,11 @@ import pytest
 from flamepy.config import FlameContext
 from flamepy.core import TaskInformer
 from flamepy.errors import InvalidArgumentError, PluginError
+from flamepy.informers import Reactor
 from flamepy.informers.plugins.discovery import PluginInfo, discover
 from flamepy.informers.plugins.loading import Plugin, check_plugins, load_plugins
+from flamepy.informers.plugins.registering import register_plugin
+from flamepy.types import RetryPolicy
 
 MODULE = """
 from flamepy.core import TaskInformer
@@ -34,6 +37,18 @@ class Any(TaskInformer):
 class Raises(TaskInformer):
     def __init__(self, secret="x"):
         raise ValueError("no such port")
+
+class Ends(TaskInformer):
+    def __init__(self, *, token="x"):
+        self.token = token
+    def on_terminal(self, event):
+        pass
+    def attach(self, reactor):
+        raise ValueError("no " + self.token)
+
+class Says(TaskInformer):
+    def __init__(self, *, url):
+        raise ValueError("cannot reach " + url)
 
 class Other:
     pass
@@ -264,6 +279,109 @@ class TestEnabling:
     def test_one_text_is_refused(self) -> None:
         with pytest.raises(InvalidArgumentError, match=r"\['good'\]"):
             load_plugins("good")
+
+
+class TestEntries:
+    """An entry of the file says how an informer is made, and how it is registered."""
+
+    @pytest.fixture(autouse=True)
+    def installed(self, install: Install) -> None:
+        install(
+            "flamepy-made",
+            *("good = made_plugins:Good", "ends = made_plugins:Ends", "says = made_plugins:Says"),
+        )
+
+    def test_several_of_one_plugin_have_names_of_their_own(self, configure: Configure) -> None:
+        text = "[good, {name: two, plugin: good, options: {port: 2}}, {name: three, plugin: good}]"
+        found = load_plugins(strict=True, context=configure(text))
+        assert [(one.name, one.informer.port) for one in found] == [
+            *(("good", 0), ("two", 2), ("three", 0))
+        ]
+        assert [one.info.name for one in found] == ["good"] * 3
+
+    def test_a_class_that_is_not_installed_is_named_by_its_module(
+        self, configure: Configure
+    ) -> None:
+        context = configure("[{name: mine, plugin: 'made_plugins:Any', options: {a: 1}}]")
+        (one,) = load_plugins(strict=True, context=context)
+        assert (one.name, one.informer.options) == ("mine", {"a": 1})
+
+    def test_what_register_takes_is_checked_with_the_informer(self, configure: Configure) -> None:
+        text = "[{name: e, plugin: ends, application: a, events: [failed], retry: {attempts: 2}}]"
+        (one,) = load_plugins(strict=True, context=configure(text))
+        assert one.arguments == {
+            "application": "a",
+            "events": ["failed"],
+            "retry": RetryPolicy(attempts=2),
+        }
+
+    @pytest.mark.parametrize(
+        ("entry", "says"),
+        [
+            ("plugin: ends, events: [opened]", "'opened' and Ends overrides none of the callbacks"),
+            ("plugin: ends, rules: [{expect: end, within: 5}]", "has rules and no on_overdue"),
+            ("plugin: ends, on_stuck: replace, timeout: null", "on_stuck='replace' needs a time"),
+            ("plugin: ends, where: 'no_such:x'", "where: importing no_such:x raised ModuleNotFou"),
+            ("plugin: ends, key: 'made_plugins:text'", "key: made_plugins:text is 'not callable'"),
+            ("plugin: ends, where: {live: false}", "where leaves nothing out"),
+            ("plugin: zzz", "no installed plugin is called 'zzz'; there are: ends, good, says"),
+            ("plugin: edns", "did you mean 'ends'"),
+            ("plugin: 'made_plugins:Missing'", "raised AttributeError"),
+        ],
+    )
+    def test_a_broken_entry_is_named(self, configure: Configure, entry: str, says: str) -> None:
+        context = configure(f"[{{name: alerts, {entry}}}, good]")
+        with pytest.raises(PluginError, match="informer plugin 'alerts'") as caught:
+            load_plugins(strict=True, context=context)
+        assert says in caught.value.message
+        problems = {one.name: one.problem for one in check_plugins(context=context)}
+        assert problems["good"] is None
+        assert str(problems["alerts"]) in caught.value.message
+
+    def test_secrets_are_put_in_when_it_is_made(self, configure: Configure, tmp_path: Path) -> None:
+        (tmp_path / "token").write_text("from a file\n")
+        text = "[{name: a, plugin: ends, options: {token: '${WORD}!'}}, {name: b, plugin: ends, "
+        text += f"options: {{token: 'file:{tmp_path}/token'}}}}]"
+        context = configure(text, WORD="hunter2")
+        found = load_plugins(strict=True, context=context)
+        assert [one.informer.token for one in found] == ["hunter2!", "from a file"]
+        for shown in (*found, context, context.informers):
+            assert "hunter2" not in repr(shown)
+
+    def test_a_missing_secret_breaks_that_informer_alone(self, configure: Configure) -> None:
+        context = configure("[{name: a, plugin: ends, options: {token: '${NOT_SET}'}}, good]")
+        assert [one.name for one in load_plugins(context=context)] == ["good"]
+        with pytest.raises(PluginError, match=r"informers\[a\]\.options\.token names the env"):
+            load_plugins(strict=True, context=context)
+
+    def test_no_message_shows_a_secret(
+        self, configure: Configure, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        text = "[{name: a, plugin: says, options: {url: 'https://x/${WORD}'}}, {name: b, "
+        text += "plugin: ends, options: {token: '${WORD}'}}]"
+        context = configure(text, WORD="hunter2")
+        with Reactor(plugins=(), endpoint="http://127.0.0.1:9") as reactor:
+            for plugin in load_plugins(context=context):
+                register_plugin(reactor.register, plugin, lambda: None, strict=False)
+                with pytest.raises(PluginError, match=r"no \*\*\*") as caught:
+                    register_plugin(reactor.register, plugin, lambda: None, strict=True)
+                assert caught.value.__cause__ is None
+        problems = [str(one.problem) for one in check_plugins(context=context)]
+        shown = caplog.text + "".join(problems)
+        assert "cannot reach https://x/***" in caplog.text
+        assert "could not be registered: no ***" in caplog.text
+        assert "hunter2" not in shown
+
+    def test_two_that_are_made_alike_are_equal_by_what_they_are_made_of(
+        self, configure: Configure, tmp_path: Path
+    ) -> None:
+        (tmp_path / "token").write_text("one")
+        text = f"[{{name: a, plugin: ends, options: {{token: 'file:{tmp_path}/token'}}}}]"
+        first, again = (load_plugins(context=configure(text))[0] for _ in range(2))
+        (tmp_path / "token").write_text("two")
+        changed = load_plugins(context=configure(text))[0]
+        assert first.made_of == again.made_of
+        assert first.made_of != changed.made_of, "what a file holds counts"
 
 
 class TestChecking:
