@@ -140,6 +140,43 @@ def connection() -> Iterator[Connection]:
         yield made
 
 
+def test_client_service_and_informer_meet_in_one_trace(python: str) -> None:
+    """The recipe examples/opentelemetry, with a stand-in of a collector."""
+    stand_in = ROOT / "plugins" / "flamepy-opentelemetry" / "tests" / "collector.py"
+    with subprocess.Popen(
+        [python, str(stand_in)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as collector:
+        assert collector.stdout is not None
+        done = subprocess.run(
+            [python, str(ROOT / "examples" / "opentelemetry" / "client.py")],
+            env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": collector.stdout.readline().strip()},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        received = json.loads(collector.communicate(timeout=30)[0])
+    assert done.returncode == 0, done.stderr
+    served, refused, first, second, bell = done.stdout.splitlines()
+    assert (served, bell) == ("served", "the bell rang for 1")
+    assert "no spinach" in refused
+    parts = {"task": "restaurant", "submit": "restaurant", "queued": "restaurant"}
+    parts |= {"running": "restaurant", "process": "kitchen", "cook": "kitchen"}
+    (dinner,) = [one for one in received["spans"] if one["name"] == "dinner"]
+    for line, more in ((first, {"callback": "restaurant"}), (second, {})):
+        trace = line.split()[-1]
+        spans = {one["name"]: one for one in received["spans"] if one["trace"] == trace}
+        assert {name: one["service"] for name, one in spans.items()} == {**parts, **more}
+        assert spans["submit"]["links"] == [dinner["trace"]]
+        assert spans["process"]["parent"] == spans["running"]["span"]
+        assert spans["cook"]["parent"] == spans["process"]["span"]
+        for child in ("submit", "queued", "running"):
+            assert spans[child]["parent"] == spans["task"]["span"]
+    assert {"rpc.client.call.duration", "messaging.process.duration"} <= {*received["metrics"]}
+    (failed,) = [one for one in received["logs"] if one["event"] == "flame.task.failed"]
+    assert failed["trace"] == second.split()[-1]
+
+
 PARSE = """
 import json, sys, urllib.request
 from prometheus_client.parser import text_string_to_metric_families
