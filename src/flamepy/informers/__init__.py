@@ -30,6 +30,10 @@ if TYPE_CHECKING:
         TemporaryError,
     )
     from flamepy.informers.options import RegistrationStats
+    from flamepy.informers.outbox.entry import OutboxEntry, Outcome
+    from flamepy.informers.outbox.options import OutboxOptions
+    from flamepy.informers.outbox.sink import Sink
+    from flamepy.informers.outbox.stats import OutboxStats
     from flamepy.informers.plugins.loading import Plugin, load_plugins
     from flamepy.informers.queries.applications import ApplicationTotals
     from flamepy.informers.reactor import Reactor
@@ -59,6 +63,10 @@ _HOMES = {
     "flamepy.informers.informer": (
         "PermanentError SessionInformer SessionProgress TaskInformer TemporaryError"
     ),
+    "flamepy.informers.outbox.entry": "OutboxEntry Outcome",
+    "flamepy.informers.outbox.options": "OutboxOptions",
+    "flamepy.informers.outbox.sink": "Sink",
+    "flamepy.informers.outbox.stats": "OutboxStats",
     "flamepy.informers.plugins.loading": "Plugin load_plugins",
     "flamepy.informers.reactor": "Reactor",
     "flamepy.informers.options": "RegistrationStats",
@@ -88,6 +96,10 @@ __all__ = [
     "EventStream",
     "FinishedCall",
     "Health",
+    "OutboxEntry",
+    "OutboxOptions",
+    "OutboxStats",
+    "Outcome",
     "OverdueEvent",
     "PermanentError",
     "Plugin",
@@ -104,6 +116,7 @@ __all__ = [
     "SessionEventKind",
     "SessionInformer",
     "SessionProgress",
+    "Sink",
     "TaskEvent",
     "TaskInformer",
     "TemporaryError",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from flamepy.enums import TextEnum
 from flamepy.html_cards import card
 from flamepy.informers.options import RegistrationStats
+from flamepy.informers.outbox.stats import OutboxStats
 from flamepy.texts import repr_of
 from flamepy.types import ConnectionState
 
@@ -27,14 +28,51 @@ class ReactorState(TextEnum):
     FAILED = "failed"
 
 
+class Observed(Protocol):
+    """A registration, as far as it matters here."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether it received the initial state."""
+
+    @property
+    def stats(self) -> RegistrationStats:
+        """Its counters."""
+
+    @property
+    def state(self) -> str:
+        """Active, removed, paused, or in quarantine."""
+
+    @property
+    def outbox(self) -> OutboxStats | None:
+        """The counters of its outbox, of a sink."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InformerHealth:
-    """One registered informer; ``state`` as of its registration."""
+    """One registered informer.
+
+    Attributes:
+        name, synced, stats, state: as of its registration.
+        outbox: what waits to be sent, of a sink.
+    """
 
     name: str
     synced: bool
     stats: RegistrationStats
     state: str = "active"
+    outbox: OutboxStats | None = None
+
+    @classmethod
+    def of(cls, one: Observed) -> InformerHealth:
+        """Return the health of a registration."""
+        return cls(
+            name=one.name, synced=one.synced, stats=one.stats, state=one.state, outbox=one.outbox
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +168,7 @@ class Health:
                     "state": one.state,
                     "synced": one.synced,
                     **asdict(one.stats),
+                    "outbox": None if one.outbox is None else asdict(one.outbox),
                 }
                 for one in self.informers
             ],

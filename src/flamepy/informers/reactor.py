@@ -236,10 +236,7 @@ class Reactor(ReactorQueries, Runnable):
             state=self._state,
             connection=link.state if link is not None else ConnectionState.DISCONNECTED,
             endpoint=link.endpoint if link is not None else "",
-            informers=[
-                InformerHealth(name=one.name, synced=one.synced, stats=one.stats, state=one.state)
-                for one in self._registry.registrations
-            ],
+            informers=[InformerHealth.of(one) for one in self._registry.registrations],
             freshness=self._hub.freshness() if self._hub is not None else float("inf"),
             error=self._error,
             checkpoint=self._checkpoint.works,
@@ -541,7 +538,7 @@ class Reactor(ReactorQueries, Runnable):
             registration.finish()  # all drain at once, so that a stuck one delays no other
         for registration in registrations:
             registration.close(left(), self._error)
-        self._checkpoint.close()
+        self._checkpoint.close(registrations, left())
         self._reports.detach()
         self._signals_left.stop(left())
         self._reports.log.flush(everything=True)

@@ -15,6 +15,8 @@ from flamepy.errors import InvalidStateError
 from flamepy.informers.arguments import StateFile
 from flamepy.informers.dead_letter_retries import DeadLetterRetries
 from flamepy.informers.delivery.registration import Registration
+from flamepy.informers.outbox.sink import Sink
+from flamepy.runtime.clocks import monotonic
 
 if TYPE_CHECKING:
     from flamepy.informers.checkpoint.store import CheckpointStore
@@ -118,6 +120,16 @@ class ReactorCheckpoint:
 
     def prepare(self, registration: Registration) -> None:
         """Load what an earlier process delivered to a registration; on the caller's thread."""
+        self._remember(registration)
+        sink = registration.informer
+        if isinstance(sink, Sink) and registration.outlet is None:
+            durable = sink.durable
+            if not durable or self._store is not None:
+                from flamepy.informers.senders.binding import outbox_of
+
+                registration.send_by(outbox_of(registration, self._store if durable else None))
+
+    def _remember(self, registration: Registration) -> None:
         with self._guard:
             store = self._store
             if store is None or registration.is_prepared or not self.remembers:
@@ -136,8 +148,12 @@ class ReactorCheckpoint:
                 )
             registration.prepare(memory)
 
-    def close(self) -> None:
-        """Release the file. Idempotent."""
+    def close(self, registrations: Iterable[Registration] = (), timeout: float = 0.0) -> None:
+        """End the outboxes within ``timeout`` seconds, and release the file. Idempotent."""
+        limit = monotonic() + timeout
+        for registration in registrations:
+            if registration.outlet is not None:
+                registration.outlet.stop(max(0.0, limit - monotonic()))
         if self._retries is not None:
             self._retries.stop()
         if self._store is not None:

@@ -7,7 +7,7 @@ and written with the next callback, after a second at the latest: losing them re
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -24,6 +24,7 @@ from flamepy.informers.checkpoint.resumption import (
     session_key,
 )
 from flamepy.informers.dead_letters.letter import DeadLetter
+from flamepy.informers.outbox.entry import OutboxRow
 from flamepy.runtime.clocks import monotonic
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 from flamepy.watching.state.missed import MissedEnds
@@ -71,6 +72,8 @@ class Changes:
         dead: events whose handling failed for good.
         resolved: ids of dead letters that were handled after all.
         overdue: rules that were broken (True), and those that hold again, by their stored keys.
+        outgoing: events that a sink is to send.
+        outgoing_stored: called with them when they were stored, under the lock of the file.
     """
 
     tasks: dict[TaskKey, TaskRow] = field(default_factory=dict)
@@ -83,10 +86,12 @@ class Changes:
     dead: list[DeadLetter] = field(default_factory=list)
     resolved: list[int] = field(default_factory=list)
     overdue: dict[str, bool] = field(default_factory=dict)
+    outgoing: list[OutboxRow] = field(default_factory=list)
+    outgoing_stored: Callable[[Sequence[OutboxRow]], None] = lambda rows: None
 
     def __bool__(self) -> bool:
         kept = self.tasks, self.sessions, self.gone, self.forgotten, self.complete
-        more = self.shown, self.missed, self.dead, self.resolved, self.overdue
+        more = self.shown, self.missed, self.dead, self.resolved, self.overdue, self.outgoing
         return any(kept) or any(more)
 
 
@@ -127,6 +132,7 @@ class Memory:
         self._changes = Changes()
         self._since: float | None = None
         self._sealed = False
+        self._outgoing_stored: Callable[[Sequence[OutboxRow]], None] = lambda rows: None
 
     # ------------------------------------------------------------------ what is delivered
 
@@ -216,6 +222,16 @@ class Memory:
         self._changes.overdue[key] = broken
         self._since = self._since or monotonic()
 
+    def bind(self, outgoing_stored: Callable[[Sequence[OutboxRow]], None]) -> None:
+        """Call a function with events of ``outgoing`` once they were stored."""
+        self._outgoing_stored = outgoing_stored
+
+    def outgoing(self, row: OutboxRow) -> None:
+        """Store an event that a sink is to send, with the next ``commit``, which is due at once."""
+        self._changes.outgoing.append(row)
+        self._changes.outgoing_stored = self._outgoing_stored
+        self._since = self._since or monotonic()
+
     def synced(self, presence: Presence) -> None:
         """Record that the whole present state was delivered to the informer."""
         self._changes.forgotten.update(self._resumption.finish(presence))
@@ -233,7 +249,8 @@ class Memory:
 
     def commit_many(self) -> None:
         """Store the recorded changes if there are many."""
-        if len(self._changes.tasks) >= BATCH_SIZE and self._store.retry_at is None:
+        many = max(len(self._changes.tasks), len(self._changes.outgoing)) >= BATCH_SIZE
+        if many and self._store.retry_at is None:
             self.commit()
 
     @property
@@ -242,7 +259,9 @@ class Memory:
         if self._since is None or self._sealed:
             return None
         retry = self._store.retry_at
-        return self._since + WRITE_DELAY if retry is None else retry
+        if retry is not None:
+            return retry
+        return self._since if self._changes.outgoing else self._since + WRITE_DELAY
 
     def seal(self) -> None:
         """Stop storing: later events are not handled to their end."""

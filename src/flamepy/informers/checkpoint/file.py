@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3  # PRAGMA user_version; a change of the tables raises it and adds one of ``STEPS``
+FORMAT = 4  # PRAGMA user_version; a change of the tables raises it and adds one of ``STEPS``
 APPLICATION_ID = 0x464C4D43  # "FLMC"
 WAL_LIMIT = 4 * 1024 * 1024  # bytes the log keeps after it was larger
 

@@ -78,6 +78,11 @@ class CheckpointStore:
         """When writing is next tried, monotonic seconds; None while it works."""
         return self._retry_at
 
+    @property
+    def generation(self) -> int:
+        """How often the file was opened."""
+        return self._opened
+
     def open(self) -> None:
         """Open the file.
 
@@ -125,6 +130,8 @@ class CheckpointStore:
                 dropped = trim(database, self._bounds, wall()) if changes.dead else 0
                 database.execute("COMMIT")
                 slot.kept = True
+                if changes.outgoing:  # counted under the lock, as the rows are
+                    changes.outgoing_stored(changes.outgoing)
             except (OSError, sqlite3.Error, InvalidStateError, ConfigError) as error:
                 self._fail(error)
                 return False

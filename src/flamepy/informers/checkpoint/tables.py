@@ -24,6 +24,7 @@ from flamepy.informers.checkpoint.resumption import (
     Shown,
 )
 from flamepy.informers.dead_letters import table as dead_letters
+from flamepy.informers.outbox import table as outbox
 from flamepy.types import TaskCounts, TaskState
 
 _OVERDUE = """
@@ -42,7 +43,7 @@ CREATE TABLE tasks (
     session INTEGER NOT NULL, number INTEGER NOT NULL, created INTEGER NOT NULL,
     state INTEGER NOT NULL, ended INTEGER,
     PRIMARY KEY (session, number)) WITHOUT ROWID;
-{_OVERDUE}{dead_letters.SCHEMA}"""
+{_OVERDUE}{dead_letters.SCHEMA}{outbox.SCHEMA}"""
 
 
 def _add_missed(database: sqlite3.Connection) -> None:
@@ -58,7 +59,13 @@ def _add_dead_letters(database: sqlite3.Connection) -> None:
     database.execute(dead_letters.SCHEMA)
 
 
-STEPS: dict[int, Step] = {1: _add_missed, 2: _add_dead_letters}
+def _add_outbox(database: sqlite3.Connection) -> None:
+    """Format 4: the events that sinks are to send."""
+    for statement in outbox.STATEMENTS:
+        database.execute(statement)
+
+
+STEPS: dict[int, Step] = {1: _add_missed, 2: _add_dead_letters, 3: _add_outbox}
 """What brings tables to ``SCHEMA``, by the number of the format that each begins at."""
 
 _TASK = "INSERT OR REPLACE INTO tasks VALUES (?, ?, ?, ?, ?)"
@@ -72,6 +79,7 @@ class Rows:
 
     Attributes:
         informer: the key of its own row.
+        uid: the informer's.
         sessions: the keys of its sessions' rows.
         finished: how many finished tasks have a row, or a few more.
         sequence: the number of the last end, by which the oldest are found.
@@ -79,6 +87,7 @@ class Rows:
     """
 
     informer: int
+    uid: str
     sessions: dict[SessionKey, int] = field(default_factory=dict)
     finished: int = 0
     sequence: int = 0
@@ -94,8 +103,8 @@ def find(database: sqlite3.Connection, uid: str, scope: str) -> tuple[Rows, bool
         made = database.execute(
             "INSERT INTO informers (uid, scope, complete) VALUES (?, ?, 0)", (uid, scope)
         )
-        return Rows(int(made.lastrowid or 0)), False
-    rows = Rows(int(found[0]))
+        return Rows(int(made.lastrowid or 0), uid), False
+    rows = Rows(int(found[0]), uid)
     rows.sessions = {
         (name, created): key
         for key, name, created in database.execute(
@@ -189,6 +198,8 @@ def write(database: sqlite3.Connection, rows: Rows, changes: Changes, retain: in
             "UPDATE informers SET missed = missed + ? WHERE id = ?", (changes.missed, rows.informer)
         )
     _remove_sessions(database, rows, changes)
+    if changes.outgoing:
+        outbox.put(database, rows.uid, changes.outgoing)
     if changes.complete:
         database.execute("UPDATE informers SET complete = 1 WHERE id = ?", (rows.informer,))
     if changes.dead:

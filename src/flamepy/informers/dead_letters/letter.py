@@ -10,11 +10,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flamepy.informers.informer import SessionProgress
+from flamepy.informers.rules.overdue import OverdueEvent
 from flamepy.texts import described
 from flamepy.watching.state.events import SessionEvent, TaskEvent
 
 TRACEBACK_LENGTH = 20_000  # characters; the end of a longer one is kept
 ERROR_LENGTH = 2_000  # characters
+
+AnyEvent = TaskEvent | SessionEvent | OverdueEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,31 +81,20 @@ class DeadLetter:
             informer=informer,
             callback=callback,
             key=event.key,
-            event=_with_payloads(event),
+            event=written(event, payloads=True),
             error=described(error)[:ERROR_LENGTH],
             traceback=trace[-TRACEBACK_LENGTH:],
             attempts=attempts,
             failed_at=datetime.fromtimestamp(now, timezone.utc),
         )
 
-    def observed(self) -> TaskEvent | SessionEvent:
+    def observed(self) -> AnyEvent:
         """Return the event, to be handled again.
 
         Raises:
             InvalidArgumentError: another release wrote it in another form.
         """
-        if self.event.get("type") == "session":
-            return SessionEvent.from_dict(self.event)
-        event = TaskEvent.from_dict(self.event)
-        if "input" not in self.event and "output" not in self.event:
-            return event
-        task = replace(
-            event.task,
-            input=_bytes(self.event.get("input")),
-            output=_bytes(self.event.get("output")),
-            payloads_loaded=True,
-        )
-        return replace(event, task=task)
+        return event_of(self.event)
 
     def to_dict(self) -> dict[str, Any]:  # Any: what JSON takes
         """Return it as JSON takes it."""
@@ -156,7 +148,7 @@ class Retried:
     """A dead letter's event, on its way to the informer again."""
 
     number: int
-    event: TaskEvent | SessionEvent
+    event: AnyEvent
 
 
 def letters_of(
@@ -180,12 +172,35 @@ def letters_of(
     ]
 
 
-def _with_payloads(event: TaskEvent | SessionEvent) -> dict[str, Any]:
+def written(event: AnyEvent, *, payloads: bool) -> dict[str, Any]:
+    """Return an event as JSON takes it, with input and output in base64 if it has them."""
     written = event.to_dict()
-    if isinstance(event, TaskEvent) and event.task.payloads_loaded:
+    if payloads and isinstance(event, TaskEvent) and event.task.payloads_loaded:
         for name, data in (("input", event.task.input), ("output", event.task.output)):
             written[name] = None if data is None else base64.b64encode(data).decode("ascii")
     return written
+
+
+def event_of(given: dict[str, Any]) -> AnyEvent:
+    """Return the event that ``written`` wrote.
+
+    Raises:
+        InvalidArgumentError: another release wrote it in another form.
+    """
+    if given.get("type") == "session":
+        return SessionEvent.from_dict(given)
+    if given.get("type") == "overdue":
+        return OverdueEvent.from_dict(given)
+    event = TaskEvent.from_dict(given)
+    if "input" not in given and "output" not in given:
+        return event
+    task = replace(
+        event.task,
+        input=_bytes(given.get("input")),
+        output=_bytes(given.get("output")),
+        payloads_loaded=True,
+    )
+    return replace(event, task=task)
 
 
 def _bytes(text: object) -> bytes | None:

@@ -17,6 +17,7 @@ from flamepy.errors import InformerError, InvalidArgumentError
 from flamepy.informers.event_names import OF_SESSIONS, OF_TASKS, OVERDUE
 from flamepy.informers.expect import Rule, checked
 from flamepy.informers.informer import Informer, SessionInformer, SessionProgress, TaskInformer
+from flamepy.informers.outbox.sink import Sink
 from flamepy.texts import repr_of, text_of
 from flamepy.types import TaskState
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
@@ -152,6 +153,11 @@ class Callbacks:
         self.follows_tasks |= self.wants_tasks
         self.batches = "on_batch" in self._calls
         beside = sorted(set(of_tasks) - shared - {"on_batch"})
+        if self.batches and isinstance(informer, Sink):
+            raise InvalidArgumentError(
+                f"{_label(informer)} is a Sink and has on_batch: write send(batch), which gets "
+                "batches from the outbox, and leave on_batch out"
+            )
         if self.batches and beside:
             raise InvalidArgumentError(
                 f"{_label(informer)} has on_batch and {', '.join(beside)}: on_batch takes every "
@@ -165,7 +171,7 @@ class Callbacks:
                 f"{_label(self.informer)} has rules and no on_overdue(self, event), which is "
                 "called when one is broken: override it, or leave the rules out"
             )
-        if overridden and not self.rules:
+        if overridden and not self.rules and not isinstance(self.informer, Sink):
             raise InvalidArgumentError(
                 f"{_label(self.informer)}.on_overdue would never be called: give rules, such as "
                 "rules=[expect.end(within=600)]"

@@ -9,7 +9,6 @@ event (``progress``) goes back to the worker, with a time.
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Hashable
 from functools import partial
 
@@ -19,7 +18,7 @@ from flamepy.informers.checkpoint.resumption import Presence, Step
 from flamepy.informers.dead_letters.letter import Retried
 from flamepy.informers.delivery.callbacks import Call, Callbacks
 from flamepy.informers.delivery.inbox import Gone, Inbox, LagMarker, ShownCounters, Synced
-from flamepy.informers.delivery.invocation import CallbackRunner, Failure
+from flamepy.informers.delivery.invocation import CallbackRunner
 from flamepy.informers.delivery.places import WHOLE, Places
 from flamepy.informers.delivery.progress import (
     AnyEvent,
@@ -33,6 +32,7 @@ from flamepy.informers.delivery.progress import (
     transformed,
     wanted,
 )
+from flamepy.informers.delivery.recorder import Recorder
 from flamepy.informers.delivery.reporter import Reporter
 from flamepy.informers.delivery.rule_watch import RuleWatch
 from flamepy.informers.delivery.transitions import Transitions, is_inferred
@@ -101,8 +101,8 @@ class Dispatcher(WorkSource):
             self._filters.append((Call("where", options.where), wanted))
         self._asks = bool(self._filters) or callbacks.events is not None
         self._transitions = Transitions() if options.transitions == "complete" else None
-        self.memory: Memory | None = None
-        self._recording = threading.RLock()  # guards ``memory``; no callback runs under it
+        self.recorder = Recorder(reporter)
+        self._recording = self.recorder.guard
         self._rules: RuleWatch | None = None
         if callbacks.rules:
             report = partial(self.runner.report, "rules", attempts=1)
@@ -120,12 +120,17 @@ class Dispatcher(WorkSource):
         self.settled = Flag()  # synced, or never will be
         self.synced = False
 
+    @property
+    def memory(self) -> Memory | None:
+        """What was delivered, where a checkpoint stores that."""
+        return self.recorder.memory
+
     def remember(self, memory: Memory) -> None:
         """Compare with what an earlier process delivered, and record what this one does.
 
         From any thread, before ``begin``.
         """
-        self.memory = memory
+        self.recorder.memory = memory
         if self._rules is not None:
             self._rules.remember(memory)
 
@@ -147,13 +152,16 @@ class Dispatcher(WorkSource):
         """Handle an item of the queue: an event, a marker between events, or what is left."""
         if self.gate.shut and not self.gate.passes():
             return None  # a stop drops it
+        outlet = self.recorder.outlet
+        if outlet is not None and not outlet.room(self.mailbox.discarded, self.recorder.commit):
+            return None
         if self._rules is not None and isinstance(item, (TaskEvent, SessionEvent)):
             self._rules.observe(item)
         if isinstance(item, (TaskEvent, SessionEvent)):
             if not self._whole or isinstance(item, TaskEvent) or not self._batches:
                 return self._event(item, work)
         elif isinstance(item, Retried):
-            return self._advance(Delivery([Step(item.event, True)], retried=item.number), work)
+            return self._retry(item, work)
         elif isinstance(item, Delivery):
             self.runner.retries += item.attempts.made > 0
             return self._advance(item, work)
@@ -167,6 +175,12 @@ class Dispatcher(WorkSource):
                 return Again(again.at, item)
             item = item.item
         return self._after_batch(item, work)
+
+    def _retry(self, item: Retried, work: Work) -> Again | Kept | None:
+        """Handle the event of a dead letter once more."""
+        if isinstance(item.event, OverdueEvent):
+            return self._call(PlainCall("on_overdue", (item.event,), retried=item.number))
+        return self._advance(Delivery([Step(item.event, True)], retried=item.number), work)
 
     def _after_batch(self, item: object, work: Work) -> Again | Kept | None:
         """Handle an item before which the batch of the whole informer is delivered."""
@@ -219,7 +233,8 @@ class Dispatcher(WorkSource):
             return self._advance(Delivery(steps), work) if steps else None
         if self._transitions is not None:
             return self._advance(Delivery(self._completed([Step(event, True)])), work)
-        if self._asks or (self.callbacks.batches and isinstance(event, TaskEvent)):
+        batches = self.callbacks.batches and isinstance(event, TaskEvent)
+        if self._asks or batches or self.recorder.outlet is not None:
             return self._advance(Delivery([Step(event, True)]), work)
         calls, started = self._calls_for(event), monotonic()
         self.delivered += 1
@@ -385,28 +400,15 @@ class Dispatcher(WorkSource):
     # ------------------------------------------------------------------ what is recorded
 
     def _record(self, delivery: Delivery) -> None:
-        """Record that the next event was delivered, or failed for good, or was left out.
-
-        What failed for good is stored in the same transaction.
-        """
-        with self._recording:
-            for failure in delivery.failures:
-                self._reporter.dead(failure)
-            if delivery.retried is not None:
-                self._end_retried(delivery.retried, failed=bool(delivery.failures))
-            elif self.memory is not None and not is_inferred(delivery.event):
-                self.memory.note(delivery.event)
-                if delivery.called or delivery.failures:
-                    self.memory.commit()
-                else:
-                    self.memory.commit_many()
+        """Record what became of the next event."""
+        self.recorder.record(
+            delivery.event,
+            delivery.passed if delivery.called else None,
+            delivery.failures,
+            called=delivery.called,
+            retried=delivery.retried,
+        )
         delivery.next_step()
-
-    def _end_retried(self, number: int, *, failed: bool) -> None:
-        if not failed:
-            self._reporter.resolved(number)
-        elif self.memory is not None:
-            self.memory.commit()
 
     def _skip(self, event: AnyEvent, key: Hashable) -> None:
         """Record an event that needs no delivery, after a batch that may have earlier ones."""
@@ -415,10 +417,8 @@ class Dispatcher(WorkSource):
         batch = self._batches.get(self._batch_key(key))
         if batch is not None:
             batch.notes.append(event)
-        elif self.memory is not None:
-            with self._recording:
-                self.memory.note(event)
-                self.memory.commit_many()
+        else:
+            self.recorder.skip(event)
 
     # ------------------------------------------------------------------ batches
 
@@ -482,19 +482,8 @@ class Dispatcher(WorkSource):
             batch.events = []
             if error is not None and self.mailbox.discarded.is_set():
                 return None
-            self._record_batch(batch, failure)
+            self.recorder.batch(batch.notes, failure, retried=batch.retried)
         return self._report(batch)
-
-    def _record_batch(self, batch: Batch, failure: Failure | None) -> None:
-        with self._recording:
-            if failure is not None:
-                self._reporter.dead(failure)
-            if batch.retried is not None:
-                self._end_retried(batch.retried, failed=failure is not None)
-            elif self.memory is not None:
-                for event in batch.notes:
-                    self.memory.note(event)
-                self.memory.commit()
 
     # ------------------------------------------------------------------ markers
 
@@ -536,6 +525,8 @@ class Dispatcher(WorkSource):
                 if again is not None:
                     return again
                 self.runner.report(one.name, item, error, one.attempts.made)
+            if isinstance(item, OverdueEvent):
+                self.recorder.overdue(item, retried=None if error else one.retried)
             if self._rules is not None and isinstance(item, OverdueEvent):
                 self._rules.delivered(item)
         if one.presence is not None:
@@ -545,7 +536,8 @@ class Dispatcher(WorkSource):
 
     def _life(self, name: str) -> None:
         method = getattr(self.informer, name, None)
-        if callable(method):
+        # A sink's ``close`` belongs to the threads that send.
+        if callable(method) and not (name == "close" and self.recorder.outlet is not None):
             self.runner.call(Call(name, method), plain=True)
 
     # ------------------------------------------------------------------ pauses and the end
@@ -555,8 +547,9 @@ class Dispatcher(WorkSource):
         times = [one.due for one in list(self._batches.values()) if not one.flushing]
         if self._rules is not None and not self.mailbox.closed:
             times += [one for one in (self._rules.due(),) if one is not None]
-        if self.memory is not None and not self.mailbox.closed and self.memory.due is not None:
-            times.append(self.memory.due)
+        written = self.recorder.due
+        if written is not None and not self.mailbox.closed:
+            times.append(written)
         return min(times, default=None) if times else None
 
     def idle(self) -> None:
@@ -564,9 +557,8 @@ class Dispatcher(WorkSource):
         now = monotonic()
         for event in self._rules.overdue() if self._rules is not None else ():
             self.mailbox.push(PlainCall("on_overdue", (event,)))
-        if self.memory is not None and self.memory.due is not None:
-            with self._recording:
-                self.memory.commit()
+        if self.recorder.due is not None:
+            self.recorder.commit()
         for key, batch in list(self._batches.items()):
             if not batch.flushing and (batch.due <= now or self.mailbox.closed):
                 self._flush_soon(key)
@@ -585,9 +577,7 @@ class Dispatcher(WorkSource):
     def ended(self) -> None:
         """Call ``close``, last of all and also after a stop that dropped what was queued."""
         self.runner.asynchronous.allow()
-        if self.memory is not None:
-            with self._recording:
-                self.memory.commit()
+        self.recorder.commit()
         try:
             if self._begun:
                 self._life("close")

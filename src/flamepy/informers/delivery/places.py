@@ -21,6 +21,7 @@ from flamepy.informers.delivery.progress import (
     Start,
 )
 from flamepy.informers.options import KeyFunction
+from flamepy.informers.rules.overdue import OverdueEvent
 from flamepy.informers.workers.key_queue import Key, Place
 from flamepy.types import ConnectionState
 from flamepy.watching.state.events import SessionEvent, TaskEvent
@@ -64,6 +65,8 @@ class Places:
         if isinstance(item, Delivery):
             return self._of_event(item.steps[-1].event)
         if isinstance(item, Retried):
+            if isinstance(item.event, OverdueEvent):
+                return _CONNECTION, None, False
             return self._of_event(item.event)
         if isinstance(item, (Flush, Batch)):
             return item.key, None, False

@@ -122,12 +122,21 @@ class Start:
 
 @dataclass(slots=True, eq=False)
 class PlainCall:
-    """A callback that gets no event: ``on_synced``, with what is there then, or another one."""
+    """A callback that gets no event of the engine's: ``on_synced``, ``on_overdue``, or another one.
+
+    Attributes:
+        name: the callback's.
+        items: what it is called with.
+        presence: what is there, for ``on_synced``.
+        attempts: the calls so far.
+        retried: as of ``Delivery``.
+    """
 
     name: str
     items: tuple[object, ...] = ()
     presence: Presence | None = None
     attempts: Attempts = field(default_factory=Attempts)
+    retried: int | None = None
 
 
 def transformed(kind: type[AnyEvent], answer: object) -> object:

@@ -27,9 +27,12 @@ from flamepy.informers.delivery.dispatch import Dispatcher
 from flamepy.informers.delivery.inbox import Inbox
 from flamepy.informers.delivery.invocation import CallObservers, Failure, RunningCall, log_fields
 from flamepy.informers.delivery.progress import Start
+from flamepy.informers.delivery.refusals import check_batches, check_sink
 from flamepy.informers.delivery.reporter import Reporter
 from flamepy.informers.informer import Informer
 from flamepy.informers.options import Options, RegistrationStats
+from flamepy.informers.outbox.sink import Outlet, Sink
+from flamepy.informers.outbox.stats import OutboxStats
 from flamepy.informers.outcomes.history import Explanation
 from flamepy.informers.workers.given_loop import GivenLoop
 from flamepy.informers.workers.queue import Mailbox
@@ -124,6 +127,8 @@ class Registration:
         )
         self._runner = self._dispatcher.runner
         self.worker = _worker(f"flamepy-handler-{self.name}", self._dispatcher, options, bell)
+        check_sink(informer, options, remembers=hooks.remembers)
+        self._outlet: Outlet | None = None
         self._prepared = not hooks.remembers
         self._active = True
         self._error: BaseException | None = None  # why it was never synced
@@ -207,7 +212,19 @@ class Registration:
 
     def describe(self) -> dict[str, Any]:  # Any: what JSON takes
         """Return name, state and counters, as JSON takes them."""
-        return {"name": self.name, "state": self.state, "synced": self.synced, **asdict(self.stats)}
+        outbox = self.outbox
+        return {
+            "name": self.name,
+            "state": self.state,
+            "synced": self.synced,
+            **asdict(self.stats),
+            "outbox": None if outbox is None else asdict(outbox),
+        }
+
+    @property
+    def outbox(self) -> OutboxStats | None:
+        """The counters of a sink's outbox; None of what is no sink, or before the start."""
+        return None if self._outlet is None else self._outlet.stats
 
     def explain(self, session_id: str, task_id: str | None = None) -> Explanation:
         """Return what became of the latest events of a task, or of a session and all in it.
@@ -257,6 +274,11 @@ class Registration:
         if self.memory is not None:
             self.memory.dead(letters)  # stored with what is delivered
             return True
+        return self._keep_apart(letters, keep)
+
+    def _keep_apart(
+        self, letters: list[DeadLetter], keep: Callable[[list[DeadLetter]], None]
+    ) -> bool:
         try:
             keep(letters)
         except FlameError as error:
@@ -373,8 +395,13 @@ class Registration:
             self._check_not_own("remove(wait=True)")
         self._hooks.removed(self)
         self.close(0.0)
+        if self._outlet is not None:
+            self._outlet.leave()
         if wait:
+            limit = monotonic() + timeout
             self.worker.join(timeout)
+            if self._outlet is not None:
+                self._outlet.stop(max(0.0, limit - monotonic()))
 
     def _check_not_own(self, what: str) -> None:
         if self.worker.is_current or self._runner.asynchronous.is_current:
@@ -398,6 +425,37 @@ class Registration:
             if memory.paused is not None:
                 self._dispatcher.gate.pause(memory.paused)
         self._prepared = True
+
+    def send_by(self, outlet: Outlet) -> None:
+        """Set the outbox of a sink; before ``begin``."""
+        if isinstance(self.informer, Sink):
+            self.informer.bind(outlet)
+        self._outlet = self._dispatcher.recorder.outlet = outlet
+        if self.memory is not None:
+            self.memory.bind(outlet.stored)
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """The outbox of a sink."""
+        return self._outlet
+
+    def buried(self, failure: Failure, letters: list[DeadLetter], *, keep: bool) -> None:
+        """Report entries of a sink that were given up; ``keep`` stores their letters as well."""
+        store = self._hooks.keep_dead
+        if store is None or (keep and not self._keep_apart(letters, store)):
+            return
+        self._dead += len(letters)
+        self._hooks.dead(failure, letters)
+
+    @property
+    def keeps_dead(self) -> bool:
+        """Whether events whose handling failed for good are stored."""
+        return self._hooks.keep_dead is not None
+
+    @property
+    def log(self) -> RepeatedLog:
+        """Writes what it fails with."""
+        return self._hooks.log
 
     @property
     def is_prepared(self) -> bool:
@@ -502,16 +560,3 @@ def _worker(name: str, dispatcher: Dispatcher, options: Options, bell: Bell | No
     if bell is None:
         return Worker(name, dispatcher, mailbox)
     return WorkerPool(name, dispatcher, mailbox, bell, size=options.workers)
-
-
-def check_batches(callbacks: Callbacks, options: Options) -> None:
-    """Refuse several workers for batches that have no key in common.
-
-    Raises:
-        InvalidArgumentError: names the way out.
-    """
-    if callbacks.batches and options.workers > 1 and options.key is None:
-        raise InvalidArgumentError(
-            f"workers={options.workers} and on_batch need a key, such as key='session': each batch "
-            "has events of one key then; without one there is one batch at a time, and workers=1"
-        )

@@ -34,7 +34,7 @@ def task_of(given: Given) -> Task:
         text_in(given, "task"),
         text_in(given, "session"),
         state,
-        _needed(time_of(given, "creation_time"), "creation_time"),
+        needed(time_of(given, "creation_time"), "creation_time"),
         completion_time=ended,
         events=events,
         payloads_loaded=False,
@@ -59,7 +59,7 @@ def session_of(given: Given) -> SessionInfo:
         text_in(given, "session"),
         str(given.get("application", "")),
         state_of(SessionState, given, "state"),
-        _needed(time_of(given, "creation_time"), "creation_time"),
+        needed(time_of(given, "creation_time"), "creation_time"),
         counts_of(given),
         completion_time=time_of(given, "completion_time"),
     )
@@ -72,6 +72,17 @@ def counts_of(given: Given) -> TaskCounts:
         return TaskCounts(**{name: int(value) for name, value in counts.items()})
     except (TypeError, ValueError, AttributeError) as error:
         raise _wrong("counts", "numbers by state", counts) from error
+
+
+def counts_in(counts: TaskCounts) -> dict[str, int]:
+    """Return counters as a dictionary has them."""
+    return {
+        "pending": counts.pending,
+        "running": counts.running,
+        "succeed": counts.succeed,
+        "failed": counts.failed,
+        "cancelled": counts.cancelled,
+    }
 
 
 def recorded_of(given: Given) -> Event | None:
@@ -157,7 +168,8 @@ def check_form(given: object, kind: str, schema: int) -> Given:
     return given
 
 
-def _needed(moment: datetime | None, name: str) -> datetime:
+def needed(moment: datetime | None, name: str) -> datetime:
+    """Return a time that must be there. Raises InvalidArgumentError if it is not."""
     if moment is None:
         raise _wrong(name, "a time", None)
     return moment

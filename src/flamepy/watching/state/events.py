@@ -262,18 +262,11 @@ class SessionEvent:
 
     def to_dict(self) -> dict[str, Any]:  # Any: whatever JSON takes
         """Return the event as JSON takes it, without common data; ``schema`` says which form."""
-        now = self.counts
         return {
             **_provenance(self, "session"),
             "session": self.session.id,
             "state": self.session.state.name.lower(),
-            "counts": {
-                "pending": now.pending,
-                "running": now.running,
-                "succeed": now.succeed,
-                "failed": now.failed,
-                "cancelled": now.cancelled,
-            },
+            "counts": event_dicts.counts_in(self.counts),
             "event": None
             if self.event is None
             else {
