@@ -21,7 +21,7 @@ from flamepy.config import FlameContext, FlameInformer
 from flamepy.errors import ConfigError, InvalidArgumentError, PluginError
 from flamepy.informers.arguments import scope_of
 from flamepy.informers.delivery.callbacks import Callbacks
-from flamepy.informers.delivery.registration import check_batches
+from flamepy.informers.delivery.refusals import check_batches
 from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
 from flamepy.informers.options import Options as RegisterOptions
 from flamepy.informers.plugins.discovery import GROUP, PluginInfo, discover
