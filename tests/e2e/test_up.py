@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -19,6 +21,7 @@ from support.objects import client_of
 from support.tls import Authority
 from support.waiting import eventually
 
+from flamepy.cli.demo import APPLICATION
 from flamepy.core import ApplicationAttributes, connect
 from flamepy.errors import ResourceExhaustedError, TaskFailedError
 from flamepy.local import LocalCluster
@@ -167,7 +170,7 @@ def log_of_two_tasks(folder: Path, *options: str) -> list[str]:
 
 
 def test_each_change_is_one_line_of_json_with_its_ids(tmp_path: Path) -> None:
-    lines = [json.loads(line) for line in log_of_two_tasks(tmp_path, "--log-format", "json")]
+    lines = [json.loads(line) for line in log_of_two_tasks(tmp_path, "-v", "--log-format", "json")]
     assert {line["level"] for line in lines} == {"INFO"}
     assert all(datetime.fromisoformat(line["time"]).utcoffset() == timedelta() for line in lines)
     tasks = [line for line in lines if "task" in line]
@@ -183,10 +186,97 @@ def test_each_change_is_one_line_of_json_with_its_ids(tmp_path: Path) -> None:
 
 
 def test_lines_for_people_have_time_level_and_ids(tmp_path: Path) -> None:
-    lines = log_of_two_tasks(tmp_path)
-    stamp = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO flamepy\.local\.")
+    lines = log_of_two_tasks(tmp_path, "--verbose")
+    stamp = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO flamepy\.(local|cli)\.")
     assert all(stamp.match(line) for line in lines), lines
     assert any(" task running session=s task=1 executor=" in line for line in lines), lines
+
+
+def test_by_default_a_line_is_a_session_or_an_application(tmp_path: Path) -> None:
+    lines = [json.loads(one) for one in log_of_two_tasks(tmp_path, "--log-format", "json")]
+    assert [line["message"].partition("=")[0] for line in lines] == [
+        "cluster ready endpoint",
+        "application registered application",
+        "session open session",
+        "session closed session",
+    ]
+
+
+def test_the_demo_has_load_and_its_services_keep_logs(tmp_path: Path) -> None:
+    with up(tmp_path, "--demo") as (process, endpoint):
+        with connect(endpoint) as connection:
+            assert [one.name for one in connection.list_applications() if one.name == APPLICATION]
+            eventually(
+                lambda: any(one.succeed and one.failed for one in connection.list_sessions()),
+                "a task that succeeded and one that failed",
+            )
+            session = connection.list_sessions()[0].id
+            written = flamepy("logs", session, endpoint=endpoint, folder=tmp_path).stdout
+            assert re.search(r"^task 1: 5 bytes$", written, re.MULTILINE), written
+            assert "ValueError: nothing to shout" in written
+        process.terminate()
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert not list(tmp_path.iterdir()), "a file is left"
+
+
+def flamepy(*words: str, endpoint: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "TMPDIR": str(folder), "FLAME_ENDPOINT": endpoint}
+    return subprocess.run(
+        [sys.executable, "-m", "flamepy", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env=environment,
+    )
+
+
+def test_a_terminal_gets_a_banner_short_lines_and_one_line_that_is_kept(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "TERM": "xterm", "COLUMNS": "80"}
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*UP, "--port", "0", "--data", str(tmp_path / "data")],
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+    )
+    os.close(theirs)
+    try:
+        shown = read_until(ours, b" pending")
+        endpoint = re.search(rb"ready: (\S+)", shown)
+        assert endpoint is not None, shown
+        with connect(endpoint[1].decode()) as connection:
+            spec = ApplicationAttributes(command=sys.executable, arguments=[SERVICE])
+            connection.register_application("app", spec)
+            with connection.create_session("app", session_id="s") as session:
+                assert session.invoke(b"echo hi", timeout=30) == b"hi"
+        shown += read_until(ours, b" 1 done")
+        process.terminate()
+        shown += read_until(ours, None)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait(20)
+        os.close(ours)
+    text = shown.decode()
+    assert f"data       {tmp_path}/data" in re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert f"export FLAME_ENDPOINT={endpoint[1].decode()}" in text
+    assert re.search(r"\r\x1b\[K\d\d:\d\d:\d\d session open session=s application=app\r\n", text)
+    assert "task running" not in text
+    assert text.endswith("\r\x1b[K"), "the kept line is left"
+    assert "Traceback" not in text
+
+
+def read_until(terminal: int, text: bytes | None) -> bytes:
+    """Read a terminal until a text comes; all that comes with None."""
+    shown = b""
+    with suppress(OSError):  # the other side is closed
+        while text is None or text not in shown:
+            ready, _, _ = select.select([terminal], [], [], 60.0)
+            assert ready, f"not shown: {text!r}; {shown!r}"
+            shown += os.read(terminal, 65536)
+    return shown
 
 
 def test_a_quiet_one_says_nothing_of_tasks(tmp_path: Path) -> None:

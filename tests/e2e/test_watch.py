@@ -214,7 +214,65 @@ def test_a_terminal_gets_lines_for_people(connection: Connection) -> None:
     assert b"\x1b[31mbroke" not in shown, "an error text coloured the terminal"
     lines = re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).splitlines()
     failed = next(line for line in lines if " failed " in line)
-    assert re.match(r"\d\d:\d\d:\d\d\.\d{3}   recorded/s task 2 failed     it \\x1b", failed)
+    assert re.match(r"\d\d:\d\d:\d\d\.\d{3}   (s| ) task 2    failed    it \\x1b", failed)
+
+
+def test_a_summary_is_one_line_a_second_and_costs_no_call_for_a_task(
+    connection: Connection,
+) -> None:
+    work(connection, "before")
+    command = [*WATCH, "--endpoint", connection.endpoint, "--summary"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        first = json.loads(process.stdout.readline())
+        work(connection, "after")
+        while (last := json.loads(process.stdout.readline()))["tasks"]["failed"] < 2:
+            pass
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        assert process.returncode == 130
+    assert first["type"] == "summary"
+    assert first["tasks"] == {
+        "pending": 0,
+        "running": 0,
+        "succeed": 1,
+        "failed": 1,
+        "cancelled": 0,
+    }
+    assert (last["tasks"]["succeed"], last["sessions"]) == (2, 2)
+
+
+def test_a_list_that_is_watched_gets_a_row_for_each_change(connection: Connection) -> None:
+    connection.create_session("recorded", session_id="s")
+    both = (["sessions", "-w"], ["tasks", "s", "-w", "-o", "template={id} {state}"])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "flamepy", "--endpoint", connection.endpoint, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for words in both
+    ]
+    sessions, tasks = processes
+    try:
+        assert sessions.stdout is not None
+        assert tasks.stdout is not None
+        assert json.loads(sessions.stdout.readline())["succeed"] == 0
+        with connection.open_session("s") as session:
+            session.invoke(b"echo hi", timeout=30)
+            while tasks.stdout.readline() != "1 SUCCEED\n":
+                pass
+        while json.loads(sessions.stdout.readline())["state"] != "CLOSED":
+            pass
+        for process in processes:
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=30)[1] == ""
+            assert process.returncode == 130
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(30)
 
 
 def test_no_engine_is_one_line() -> None:

@@ -40,5 +40,28 @@ class LazyGroup(click.Group):
 
 @click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="flamepy")
-def flamepy() -> None:
+@click.option(
+    "--endpoint",
+    metavar="URL",
+    help="The engine, for commands that ask one; may also be given after the command.",
+)
+@click.pass_context
+def flamepy(context: click.Context, endpoint: str | None) -> None:
     """Clients, informers and an embedded cluster for the Flame engine."""
+    name = context.invoked_subcommand
+    group = context.command
+    if endpoint is None or name is None or not isinstance(group, LazyGroup):
+        return
+    command = group.get_command(context, name)
+    if command is None or _asks_an_engine(command):
+        return
+    if any("--endpoint" in one.opts for one in command.params):
+        raise click.UsageError(f"--endpoint of {name} is no engine's: give it after {name}")
+    raise click.UsageError(f"flamepy {name} asks no engine: leave --endpoint out")
+
+
+def _asks_an_engine(command: click.Command) -> bool:
+    inside = command.commands.values() if isinstance(command, click.Group) else ()
+    return any(one.name == "endpoint" for one in command.params) or any(
+        map(_asks_an_engine, inside)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -22,13 +22,26 @@ DOCTOR = "`flamepy doctor`"
 
 
 def endpoint_option(command: F) -> F:
-    """Add ``--endpoint``."""
+    """Add ``--endpoint``; given at a group around the command, it holds for the command."""
     option = click.option(
         "--endpoint",
         metavar="URL",
+        callback=lambda context, parameter, value: value or _endpoint(context.parent),
         help="The engine; default: FLAME_ENDPOINT, else ~/.flame/flame.yaml, else this machine.",
+        shell_complete=_complete_endpoint,
     )
     return option(command)
+
+
+def _complete_endpoint(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Return the endpoints of ``flame.yaml`` and the environment that begin so."""
+    from flamepy.config import FlameContext
+
+    try:
+        found = FlameContext().address.url
+    except FlameError:
+        return []
+    return [found] if found.startswith(begun) else []
 
 
 @contextmanager
@@ -73,7 +86,17 @@ def silence_grpc() -> None:
 
 
 def completions(method: str, attribute: str) -> Callable[..., list[str]]:
-    """Return what completes a word with an attribute of what a connection's method lists.
+    """Return what completes a word with an attribute of what a connection's method lists."""
+    return completing(
+        lambda connection, _: [
+            getattr(one, attribute)
+            for one in getattr(connection, method)(timeout=COMPLETION_TIMEOUT)
+        ]
+    )
+
+
+def completing(names: Callable[[Any, click.Context], Iterable[str]]) -> Callable[..., list[str]]:
+    """Return what completes a word with names that a function reads from a connection.
 
     An engine that does not answer within ``COMPLETION_TIMEOUT`` seconds completes nothing.
     """
@@ -84,11 +107,10 @@ def completions(method: str, attribute: str) -> Callable[..., list[str]]:
 
         try:
             with connect(_endpoint(context), timeout=COMPLETION_TIMEOUT) as connection:
-                listed = getattr(connection, method)(timeout=COMPLETION_TIMEOUT)
+                found = list(names(connection, context))
         except FlameError:
             return []
-        names: list[str] = [getattr(one, attribute) for one in listed]
-        return sorted(name for name in names if name.startswith(begun))
+        return sorted(name for name in found if name.startswith(begun))
 
     return complete
 

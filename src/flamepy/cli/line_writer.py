@@ -56,6 +56,7 @@ class LineHandler(logging.Handler):
         self._reported = 0
         self._reported_at = float("-inf")
         self._until = float("inf")  # when the end waits no longer
+        self._kept = (b"", b"")  # what removes the kept line, and that line
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record's line."""
@@ -63,10 +64,25 @@ class LineHandler(logging.Handler):
             self.dropped = next(self._numbers)
             return
         try:
-            self._items.put(self._line(record))
+            line = self._line(record)
         except Exception as error:  # the text of it might be what raises
-            self._items.put(self._instead(record, error))
+            line = self._instead(record, error)
+        remove, kept = self._kept
+        self._items.put(remove + line + kept if kept else line)
         self._ensure_thread()
+
+    def show(self, remove: str, text: str) -> None:
+        """Keep a text below all lines from now on, in the place of the one before.
+
+        Args:
+            remove: what removes a kept text from a terminal's line.
+            text: without a line end; empty to keep none.
+        """
+        kept = text.encode(self._encoding, "backslashreplace")
+        self._kept = (remove.encode(), kept)
+        if self._items.qsize() < self._limit:
+            self._items.put(remove.encode() + kept)
+            self._ensure_thread()
 
     def _instead(self, record: logging.LogRecord, error: Exception) -> bytes:
         text = "a log line of %s could not be made: %s"

@@ -79,10 +79,11 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     return dict(fields) if isinstance(fields, dict) else {}
 
 
-def set_up_logging(style: str, level: int) -> None:
-    """Log to standard error from now on, what is of ``level`` or above.
+def set_up_logging(style: str, level: int) -> LineHandler | None:
+    """Log to standard error from now on, what is of ``level`` or above; return what writes.
 
     As JSON it takes standard error over: what anything else writes there becomes a record, too.
+    None where standard error is no file of the system.
     """
     as_json = style == "json"
     handler = _handler(apart=as_json)
@@ -90,6 +91,7 @@ def set_up_logging(style: str, level: int) -> None:
     logging.basicConfig(level=level, handlers=[handler])
     if as_json and isinstance(handler, LineHandler):
         capture(handler)
+    return handler if isinstance(handler, LineHandler) else None
 
 
 def _handler(*, apart: bool) -> logging.Handler:

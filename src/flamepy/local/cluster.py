@@ -12,6 +12,8 @@ import logging
 import os
 import platform
 from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -38,6 +40,7 @@ from flamepy.local.object_cache.server import MEMORY, ObjectCache
 from flamepy.local.services.environment import launch
 from flamepy.local.services.installation import Installations, Installed
 from flamepy.local.services.instance import Instance
+from flamepy.local.services.kept_logs import KeptLogs
 from flamepy.local.services.prepared import PreparedInstance
 from flamepy.local.services.process import ProcessInstance
 from flamepy.local.services.threads import ServiceSource, ThreadInstance
@@ -45,6 +48,7 @@ from flamepy.local.state.applications import default_set
 from flamepy.local.state.cluster_state import ClusterState
 from flamepy.local.state.journal import Stored
 from flamepy.local.state.refusal import Refusal
+from flamepy.local.state.totals import ClusterTotals
 from flamepy.local.storage.commits import Commits
 from flamepy.local.storage.folder import DataFolder
 from flamepy.local.storage.thread import StorageThread
@@ -73,6 +77,7 @@ LEAST_EXECUTORS = 8  # by default
 DRAIN = 1.0  # then running tasks are ended, which takes up to process.GRACE: 5 s in all
 STOP_LIMIT = 30.0  # a slow disk may take longer than that
 OBJECTS = "objects"  # the folder of the object cache in the data folder
+LOGS = "logs"  # that of the services' output
 NOT_WANTED = "it was made with cache_port=None"
 
 SERVER_OPTIONS = [
@@ -111,6 +116,8 @@ class LocalCluster:
         cache_port: port of the object cache, 0 picks a free one; None runs without it. Without the
             extra ``cache`` the cluster logs that and runs without it, too.
         cache_memory: bytes of objects that the cache holds in memory at most.
+        keep_logs: whether what services write to standard output and standard error stays after
+            their end, in ``log_folder``: 256 MiB of it at most, the newest.
     """
 
     def __init__(
@@ -127,6 +134,7 @@ class LocalCluster:
         tls: ClusterTls | None = None,
         cache_port: int | None = 0,
         cache_memory: int = MEMORY,
+        keep_logs: bool = False,
     ) -> None:
         _check_range("executors", executors, 1)
         _check_range("max_sessions", max_sessions, 1)
@@ -143,6 +151,8 @@ class LocalCluster:
         self._folder = DataFolder(data) if data is not None else None
         self._cache: ObjectCache | None = None
         self._no_cache = NOT_WANTED
+        self._keep_logs = keep_logs
+        self._logs: KeptLogs | None = None
         if cache_port is not None:
             self._make_cache(cache_port, cache_memory)
         self._storage: StorageThread | None = None
@@ -183,6 +193,30 @@ class LocalCluster:
         if self._endpoint is None:
             raise InvalidStateError("the cluster is not running: call start(), or use with")
         return self._cache.endpoint
+
+    @property
+    def log_folder(self) -> Path | None:
+        """Where the output of services stays: in the data folder, else until the cluster stops.
+
+        None without ``keep_logs``, and while the cluster does not run.
+        """
+        return None if self._logs is None else self._logs.folder
+
+    def totals(self) -> ClusterTotals:
+        """Return what there is of sessions, tasks and executors.
+
+        Raises:
+            InvalidStateError: the cluster does not run, or this thread must not block.
+        """
+        self._check_here()
+        if self._endpoint is None:
+            raise InvalidStateError("the cluster is not running: call start(), or use with")
+        return self._call(self._totals())
+
+    async def _totals(self) -> ClusterTotals:
+        if self._engine is None:
+            raise InvalidStateError("the cluster is not running: it was stopped meanwhile")
+        return self._engine.totals()
 
     @property
     def context(self) -> FlameContext:
@@ -231,6 +265,7 @@ class LocalCluster:
 
     async def _start(self) -> None:
         stored = await self._open_storage()
+        self._logs = self._make_logs()
         await in_thread("flamepy-cache-start", self._start_cache)
         state = ClusterState(
             this_node(),
@@ -265,6 +300,14 @@ class LocalCluster:
         warn_of_others(address, self._tls)
         self._endpoint = address.url
         self._engine.resume()
+
+    def _make_logs(self) -> KeptLogs | None:
+        if not self._keep_logs:
+            return None
+        assert self._life is not None
+        assert self._life.folders is not None
+        base = self._folder.path if self._folder is not None else self._life.folders.work
+        return KeptLogs(base / LOGS)
 
     def _start_cache(self) -> None:
         if self._cache is None:
@@ -314,6 +357,7 @@ class LocalCluster:
             await self._stop_serving()
         finally:
             self._engine = self._server = self._endpoint = self._installations = None
+            self._logs = None
             storage, self._storage = self._storage, None
             if storage is not None:
                 await storage.aclose()
@@ -466,8 +510,13 @@ class LocalCluster:
             environ=os.environ,
             package=installed.environment if installed is not None else None,
         )
+        if self._logs is not None and self._engine is not None:
+            session_id = self._engine.state.executors[executor_id].session_id
+            stdout, stderr = self._logs.paths(session_id, executor_id)
+            plan = replace(plan, stdout=stdout, stderr=stderr)
         return ProcessInstance(
             plan,
+            kept=self._logs,
             bind_timeout=self._bind_timeout,
             reaper=self._life.reaper,
             traffic=self._traffic,

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from flamepy.local.background import in_thread
-from flamepy.local.services.changes import note
+from flamepy.local.services.changes import TASKS, note
 from flamepy.local.services.executor import ExecutorRun, repeated
 from flamepy.local.services.instance import InstanceFactory
 from flamepy.local.state.cluster_state import ClusterState, task_number
@@ -22,6 +22,7 @@ from flamepy.local.state.refusal import Refusal, StorageRefusal
 from flamepy.local.state.rows import SessionRow, TaskRow
 from flamepy.local.state.scheduler import Demand, Idle, decide
 from flamepy.local.state.schemas import is_loaded, load
+from flamepy.local.state.totals import ClusterTotals, totals_of
 from flamepy.local.storage.commits import Commits, application_key, session_key
 from flamepy.runtime.repeats import kind_of
 from flamepy.texts import repr_of
@@ -90,6 +91,10 @@ class Engine:
     def is_written(self) -> bool:
         """True if changes are written down, so that it pays to make several together."""
         return self._commits.is_written
+
+    def totals(self) -> ClusterTotals:
+        """Return what there is of sessions, tasks and executors; on the loop."""
+        return totals_of(self.state, limit=self._limit)
 
     async def _apart(self, change: Coroutine[Any, Any, T]) -> T:
         """Make a change to its end, with all that follows from it, also if the caller goes."""
@@ -280,7 +285,7 @@ class Engine:
 
     def _created(self, task: TaskRow) -> None:
         session_id = task.session_id
-        note(logger, "task pending", session=session_id, task=task.number)
+        note(TASKS, "task pending", session=session_id, task=task.number)
         for run in self._idle.values():
             if run.row.session_id == session_id:
                 del self._idle[run.row.id]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flamepy.cli.forms import Form
 from flamepy.cli.output import age, cell, printable, show
 from flamepy.types import TaskState
 
@@ -43,7 +44,7 @@ def test_a_cell_is_short() -> None:
 
 
 def test_a_pipe_gets_every_key_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    show(RECORDS, ["id"], as_json=None)
+    show(RECORDS, ["id"], None)
     first, second = json.loads(capsys.readouterr().out)
     assert first == {
         **RECORDS[0],
@@ -56,7 +57,7 @@ def test_a_pipe_gets_every_key_as_json(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_table_fits_80_columns_cuts_no_id_and_ends_lines_without_blanks(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    show(RECORDS, ["id", "state", "size", "creation_time", "error"], as_json=False)
+    show(RECORDS, ["id", "state", "size", "creation_time", "error"], Form("table"))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["ID", "STATE", "SIZE", "AGE", "ERROR"]
     assert lines[1].split()[-2:] == ["a\\x1b[31m", "b"]
@@ -68,17 +69,17 @@ def test_a_long_text_shows_both_its_ends_in_a_table_and_is_whole_in_json(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     text = f"exited with status 3: {'File, line 7 ' * 100}ValueError: no"
-    show([{"error": text}], ["error"], as_json=False)
+    show([{"error": text}], ["error"], Form("table"))
     rows = capsys.readouterr().out.splitlines()[1:]
     assert rows[0].startswith("exited with status 3")
     assert rows[-1].endswith("ValueError: no")
     assert sum(map(len, rows)) < 300
-    show([{"error": text}], ["error"], as_json=True)
+    show([{"error": text}], ["error"], Form("json"))
     assert json.loads(capsys.readouterr().out) == [{"error": text}]
 
 
 def test_nothing_is_an_empty_list_and_a_title(capsys: pytest.CaptureFixture[str]) -> None:
-    show([], ["id"], as_json=True)
+    show([], ["id"], Form("json"))
     assert json.loads(capsys.readouterr().out) == []
-    show([], ["id"], as_json=False)
+    show([], ["id"], Form("table"))
     assert capsys.readouterr().out.strip() == "ID"

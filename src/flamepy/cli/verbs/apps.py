@@ -7,7 +7,8 @@ from dataclasses import asdict
 import click
 
 from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engine, failure
-from flamepy.cli.output import Record, format_option, show
+from flamepy.cli.forms import Form, Record, output_option
+from flamepy.cli.output import show
 from flamepy.errors import AlreadyExistsError, ApplicationNotFoundError, ConfigError
 from flamepy.local.manifest import read_manifest
 from flamepy.texts import repr_of
@@ -18,15 +19,14 @@ COLUMNS = ("name", "state", "max_instances", "delay_release", "creation_time", "
 
 @click.group(invoke_without_command=True)
 @endpoint_option
-@format_option
+@output_option()
 @click.pass_context
-def apps(context: click.Context, endpoint: str | None, as_json: bool | None) -> None:
+def apps(context: click.Context, endpoint: str | None, form: Form | None) -> None:
     """List applications, or register and unregister one."""
-    context.obj = endpoint
     if context.invoked_subcommand is None:
         with engine(endpoint) as connection:
             found = connection.list_applications(timeout=CALL_TIMEOUT)
-        show([record(one) for one in found], COLUMNS, as_json=as_json)
+        show([record(one) for one in found], COLUMNS, form)
 
 
 def record(application: Application) -> Record:
@@ -39,14 +39,13 @@ def record(application: Application) -> Record:
 @click.argument("file", type=click.Path())
 @click.option("--update", is_flag=True, help="Replace an application of that name.")
 @endpoint_option
-@click.pass_obj
-def register(outer: str | None, file: str, update: bool, endpoint: str | None) -> None:
+def register(file: str, update: bool, endpoint: str | None) -> None:
     """Register the application of the manifest FILE (YAML)."""
     try:
         name, attributes = read_manifest(file)
     except ConfigError as error:
         raise failure(error.message) from None
-    with engine(endpoint or outer) as connection:
+    with engine(endpoint) as connection:
         try:
             connection.register_application(name, attributes, timeout=CALL_TIMEOUT)
         except AlreadyExistsError:
@@ -62,10 +61,9 @@ def register(outer: str | None, file: str, update: bool, endpoint: str | None) -
 @apps.command()
 @click.argument("name", shell_complete=completions("list_applications", "name"))
 @endpoint_option
-@click.pass_obj
-def unregister(outer: str | None, name: str, endpoint: str | None) -> None:
+def unregister(name: str, endpoint: str | None) -> None:
     """Unregister the application NAME and drop its closed sessions."""
-    with engine(endpoint or outer) as connection:
+    with engine(endpoint) as connection:
         try:
             connection.unregister_application(name, timeout=CALL_TIMEOUT)
         except ApplicationNotFoundError:

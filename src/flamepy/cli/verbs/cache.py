@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from flamepy.cli.engine import CALL_TIMEOUT, failure, silence_grpc
-from flamepy.cli.output import Record, format_option, show
+from flamepy.cli.engine import CALL_TIMEOUT, COMPLETION_TIMEOUT, failure, silence_grpc
+from flamepy.cli.forms import Form, Record, output_option
+from flamepy.cli.output import show
 from flamepy.errors import FlameError, PickleRefusedError
 
 if TYPE_CHECKING:
     from flamepy.objects.client import ObjectClient
 
+F = TypeVar("F", bound=Callable[..., Any])
 LISTED = ("key", "bytes")
 SHOWN = ("key", "version", "kind", "bytes", "patches", "value")
 WRITTEN = ("key", "version", "endpoint")
@@ -22,49 +25,67 @@ PATIENCE = 5.0
 PREVIEW = 200  # characters
 
 
+def _cache_option(command: F) -> F:
+    """Add ``--endpoint``, as the parameter ``cache_url``; it may be given to the group as well."""
+    option = click.option(
+        "--endpoint",
+        "cache_url",
+        metavar="URL",
+        callback=lambda context, _, value: value or context.parent.params.get("cache_url"),
+        help="The cache; default: FLAME_CACHE_ENDPOINT, else ~/.flame/flame.yaml, else this "
+        "machine.",
+    )
+    return option(command)
+
+
+def _keys(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Complete the keys of the objects; a cache that does not answer completes nothing."""
+    url = context.params.get("cache_url")
+    try:
+        with redirect_stderr(StringIO()), client_of(url) as client:
+            found = [one.key for one in client.list(timeout=COMPLETION_TIMEOUT)]
+    except SystemExit:
+        return []
+    return sorted(key for key in found if key.startswith(begun))
+
+
 @click.group()
-@click.option(
-    "--endpoint",
-    metavar="URL",
-    help="The cache; default: FLAME_CACHE_ENDPOINT, else ~/.flame/flame.yaml, else this machine.",
-)
-@click.pass_context
-def cache(context: click.Context, endpoint: str | None) -> None:
+@_cache_option
+def cache(cache_url: str | None) -> None:
     """List, read, write and remove objects of an object cache."""
-    context.obj = endpoint
 
 
 @cache.command("list")
-@click.argument("prefix", default="")
-@format_option
-@click.pass_obj
-def list_(endpoint: str | None, prefix: str, as_json: bool | None) -> None:
+@_cache_option
+@click.argument("prefix", default="", shell_complete=_keys)
+@output_option()
+def list_(cache_url: str | None, prefix: str, form: Form | None) -> None:
     """List objects whose key begins with PREFIX, such as training/shared.
 
     An engine's cache also lists objects that have left its memory.
     """
-    with client_of(endpoint) as client:
+    with client_of(cache_url) as client:
         found = client.list(timeout=CALL_TIMEOUT)
     records = [{"key": one.key, "bytes": one.size} for one in found if one.key.startswith(prefix)]
-    show(records, LISTED, as_json=as_json)
+    show(records, LISTED, form)
 
 
 @cache.command()
-@click.argument("key")
+@_cache_option
+@click.argument("key", shell_complete=_keys)
 @click.option("--output", "-o", type=click.Path(dir_okay=False), help="Write the bytes to a file.")
-@format_option
-@click.pass_obj
-def get(endpoint: str | None, key: str, output: str | None, as_json: bool | None) -> None:
+@output_option(short=None)
+def get(cache_url: str | None, key: str, output: str | None, form: Form | None) -> None:
     """Show what the object KEY is, or write its bytes to a file.
 
     Values are shown if they can be read without unpickling, which could run anything.
     """
     from flamepy.wire.objects import ObjectRef
 
-    with client_of(endpoint) as client:
+    with client_of(cache_url) as client:
         ref = ObjectRef("", key)
         if output is None:
-            show([described(client, ref)], SHOWN, as_json=as_json)
+            show([described(client, ref)], SHOWN, form)
             return
         try:
             client.download(ref, output, timeout=CALL_TIMEOUT)
@@ -97,13 +118,13 @@ def described(client: ObjectClient, ref: Any) -> Record:
 
 
 @cache.command()
-@click.argument("key")
+@_cache_option
+@click.argument("key", shell_complete=_keys)
 @click.argument("file", type=click.Path(dir_okay=False))
-@format_option
-@click.pass_obj
-def put(endpoint: str | None, key: str, file: str, as_json: bool | None) -> None:
+@output_option()
+def put(cache_url: str | None, key: str, file: str, form: Form | None) -> None:
     """Upload FILE under KEY: application/session/object, or application/session for a new one."""
-    with client_of(endpoint) as client:
+    with client_of(cache_url) as client:
         try:
             ref = client.upload(key, file, timeout=CALL_TIMEOUT)
         except FlameError:
@@ -111,15 +132,15 @@ def put(endpoint: str | None, key: str, file: str, as_json: bool | None) -> None
         except OSError as error:
             raise failure(str(error)) from None
     record = {"key": ref.key, "version": ref.version, "endpoint": ref.endpoint}
-    show([record], WRITTEN, as_json=as_json)
+    show([record], WRITTEN, form)
 
 
 @cache.command()
-@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-@click.pass_obj
-def rm(endpoint: str | None, keys: tuple[str, ...]) -> None:
+@_cache_option
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...", shell_complete=_keys)
+def rm(cache_url: str | None, keys: tuple[str, ...]) -> None:
     """Remove objects: application/session/object, application/session, or application/*."""
-    with client_of(endpoint) as client:
+    with client_of(cache_url) as client:
         for key in keys:
             client.delete(key, timeout=CALL_TIMEOUT)
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from flamepy.cli.engine import failure
-from flamepy.cli.output import format_option, printable, show
+from flamepy.cli.forms import Form, output_option
+from flamepy.cli.output import printable, show, show_one
 from flamepy.errors import FlameError, NotFoundError
 
 if TYPE_CHECKING:
@@ -60,15 +61,15 @@ def deadletters() -> None:
 @click.option(
     "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="The number shown."
 )
-@format_option
-def list_letters(path: Path, informer: str | None, limit: int, as_json: bool | None) -> None:
+@output_option()
+def list_letters(path: Path, informer: str | None, limit: int, form: Form | None) -> None:
     """List dead letters, the oldest first."""
     letters, found = _in(path, lambda box: (box.list(informer, limit=limit), box.counts()))
     records = [
         {**one.to_dict(), "session": one.session, "task": one.task, "failed_at": one.failed_at}
         for one in letters
     ]
-    show(records, COLUMNS, as_json=as_json)
+    show(records, COLUMNS, form)
     total = sum(found.values()) if informer is None else found.get(informer, 0)
     if total > len(letters):
         click.echo(f"{total - len(letters)} more: --limit {total} shows them", err=True)
@@ -77,12 +78,12 @@ def list_letters(path: Path, informer: str | None, limit: int, as_json: bool | N
 @deadletters.command("show")
 @_file_option
 @click.argument("number", metavar="ID", type=click.IntRange(min=0))
-@format_option
-def show_letter(path: Path, number: int, as_json: bool | None) -> None:
+@output_option()
+def show_letter(path: Path, number: int, form: Form | None) -> None:
     """Show one dead letter: its event, and the traceback of its last failure."""
     letter = _in(path, lambda box: box.get(number))
-    if as_json:
-        click.echo(json.dumps(letter.to_dict(), indent=2))
+    if form is not None and form.kind not in ("table", "wide"):
+        show_one(letter.to_dict(), form)
         return
     click.echo(f"{letter.id}: {printable(letter.informer)}.{letter.callback} at {letter.key}")
     click.echo(f"failed {letter.failed_at.isoformat(timespec='seconds')}", nl=False)

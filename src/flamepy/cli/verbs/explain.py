@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
 import click
 
 from flamepy.cli.control import Body, ask
 from flamepy.cli.engine import failure
-from flamepy.cli.output import format_option, printable
+from flamepy.cli.forms import Form, output_option
+from flamepy.cli.output import chosen, printable, show_one
 from flamepy.cli.verbs.handlers import port_option
 from flamepy.errors import FlameError
 
@@ -18,8 +16,8 @@ from flamepy.errors import FlameError
 @port_option
 @click.argument("session")
 @click.argument("task", required=False)
-@format_option
-def explain(address: str, session: str, task: str | None, as_json: bool | None) -> None:
+@output_option()
+def explain(address: str, session: str, task: str | None, form: Form | None) -> None:
     """Say what was seen of a task, and what became of it.
 
     Without a task: of the session and everything in it.
@@ -28,8 +26,8 @@ def explain(address: str, session: str, task: str | None, as_json: bool | None) 
         found = ask(address, "GET", "explain", session=session, task=task)
     except FlameError as error:
         raise failure(error.message) from None
-    if as_json or (as_json is None and not sys.stdout.isatty()):
-        click.echo(json.dumps(found, indent=2))
+    if chosen(form).kind not in ("table", "wide"):
+        show_one(found, chosen(form))
         return
     for line in _lines(found):
         click.echo(printable(line))

@@ -9,7 +9,8 @@ import click
 
 from flamepy.cli.control import Body, ask
 from flamepy.cli.engine import failure
-from flamepy.cli.output import format_option, show
+from flamepy.cli.forms import Form, output_option
+from flamepy.cli.output import show
 from flamepy.errors import FlameError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,6 +31,15 @@ def port_option(command: F) -> F:
     return option(command)
 
 
+def complete_handlers(context: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    """Complete the names of the informers of the process."""
+    try:
+        found = ask(context.params["address"], "GET", "handlers")["handlers"]
+    except (FlameError, KeyError):
+        return []
+    return sorted(one["name"] for one in found if one["name"].startswith(begun))
+
+
 @click.group()
 def handlers() -> None:
     """Show, pause and resume the informers of a running process."""
@@ -37,31 +47,32 @@ def handlers() -> None:
 
 @handlers.command("list")
 @port_option
-@format_option
-def list_handlers(address: str, as_json: bool | None) -> None:
+@output_option()
+def list_handlers(address: str, form: Form | None) -> None:
     """List the informers: what waits, what failed, what is paused and why."""
-    show(_ask(address, "GET", "handlers")["handlers"], COLUMNS, as_json=as_json)
+    show(ask_process(address, "GET", "handlers")["handlers"], COLUMNS, form)
 
 
 @handlers.command()
 @port_option
-@click.argument("name")
+@click.argument("name", shell_complete=complete_handlers)
 @click.option("--reason", help="Shown wherever the informer is.")
 def pause(address: str, name: str, reason: str | None) -> None:
     """Deliver nothing to an informer; its events wait."""
-    state = _ask(address, "POST", "handlers", name, "pause", reason=reason)["state"]
+    state = ask_process(address, "POST", "handlers", name, "pause", reason=reason)["state"]
     click.echo(f"{name}: {state}")
 
 
 @handlers.command()
 @port_option
-@click.argument("name")
+@click.argument("name", shell_complete=complete_handlers)
 def resume(address: str, name: str) -> None:
     """Deliver to an informer again."""
-    click.echo(f"{name}: {_ask(address, 'POST', 'handlers', name, 'resume')['state']}")
+    click.echo(f"{name}: {ask_process(address, 'POST', 'handlers', name, 'resume')['state']}")
 
 
-def _ask(address: str, method: str, *path: str, **query: str | None) -> Body:
+def ask_process(address: str, method: str, *path: str, **query: str | None) -> Body:
+    """Return the answer of the process; an error ends the program with one line, status 1."""
     try:
         return ask(address, method, *path, **query)
     except FlameError as error:

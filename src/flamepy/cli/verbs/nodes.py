@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import click
 
 from flamepy.cli.engine import CALL_TIMEOUT, endpoint_option, engine
-from flamepy.cli.output import Record, format_option, show
+from flamepy.cli.forms import Form, Record, output_option
+from flamepy.cli.output import show
 from flamepy.types import Executor, ExecutorState, Node
 
 COLUMNS = (
@@ -18,8 +19,8 @@ COLUMNS = (
 
 @click.command()
 @endpoint_option
-@format_option
-def nodes(endpoint: str | None, as_json: bool | None) -> None:
+@output_option()
+def nodes(endpoint: str | None, form: Form | None) -> None:
     """List nodes and how many executors they run.
 
     BOUND counts the executors that serve a session.
@@ -27,7 +28,7 @@ def nodes(endpoint: str | None, as_json: bool | None) -> None:
     with engine(endpoint) as connection:
         found = connection.list_nodes(timeout=CALL_TIMEOUT)
         executors = connection.list_executors(timeout=CALL_TIMEOUT)
-    show([record(node, executors) for node in found], COLUMNS, as_json=as_json)
+    show([record(node, executors) for node in found], COLUMNS, form)
 
 
 def record(node: Node, executors: Sequence[Executor]) -> Record:

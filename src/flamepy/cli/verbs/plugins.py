@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from flamepy.cli.engine import failure
-from flamepy.cli.output import format_option, show
+from flamepy.cli.forms import Form, output_option
+from flamepy.cli.output import show
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError
 
@@ -34,19 +35,19 @@ def plugins() -> None:
 
 @plugins.command("list")
 @_context_option
-@format_option
-def list_plugins(context: str | None, as_json: bool | None) -> None:
+@output_option()
+def list_plugins(context: str | None, form: Form | None) -> None:
     """List the installed plugins, without loading any."""
     from flamepy.informers.plugins.loading import discover
 
     enabled = {one.name for one in _settings(context).informers}
-    _show([replace(one, enabled=one.name in enabled) for one in discover()], as_json)
+    _show([replace(one, enabled=one.name in enabled) for one in discover()], form)
 
 
 @plugins.command()
 @_context_option
-@format_option
-def check(context: str | None, as_json: bool | None) -> None:
+@output_option()
+def check(context: str | None, form: Form | None) -> None:
     """Load every plugin, and make those that are enabled with their options.
 
     Exit status 1 if any is broken, or enabled and not installed.
@@ -54,7 +55,7 @@ def check(context: str | None, as_json: bool | None) -> None:
     from flamepy.informers.plugins.loading import check_plugins
 
     found = check_plugins(context=_settings(context))
-    _show(found, as_json)
+    _show(found, form)
     if any(one.problem is not None for one in found):
         raise SystemExit(1)
 
@@ -66,5 +67,5 @@ def _settings(context: str | None) -> FlameContext:
         raise failure(error.message) from None
 
 
-def _show(found: list[PluginInfo], as_json: bool | None) -> None:
-    show([asdict(one) for one in found], COLUMNS, as_json=as_json)
+def _show(found: list[PluginInfo], form: Form | None) -> None:
+    show([asdict(one) for one in found], COLUMNS, form)

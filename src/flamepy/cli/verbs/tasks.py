@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engine
-from flamepy.cli.output import Record, format_option, show
+from flamepy.cli.forms import Form, Record, output_option
+from flamepy.cli.live import ends_quietly, reactor, ticked
+from flamepy.cli.output import chosen, limit_option, newest, show
+from flamepy.cli.rows import Rows
 from flamepy.types import Task, TaskState
+from flamepy.watching.state.events import EventKind, TaskEvent
 
 COLUMNS = ("id", "state", "input_size", "output_size", "creation_time", "seconds", "error")
+WIDE = ("session", "completion_time")
+TICK = 0.25  # seconds
 
 
 @click.command()
@@ -24,28 +29,55 @@ COLUMNS = ("id", "state", "input_size", "output_size", "creation_time", "seconds
     type=click.Choice([state.name.lower() for state in TaskState]),
     help="Only tasks in this state; may be given more than once.",
 )
-@click.option("--last", type=click.IntRange(1), metavar="N", help="Only the N newest of them.")
-@format_option
+@limit_option
+@click.option("-w", "--watch", is_flag=True, help="Then print a row whenever a task changed.")
+@output_option()
 def tasks(
     session: str,
     endpoint: str | None,
     states: tuple[str, ...],
+    limit: int,
     last: int | None,
-    as_json: bool | None,
+    watch: bool,
+    form: Form | None,
 ) -> None:
-    """List the tasks of SESSION, and why the failed ones failed.
+    """List the tasks of SESSION, oldest first, and why the failed ones failed.
 
     Sizes are bytes. SECONDS is the time from creation to the end. A table cuts long error texts
-    in the middle; --json has all of them.
+    in the middle; -o json has all of them.
     """
     with engine(endpoint) as connection:
         found = connection.get_session(session, timeout=CALL_TIMEOUT)
-        listed: Iterable[Task] = found.list_tasks(timeout=CALL_TIMEOUT)
-        chosen = [task for task in listed if not states or task.state.name.lower() in states]
-        if last is not None:
-            chosen = chosen[-last:]
-        records = [record(_with_events(found, task)) for task in chosen]
-    show(records, COLUMNS, as_json=as_json)
+        listed: list[Task] = list(found.list_tasks(timeout=CALL_TIMEOUT))
+        selected = [task for task in listed if not states or task.state.name.lower() in states]
+        chosen_ones = newest(selected, limit=limit, last=last)
+        records = [record(_with_events(found, task)) for task in chosen_ones]
+    if not watch:
+        show(records, COLUMNS, form, wide=WIDE)
+        return
+    rows = Rows(COLUMNS, chosen(form), wide=WIDE)
+    rows.show(records)
+    _follow(endpoint, session, states, rows, {task.id: task.state for task in listed})
+
+
+def _follow(
+    endpoint: str | None,
+    session: str,
+    states: tuple[str, ...],
+    rows: Rows,
+    shown: dict[str, TaskState],
+) -> None:
+    """Print a row for each task that came into another state than was shown, until a signal."""
+    with ends_quietly() as interrupts, reactor(endpoint, say=False) as made:
+        stream = made.stream(session=session)
+        with stream:
+            for event in interrupts.between(ticked(stream, TICK)):
+                if not isinstance(event, TaskEvent) or event.kind is EventKind.DELETED:
+                    continue
+                task, before = event.task, shown.get(event.task.id)
+                shown[task.id] = task.state
+                if before != task.state and (not states or task.state.name.lower() in states):
+                    rows.show([record(task)])
 
 
 def _with_events(session: Any, task: Task) -> Task:

@@ -1,7 +1,8 @@
 """``flamepy up``: an embedded cluster in the foreground.
 
 One line ``ready: http://HOST:PORT cache: grpc://HOST:PORT`` on standard output when it serves,
-without the second part where there is no object cache; logs on standard error.
+without the second part where there is no object cache; a terminal gets a banner after it. Logs on
+standard error.
 SIGINT, SIGTERM and SIGHUP stop it within 5 s; a later SIGINT or SIGTERM ends it at once. As
 process 1 of a container it collects the orphaned processes of services.
 """
@@ -9,18 +10,27 @@ process 1 of a container it collects the orphaned processes of services.
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
+from flamepy.cli.cluster_file import left
+from flamepy.cli.demo import APPLICATION, ATTRIBUTES, Demo
 from flamepy.cli.engine import failure
+from flamepy.cli.line_writer import LineHandler
 from flamepy.cli.logs import FORMATS, set_up_logging, trim_records
 from flamepy.cli.stopping import StopSignals
+from flamepy.cli.up_screen import ShortFormatter, StatusLine, banner, print_banner
 from flamepy.cli.values import SECONDS
+from flamepy.config.endpoint import Endpoint
 from flamepy.errors import FlameError, InvalidArgumentError, UnavailableError
 from flamepy.local.cluster import LocalCluster
 from flamepy.local.net.listening import check_free
 from flamepy.local.net.tls import ClusterTls
+from flamepy.local.services.changes import EXECUTORS, TASKS, note
 from flamepy.local.services.orphans import Orphans
 from flamepy.resources import parse_resources
 from flamepy.texts import repr_of
@@ -117,39 +127,89 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     help="Logs on standard error: lines for people, or one JSON object a line.",
 )
 @click.option(
-    "-v", "--verbose", "level", flag_value=logging.DEBUG, type=int, help="Log more than changes."
+    "-v",
+    "--verbose",
+    count=True,
+    help="Log every change of a task and of an executor, too; -vv logs more than changes.",
 )
+@click.option("-q", "--quiet", is_flag=True, help="Log warnings and errors only.")
 @click.option(
-    "-q",
-    "--quiet",
-    "level",
-    flag_value=logging.WARNING,
-    type=int,
-    help="Log warnings and errors only.",
+    "--demo", is_flag=True, help="Register byte-service, and submit a few tasks a second to it."
 )
-def up(log_format: str, level: int | None, **options: Any) -> None:
+def up(log_format: str, verbose: int, quiet: bool, demo: bool, **options: Any) -> None:
     """Run an embedded Flame cluster until it gets a signal.
 
-    A line is logged for every change of a session, task or executor, with its ids.
+    A line is logged for every change of a session or an application. A terminal also gets a line
+    that says how many tasks wait, run and have ended.
     """
-    set_up_logging(log_format, logging.INFO if level is None else level)
+    on_screen = log_format == "text" and not quiet and sys.stderr.isatty()
+    handler = _set_up_logging(log_format, verbose, quiet=quiet, short=on_screen and not verbose)
     trim_records()
     stop = StopSignals()
     try:
         check_free(options["host"], options["port"])  # the port that was asked for, first of all
         options["cache_port"] = _cache_port(options)
-        cluster = LocalCluster(tls=_tls(options), **options)
+        if demo:
+            options["apps"] = [*options["apps"], (APPLICATION, ATTRIBUTES)]
+        cluster = LocalCluster(tls=_tls(options), keep_logs=True, **options)
         cluster.start()
     except FlameError as error:
         raise failure(error.message) from None
     try:
-        cache = f" cache: {cluster.cache_endpoint}" if cluster.has_cache else ""
-        print(f"ready: {cluster.endpoint}{cache}", flush=True)
-        orphans = Orphans()
-        while not stop.wait(LOOK):
-            orphans.collect()
+        _announce(cluster, options, quiet=quiet, demo=demo)
+        status = StatusLine(handler, cluster) if on_screen and handler is not None else None
+        with left(Endpoint.parse(cluster.endpoint).port, cluster.log_folder), _load(cluster, demo):
+            _wait(stop, status)
     finally:
         cluster.stop()
+
+
+def _set_up_logging(style: str, verbose: int, *, quiet: bool, short: bool) -> LineHandler | None:
+    level = logging.WARNING if quiet else logging.DEBUG if verbose > 1 else logging.INFO
+    handler = set_up_logging(style, level)
+    if not verbose:
+        for one in (TASKS, EXECUTORS):  # three lines a task: they cost more than the task
+            one.setLevel(logging.WARNING)
+    if short and handler is not None:
+        handler.setFormatter(ShortFormatter())
+    return handler
+
+
+def _announce(cluster: LocalCluster, options: dict[str, Any], *, quiet: bool, demo: bool) -> None:
+    """Print the ready line, and for people what to do next."""
+    cache = f" cache: {cluster.cache_endpoint}" if cluster.has_cache else ""
+    print(f"ready: {cluster.endpoint}{cache}", flush=True)
+    executors, data = cluster.totals().limit, options["data"]
+    if sys.stdout.isatty() and not quiet:
+        print_banner(banner(cluster, data=data, executors=executors, demo=demo))
+    else:
+        note(logger, "cluster ready", endpoint=cluster.endpoint, data=data, executors=executors)
+
+
+@contextmanager
+def _load(cluster: LocalCluster, demo: bool) -> Iterator[None]:
+    if not demo:
+        yield
+        return
+    load = Demo(cluster.context)
+    load.start()
+    try:
+        yield
+    finally:
+        load.stop()
+
+
+def _wait(stop: StopSignals, status: StatusLine | None) -> None:
+    """Wait for a signal; look after orphans and the status line meanwhile."""
+    orphans = Orphans()
+    try:
+        while not stop.wait(LOOK):
+            orphans.collect()
+            if status is not None:
+                status.update()
+    finally:
+        if status is not None:
+            status.end()
 
 
 def _cache_port(options: dict[str, Any]) -> int:

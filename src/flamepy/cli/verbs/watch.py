@@ -1,45 +1,48 @@
 """``flamepy watch``: every change of tasks and sessions, as it is observed.
 
-In a terminal a line for people, in a pipe one JSON object a line, written at once. It continues
-through outages, which it reports on standard error, until SIGINT (status 130), SIGTERM (143) or
-until its output is closed (0). Standard error has one line when it begins.
+In a terminal lines for people (``event_lines``), in a pipe one JSON object a line, written at once.
+It continues through outages, which it reports on standard error, until SIGINT (status 130), SIGTERM
+(143) or until its output is closed (0). Standard error has one line when it begins.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from flamepy.cli.engine import CONNECT_TIMEOUT, endpoint_option, failure, silence_grpc
-from flamepy.cli.output import printable
-from flamepy.errors import FlameError, UnavailableError
+from flamepy.cli.changed_sessions import ChangedSessions
+from flamepy.cli.engine import completions, endpoint_option
+from flamepy.cli.event_printer import EventPrinter
+from flamepy.cli.live import ends_quietly, every, reactor, ticked
+from flamepy.cli.output import styled
+from flamepy.cli.summary import Summary, Totals
+from flamepy.runtime.clocks import monotonic
 from flamepy.types import TaskState
 
 if TYPE_CHECKING:
-    from flamepy.watching.state.events import SessionEvent, TaskEvent
+    from flamepy.watching.state.events import TaskEvent
 
-COLOURS = {
-    "running": "cyan",
-    "succeed": "green",
-    "failed": "red",
-    "cancelled": "yellow",
-    "deleted": "bright_black",
-}
+TICK = 0.25  # seconds
+SUMMARY = 1.0
 
 
 @click.command()
-@click.option("--application", metavar="NAME", help="Only this application.")
-@click.option("--session", metavar="ID", help="Only this session.")
+@click.option(
+    "--application",
+    metavar="NAME",
+    help="Only this application.",
+    shell_complete=completions("list_applications", "name"),
+)
+@click.option(
+    "--session",
+    metavar="ID",
+    help="Only this session.",
+    shell_complete=completions("list_sessions", "id"),
+)
 @click.option(
     "--state",
     "states",
@@ -60,6 +63,16 @@ COLOURS = {
     default=None,
     help="JSON or lines for people; default: lines in a terminal, JSON in a pipe.",
 )
+@click.option(
+    "--summary",
+    is_flag=True,
+    help="One line a second with the totals of the sessions; costs no call for a task.",
+)
+@click.option(
+    "--fold/--no-fold",
+    default=True,
+    help="Whether bursts are one line for people; JSON is never folded.",
+)
 @endpoint_option
 def watch(
     application: str | None,
@@ -67,58 +80,38 @@ def watch(
     states: tuple[str, ...],
     replay: str,
     as_json: bool | None,
+    summary: bool,
+    fold: bool,
     endpoint: str | None,
 ) -> None:
-    """Show every change of tasks and sessions until SIGINT."""
-    silence_grpc()
-    show = _printer(as_json if as_json is not None else not sys.stdout.isatty())
-    interrupts = _Interrupts()
-    try:
-        with interrupts.handled(), _reactor(endpoint) as reactor:
-            events = reactor.stream(
-                where=(lambda event: wanted(event, states)) if states else None,
-                application=application,
-                session=session,
-                replay=replay,
-                sessions=not states,
-            )
-            with events:
-                _say(f"watching {reactor.health().endpoint}")
-                for event in interrupts.between(events):
-                    show(event)
-    except BrokenPipeError:
-        # The output is closed; Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except UnavailableError as error:
-        raise failure(f"{error.message}; `flamepy doctor` shows where it fails") from None
-    except FlameError as error:
-        raise failure(error.message) from None
-    if interrupts.numbers:
-        raise SystemExit(128 + interrupts.numbers[0])
+    """Show every change of tasks and sessions until SIGINT.
 
-
-@contextmanager
-def _reactor(endpoint: str | None) -> Iterator[Any]:  # Any: informers is imported here only
-    from flamepy.informers import Reactor, signals
-
-    def report(sender: str, *, state: object, **_: object) -> None:
-        _say(f"{sender} is {state}")
-
-    # Without a handler Python prints warnings; the signal reports each outage once.
-    logging.getLogger("flamepy").addHandler(logging.NullHandler())
-    reactor = Reactor(endpoint=endpoint, plugins=())
-    reactor.start(wait=True, timeout=CONNECT_TIMEOUT)
-    signals.connection_changed.connect(report)
-    try:
-        yield reactor
-    finally:
-        signals.connection_changed.disconnect(report)
-        reactor.stop(1.0)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"flamepy watch: {text}\n")  # one write, see ``engine.failure``
-    sys.stderr.flush()
+    In a terminal a session's id is shown when it is another one than in the line before, = marks
+    what was so before, and of more than 20 changes in a second those alike are one line.
+    """
+    if as_json is None:
+        as_json = not sys.stdout.isatty()
+    if summary and states:
+        raise click.UsageError("--summary counts all tasks: leave --state out")
+    if summary:
+        _summarize(application, session, endpoint, as_json=as_json)
+        return
+    with ends_quietly() as interrupts, reactor(endpoint) as made:
+        stream = made.stream(
+            where=(lambda event: wanted(event, states)) if states else None,
+            application=application,
+            session=session,
+            replay=replay,
+            sessions=not states,
+        )
+        printer = EventPrinter(fold=fold)
+        with stream:
+            for event in interrupts.between(ticked(stream, TICK)):
+                if not as_json:
+                    printer.show(event)
+                elif event is not None:
+                    print(json.dumps(event.to_dict()), flush=True)
+            printer.finish()
 
 
 def wanted(event: TaskEvent, states: tuple[str, ...]) -> bool:
@@ -126,87 +119,22 @@ def wanted(event: TaskEvent, states: tuple[str, ...]) -> bool:
     return event.kind != "deleted" and event.task.state.name.lower() in states
 
 
-def _printer(as_json: bool) -> Callable[[TaskEvent | SessionEvent], None]:
+def _summarize(
+    application: str | None, session: str | None, endpoint: str | None, *, as_json: bool
+) -> None:
+    with ends_quietly() as interrupts, reactor(endpoint) as made:
+        changed, totals = ChangedSessions(), Totals()
+        made.register(changed, application=application, session=session)
+        made.wait_synced(10.0)
+        for _ in interrupts.between(every(SUMMARY)):
+            totals.add(changed.take())
+            _print_summary(totals.summary(monotonic()), as_json=as_json)
+
+
+def _print_summary(summary: Summary, *, as_json: bool) -> None:
     if as_json:
-
-        def show_json(event: TaskEvent | SessionEvent) -> None:
-            print(json.dumps(event.to_dict()), flush=True)
-
-        return show_json
-    try:
-        from rich.console import Console
-    except ImportError:
-        raise SystemExit(
-            'flamepy watch: lines for people need rich: run pip install "flamepy-informers[cli]", '
-            "or use --json"
-        ) from None
-    console = Console(highlight=False, soft_wrap=True)
-
-    def show_line(event: TaskEvent | SessionEvent) -> None:
-        text, style = line(event.to_dict())
-        console.print(text, style=style, markup=False)
-
-    return show_line
-
-
-def line(event: dict[str, Any]) -> tuple[str, str | None]:  # Any: as of to_dict
-    """Return a line for people, and its colour."""
-    at = datetime.fromisoformat(event["observed_at"]).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    if event["type"] == "task":
-        gone = event["kind"] == "deleted"
-        word, who = "deleted" if gone else event["state"], f"task {event['task']}"
-        before = event["old_state"]
-        more = event["error"] or (f"from {before}" if before else "")
-    else:
-        word, who = event["kind"], "session"
-        counts = ", ".join(f"{number} {name}" for name, number in event["counts"].items() if number)
-        more = event["event"]["message"] if event["event"] else counts
-    mark = "=" if event["initial"] else " "
-    parts = [at, mark, f"{event['application']}/{event['session']}", who, f"{word:10}", more]
-    return printable(" ".join(parts).rstrip()), COLOURS.get(word)
-
-
-class _Ended(BaseException):
-    """Raised by a signal while the next event is waited for."""
-
-
-class _Interrupts:
-    """Ends a loop at SIGINT or SIGTERM between two events, never within one."""
-
-    def __init__(self) -> None:
-        self.numbers: list[int] = []
-        self._waiting = False
-
-    @contextmanager
-    def handled(self) -> Iterator[None]:
-        """Take the signals; they end what is inside, without an error, while it waits."""
-
-        def note(number: int, frame: FrameType | None) -> None:
-            if self.numbers:
-                os._exit(128 + number)  # asked twice: the user does not want to wait
-            self.numbers.append(number)
-            if self._waiting:
-                raise _Ended
-
-        before = {one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)}
-        self._waiting = True  # for the connection
-        try:
-            yield
-        except _Ended:
-            pass  # the signal that was waited for; ``numbers`` has it
-        finally:
-            self._waiting = False
-            for one, handler in before.items():
-                signal.signal(one, handler)
-
-    def between(self, events: Any) -> Iterator[Any]:  # Any: whatever the stream gives
-        """Yield the events until a signal came."""
-        while True:
-            self._waiting = True
-            if self.numbers:
-                return
-            event = next(events, None)
-            self._waiting = False
-            if event is None or self.numbers:
-                return
-            yield event
+        print(json.dumps(summary.to_dict()), flush=True)
+        return
+    at = datetime.now().strftime("%H:%M:%S")
+    cells = [styled(text, colour) for text, colour in summary.cells()]
+    click.echo(" ".join([styled(at, dim=True), *cells]))

@@ -2,6 +2,9 @@
 
 The line reads ``task running session=s1 task=3``; the record's attribute ``flame`` has the same
 ids as a mapping, for structured logs. Ids come from clients, so they are quoted and cut.
+
+Changes of tasks and of executors have loggers of their own, ``TASKS`` and ``EXECUTORS``: there are
+some thousand of them a second, so ``flamepy up`` switches them off unless ``--verbose`` is given.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import json
 import logging
 import re
 
+TASKS = logging.getLogger("flamepy.local.tasks")
+EXECUTORS = logging.getLogger("flamepy.local.executors")
 LONGEST = 200  # characters of an id that a line shows
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@-]+")
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from flamepy.local.ending import is_cut_short
-from flamepy.local.services.changes import note, shorten
+from flamepy.local.services.changes import EXECUTORS, TASKS, note, shorten
 from flamepy.local.services.instance import (
     SHIM_FAILED,
     BindFailure,
@@ -300,7 +300,8 @@ class ExecutorRun:
         return TaskOutcome(-1, message=text)
 
     def _note(self, what: str, **ids: object) -> None:
-        note(logger, what, session=self.row.session_id, **ids, executor=self.row.id)
+        kind = TASKS if "task" in ids else EXECUTORS
+        note(kind, what, session=self.row.session_id, **ids, executor=self.row.id)
 
     async def _record(self, change: Callable[[], Steps[T]], *, alone: bool = False) -> T:
         """Repeat a change until the storage takes it: no outcome is lost to a full disk."""

@@ -35,6 +35,7 @@ from flamepy.local.services.instance import (
     TaskNotBegun,
     TaskOutcome,
 )
+from flamepy.local.services.kept_logs import KeptLogs
 from flamepy.local.services.logfiles import bound_logs, tail
 from flamepy.local.services.reaper import Reaper
 from flamepy.local.services.task_stream import TaskStream, offers_stream
@@ -78,6 +79,7 @@ class ProcessInstance:
         reaper: ends the process if the cluster is killed.
         grace: seconds between SIGTERM and SIGKILL.
         traffic: the cluster's, which holds calls around a fork.
+        kept: prepares the folder of the files that its output goes to, if they stay.
     """
 
     def __init__(
@@ -88,8 +90,10 @@ class ProcessInstance:
         reaper: Reaper,
         grace: float = GRACE,
         traffic: Traffic | None = None,
+        kept: KeptLogs | None = None,
     ) -> None:
         self._plan = plan
+        self._kept = kept
         self._reaper = reaper
         self._logs: asyncio.Task[None] | None = None
         self._bind_timeout = bind_timeout
@@ -158,10 +162,12 @@ class ProcessInstance:
         plan = self._plan
         plan.folder.mkdir(parents=True, exist_ok=True)
         plan.scratch.mkdir(parents=True, exist_ok=True)
+        if self._kept is not None:
+            self._kept.prepare(plan.stdout)
         if not plan.command:
             raise FileNotFoundError(2, "No such file or directory")
-        for path in (plan.stdout, plan.stderr):
-            path.unlink(missing_ok=True)
+        for path in (plan.stdout, plan.stderr) if self._kept is None else ():
+            path.unlink(missing_ok=True)  # of an earlier service, in the application's own folder
         child = Child(
             Command(
                 (plan.command, *plan.arguments),

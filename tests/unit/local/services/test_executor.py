@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from flamepy.local.engine import Engine
+from flamepy.local.services import changes
 from flamepy.local.services.executor import MAX_EARLY_EXITS
 from flamepy.local.services.instance import BindFailure, Instance, TaskNotBegun, TaskOutcome
 from flamepy.local.state.cluster_state import ClusterState
@@ -69,12 +70,14 @@ class Lines(logging.Handler):
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Iterator[Lines]:
-    """Give what the executor's logger says, and room for more."""
+    """Give what an executor logs of itself and of tasks, and room for more."""
     caplog.set_level(logging.INFO)
-    logger, found = logging.getLogger("flamepy.local.services.executor"), Lines()
-    logger.addHandler(found)
+    found = Lines()
+    for logger in (changes.TASKS, changes.EXECUTORS):
+        logger.addHandler(found)
     yield found
-    logger.removeHandler(found)
+    for logger in (changes.TASKS, changes.EXECUTORS):
+        logger.removeHandler(found)
 
 
 async def work(make: Callable[[], Instance]) -> list[Task]:
