@@ -113,7 +113,7 @@ def ticked(stream: EventStream, seconds: float) -> Iterator[TaskEvent | SessionE
 
 
 def every(seconds: float) -> Iterator[None]:
-    """Yield at once, and then every so many seconds, for ever."""
+    """Yield at once, and then every N seconds, for ever."""
     never = Flag()
     while True:
         yield

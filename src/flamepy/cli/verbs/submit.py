@@ -123,7 +123,7 @@ def submit(
                     if not tally.left:
                         break
             if interrupts.numbers:
-                tell(f"session {session.id} goes on: flamepy sessions close {session.id} ends it")
+                tell(f"session {session.id} continues: flamepy sessions close {session.id} ends it")
             else:
                 if session_id is None:
                     session.close(0, timeout=CALL_TIMEOUT)

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 LIMIT = 256 * 1024 * 1024  # bytes of all files
-NAME_LIMIT = 200  # characters of a folder's name; of a longer one the digest tells it apart
+NAME_LIMIT = 200  # characters of a folder's name; a longer one ends with a digest
 
 
 def folder_of(folder: Path, session_id: str) -> Path:
