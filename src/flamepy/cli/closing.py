@@ -38,7 +38,7 @@ class Closing:
         """Close it if that is allowed now; return whether it is closed.
 
         Raises:
-            SessionNotFoundError: there is none of that id.
+            SessionNotFoundError: no session has that id.
             FlameError: the engine refuses for another reason than a running task.
         """
         info = self._info = self._connection.get_session(self.name, timeout=CALL_TIMEOUT).info

@@ -56,7 +56,7 @@ class FormType(click.ParamType):  # type: ignore[type-arg]  # generic in newer r
                 self.fail(f"{repr_of(template)} is no template: {text_of(error)}", param, ctx)
             return Form("template", template)
         self.fail(
-            f"{repr_of(text)} is not one of {', '.join(PLAIN)} and {TEMPLATE}TEXT, with the keys of "
+            f"{repr_of(text)} must be one of {', '.join(PLAIN)} and {TEMPLATE}TEXT, with keys of "
             "the JSON in braces: template='{id} {state}'",
             param,
             ctx,
