@@ -108,6 +108,46 @@ class TestG26SinksSendAtLeastOnce:
             pass
         assert third.got == []
 
+    def test_what_waits_is_sent_later_and_holds_up_nothing_else(
+        self,
+        engine: FakeEngine,
+        connection: Connection,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        first, attempts = engine.add_task("s"), []
+
+        def one_waits(batch: Sequence[OutboxEntry]) -> Sequence[Outcome]:
+            attempts.extend(one.attempts for one in batch)
+            held = [one.key.startswith("s/1@") and len(attempts) < 4 for one in batch]
+            return [Outcome.wait("quiet", after=0.02) if one else Outcome.sent() for one in held]
+
+        quick = OutboxOptions(batch_size=1, give_up_after=0.0)
+        sink = Receiver(one_waits, outbox=quick)
+        with reactor_with(sink, connection, tmp_path / "state.db") as (_, registration):
+            eventually(lambda: first == "1" and sent(registration), "everything")
+        assert sorted(sink.ends) == ["s/1/pending", "s/opened"]
+        assert set(attempts) == {0}
+        assert "could not be sent" not in caplog.text
+
+    def test_a_note_is_there_after_a_restart(
+        self, engine: FakeEngine, connection: Connection, tmp_path: Path
+    ) -> None:
+        seen: list[str] = []
+
+        class Counting(Receiver):
+            def open(self) -> None:
+                seen.append(self.note)
+
+            def send(self, batch: Sequence[OutboxEntry]) -> None:
+                self.note = f"{int(self.note or 0) + len(batch)}"
+
+        for _ in range(3):
+            engine.add_task("s")
+            with reactor_with(Counting(), connection, tmp_path / "state.db") as (_, registration):
+                eventually(lambda one=registration: sent(one), "everything")
+        assert seen == ["", "2", "3"]
+
     def test_an_event_comes_back_whole(
         self, engine: FakeEngine, connection: Connection, tmp_path: Path
     ) -> None:

@@ -11,7 +11,7 @@ from flamepy.enums import TextEnum
 from flamepy.errors import InvalidArgumentError
 from flamepy.informers.dead_letters.letter import AnyEvent, event_of, written
 from flamepy.informers.rules.overdue import OverdueEvent
-from flamepy.runtime.seconds import seconds_or_none
+from flamepy.runtime.seconds import seconds, seconds_or_none
 from flamepy.texts import described, repr_of, text_of
 from flamepy.watching.state.events import TaskEvent
 
@@ -45,15 +45,16 @@ class OutcomeKind(TextEnum):
 
     SENT = "sent"
     RETRY = "retry"
+    WAIT = "wait"
     REFUSED = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one entry; made by ``sent``, ``retry`` and ``refused``.
+    """What became of one entry; made by ``sent``, ``retry``, ``wait`` and ``refused``.
 
     Attributes:
-        kind: sent, to be tried again, or refused for good.
+        kind: sent, to be tried again, to be sent later, or refused for good.
         error: why it was not sent: an exception, or a text.
         after: seconds until it is tried again; None leaves that to the back-off.
     """
@@ -76,6 +77,22 @@ class Outcome:
                 number of seconds.
         """
         return cls(OutcomeKind.RETRY, _error(error), seconds_or_none("after", after))
+
+    @classmethod
+    def wait(cls, reason: str, after: float) -> Outcome:
+        """It is to be sent later, and nothing failed: for a rate limit, or to be grouped.
+
+        That counts as no attempt, is not logged, never makes a dead letter of it, and its
+        destination takes other events meanwhile.
+
+        Args:
+            reason: shown by ``flamepy outbox list``.
+            after: seconds until ``send`` gets it again.
+
+        Raises:
+            InvalidArgumentError: the reason is no text, or ``after`` is no number of seconds.
+        """
+        return cls(OutcomeKind.WAIT, _error(reason), seconds("after", after))
 
     @classmethod
     def refused(cls, error: BaseException | str) -> Outcome:

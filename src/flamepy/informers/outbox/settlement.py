@@ -33,7 +33,8 @@ class Settlement:
     Attributes:
         sent: ids that the receiver has.
         tried: attempts that failed, of what is tried again.
-        waits: seconds until each of these is tried again, by id.
+        waiting: what is to be sent later, and did not fail.
+        waits: seconds until each of these two is sent again, by id.
         dead: entries that are given up, and why.
         wait: seconds for which the destination waits; None unless all of it is tried again.
         error: the first error; None if everything was sent.
@@ -41,6 +42,7 @@ class Settlement:
 
     sent: list[int] = field(default_factory=list)
     tried: list[Tried] = field(default_factory=list)
+    waiting: list[Tried] = field(default_factory=list)
     waits: dict[int, float] = field(default_factory=dict)
     dead: list[tuple[StoredEntry, Outcome]] = field(default_factory=list)
     wait: float | None = None
@@ -92,13 +94,18 @@ def settle(
     made = Settlement()
     if isinstance(outcomes, BaseException):
         outcomes = [_outcome_of(outcomes)] * len(entries)
-    whole = all(one.kind is OutcomeKind.RETRY for one in outcomes)
-    if whole and entries:
-        asked = [one.after for one in outcomes if one.after is not None]
+    failed = [one for one in outcomes if one.kind is OutcomeKind.RETRY]
+    if failed and not {one.kind for one in outcomes} & {OutcomeKind.SENT, OutcomeKind.REFUSED}:
+        asked = [one.after for one in failed if one.after is not None]
         made.wait = options.wait(failures + 1, random())
-        if len(asked) == len(outcomes):
+        if len(asked) == len(failed):
             made.wait = min(asked)
     for stored, outcome in zip(entries, outcomes, strict=True):
+        if outcome.kind is OutcomeKind.WAIT:
+            wait = outcome.after or 0.0
+            made.waits[stored.id] = wait
+            made.waiting.append(Tried(stored.attempts, now + wait, outcome.text, stored.id))
+            continue
         made.error = made.error or outcome.error
         expired = now - stored.created >= options.give_up_after
         if outcome.kind is OutcomeKind.SENT:

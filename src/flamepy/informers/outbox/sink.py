@@ -78,6 +78,9 @@ class Sink(TaskInformer, SessionInformer):
         outbox: how events wait and are sent; a mapping of the names of ``OutboxOptions`` as well.
 
     Attributes:
+        note: a text of the sink's own, "" at first, that survives restarts where its events do:
+            what ``send`` leaves in it is stored in the transaction that stores what became of the
+            batch, and it is there again before ``open``. With one sender.
         whole_batches: True if ``send`` sends a batch whole or not at all, as in a transaction of
             the receiver. A batch may then have several events of one task, in their order; else it
             has one at most, because the second could be sent where the first has failed.
@@ -98,6 +101,7 @@ class Sink(TaskInformer, SessionInformer):
             raise InvalidArgumentError(f"durable must be True or False, got {repr_of(durable)}")
         self.durable = durable
         self.outbox_options = OutboxOptions.of(outbox)
+        self.note = ""
         self._outlet: Outlet | None = None
 
     def send(
@@ -153,6 +157,16 @@ class Sink(TaskInformer, SessionInformer):
         """
         self._bound("disable").disable(reason, destination)
 
+    def put(self, event: AnyEvent) -> None:
+        """Put the event that a callback was called with into the outbox; in that callback.
+
+        The callbacks of ``Sink`` do. Override them to leave events out, or others to have more in.
+
+        Raises:
+            InvalidStateError: it is not registered.
+        """
+        self._bound("send").stage(event)
+
     # ------------------------------------------------------------------ for the reactor
 
     def bind(self, outlet: Outlet | None) -> None:
@@ -169,16 +183,16 @@ class Sink(TaskInformer, SessionInformer):
 
     def on_transition(self, event: TaskEvent) -> None:
         """Put the event into the outbox."""
-        self._bound("send").stage(event)
+        self.put(event)
 
     def on_opened(self, event: SessionEvent) -> None:
         """Put the event into the outbox."""
-        self._bound("send").stage(event)
+        self.put(event)
 
     def on_closed(self, event: SessionEvent) -> None:
         """Put the event into the outbox."""
-        self._bound("send").stage(event)
+        self.put(event)
 
     def on_overdue(self, event: OverdueEvent) -> None:
         """Put the event into the outbox."""
-        self._bound("send").stage(event)
+        self.put(event)

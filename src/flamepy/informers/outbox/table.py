@@ -23,7 +23,7 @@ STATEMENTS = (
     """
     CREATE TABLE outbox_state (
         informer TEXT PRIMARY KEY, dropped INTEGER NOT NULL DEFAULT 0,
-        disabled TEXT NOT NULL DEFAULT '{}') WITHOUT ROWID""",
+        disabled TEXT NOT NULL DEFAULT '{}', note TEXT NOT NULL DEFAULT '') WITHOUT ROWID""",
 )
 SCHEMA = "".join(f"{one};" for one in STATEMENTS)
 
@@ -165,6 +165,20 @@ def disable(database: sqlite3.Connection, informer: str, disabled: dict[str, str
         "UPDATE outbox_state SET disabled = ? WHERE informer = ?",
         (json.dumps(disabled), informer),
     )
+
+
+def note(database: sqlite3.Connection, informer: str) -> str:
+    """Return what a sink wrote for itself; "" if it is nothing."""
+    row = database.execute(
+        "SELECT note FROM outbox_state WHERE informer = ?", (informer,)
+    ).fetchone()
+    return "" if row is None else str(row[0])
+
+
+def set_note(database: sqlite3.Connection, informer: str, text: str) -> None:
+    """Store what a sink writes for itself."""
+    database.execute(_STATE, (informer,))
+    database.execute("UPDATE outbox_state SET note = ? WHERE informer = ?", (text, informer))
 
 
 def _parts(ids: Sequence[int]) -> Iterable[Sequence[int]]:

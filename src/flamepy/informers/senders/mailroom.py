@@ -184,6 +184,10 @@ class Mailroom:
                 return True
             return self.waiting > 0
 
+    def note(self) -> str:
+        """Return the sink's note, of an earlier process as well. Raises InvalidStateError."""
+        return self._database.transact(lambda database: table.note(database, self._informer))
+
     # ------------------------------------------------------------------ what is sent next
 
     def next(self, *, flushing: bool, alone: bool) -> Taken | float:
@@ -310,6 +314,7 @@ class Mailroom:
         taken: Taken,
         outcomes: Sequence[Outcome] | BaseException,
         stopping: Callable[[float], bool],
+        note: str | None = None,
     ) -> tuple[Settlement, list[DeadLetter]] | None:
         """Store what became of a batch; return it, and the letters of what was given up.
 
@@ -317,6 +322,7 @@ class Mailroom:
             taken: the batch; entries without an event are gone.
             outcomes: of the entries with an event, or what ``send`` raised.
             stopping: waits some seconds; True if the outbox is closing.
+            note: the sink's note, if it is another one than before.
 
         Returns:
             None if that could not be stored before the end: it will be sent again.
@@ -335,17 +341,19 @@ class Mailroom:
             letter_of(stored, outcome, informer=self._informer, now=now)
             for stored, outcome in settlement.dead
         ]
-        while not self._write(settlement, letters):
+        while not self._write(settlement, letters, note):
             if stopping(RETRY_DELAY):
                 return None
         with self._guard:
             self._end(taken, settlement, {one.id: len(one.event) for one in there})
         return settlement, letters
 
-    def _write(self, settlement: Settlement, letters: list[DeadLetter]) -> bool:
+    def _write(self, settlement: Settlement, letters: list[DeadLetter], note: str | None) -> bool:
         def act(database: sqlite3.Connection) -> int:
             table.delete(database, settlement.gone)
-            table.postpone(database, settlement.tried)
+            table.postpone(database, [*settlement.tried, *settlement.waiting])
+            if note is not None:
+                table.set_note(database, self._informer, note)
             if not letters or not self.keeps_dead:
                 return 0
             dead_letters.put(database, letters)
@@ -361,10 +369,11 @@ class Mailroom:
 
     def _end(self, taken: Taken, settlement: Settlement, sizes: dict[int, int]) -> None:
         now = monotonic()
+        attempts_of = {one.id: one.attempts for one in (*settlement.tried, *settlement.waiting)}
         for item in taken.items:
             wait = settlement.waits.get(item.stored.id)
             if wait is not None:
-                attempts = item.stored.attempts + 1
+                attempts = attempts_of[item.stored.id]
                 item.stored = item.stored._replace(attempts=attempts, event="")
                 item.due = now + wait
         gone = settlement.gone | {

@@ -87,6 +87,7 @@ class Outbox:
         self._threads: list[threading.Thread] = []
         self._left: list[threading.Thread] = []
         self._opened = False
+        self._note = ""  # of the sink, as it is stored
 
     @property
     def stats(self) -> OutboxStats:
@@ -279,7 +280,11 @@ class Outbox:
                 answer = [Outcome.retry(answer)] * len(entries)
             outcomes.update(zip((one.id for one in entries), answer, strict=True))
             found = [outcomes[one.id] for one in stored]
-        ended = self._mailroom.settle(taken, found, self._stopping.wait)
+        note = self._sink.note
+        changed = None if note == self._note else note
+        ended = self._mailroom.settle(taken, found, self._stopping.wait, changed)
+        if ended is not None:
+            self._note = note
         self._bell.ring_all()
         if ended is not None:
             settlement, letters = ended
@@ -290,6 +295,7 @@ class Outbox:
     def _send(self, entries: list[OutboxEntry]) -> list[Outcome] | BaseException:
         try:
             if not self._opened:
+                self._note = self._sink.note = self._mailroom.note()
                 self._life("open")
                 self._opened = True
             answer: object = self._sink.send(entries)

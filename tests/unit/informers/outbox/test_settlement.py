@@ -55,6 +55,21 @@ class TestSettle:
         found = settled(TemporaryError("busy", delay=7))
         assert (found.wait, found.waits) == (7.0, {1: 7.0, 2: 7.0})
 
+    def test_what_waits_did_not_fail(self) -> None:
+        found = settled(
+            [Outcome.wait("quiet", after=50), SENT], stored(1, attempts=2), stored(2), now=1000
+        )
+        assert (found.waits, found.error, found.dead, found.tried) == ({1: 50.0}, None, [], [])
+        assert [(one.id, one.attempts, one.due, one.error) for one in found.waiting] == [
+            (1, 2, 1050.0, "quiet")
+        ]
+        alone = settled([Outcome.wait("quiet", after=50)] * 2)
+        assert (alone.wait, alone.error) == (None, None), "the destination takes other events"
+
+    def test_a_batch_of_which_the_rest_failed_makes_its_destination_wait(self) -> None:
+        found = settled([Outcome.wait("quiet", after=50), Outcome.retry("busy", after=7)])
+        assert (found.wait, found.waits, found.error) == (7.0, {1: 50.0, 2: 7.0}, "busy")
+
     def test_what_send_refuses_is_given_up_at_once(self) -> None:
         found = settled(PermanentError("gone"))
         assert [one.id for one, _ in found.dead] == [1, 2]
