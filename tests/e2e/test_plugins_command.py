@@ -85,3 +85,99 @@ def test_a_broken_file_is_one_line(folder: Path) -> None:
     assert said.startswith("flamepy plugins list: ")
     assert "informers[0] must be a mapping" in said
     assert len(said.splitlines()) == 1
+
+
+STRICT = """
+from flamepy.core import TaskInformer
+class Good(TaskInformer):
+    def __init__(self, *, port=0):
+        if isinstance(port, str):
+            raise ValueError("no port: " + port)
+    def on_failed(self, event): ...
+"""
+FILE = """\
+current-context: a
+contexts:
+  - name: a
+    informers:
+      - good
+      - name: two
+        plugin: good
+        options:
+          prot: 7
+      - name: three
+        plugin: good
+        options: {port: "${NO_SUCH_VARIABLE}"}
+      - name: four
+        plugin: good
+        events: [opened]
+      - name: five
+        plugin: godo
+      - name: six
+        plugin: good
+        options: {port: "${A_SECRET}"}
+"""
+MISSPELT = FILE.replace("informers:", "informer:").replace("current-context: a", "x: 1")
+
+
+def check(folder: Path, text: str, *arguments: str) -> tuple[int, str]:
+    entries = folder / "site" / "flamepy_made-1.2.dist-info" / "entry_points.txt"
+    entries.write_text("[flamepy.informers]\ngood = made_plugins:Good\n")
+    (folder / "site" / "made_plugins.py").write_text(STRICT)
+    (folder / "my.yaml").write_text(text)
+    environ = {key: one for key, one in os.environ.items() if not key.startswith("FLAME_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "flamepy", "plugins", "check", "--config", "my.yaml", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=folder,
+        env={**environ, "PYTHONPATH": str(folder / "site"), "A_SECRET": "hunter2"},
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_check_of_a_file_reports_every_problem_with_its_line(folder: Path) -> None:
+    status, said = check(folder, FILE, "--table")
+    assert status == 1
+    wanted = [
+        "my.yaml:9:11: contexts[a].informers[two].options: it has no option 'prot'; did you mean",
+        "my.yaml:12:19: contexts[a].informers[three].options: informers[three].options.port names",
+        "my.yaml:15:9: contexts[a].informers[four]: events has 'opened' and Good overrides none",
+        "my.yaml:17:9: contexts[a].informers[five]: nothing installed has that name; did you mea",
+        "my.yaml:19:9: contexts[a].informers[six]: making it with the options port raised ValueE",
+    ]
+    lines = said.splitlines()
+    assert len(lines) == len(wanted), said
+    for line, begin in zip(lines, wanted, strict=True):
+        assert line.startswith(begin), line
+    found = json.loads(check(folder, FILE, "--json")[1])
+    assert [one["line"] for one in found["problems"]] == [9, 12, 15, 17, 19]
+    assert {one["name"] for one in found["plugins"]} == {
+        "good",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+    }
+
+
+def test_check_of_a_file_with_wrong_keys_makes_nothing(folder: Path) -> None:
+    status, said = check(folder, MISSPELT, "--table")
+    assert status == 1
+    assert "my.yaml:4:5: contexts[a]: unknown key 'informer'; did you mean 'informers'?" in said
+    status, said = check(folder, "a: [", "--table")
+    assert (status, said.startswith("my.yaml:1:")) == (1, True)
+    status, said = check(folder, "contexts: [{name: a}]", "--table")
+    assert status == 1
+    assert "current-context is not set" in said
+
+
+def test_check_of_a_file_that_is_right_shows_its_informers(folder: Path) -> None:
+    text = FILE.partition("      - name: two")[0] + "      - {name: two, plugin: good}\n"
+    status, said = check(folder, text, "--table")
+    assert (status, [line.split()[0] for line in said.splitlines()]) == (0, ["NAME", "good", "two"])

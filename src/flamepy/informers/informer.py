@@ -7,7 +7,8 @@ those of different tasks, sessions or applications run side by side. What a call
 that it blocks, affects no other informer (docs/delivery.md).
 
 An informer may also have ``start()`` and ``close()``, called once on its thread, before the first
-event and after the last, and ``attach(reactor)``, called when it is registered. ``callbacks`` looks
+event and after the last, ``reopen()``, called there when ``flamepy run`` gets SIGHUP, and
+``attach(reactor)``, called when it is registered. ``callbacks`` looks
 the overridden methods up; a class may inherit from both informers.
 """
 

@@ -57,15 +57,19 @@ live: weakref.WeakSet[Stoppable] = weakref.WeakSet()
 """The reactors that run."""
 
 
-def run_until_signalled(reactor: Runnable) -> None:
+def run_until_signalled(reactor: Runnable, look: Callable[[], object] = lambda: None) -> None:
     """Wait for the reactor's stop, or for SIGINT or SIGTERM, then drain and stop it.
 
     A second signal drops what is still queued.
+
+    Args:
+        reactor: which.
+        look: called on this thread every tenth of a second while it waits.
     """
     received: list[int] = []
     with _signals_noted(received):
         while not received and not reactor.join(LOOK):
-            pass
+            look()
         seen = len(received)
         run_apart(lambda: reactor.stop(STOP_TIMEOUT))
         while not reactor.join(LOOK):
@@ -140,9 +144,13 @@ class Runnable(ABC):
         Raises:
             InvalidStateError: the reactor failed, or was never started.
         """
+        self.run_looking(lambda: None)
+
+    def run_looking(self, look: Callable[[], object]) -> None:
+        """Do as ``run_forever``, and call ``look`` on this thread every tenth of a second."""
         if self.state is ReactorState.NEW:
             raise InvalidStateError("this reactor is new; start it first, or call run()")
-        run_until_signalled(self)
+        run_until_signalled(self, look)
         if self.state is ReactorState.FAILED and self._error is not None:
             raise InvalidStateError(f"the reactor failed: {repr_of(self._error)}") from self._error
 

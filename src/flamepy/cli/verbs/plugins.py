@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from flamepy.cli.engine import failure
-from flamepy.cli.forms import Form, output_option
-from flamepy.cli.output import show
+from flamepy.cli.forms import Form, as_text, output_option
+from flamepy.cli.output import chosen, printable, show
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError
 
@@ -45,18 +45,48 @@ def list_plugins(context: str | None, form: Form | None) -> None:
 
 
 @plugins.command()
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Check this flame.yaml: every problem with its line.",
+)
 @_context_option
 @output_option()
-def check(context: str | None, form: Form | None) -> None:
+def check(config: str | None, context: str | None, form: Form | None) -> None:
     """Load every plugin, and make those that are enabled with their options.
 
-    Exit status 1 if any is broken, or enabled and not installed.
+    Exit status 1 if any is broken, or enabled and not installed, or if the file is.
     """
     from flamepy.informers.plugins.loading import check_plugins
 
+    if config is not None:
+        _check_file(config, context, form)
+        return
     found = check_plugins(context=_settings(context))
     _show(found, form)
     if any(one.problem is not None for one in found):
+        raise SystemExit(1)
+
+
+def _check_file(path: str, context: str | None, form: Form | None) -> None:
+    from flamepy.cli.checks.config_file import check_file
+
+    try:
+        found = check_file(path, context)
+    except ConfigError as error:
+        raise failure(error.message) from None
+    form = chosen(form)
+    if form.kind in ("json", "yaml"):
+        problems = [{"file": path, **asdict(one)} for one in found.findings]
+        plugins = [asdict(one) for one in found.plugins]
+        click.echo(as_text({"problems": problems, "plugins": plugins}, form))
+    else:
+        for one in found.findings:
+            click.echo(printable(one.text(path)))
+        if found.plugins and not found.findings:
+            _show(found.plugins, form)
+    if found.findings or any(one.problem is not None for one in found.plugins):
         raise SystemExit(1)
 
 

@@ -1,17 +1,16 @@
 """``flamepy run``: a reactor with plugins in the foreground, for systemd and containers.
 
 Logs go to standard error; standard output belongs to the plugins. SIGINT and SIGTERM stop it after
-what is queued was delivered; a second one drops that. Exit status: 0 stopped by a signal, 1 it
-cannot continue, 2 the command line, the configuration or a plugin is unusable.
+what is queued was delivered; a second one drops that. SIGHUP reads the configuration again. Exit
+status: 0 stopped by a signal, 1 it cannot continue, 2 the command line, the configuration or a
+plugin is unusable.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -20,20 +19,15 @@ from flamepy.cli.control import make_act, make_token
 from flamepy.cli.engine import endpoint_option, failure, silence_grpc
 from flamepy.cli.health import HealthServer, parse_address
 from flamepy.cli.logs import FORMATS, set_up_logging
-from flamepy.config import FlameContext
-from flamepy.errors import ConfigError, FlameError, PluginError
+from flamepy.cli.reloading import NOTHING, Chosen, Hangups, Reloader
+from flamepy.errors import ConfigError, FlameError, InvalidArgumentError, PluginError
 
 if TYPE_CHECKING:
     from flamepy.informers import Reactor
-    from flamepy.informers.plugins.loading import Plugin
 
 logger = logging.getLogger(__name__)
 
 FATAL, UNUSABLE = 1, 2
-NOTHING = (
-    "there is nothing to run: no plugin is enabled that works; name one with --plugin or "
-    "--informer, or below informers: in flame.yaml (`flamepy plugins check` shows them)"
-)
 
 
 @click.command()
@@ -52,6 +46,12 @@ NOTHING = (
     metavar="MODULE:CLASS",
     help="Run this class as well, which need not be installed; may be given more than once.",
 )
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="The flame.yaml to use; default: FLAME_CONFIG, else ~/.flame/flame.yaml.",
+)
 @click.option("--context", metavar="NAME", help="The context of flame.yaml; default: its current.")
 @endpoint_option
 @click.option(
@@ -64,7 +64,8 @@ NOTHING = (
     "--checkpoint",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="Record there what each plugin received; after a restart it continues from there.",
+    help="Record there what each plugin received; after a restart it continues from there. "
+    "Default: that of reactor: in flame.yaml.",
 )
 @click.option("--strict", is_flag=True, help="End at once if a plugin is broken.")
 @click.option(
@@ -86,6 +87,7 @@ NOTHING = (
 def run(
     names: tuple[str, ...],
     values: tuple[str, ...],
+    config: str | None,
     context: str | None,
     endpoint: str | None,
     http: str | None,
@@ -94,23 +96,29 @@ def run(
     log_format: str,
     level: int | None,
 ) -> None:
-    """Run informer plugins until SIGINT or SIGTERM.
+    """Run informer plugins until SIGINT or SIGTERM; on SIGHUP read flame.yaml again.
 
     Exit status: 0 stopped by a signal, 1 it cannot continue, 2 the command line, the configuration
     or a plugin is unusable.
     """
     set_up_logging(log_format, logging.INFO if level is None else level)
     silence_grpc()
+    hangups = Hangups()  # first: one that comes during the start must not end the process
     try:
         address = None if http is None else parse_address(http)
-        settings = FlameContext(endpoint, context=context)
-        plugins = _plugins(settings, names, values, strict)
+        chosen = Chosen(names, values, config, context, endpoint)
+        settings = chosen.settings()
+        given = settings.reactor()
+        strict = strict or given.pop("strict", False)
+        plugins = chosen.plugins(settings, strict=strict)
+        if checkpoint is not None:
+            given["checkpoint"] = checkpoint
     except (ConfigError, PluginError) as error:
         _end(UNUSABLE, error)
     from flamepy.informers import Reactor
 
     try:
-        reactor = Reactor(context=settings, plugins=plugins, strict=strict, checkpoint=checkpoint)
+        reactor = Reactor(context=settings, plugins=plugins, strict=strict, **given)
         with _served(reactor, address):
             reactor.start()
             informers = ", ".join(one.name for one in reactor.registrations)
@@ -118,26 +126,13 @@ def run(
                 reactor.stop()
                 raise ConfigError(NOTHING)
             logger.info("watching %s with: %s", settings.address.url, informers)
-            reactor.run_forever()
-    except (ConfigError, PluginError) as error:
+            reactor.run_looking(
+                Reloader(reactor, plugins, settings, chosen=chosen, hangups=hangups)
+            )
+    except (ConfigError, InvalidArgumentError, PluginError) as error:
         _end(UNUSABLE, error)
     except FlameError as error:
         _end(FATAL, error)
-
-
-def _plugins(
-    settings: FlameContext, names: tuple[str, ...], values: tuple[str, ...], strict: bool
-) -> list[Plugin]:
-    from flamepy.informers.plugins.loading import load_informer, load_plugins
-
-    found = load_plugins(names or None, strict=strict, context=settings)
-    with suppress(FileNotFoundError):  # the working folder was removed: nothing is in it
-        if values and os.getcwd() not in sys.path:
-            sys.path.insert(0, os.getcwd())
-    found += [load_informer(value) for value in dict.fromkeys(values)]
-    if not found:
-        raise ConfigError(NOTHING)
-    return found
 
 
 @contextmanager

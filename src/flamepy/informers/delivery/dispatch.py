@@ -28,6 +28,7 @@ from flamepy.informers.delivery.progress import (
     Delivery,
     Flush,
     PlainCall,
+    Reopen,
     Start,
     transformed,
     wanted,
@@ -206,6 +207,8 @@ class Dispatcher(WorkSource):
             return self._plain("on_error", item)
         elif isinstance(item, Start):
             self._life("start")
+        elif isinstance(item, Reopen):
+            self._life("reopen")
         elif isinstance(item, Flush):
             batch = self._batches.pop(item.key, None)
             return None if batch is None else self._call_batch(batch)

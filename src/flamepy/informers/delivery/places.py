@@ -18,6 +18,7 @@ from flamepy.informers.delivery.progress import (
     Delivery,
     Flush,
     PlainCall,
+    Reopen,
     Start,
 )
 from flamepy.informers.options import KeyFunction
@@ -31,6 +32,7 @@ WHOLE = object()  # the key of all events of an informer with batches and withou
 
 _PLACES = {
     Start: Place.WALL,
+    Reopen: Place.WALL,
     Synced: Place.BARRIER,
     PlainCall: Place.BARRIER,
     LagMarker: Place.ROOM,

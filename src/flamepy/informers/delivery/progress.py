@@ -120,6 +120,10 @@ class Start:
     """The marker before the first event: ``informer.start()``."""
 
 
+class Reopen:
+    """The marker at which ``informer.reopen()`` is called."""
+
+
 @dataclass(slots=True, eq=False)
 class PlainCall:
     """A callback that gets no event of the engine's: ``on_synced``, ``on_overdue``, or another one.

@@ -26,7 +26,7 @@ from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.dispatch import Dispatcher
 from flamepy.informers.delivery.inbox import Inbox
 from flamepy.informers.delivery.invocation import CallObservers, Failure, RunningCall, log_fields
-from flamepy.informers.delivery.progress import Start
+from flamepy.informers.delivery.progress import Reopen, Start
 from flamepy.informers.delivery.refusals import check_batches, check_sink
 from flamepy.informers.delivery.reporter import Reporter
 from flamepy.informers.informer import Informer
@@ -377,7 +377,15 @@ class Registration:
             )
             raise InvalidStateError(f"{self.name} was not synced; it {why}") from self._error
 
-    def remove(self, *, wait: bool = False, timeout: float = 10.0) -> None:
+    def reopen(self) -> None:
+        """Have the informer call its method ``reopen``, if it has one, between two events.
+
+        On its thread, as ``start`` and ``close``: for files that another program has renamed.
+        """
+        if callable(getattr(self.informer, "reopen", None)):
+            self.worker.put(Reopen())
+
+    def remove(self, *, wait: bool = False, timeout: float = 10.0, drain: bool = False) -> None:
         """Deliver nothing more to the informer; idempotent.
 
         Two informers may remove each other at the same time: neither waits for the other then.
@@ -386,15 +394,16 @@ class Registration:
         Args:
             wait: also wait until a callback that runs now has returned.
             timeout: seconds to wait for that.
+            drain: deliver what is queued first, for ``timeout`` seconds, and wait.
 
         Raises:
-            InvalidStateError: ``wait=True`` in the informer's own callback.
+            InvalidStateError: ``wait=True`` or ``drain=True`` in the informer's own callback.
         """
         timeout = seconds("timeout", timeout)
-        if wait:
-            self._check_not_own("remove(wait=True)")
+        if wait or drain:
+            self._check_not_own("remove(drain=True)" if drain else "remove(wait=True)")
         self._hooks.removed(self)
-        self.close(0.0)
+        self.close(timeout if drain else 0.0)
         if self._outlet is not None:
             self._outlet.leave()
         if wait:
@@ -483,6 +492,11 @@ class Registration:
     def put(self, item: object) -> bool:
         """Queue something for the informer's thread; False if an event found no place."""
         return self.worker.put(item)
+
+    @property
+    def ended(self) -> bool:
+        """True once its thread has ended, after a removal."""
+        return not self._active and self.worker.join(0.0)
 
     def finish(self) -> None:
         """Accept no more events, end after the queued ones; returns at once."""

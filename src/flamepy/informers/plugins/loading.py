@@ -14,6 +14,7 @@ import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import metadata
 from typing import Any, TypeAlias
 
@@ -51,6 +52,7 @@ class Plugin:
         arguments: with which it is registered, beside its name.
         made_of: all that the file says of it; equal for two that are made alike.
         secrets: texts that no message may show.
+        again: makes another informer of the same entry; None where there is no entry.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Plugin:
     arguments: Mapping[str, Any] = field(default_factory=dict)  # Any: as ``Reactor.register``
     made_of: object = field(default=None, repr=False, compare=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False, compare=False)
+    again: Callable[[], Plugin] | None = field(default=None, repr=False, compare=False)
 
 
 Enabled: TypeAlias = Mapping[str, Options | None] | Iterable[str | FlameInformer | Plugin]
@@ -241,7 +244,8 @@ def _made(wanted: FlameInformer, info: PluginInfo, context: FlameContext) -> Plu
         raise _Broken(said) from error.__cause__
     made_of = info.value, wanted.name, options.value, settings.value
     secrets = options.secrets | settings.secrets
-    return Plugin(wanted.name, informer, info, arguments, made_of, secrets)
+    again = partial(_load, wanted, [info], context)
+    return Plugin(wanted.name, informer, info, arguments, made_of, secrets, again)
 
 
 def _unknown(name: str, installed: list[PluginInfo], *, named: bool = False) -> str:
