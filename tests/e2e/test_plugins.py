@@ -88,7 +88,7 @@ def test_its_own_tests_pass_with_the_wheel(python: str, plugin: Path, tmp_path: 
         [python, "-m", "pytest", "-q", str(plugin)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=360,
         cwd=tmp_path,
         check=False,
     )
