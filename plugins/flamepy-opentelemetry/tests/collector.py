@@ -41,6 +41,7 @@ class Collector:
         self.busy = busy
         self.refused = 0
         self._guard = threading.Lock()
+        self.bodies: list[bytes] = []  # of accepted requests, uncompressed
         self._received: dict[str, list[Any]] = {path: [] for path in SERVICES}
         collector = self
 
@@ -70,6 +71,7 @@ class Collector:
             if self.busy:
                 self.busy, self.refused = self.busy - 1, self.refused + 1
                 return 503, b""
+            self.bodies.append(body)
             request, reply = SERVICES[path]
             self._received[path].append(request.FromString(body))
         return 200, reply().SerializeToString()

@@ -16,16 +16,24 @@ from flamepy_opentelemetry.identity import EPOCH
 from flamepy_opentelemetry.timeline import SECOND, nanoseconds
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
 
-from flamepy.core import Connection, FlameService, TaskContext, connect
+from flamepy.core import (
+    ApplicationContext,
+    Connection,
+    FlameService,
+    SessionContext,
+    TaskContext,
+    connect,
+)
 from flamepy.errors import TaskFailedError, UnavailableError
 from flamepy.informers import EventKind, Reactor, TaskEvent, TaskInformer
 from flamepy.informers.plugins.loading import Plugin
 from flamepy.local import LocalCluster
+from flamepy.service import FlameInstance
 from flamepy.types import Task, TaskState
 
 BORN = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -336,6 +344,26 @@ class TestAService:
             assert process.status.status_code is code
             assert found["inner"].parent is not None
             assert found["inner"].parent.span_id == process.context.span_id
+
+    def test_a_typed_service_is_one_and_what_it_recorded_is_exported_when_it_leaves(
+        self, spans: Recorded
+    ) -> None:
+        instance, left = FlameInstance(), Recorded()
+        batches = BatchSpanProcessor(left.exporter, schedule_delay_millis=3_600_000)
+        spans.provider.add_span_processor(batches)
+
+        @instance.entrypoint
+        def work() -> None:
+            assert instance.session_id == "s"
+
+        service = traced(instance, born=lambda *_: ("e", BORN), tracer_provider=spans.provider)
+        service.on_session_enter(SessionContext(None, "s", ApplicationContext("typed")))
+        assert service.on_task_invoke(TaskContext("1", "s", None)) is None
+        assert not left.all()
+        service.on_session_leave()
+        assert instance.session_id is None
+        (span,) = left.all()
+        assert (span.attributes or {})["messaging.destination.name"] == "typed"
 
     def test_while_the_engine_does_not_answer_it_has_a_trace_of_its_own(
         self, spans: Recorded, caplog: pytest.LogCaptureFixture

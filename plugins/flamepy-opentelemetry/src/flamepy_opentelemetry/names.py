@@ -8,7 +8,7 @@ from __future__ import annotations
 
 SCOPE = "flamepy_opentelemetry"
 VERSION = "0.1.0"
-SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
+SCHEMA = "https://opentelemetry.io/schemas/1.40.0"
 
 # Spans; the first four have computed ids, "callback" and "process" are there for each execution.
 TASK, SUBMIT, QUEUED, RUNNING = "task", "submit", "queued", "running"
