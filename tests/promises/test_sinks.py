@@ -361,5 +361,30 @@ class TestG26SinksSendAtLeastOnce:
             with pytest.raises(InvalidArgumentError, match="uid='a-name'"):
                 reactor.register(Receiver())
 
+    def test_events_chooses_what_is_sent(
+        self, engine: FakeEngine, connection: Connection, tmp_path: Path
+    ) -> None:
+        sink = Receiver()
+        with Reactor(connection=connection, checkpoint=tmp_path / "state.db") as reactor:
+            reactor.register(sink, uid="sink", events=["succeeded", "drained", "progress"])
+            engine.succeed("s", engine.add_task("s"))
+            engine.add_task("s")
+            wanted = {"s/1/succeed"}
+            eventually(lambda: wanted <= set(sink.ends), "the end")
+            engine.succeed("s", "2")
+            eventually(lambda: any("drained" in one for one in sink.keys), "the drain")
+        assert not any(one.endswith(("/pending", "opened")) for one in sink.ends)
+        assert any("progress" in one for one in sink.keys)
+
+    def test_without_a_choice_sessions_are_sent_when_they_open_and_close(
+        self, engine: FakeEngine, connection: Connection, tmp_path: Path
+    ) -> None:
+        sink = Receiver()
+        with reactor_with(sink, connection, tmp_path / "state.db"):
+            engine.succeed("s", engine.add_task("s"))
+            connection.open_session("s").close()
+            eventually(lambda: "s/closed" in sink.ends, "the close")
+        assert {one for one in sink.ends if one.count("/") == 1} == {"s/opened", "s/closed"}
+
     def test_it_is_an_informer_of_sessions(self) -> None:
         assert issubclass(Sink, SessionInformer)

@@ -54,12 +54,15 @@ class Informer:
         rules: what is expected to happen in time, made by ``flamepy.informers.expect``; those of
             ``Reactor.register`` come in addition.
         derived_callbacks: names of callbacks that the class calls itself, from others.
+        optional_callbacks: names of callbacks that are called only where ``events`` of the
+            registration asks for them.
     """
 
     resume = True
     watch_tasks: bool = True
     rules: Sequence[Rule] = ()
     derived_callbacks: frozenset[str] = frozenset()
+    optional_callbacks: frozenset[str] = frozenset()
 
     def on_error(self, error: FlameError) -> Awaitable[None] | None:
         """Called with a lost connection, or with what a callback of this informer raised.

@@ -120,7 +120,7 @@ class Callbacks:
         self.informer = informer
         self._calls = {
             name: Call(name, getattr(informer, name), _SHAPES.get(name))
-            for name in known
+            for name in known - _left_out(informer, events)
             if _given(informer, name)
         }
         for name, call in self._calls.items():
@@ -340,6 +340,12 @@ def _given(informer: Informer, name: str) -> bool:
     found = getattr(informer, name, None)
     plain = {vars(one).get(name) for one in (Informer, TaskInformer, SessionInformer)}
     return callable(found) and getattr(found, "__func__", found) not in plain
+
+
+def _left_out(informer: Informer, events: Sequence[str] | None) -> set[str]:
+    """Return the callbacks that nothing asks for."""
+    asked = {f"on_{name}" for name in events or ()}
+    return set(informer.optional_callbacks) - asked
 
 
 def _label(informer: Informer) -> str:

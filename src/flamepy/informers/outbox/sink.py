@@ -7,11 +7,11 @@ the sink's own threads (``senders``) call ``send`` then.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from flamepy.errors import InvalidArgumentError, InvalidStateError
 from flamepy.informers.dead_letters.letter import AnyEvent
-from flamepy.informers.informer import SessionInformer, TaskInformer
+from flamepy.informers.informer import SessionInformer, SessionProgress, TaskInformer
 from flamepy.informers.outbox.entry import OutboxEntry, OutboxRow, Outcome
 from flamepy.informers.outbox.options import OutboxOptions
 from flamepy.informers.outbox.stats import OutboxStats
@@ -65,12 +65,13 @@ class Outlet(Protocol):
 class Sink(TaskInformer, SessionInformer):
     """The base of informers that send events elsewhere: write ``send``.
 
-    Each event in the scope of its registration is stored in the checkpoint, in the transaction that
-    stores it as handled, and sent by threads of the sink's own: at least once, with the same
-    ``key`` each time, in order for each task (``OutboxOptions.key``) and destination. What fails is
-    tried again, for days; what is refused becomes a dead letter. ``open()`` and ``close()``, if a
-    subclass has them, are called on a sender's thread, before the first and after the last
-    ``send``; these three may be ``async def`` and then run on a loop of the sink's own.
+    Each event in the scope of its registration - of tasks every one, of sessions their open and
+    close; others where ``register(events=[...])`` asks for them - is stored in the checkpoint, in
+    the transaction that stores it as handled, and sent by threads of the sink's own: at least once,
+    with the same ``key`` each time, in order for each task (``OutboxOptions.key``) and destination.
+    What fails is tried again, for days; what is refused becomes a dead letter. ``open()`` and
+    ``close()``, if a subclass has them, are called on a sender's thread, before the first and after
+    the last ``send``; these three may be ``async def`` and then run on a loop of the sink's own.
 
     Args:
         durable: False keeps what waits in memory: it is lost with the process, and no checkpoint is
@@ -90,6 +91,7 @@ class Sink(TaskInformer, SessionInformer):
     """
 
     whole_batches: bool = False
+    optional_callbacks = frozenset({"on_progress", "on_drained", "on_event", "on_deleted"})
 
     def __init__(
         self,
@@ -196,3 +198,24 @@ class Sink(TaskInformer, SessionInformer):
     def on_overdue(self, event: OverdueEvent) -> None:
         """Put the event into the outbox."""
         self.put(event)
+
+    def on_progress(self, counts: SessionProgress) -> None:
+        """Put the event into the outbox; only where ``events`` has ``"progress"``."""
+        assert counts.event is not None  # the engine's
+        self.put(counts.event)
+
+    def on_drained(self, event: SessionEvent) -> None:
+        """Put the event into the outbox; only where ``events`` has ``"drained"``."""
+        self.put(event)
+
+    def on_event(self, event: SessionEvent) -> None:
+        """Put the event into the outbox; only where ``events`` has ``"event"``."""
+        self.put(event)
+
+    def on_deleted(self, event: Any) -> None:  # Any: as of SessionInformer
+        """Put a session's event into the outbox; only where ``events`` has ``"deleted"``.
+
+        A task's is put there by ``on_transition``.
+        """
+        if isinstance(event, SessionEvent):
+            self.put(event)
