@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from flamepy.cli.checkpoint_option import checkpoint_option
 from flamepy.cli.engine import failure
 from flamepy.cli.forms import Form, output_option
 from flamepy.cli.output import printable, show, show_one
@@ -25,19 +26,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 COLUMNS = ("id", "informer", "callback", "session", "task", "attempts", "error", "failed_at")
-
-
-def _file_option(command: F) -> F:
-    option = click.option(
-        "--checkpoint",
-        "path",
-        type=click.Path(path_type=Path, dir_okay=False),
-        metavar="FILE",
-        envvar="FLAME_CHECKPOINT",
-        required=True,
-        help="The reactor's file: of checkpoint=, or dead_letters=. Default: FLAME_CHECKPOINT.",
-    )
-    return option(command)
 
 
 def _choice(command: F) -> F:
@@ -56,7 +44,7 @@ def deadletters() -> None:
 
 
 @deadletters.command("list")
-@_file_option
+@checkpoint_option
 @click.option("--informer", metavar="NAME", help="Only those of this informer.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="The number shown."
@@ -76,7 +64,7 @@ def list_letters(path: Path, informer: str | None, limit: int, form: Form | None
 
 
 @deadletters.command("show")
-@_file_option
+@checkpoint_option
 @click.argument("number", metavar="ID", type=click.IntRange(min=0))
 @output_option()
 def show_letter(path: Path, number: int, form: Form | None) -> None:
@@ -96,7 +84,7 @@ def show_letter(path: Path, number: int, form: Form | None) -> None:
 
 
 @deadletters.command()
-@_file_option
+@checkpoint_option
 @_choice
 def retry(path: Path, numbers: tuple[int, ...], informer: str | None, everything: bool) -> None:
     """Have dead letters handled again; those that fail again stay."""
@@ -106,7 +94,7 @@ def retry(path: Path, numbers: tuple[int, ...], informer: str | None, everything
 
 
 @deadletters.command()
-@_file_option
+@checkpoint_option
 @_choice
 def drop(path: Path, numbers: tuple[int, ...], informer: str | None, everything: bool) -> None:
     """Delete dead letters."""

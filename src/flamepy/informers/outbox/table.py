@@ -183,3 +183,76 @@ def set_note(database: sqlite3.Connection, informer: str, text: str) -> None:
 
 def _parts(ids: Sequence[int]) -> Iterable[Sequence[int]]:
     return (ids[at : at + _PART] for at in range(0, len(ids), _PART))
+
+
+# ---------------------------------------------------------------------- for commands
+
+
+class FullRow(NamedTuple):
+    """All that is stored of an entry."""
+
+    id: int
+    informer: str
+    destination: str
+    key: str
+    event: str
+    created: float
+    attempts: int
+    due: float
+    error: str
+
+
+def find(database: sqlite3.Connection, *, informer: str | None, limit: int) -> list[FullRow]:
+    """Return entries, the oldest first, of one informer if it is named."""
+    where, values = _where(informer, ())
+    rows = database.execute(
+        "SELECT id, informer, destination, key, event, created, attempts, due, error "
+        f"FROM outbox {where} ORDER BY id LIMIT ?",
+        (*values, limit),
+    )
+    return [FullRow(*row) for row in rows]
+
+
+def count(database: sqlite3.Connection) -> dict[str, int]:
+    """Return how many entries each informer has."""
+    return dict(database.execute("SELECT informer, count(*) FROM outbox GROUP BY informer"))
+
+
+def states(database: sqlite3.Connection) -> dict[str, State]:
+    """Return what else is stored of each outbox."""
+    return {
+        informer: State(dropped, json.loads(disabled))
+        for informer, dropped, disabled in database.execute(
+            "SELECT informer, dropped, disabled FROM outbox_state"
+        )
+    }
+
+
+def hasten(database: sqlite3.Connection, *, informer: str | None, ids: Sequence[int]) -> int:
+    """Make entries due at once, and enable their outboxes; return how many."""
+    where, values = _where(informer, ids)
+    informers = [informer] if informer is not None else []
+    if informer is None:
+        found = database.execute(f"SELECT DISTINCT informer FROM outbox {where}", values)
+        informers = [one for (one,) in found]
+    for one in informers:
+        disable(database, one, {})
+    return database.execute(f"UPDATE outbox SET due = 0 {where}", values).rowcount
+
+
+def remove(database: sqlite3.Connection, *, informer: str | None, ids: Sequence[int]) -> int:
+    """Delete entries; return how many."""
+    where, values = _where(informer, ids)
+    return database.execute(f"DELETE FROM outbox {where}", values).rowcount
+
+
+def _where(informer: str | None, ids: Sequence[int]) -> tuple[str, list[object]]:
+    parts: list[str] = []
+    values: list[object] = []
+    if informer is not None:
+        parts.append("informer = ?")
+        values.append(informer)
+    if ids:
+        parts.append(f"id IN ({', '.join('?' * len(ids))})")
+        values.extend(ids)
+    return (f"WHERE {' AND '.join(parts)}" if parts else ""), values
