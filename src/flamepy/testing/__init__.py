@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from flamepy.testing.retries import RETRY_AT_ONCE, retries_disabled
     from flamepy.testing.scripted_connection import ScriptedConnection
     from flamepy.testing.scripted_source import ScriptedSource
+    from flamepy.testing.sink_checking import check_sink
+    from flamepy.testing.sink_run import SinkReceiver
 
 __all__ = [
     "RETRY_AT_ONCE",
@@ -28,8 +30,10 @@ __all__ = [
     "RecordingInformer",
     "ScriptedConnection",
     "ScriptedSource",
+    "SinkReceiver",
     "check_informer",
     "check_reconciler",
+    "check_sink",
     "retries_disabled",
 ]
 
@@ -37,6 +41,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "flamepy.testing.chaos_proxy": "ChaosProxy",
+        "flamepy.testing.sink_checking": "check_sink",
+        "flamepy.testing.sink_run": "SinkReceiver",
         "flamepy.testing.checking": "InformerReport check_informer check_reconciler",
         "flamepy.testing.clock": "FakeClock",
         "flamepy.testing.fake_engine": "FakeEngine",
