@@ -142,7 +142,7 @@ class SinkRun:
         self.name = type(sink).__name__
         sink.outbox_options = replace(sink.outbox_options, **QUICK)  # type: ignore[arg-type]  # seconds
         self._show("its repr", repr_of(sink))
-        sink.send = self._wrapped(sink.send)  # type: ignore[method-assign]  # it is observed
+        object.__setattr__(sink, "send", self._wrapped(sink.send))
         self._reactor = Reactor(
             connection=self._connection,
             plugins=(),
