@@ -13,7 +13,8 @@ import click
 
 from flamepy.cli.checkpoint_option import checkpoint_option
 from flamepy.cli.engine import failure
-from flamepy.cli.output import format_option, printable, show
+from flamepy.cli.forms import Form, output_option
+from flamepy.cli.output import printable, show
 from flamepy.errors import FlameError
 
 if TYPE_CHECKING:
@@ -46,15 +47,15 @@ def outbox() -> None:
 @click.option(
     "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="The number shown."
 )
-@format_option
-def list_entries(path: Path, sink: str | None, limit: int, as_json: bool | None) -> None:
+@output_option()
+def list_entries(path: Path, sink: str | None, limit: int, form: Form | None) -> None:
     """List what waits, the oldest first; which sinks are disabled, and what was dropped."""
     entries, counts, states = _in(
         path, lambda box: (box.list(sink, limit=limit), box.counts(), box.states())
     )
     times = [{"created": one.created, "due": one.due} for one in entries]
     records = [{**one.to_dict(), **at} for one, at in zip(entries, times, strict=True)]
-    show(records, COLUMNS, as_json=as_json)
+    show(records, COLUMNS, form)
     total = sum(counts.values()) if sink is None else counts.get(sink, 0)
     if total > len(entries):
         click.echo(f"{total - len(entries)} more: --limit {total} shows them", err=True)
