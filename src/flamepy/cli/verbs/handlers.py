@@ -10,12 +10,15 @@ import click
 from flamepy.cli.control import Body, ask
 from flamepy.cli.engine import failure
 from flamepy.cli.forms import Form, output_option
-from flamepy.cli.output import show
+from flamepy.cli.output import chosen, show
 from flamepy.errors import FlameError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-COLUMNS = ("name", "state", "queued", "oldest_age", "delivered", "failures", "retries", "dead")
+COLUMNS = (
+    *("name", "state", "queued", "oldest_age", "delivered", "failures", "retries", "dead"),
+    "outbox",
+)
 
 
 def port_option(command: F) -> F:
@@ -50,7 +53,23 @@ def handlers() -> None:
 @output_option()
 def list_handlers(address: str, form: Form | None) -> None:
     """List the informers: what waits, what failed, what is paused and why."""
-    show(ask_process(address, "GET", "handlers")["handlers"], COLUMNS, form)
+    found = ask_process(address, "GET", "handlers")["handlers"]
+    if chosen(form).kind in ("table", "wide"):
+        found = [{**one, "outbox": outbox_text(one.get("outbox"))} for one in found]
+    show(found, COLUMNS, form)
+
+
+def outbox_text(found: dict[str, Any] | None) -> str:  # Any: what JSON gives
+    """Return what a table shows of an outbox; "" of an informer that is no sink."""
+    if found is None:
+        return ""
+    parts = [f"{found['waiting']} waiting"]
+    if found["waiting"]:
+        parts.append(f"for {found['oldest_age']:.0f} s")
+    if found["dropped"]:
+        parts.append(f"{found['dropped']} dropped")
+    parts += [f"disabled: {reason}" for reason in found["disabled"].values()]
+    return ", ".join(parts)
 
 
 @handlers.command()

@@ -30,7 +30,8 @@ def check_sink(informer: Informer, options: Options, *, remembers: bool) -> None
             f"{name} stores the events that it is to send in a checkpoint, and this reactor has "
             f"none: give Reactor(checkpoint='state.db'), or --checkpoint to flamepy run, {instead}"
         )
-    if options.uid is None or options.resume is False:
+    resumes = informer.resume if options.resume is None else options.resume
+    if options.uid is None or not resumes:
         raise InvalidArgumentError(
             f"{name} stores the events that it is to send under its uid: register it with "
             f"uid='a-name' and without resume=False, {instead}"

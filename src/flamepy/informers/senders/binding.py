@@ -34,12 +34,13 @@ def outbox_of(registration: Registration, file: Database | None) -> Outbox:
         )
         registration.buried(failure, [letter], keep=file is None)
 
+    memory = MemoryFile()
     mailroom = Mailroom(
         registration.name,
         registration.stored_name,
         sink.outbox_options,
         whole=sink.whole_batches,
-        database=MemoryFile() if file is None else file,
+        database=memory if file is None else file,
         keeps_dead=file is not None and registration.keeps_dead,
         log=registration.log,
     )
@@ -50,7 +51,8 @@ def outbox_of(registration: Registration, file: Database | None) -> Outbox:
         buried=buried,
         log=registration.log,
         given=registration.given_loop,
+        ended=memory.close,
     )
-    if mailroom.look():
+    if file is not None and mailroom.look():
         outbox.ensure_threads()
     return outbox

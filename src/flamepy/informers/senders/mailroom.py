@@ -166,13 +166,12 @@ class Mailroom:
         self._news.extend({one.destination for one in rows})
 
     def put(self, row: OutboxRow) -> None:
-        """Store an entry, and count it. Raises InvalidStateError."""
+        """Store an entry that was counted. Raises InvalidStateError."""
 
         def act(database: sqlite3.Connection) -> None:
             table.put(database, self._informer, [row])
             self.stored([row])
 
-        self.count(row)
         self._database.transact(act)
 
     def look(self) -> bool:

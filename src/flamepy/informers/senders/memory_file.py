@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from flamepy.errors import InvalidStateError
 from flamepy.informers.outbox.table import SCHEMA
-from flamepy.runtime.forks import leak
 from flamepy.texts import text_of
 
 T = TypeVar("T")
@@ -23,12 +22,13 @@ class MemoryFile:
     def __init__(self) -> None:
         self._guard = threading.RLock()  # guards the connection
         self._database: sqlite3.Connection | None = None
+        self._closed = False
 
     def transact(self, act: Callable[[sqlite3.Connection], T]) -> T:
         """Call a function with the database, in a transaction, and return what it returns.
 
         Raises:
-            InvalidStateError: the function could not be carried out.
+            InvalidStateError: it is closed, or the function could not be carried out.
         """
         with self._guard:
             database = self._open()
@@ -47,6 +47,8 @@ class MemoryFile:
             return answer
 
     def _open(self) -> sqlite3.Connection:
+        if self._closed:
+            raise InvalidStateError("the outbox in memory is closed: its sink was removed")
         if self._database is None:
             self._database = sqlite3.connect(
                 ":memory:", isolation_level=None, check_same_thread=False
@@ -61,13 +63,7 @@ class MemoryFile:
     def close(self) -> None:
         """Free the memory. Idempotent."""
         with self._guard:
+            self._closed = True
             database, self._database = self._database, None
             if database is not None:
                 database.close()
-
-    def reset_after_fork(self) -> None:
-        """Leave it to the parent, in a forked child."""
-        self._guard = threading.RLock()
-        if self._database is not None:
-            leak(self._database)
-            self._database = None

@@ -60,6 +60,7 @@ class Outbox:
             does not.
         log: writes what repeats; its owner flushes it.
         given: the program's loop, if coroutines run there.
+        ended: called when the last thread ends.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Outbox:
         buried: Buried,
         log: RepeatedLog,
         given: GivenLoop | None = None,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         self._name = name
         self._sink = sink
@@ -78,6 +80,7 @@ class Outbox:
         self._options = mailroom.options
         self._buried = buried
         self._log = log
+        self._ended = ended
         self._staged: dict[int, OutboxRow] = {}  # by the event's identity
         self._bell = Bell()
         self._claims = Claims()
@@ -119,7 +122,12 @@ class Outbox:
 
     def put(self, row: OutboxRow) -> None:
         """Store it apart from any progress."""
-        self._mailroom.put(row)
+        try:
+            self._mailroom.put(row)
+        except InvalidStateError:
+            if not self._stopping.is_set():
+                raise
+            return  # it ends with its sink
         self._bell.ring()
 
     def stored(self, rows: Sequence[OutboxRow]) -> None:
@@ -185,17 +193,21 @@ class Outbox:
         """Start the threads, unless that was done."""
         if self._threads or self._stopping.is_set() or not self._claims.take("start"):
             return
-        try:
-            for number in range(self._options.senders):
-                name = f"{NAME}-{self._name}" + (f"-{number + 1}" if number else "")
-                thread = threads.make(self._run, name=name)
+        name = f"{NAME}-{self._name}"
+        numbers = range(2, self._options.senders + 1)
+        made = [
+            threads.make(self._run, name=one) for one in (name, *(f"{name}-{n}" for n in numbers))
+        ]
+        self._threads = made  # all of them, before one can end
+        for at, thread in enumerate(made):
+            try:
                 threads.begin(thread)
-                self._threads.append(thread)
-        except ResourceExhaustedError as error:
-            if self._threads:
+            except ResourceExhaustedError as error:
+                self._threads = made[:at]
+                if not at:
+                    self._claims.give_back("start")
+                    late.add(self.ensure_threads, error)
                 return  # fewer do it as well
-            self._claims.give_back("start")
-            late.add(self.ensure_threads, error)
 
     def leave(self) -> None:
         """Have the threads end after the batch that each sends now; returns at once."""
@@ -210,12 +222,14 @@ class Outbox:
             timeout: seconds for all of that.
         """
         limit = monotonic() + timeout
+        reserve = min(CANCELLED_WITHIN, timeout / 4)  # for what is sent to be stored, or cancelled
         if timeout > 0 and self._threads and threading.current_thread() not in self._threads:
-            self._flush(min(limit, monotonic() + self._options.flush_timeout), hopeless=True)
+            flushed = min(limit - 2 * reserve, monotonic() + self._options.flush_timeout)
+            self._flush(flushed, hopeless=True)
         self.leave()
-        if not self._join(limit - monotonic()):
+        if not self._join(limit - monotonic() - reserve):
             self._asynchronous.cancel()
-            if not self._join(CANCELLED_WITHIN):
+            if not self._join(limit - monotonic()):
                 logger.warning(
                     "%s still sends a batch after its stop; it will be sent again if it arrives",
                     self._name,
@@ -227,7 +241,7 @@ class Outbox:
     def _join(self, timeout: float) -> bool:
         limit = monotonic() + max(0.0, timeout)
         for thread in self._threads:
-            if thread is not threading.current_thread():
+            if thread is not threading.current_thread() and thread.ident is not None:
                 thread.join(max(0.0, limit - monotonic()))
         return not any(
             one.is_alive() for one in self._threads if one is not threading.current_thread()
@@ -325,6 +339,7 @@ class Outbox:
             )
         finally:
             self._asynchronous.close()
+            self._ended()
 
     def _report(self, taken: Taken, settlement: Settlement) -> None:
         error = settlement.error

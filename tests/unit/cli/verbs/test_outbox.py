@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from click.testing import CliRunner, Result
 from support.waiting import eventually
 
 from flamepy.cli.commands import flamepy
+from flamepy.cli.verbs.handlers import outbox_text
 from flamepy.core import connect
-from flamepy.informers import OutboxEntry, Reactor, Sink
+from flamepy.informers import OutboxEntry, OutboxStats, Reactor, Sink
 from flamepy.informers.checkpoint.store import CheckpointStore
 from flamepy.informers.outbox import table
 from flamepy.informers.outbox.entry import OutboxRow
@@ -130,3 +132,9 @@ def test_a_running_process_sends_what_is_retried_and_forgets_what_is_dropped(
         assert call(path, "drop", "--sink", "hook").exit_code == 0
         eventually(lambda: registration.outbox and not registration.outbox.waiting, "nothing")
     assert len(sink.got) == 1
+
+
+def test_a_table_of_handlers_shows_an_outbox_in_words() -> None:
+    stats = OutboxStats(waiting=3, oldest_age=61.4, dropped=2, disabled={"*": "410 Gone"})
+    assert outbox_text(asdict(stats)) == "3 waiting, for 61 s, 2 dropped, disabled: 410 Gone"
+    assert (outbox_text(asdict(OutboxStats())), outbox_text(None)) == ("0 waiting", "")
