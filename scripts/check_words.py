@@ -63,7 +63,6 @@ ALLOWED: dict[str, dict[str, str]] = {
         "told = NULL": "the same column",
     },
     "docs/architecture.md": {"has none of the parent's connections": "a plain negation"},
-    "docs/plugins.md": {"USER nobody": "the system's user"},
     "plugins/flamepy-sql/tests/sql_servers.py": {'"nobody"': "the system's user"},
     "docs/proxies.md": {"no change behind any of them": "a proxy's upstream is behind it"},
     "docs/retry.md": {"an engine that lives, behind a proxy": "a proxy's upstream is behind it"},

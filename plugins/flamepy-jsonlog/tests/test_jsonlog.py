@@ -107,5 +107,65 @@ def test_making_it_opens_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_was_renamed_is_opened_again_and_no_event_is_lost(
+    connection: Connection, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.jsonl"
+    with Reactor(connection=connection, plugins={"jsonlog": {"path": str(path)}}) as reactor:
+        reactor.wait_synced(timeout=10)
+        work(connection, "first")
+        path.rename(tmp_path / "old.jsonl")
+        work(connection, "second")
+        (registration,) = reactor.registrations
+        registration.reopen()
+        work(connection, "third")
+    old, new = lines((tmp_path / "old.jsonl").read_text()), lines(path.read_text())
+    assert "third" in {one["session"] for one in new}
+    assert {one["session"] for one in old} <= {"first", "second"}
+    ends = Counter(
+        (one["session"], one["task"])
+        for one in (*old, *new)
+        if one["type"] == "task" and one["state"] in ("succeed", "failed")
+    )
+    assert ends == {(one, task): 1 for one in ("first", "second", "third") for task in ("1", "2")}
+
+
+def test_a_full_file_is_renamed_and_the_oldest_goes(connection: Connection, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    options = {"path": str(path), "max_bytes": 1500, "keep": 2}
+    with Reactor(connection=connection, plugins={"jsonlog": options}) as reactor:
+        reactor.wait_synced(timeout=10)
+        for number in range(4):
+            work(connection, f"s{number}")
+    names = sorted(one.name for one in tmp_path.iterdir())
+    assert names == ["events.jsonl", "events.jsonl.1", "events.jsonl.2"]
+    for one in tmp_path.iterdir():
+        assert one.stat().st_size <= 1500
+        assert lines(one.read_text()), "each file has whole lines"
+    assert lines((tmp_path / "events.jsonl").read_text())[-1]["session"] == "s3"
+
+
+@pytest.mark.parametrize("options", [{"max_bytes": -1}, {"keep": 0}, {"max_bytes": 1.5}])
+def test_limits_out_of_their_range_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="must be a whole number"):
+        JsonLog(**options)
+
+
+def test_what_cannot_be_written_is_an_error_of_the_callback(
+    connection: Connection, tmp_path: Path
+) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    path = folder / "events.jsonl"
+    with Reactor(connection=connection, plugins={"jsonlog": {"path": str(path)}}) as reactor:
+        reactor.wait_synced(timeout=10)
+        (registration,) = reactor.registrations
+        path.unlink()
+        folder.rmdir()
+        registration.reopen()
+        work(connection, "s")
+    assert registration.stats.failures > 0
+
+
 def test_it_bears_everything_that_engines_do(tmp_path: Path) -> None:
     check_informer(lambda: JsonLog(path=str(tmp_path / "events.jsonl")))

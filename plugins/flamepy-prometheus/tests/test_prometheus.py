@@ -13,6 +13,7 @@ from threading import Event
 
 import pytest
 from flamepy_prometheus import Prometheus
+from flamepy_prometheus.machines import MachineCollector
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -29,7 +30,7 @@ from flamepy.informers import (
 )
 from flamepy.informers.plugins.loading import Plugin, discover
 from flamepy.local import LocalCluster
-from flamepy.testing import check_informer
+from flamepy.testing import FakeEngine, check_informer
 from flamepy.types import Task, TaskState
 from flamepy.watching.state.memo import MemoHolder
 
@@ -147,7 +148,7 @@ def test_queue_and_run_are_apart_and_measured_where_both_ends_were_observed() ->
     unseen = MemoHolder()
     plugin.on_transition(event_of(P, 10.0, holder=unseen))
     plugin.on_transition(event_of(S, 12.0, holder=unseen, old=P))  # it was never seen running
-    found = parsed(generate_latest(registry_of(plugin._queued, plugin._ran)).decode())
+    found = parsed(generate_latest(registry_of(plugin.metrics.queued, plugin.metrics.ran)).decode())
     queued, ran = "flame_task_queue_seconds", "flame_task_run_seconds"
     assert value(found, f"{queued}_count", application="app") == 2
     assert value(found, f"{queued}_sum", application="app") == 3.0
@@ -174,7 +175,7 @@ def test_no_task_is_shown_shorter_than_the_clock_of_its_engine(
     task = Task("1", "s", TaskState.SUCCEED, BORN + timedelta(seconds=created))
     task = replace(task, completion_time=BORN + timedelta(seconds=ended))
     plugin.on_transition(TaskEvent(kind=EventKind.ADDED, task=task, application="app"))
-    found = parsed(generate_latest(registry_of(plugin._seconds)).decode())
+    found = parsed(generate_latest(registry_of(plugin.metrics.seconds)).decode())
     assert value(found, "flame_task_seconds_sum", application="app", state="succeed") == shown
 
 
@@ -210,6 +211,61 @@ def test_times_of_handlers_retries_and_stuck_callbacks(connection: Connection) -
         ]
         assert 0 < sums[0] < sums[1]
     assert not reactor._reports.observers, "nothing is measured for a plugin that has ended"
+
+
+def test_nodes_and_executors_are_read_when_prometheus_asks(connection: Connection) -> None:
+    plugin = Prometheus(port=0)
+    with Reactor(connection=connection, plugins=[Plugin("prometheus", plugin)]) as reactor:
+        reactor.wait_synced(timeout=10)
+        with connection.create_session("app") as session:
+            session.invoke(b"good", timeout=30)
+            samples = scrape(plugin)
+            executors = connection.list_executors()
+            (node,) = connection.list_nodes()
+            assert value(samples, "flame_nodes", state=node.state.name.lower()) == 1
+            assert value(samples, "flame_nodes", state="not_ready") == 0
+            shown = {
+                labels: count
+                for (name, labels), count in samples.items()
+                if name == "flame_executors"
+            }
+            assert sum(shown.values()) == len(executors) > 0
+            assert {dict(one)["node"] for one in shown} == {node.name}
+
+
+def test_an_engine_that_does_not_answer_delays_a_scrape_by_no_more_than_the_limit() -> None:
+    class Silent:
+        def machines(self, done: object) -> None:
+            return
+
+    class Running:
+        engine = Silent()
+
+    assert list(MachineCollector(Running(), limit=0.01).collect()) == []
+    assert list(MachineCollector(Reactor(endpoint="http://127.0.0.1:9")).collect()) == []
+
+
+def test_services_that_do_not_start_are_counted() -> None:
+    with FakeEngine() as engine:
+        engine.add_session("before", application="app")
+        engine.add_session_event("before", 1001, "failed to bind")
+        plugin = Prometheus(port=0)
+        plugins = [Plugin("prometheus", plugin)]
+        with Reactor(endpoint=engine.endpoint, plugins=plugins) as reactor:
+            reactor.wait_synced(timeout=10)
+            engine.add_session("s", application="app")
+            eventually(
+                lambda: (
+                    value(scrape(plugin), "flame_sessions", application="app", state="open") == 2
+                )
+            )
+            for _ in range(3):
+                engine.add_session_event("s", 1001, "failed to bind")
+            engine.add_session_event("s", 1002, "")
+            eventually(
+                lambda: value(scrape(plugin), "flame_bind_limits_total", application="app") == 1
+            )
+            assert value(scrape(plugin), "flame_bind_failures_total", application="app") == 3
 
 
 def test_informers_that_are_quarantined_or_paused(connection: Connection) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry
 from prometheus_client.registry import Collector
 
 from flamepy.errors import PluginError
@@ -22,20 +22,16 @@ from flamepy.informers import (
 )
 from flamepy.types import Task, TaskState
 from flamepy_prometheus.collector import STATES, ReactorCollector, SessionCollector
+from flamepy_prometheus.machines import MachineCollector
+from flamepy_prometheus.metrics import TASK_BUCKETS, Metrics
 from flamepy_prometheus.server import MetricsServer
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_PORT = 9464
-TASK_BUCKETS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0)
-# Of what this process sees itself, from the thread that takes an event to a webhook that is down.
-HANDLER_BUCKETS = (
-    *(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
-    *(60.0, 300.0, 900.0, 3600.0, 14400.0),
-)
+BIND_FAILED, RETRY_LIMIT = 1001, 1002  # codes of a session's events
 CLOCK = 1.0  # seconds: what an engine on sqlite or fs rounds its times to
 MEMO = "flamepy_prometheus"
-LAG_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 60.0)
 
 
 class Prometheus(TaskInformer, SessionInformer):
@@ -46,6 +42,9 @@ class Prometheus(TaskInformer, SessionInformer):
         host: the address to listen on.
         registry: "own" for one that has nothing else, "default" for the process's, or an object.
         task_buckets: upper bounds of the histogram of task seconds.
+
+    Attributes:
+        metrics: what it counts and measures.
     """
 
     resume = False  # counters begin at zero in each process
@@ -61,56 +60,7 @@ class Prometheus(TaskInformer, SessionInformer):
         self.registry = _registry(registry)
         self._address = None if port is None else (port, host)
         self._sessions = SessionCollector()
-        self._transitions = Counter(
-            "flame_task_transitions",
-            "Observed changes of tasks, by the state they went to.",
-            ["application", "state"],
-            registry=None,
-        )
-        self._seconds = Histogram(
-            "flame_task_seconds",
-            "From a task's creation to its end, by the engine's clock.",
-            ["application", "state"],
-            buckets=task_buckets,
-            registry=None,
-        )
-        self._queued = Histogram(
-            "flame_task_queue_seconds",
-            "From a task's creation to its start, as this process observed both.",
-            ["application"],
-            buckets=task_buckets,
-            registry=None,
-        )
-        self._ran = Histogram(
-            "flame_task_run_seconds",
-            "From a task's start to its end, as this process observed both.",
-            ["application", "state"],
-            buckets=task_buckets,
-            registry=None,
-        )
-        self._started = Histogram(
-            "flame_informer_start_seconds",
-            "From the observation of a change to the start of a callback with it.",
-            ["informer"],
-            buckets=HANDLER_BUCKETS,
-            registry=None,
-        )
-        self._ended = Histogram(
-            "flame_informer_end_seconds",
-            "From the observation of a change to the end of a callback with it.",
-            ["informer"],
-            buckets=HANDLER_BUCKETS,
-            registry=None,
-        )
-        self._lag = Histogram(
-            "flame_event_lag_seconds",
-            "From the observation of a change to its callback.",
-            buckets=LAG_BUCKETS,
-            registry=None,
-        )
-        self._retries = Counter(
-            "flame_call_retries", "Calls to the engine that were made again.", registry=None
-        )
+        self.metrics = Metrics(task_buckets)
         self._registered: list[Collector] = []
         self._reactor: Reactor | None = None
         self._undo: Callable[[], None] = lambda: None
@@ -133,11 +83,8 @@ class Prometheus(TaskInformer, SessionInformer):
                 self._server = MetricsServer(host, port, self.registry)
             except (OSError, RuntimeError) as error:
                 raise PluginError(f"cannot serve metrics at {host}:{port}: {error}") from error
-        own = (
-            *(self._transitions, self._seconds, self._queued, self._ran, self._lag),
-            *(self._started, self._ended, self._retries, self._sessions),
-        )
-        for collector in (*own, ReactorCollector(reactor)):
+        asked = (self._sessions, ReactorCollector(reactor), MachineCollector(reactor))
+        for collector in (*self.metrics.collectors(), *asked):
             self.registry.register(collector)
             self._registered.append(collector)
         self._reactor = reactor
@@ -162,15 +109,17 @@ class Prometheus(TaskInformer, SessionInformer):
     def _retried(self, sender: str, **_: object) -> None:
         # The endpoint is known from the start of the reactor on, which may come after ``attach``.
         if self._reactor is not None and sender == self._reactor.health().endpoint:
-            self._retries.inc()
+            self.metrics.retries.inc()
 
     def _called(self, call: FinishedCall) -> None:
         for event in call.events:
             if not event.initial:
-                self._started.labels(call.informer).observe(
+                self.metrics.started.labels(call.informer).observe(
                     max(call.started - event.observed_at, 0.0)
                 )
-                self._ended.labels(call.informer).observe(max(call.ended - event.observed_at, 0.0))
+                self.metrics.ended.labels(call.informer).observe(
+                    max(call.ended - event.observed_at, 0.0)
+                )
 
     def _measure(self, event: TaskEvent) -> None:
         """Measure a task's time in the queue, and its run, where begin and end were observed.
@@ -188,35 +137,37 @@ class Prometheus(TaskInformer, SessionInformer):
             since[state] = now
             begin = since.pop(TaskState.PENDING, None)
             if begin is not None:
-                self._queued.labels(event.application).observe(max(now - begin, 0.0))
+                self.metrics.queued.labels(event.application).observe(max(now - begin, 0.0))
         elif ended:
             begin = since.pop(TaskState.RUNNING, None)
             if begin is not None:
                 labels = event.application, state.name.lower()
-                self._ran.labels(*labels).observe(max(now - begin, 0.0))
+                self.metrics.ran.labels(*labels).observe(max(now - begin, 0.0))
 
     def on_transition(self, event: TaskEvent) -> None:
         """Count a change; the initial state is in the gauges only."""
         if event.initial:
             return
-        self._lag.observe(event.lag)
+        self.metrics.lag.observe(event.lag)
         deleted = event.kind is EventKind.DELETED
         state = "deleted" if deleted else event.task.state.name.lower()
-        self._transitions.labels(event.application, state).inc()
+        self.metrics.transitions.labels(event.application, state).inc()
         if deleted:
             return
         self._measure(event)
         took = _seconds(event.task)
         if took is not None:
-            self._seconds.labels(event.application, state).observe(took)
+            self.metrics.seconds.labels(event.application, state).observe(took)
 
     def _session(self, event: SessionEvent) -> None:
         self._sessions.note(event)
         for state in STATES:  # from zero on: Prometheus sees no increase in a first sample
-            self._transitions.labels(event.session.application, state)
-        self._queued.labels(event.session.application)
+            self.metrics.transitions.labels(event.session.application, state)
+        self.metrics.queued.labels(event.session.application)
+        self.metrics.bind_failures.labels(event.session.application)
+        self.metrics.bind_limits.labels(event.session.application)
         for state in ("succeed", "failed"):
-            self._ran.labels(event.session.application, state)
+            self.metrics.ran.labels(event.session.application, state)
 
     on_opened = on_drained = on_closed = _session
 
@@ -224,6 +175,15 @@ class Prometheus(TaskInformer, SessionInformer):
         """Take a session's counters."""
         if counts.event is not None:
             self._sessions.note(counts.event)
+
+    def on_event(self, event: SessionEvent) -> None:
+        """Count services that did not start, and sessions that get no executors any more."""
+        if event.initial or event.event is None:
+            return
+        if event.event.code == BIND_FAILED:
+            self.metrics.bind_failures.labels(event.application).inc()
+        elif event.event.code == RETRY_LIMIT:
+            self.metrics.bind_limits.labels(event.application).inc()
 
     def on_deleted(self, event: TaskEvent | SessionEvent) -> None:
         """Take a deleted session; a deleted task comes to ``on_transition`` as well."""
