@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,16 +104,26 @@ class TestReload:
     def test_what_is_queued_for_one_that_goes_is_delivered(
         self, engine: FakeEngine, engine_connection: Connection
     ) -> None:
-        gone = made("gone")
-        with started(engine_connection, gone, made("kept")) as reactor:
-            registration = next(one for one in reactor.registrations if one.name == "gone")
-            registration.wait_synced(20)
-            registration.pause()
+        gate = threading.Event()
+
+        class Held(Noting):
+            def on_terminal(self, event: TaskEvent) -> None:
+                assert gate.wait(60)
+                super().on_terminal(event)
+
+        gone = replace(made("gone"), informer=Held())
+        with started(engine_connection, gone) as reactor:
+            reactor.wait_synced(20)
+            (registration,) = reactor.registrations
             for _ in range(3):
                 end_task(engine)
             eventually(lambda: registration.stats.queued >= 3)
-            registration.resume()
-            ConfiguredInformers(reactor, [gone]).reload(lambda: [])
+            informers = ConfiguredInformers(reactor, [gone], drain_timeout=60)
+            reload = threading.Thread(target=informers.reload, args=[list])
+            reload.start()
+            eventually(lambda: not registration.active)
+            gate.set()
+            reload.join(60)
             assert gone.informer.seen == ["1", "2", "3"]
             assert gone.informer.life[-1] == "close"
 
@@ -181,8 +192,6 @@ class TestReload:
         engine_connection: Connection,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        import threading
-
         entered, leave = threading.Event(), threading.Event()
 
         class Hangs(Noting):
@@ -212,3 +221,30 @@ def test_reopen_is_called_between_two_events_on_the_informers_thread(
     registration.reopen()
     running.register(made("other").informer).reopen()
     eventually(lambda: informer.life == ["start", "reopen"])
+
+
+def test_reopen_waits_for_the_callbacks_that_run_and_the_following_ones_wait_for_it(
+    engine: FakeEngine, running: Reactor
+) -> None:
+    gate, entered = threading.Event(), threading.Event()
+
+    class Held(Noting):
+        def reopen(self) -> None:
+            self.seen.append("reopen")
+
+        def on_terminal(self, event: TaskEvent) -> None:
+            entered.set()
+            assert gate.wait(60)
+            super().on_terminal(event)
+
+    informer = Held()
+    registration = running.register(informer, workers=2)
+    registration.wait_synced(20)
+    end_task(engine)
+    assert entered.wait(20)
+    registration.reopen()
+    end_task(engine)
+    eventually(lambda: registration.stats.queued >= 3)
+    gate.set()
+    eventually(lambda: len(informer.seen) == 3)
+    assert informer.seen == ["1", "reopen", "2"]
