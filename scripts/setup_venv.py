@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 GROUPS = ("test", "lint", "typing", "proto")
-EXTRAS = "cli,local"
+EXTRAS = "cli,local,dashboard"
 
 
 def main() -> int:

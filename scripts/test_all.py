@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "test-all"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 OF_THE_LOWEST = ("3.10", "3.11")  # the lowest dependencies have no wheels for newer ones
-EXTRAS = "cli,local"
+EXTRAS = "cli,local,dashboard"
 EVERY_EXTRA = "all,pytest"
 
 sys.path.insert(0, str(ROOT / "scripts"))

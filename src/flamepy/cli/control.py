@@ -116,8 +116,12 @@ def token_file(port: int) -> Path:
     return Path(base) / f"flamepy-{os.getuid() if hasattr(os, 'getuid') else 0}" / f"{port}.token"
 
 
-def make_token(port: int) -> tuple[str, Path | None]:
+def make_token(port: int, made: str | None = None) -> tuple[str, Path | None]:
     """Return the token of this process, and the file that it was left in, if it was made here.
+
+    Args:
+        port: that the process listens on.
+        made: the token to leave, where the user gives none; by default a new one.
 
     Raises:
         ConfigError: the file cannot be made, or its folder belongs to another user.
@@ -126,7 +130,7 @@ def make_token(port: int) -> tuple[str, Path | None]:
     if given:
         return given, None
     path = token_file(port)
-    token = secrets.token_urlsafe(32)
+    token = made or secrets.token_urlsafe(32)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if hasattr(os, "getuid") and path.parent.stat().st_uid != os.getuid():

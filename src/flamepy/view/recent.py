@@ -8,7 +8,7 @@ from collections import deque
 from flamepy.view.rows import Quantiles
 
 BASE = 1.2  # each magnitude is that many times the one before
-LEAST = 1e-5  # seconds; shorter ones count as that
+LEAST = 1e-6  # seconds; shorter ones count as that
 SLICE, SLICES = 60.0, 10  # seconds of a slice, and how many are kept
 SAMPLES, SPACING, WINDOW = 32, 2.0, 60.0
 _SCALE = 1.0 / math.log(BASE)
@@ -53,6 +53,8 @@ def _quantile(counts: dict[int, int], total: int, part: float, most: float) -> f
     left = part * total
     for magnitude in sorted(counts):
         left -= counts[magnitude]
+        if left <= 0 and magnitude == 0:
+            return 0.0
         if left <= 0:
             return float(min(most, LEAST * BASE ** (magnitude - 0.5)))
     return most

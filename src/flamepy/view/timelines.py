@@ -15,7 +15,7 @@ from flamepy.watching.state.events import (
 )
 
 TEXT_LENGTH = 300  # characters
-BURST = 2.0  # seconds: like events that follow sooner become one line
+BURST = 2.0  # seconds: like events so soon after the first one become one line
 _QUIET = (SessionEventKind.PROGRESS,)
 
 TaskKey = tuple[str, int, str]  # session id, epoch, task id
@@ -73,7 +73,8 @@ class Feed:
 
     def __init__(self, limit: int) -> None:
         self._lines: deque[FeedRow] = deque(maxlen=limit)
-        self._last: dict[tuple[str, str, str], int] = {}  # the id of the latest line of a kind
+        # Of the latest line of each kind its id, and when it began.
+        self._last: dict[tuple[str, str, str], tuple[int, float]] = {}
         self._next = 1
 
     def task_event(self, event: TaskEvent, at: float) -> None:
@@ -117,17 +118,18 @@ class Feed:
             text=text[:TEXT_LENGTH],
         )
         key = (kind, what, session)
-        place = self._place(self._last.get(key, 0))
-        if place is not None and 0 <= at - self._lines[place].at <= BURST:
+        number, began = self._last.get(key, (0, 0.0))
+        place = self._place(number)
+        if place is not None and 0 <= at - began <= BURST:
             known = self._lines[place]
             self._lines[place] = _folded(known, row)
             return
-        self._last[key] = self._next
+        self._last[key] = self._next, at
         self._next += 1
         self._lines.append(row)
         if len(self._last) > 4 * (self._lines.maxlen or 1):
             first = self._lines[0].id
-            self._last = {key: one for key, one in self._last.items() if one >= first}
+            self._last = {key: one for key, one in self._last.items() if one[0] >= first}
 
     def _place(self, number: int) -> int | None:
         if not self._lines or number < self._lines[0].id:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from flamepy.cli.control import make_act, make_token
+from flamepy.cli.dashboards import served_with_health
 from flamepy.cli.engine import endpoint_option, failure, silence_grpc
 from flamepy.cli.health import HealthServer, parse_address
 from flamepy.cli.logs import FORMATS, set_up_logging
@@ -23,6 +24,7 @@ from flamepy.cli.reloading import NOTHING, Chosen, Hangups, Reloader
 from flamepy.errors import ConfigError, FlameError, InvalidArgumentError, PluginError
 
 if TYPE_CHECKING:
+    from flamepy.config import FlameContext
     from flamepy.informers import Reactor
 
 logger = logging.getLogger(__name__)
@@ -61,6 +63,16 @@ FATAL, UNUSABLE = 1, 2
     "for; without a host on loopback.",
 )
 @click.option(
+    "--dashboard",
+    is_flag=True,
+    help="Serve the dashboard at --http as well: what the plugins do, and the engine.",
+)
+@click.option(
+    "--allow-actions",
+    is_flag=True,
+    help="Let the dashboard close sessions, pause informers and retry dead letters, after asking.",
+)
+@click.option(
     "--checkpoint",
     type=click.Path(dir_okay=False),
     metavar="FILE",
@@ -91,6 +103,8 @@ def run(
     context: str | None,
     endpoint: str | None,
     http: str | None,
+    dashboard: bool,
+    allow_actions: bool,
     checkpoint: str | None,
     strict: bool,
     log_format: str,
@@ -106,6 +120,8 @@ def run(
     hangups = Hangups()  # first: one that comes during the start must not end the process
     try:
         address = None if http is None else parse_address(http)
+        if dashboard and address is None:
+            raise ConfigError("--dashboard needs an address: --http HOST:PORT, like 127.0.0.1:8081")
         chosen = Chosen(names, values, config, context, endpoint)
         settings = chosen.settings()
         given = settings.reactor()
@@ -119,7 +135,11 @@ def run(
 
     try:
         reactor = Reactor(context=settings, plugins=plugins, strict=strict, **given)
-        with _served(reactor, address):
+        with (
+            _with_dashboard(reactor, address, settings, given.get("checkpoint"), allow_actions)
+            if dashboard and address is not None
+            else _served(reactor, address)
+        ):
             reactor.start()
             informers = ", ".join(one.name for one in reactor.registrations)
             if not informers:
@@ -159,6 +179,26 @@ def _served(reactor: Reactor, address: tuple[str, int] | None) -> Iterator[None]
         server.stop()
         if left_in is not None:
             left_in.unlink(missing_ok=True)
+
+
+@contextmanager
+def _with_dashboard(
+    reactor: Reactor,
+    address: tuple[str, int],
+    settings: FlameContext,
+    checkpoint: str | None,
+    allow_actions: bool,
+) -> Iterator[None]:
+    served = served_with_health(
+        reactor,
+        address,
+        context=settings,
+        checkpoint=checkpoint,
+        allow_actions=allow_actions,
+    )
+    with served as where:
+        click.echo(f"dashboard: {where}", err=True)  # not logged: it may have the token
+        yield
 
 
 def _end(status: int, error: FlameError) -> NoReturn:

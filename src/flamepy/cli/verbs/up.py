@@ -1,8 +1,8 @@
 """``flamepy up``: an embedded cluster in the foreground.
 
 One line ``ready: http://HOST:PORT cache: grpc://HOST:PORT`` on standard output when it serves,
-without the second part where there is no object cache; a terminal gets a banner after it. Logs on
-standard error.
+without the second part where there is no object cache, and with ``dashboard: ADDRESS`` where that
+is served; a terminal gets a banner after it. Logs on standard error.
 SIGINT, SIGTERM and SIGHUP stop it within 5 s; a later SIGINT or SIGTERM ends it at once. As
 process 1 of a container it collects the orphaned processes of services.
 """
@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from flamepy.cli.cluster_file import left
+from flamepy.cli.dashboards import dashboard_of
 from flamepy.cli.demo import APPLICATION, ATTRIBUTES, Demo
 from flamepy.cli.engine import failure
 from flamepy.cli.line_writer import LineHandler
@@ -120,6 +121,19 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
 @click.option("--tls-ca", type=FILE, help="The authority that services trust; default: --tls-cert.")
 @click.option("--client-ca", type=FILE, help="Ask clients for a certificate of this authority.")
 @click.option(
+    "--dashboard",
+    is_flag=True,
+    help="Serve the dashboard of the cluster as well.",
+)
+@click.option(
+    "--dashboard-port",
+    type=click.IntRange(0, 65535),
+    default=8265,
+    show_default=True,
+    metavar="N",
+    help="Port of the dashboard; 0 picks a free one.",
+)
+@click.option(
     "--log-format",
     type=click.Choice(FORMATS),
     default="text",
@@ -151,15 +165,23 @@ def up(log_format: str, verbose: int, quiet: bool, demo: bool, **options: Any) -
         options["cache_port"] = _cache_port(options)
         if demo:
             options["apps"] = [*options["apps"], (APPLICATION, ATTRIBUTES)]
-        cluster = LocalCluster(tls=_tls(options), keep_logs=True, **options)
+        shown = {name: options.pop(name) for name in ("dashboard", "dashboard_port")}
+        tls = _tls(options)
+        cluster = LocalCluster(tls=tls, keep_logs=True, **options)
         cluster.start()
     except FlameError as error:
         raise failure(error.message) from None
     try:
-        _announce(cluster, options, quiet=quiet, demo=demo)
         status = StatusLine(handler, cluster) if on_screen and handler is not None else None
-        with left(Endpoint.parse(cluster.endpoint).port, cluster.log_folder), _load(cluster, demo):
+        with (
+            dashboard_of(cluster, tls, **shown) as address,
+            left(Endpoint.parse(cluster.endpoint).port, cluster.log_folder),
+            _load(cluster, demo),
+        ):
+            _announce(cluster, options, address, quiet=quiet, demo=demo)
             _wait(stop, status)
+    except FlameError as error:
+        raise failure(error.message) from None
     finally:
         cluster.stop()
 
@@ -175,10 +197,18 @@ def _set_up_logging(style: str, verbose: int, *, quiet: bool, short: bool) -> Li
     return handler
 
 
-def _announce(cluster: LocalCluster, options: dict[str, Any], *, quiet: bool, demo: bool) -> None:
+def _announce(
+    cluster: LocalCluster,
+    options: dict[str, Any],
+    dashboard: str | None,
+    *,
+    quiet: bool,
+    demo: bool,
+) -> None:
     """Print the ready line, and for people what to do next."""
     cache = f" cache: {cluster.cache_endpoint}" if cluster.has_cache else ""
-    print(f"ready: {cluster.endpoint}{cache}", flush=True)
+    shows = f" dashboard: {dashboard}" if dashboard else ""
+    print(f"ready: {cluster.endpoint}{cache}{shows}", flush=True)
     executors, data = cluster.totals().limit, options["data"]
     if sys.stdout.isatty() and not quiet:
         print_banner(banner(cluster, data=data, executors=executors, demo=demo))
