@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "examples" / "byte_service" / "service.py"
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 ENVIRONMENT = ("$ python3 -m venv venv", "$ . venv/bin/activate")
+EVALUATED = re.compile(r'^eval "\$\((.*)\)"$')
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -91,7 +92,7 @@ def test_a_file_is_what_it_says(text: str, tmp_path: Path) -> None:
     if "contexts" in yaml.safe_load(text):
         context = FlameContext.from_file(path)
         assert context.endpoint.startswith("https://flame.example.org")
-        assert context.tls is not None
+        assert (context.tls is not None) == ("tls:" in text)
     else:
         name, attributes = read_manifest(path)
         assert (name, attributes.delay_release) == ("byte-service", 60)
@@ -101,7 +102,8 @@ def test_a_file_is_what_it_says(text: str, tmp_path: Path) -> None:
 def test_a_command_exists(text: str) -> None:
     for line in text.splitlines():
         assert line.startswith("$ ")
-        program, *arguments = line.removeprefix("$ ").split()
+        command = EVALUATED.sub(r"\1", line.removeprefix("$ "))
+        program, *arguments = command.split()
         if program == "make":
             makefile = (ROOT / "Makefile").read_text()
             assert re.search(rf"^{arguments[0]}:", makefile, re.MULTILINE)
