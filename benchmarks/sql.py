@@ -39,8 +39,8 @@ sys.path += [str(Path(__file__).parent), str(ROOT / "plugins" / "flamepy-sql" / 
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
 STORES = ("latest", "events", "both")
-EVENTS = {1: 300, 100: 50_000, 1_000: 50_000}  # by batch
-WHOLE = 20_000
+EVENTS = {1: 300, 100: 20_000, 1_000: 20_000}  # by batch
+WHOLE = 10_000
 ROUNDS = 3
 LIMIT = 600.0  # seconds until a part counts as stuck
 PAUSE = threading.Event()  # never set
