@@ -17,6 +17,7 @@ NEEDED_FOR: Mapping[str, str] = {
     "go": "the service in Go",
     "nginx": "calls through nginx",
     "haproxy": "calls through HAProxy",
+    "nats-server": "flamepy-nats against a server",
 }
 
 
