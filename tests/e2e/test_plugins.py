@@ -177,6 +177,24 @@ def test_client_service_and_informer_meet_in_one_trace(python: str) -> None:
     assert failed["trace"] == second.split()[-1]
 
 
+def test_failures_are_a_message_and_that_they_are_over_another(python: str) -> None:
+    """The recipe examples/alerts, with its stand-in of a chat."""
+    done = subprocess.run(
+        [python, str(ROOT / "examples" / "alerts" / "demo.py")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    *failures, over = done.stdout.splitlines()
+    counts = [int(line.split(" ")[0]) for line in failures]
+    # One message, unless the machine takes more than a second for five tasks.
+    assert sum(counts) == 5
+    assert failures[0].startswith(f"{counts[0]} task")
+    assert over == "render has recovered; 5 tasks had failed"
+
+
 PARSE = """
 import json, sys, urllib.request
 from prometheus_client.parser import text_string_to_metric_families
