@@ -70,7 +70,7 @@ class Interrupts:
                 return
             try:
                 item = next(items)
-            except StopIteration:
+            except (StopIteration, _Ended):
                 return
             finally:
                 self._waiting = False

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flamepy.testing.clock import FakeClock
     from flamepy.testing.fake_engine import FakeEngine
     from flamepy.testing.recording import RecordingInformer
+    from flamepy.testing.replaying import replay
     from flamepy.testing.retries import RETRY_AT_ONCE, retries_disabled
     from flamepy.testing.scripted_connection import ScriptedConnection
     from flamepy.testing.scripted_source import ScriptedSource
@@ -34,6 +35,7 @@ __all__ = [
     "check_informer",
     "check_reconciler",
     "check_sink",
+    "replay",
     "retries_disabled",
 ]
 
@@ -47,6 +49,7 @@ __getattr__, __dir__ = lazy_names(
         "flamepy.testing.clock": "FakeClock",
         "flamepy.testing.fake_engine": "FakeEngine",
         "flamepy.testing.recording": "RecordingInformer",
+        "flamepy.testing.replaying": "replay",
         "flamepy.testing.retries": "RETRY_AT_ONCE retries_disabled",
         "flamepy.testing.scripted_connection": "ScriptedConnection",
         "flamepy.testing.scripted_source": "ScriptedSource",

@@ -111,7 +111,7 @@ def watch(
                     printer.show(event)
                 elif event is not None:
                     print(json.dumps(event.to_dict()), flush=True)
-            printer.finish()
+            printer.finish(0.0)
 
 
 def wanted(event: TaskEvent, states: tuple[str, ...]) -> bool:
