@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,9 @@ def connection() -> Iterator[Connection]:
             yield made
 
 
-def begin(connection: Connection, path: Path, *options: str) -> subprocess.Popen[str]:
+@contextmanager
+def recording(connection: Connection, path: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """Run it; whatever the block raises, the process is gone after it."""
     words = ("record", str(path), "--endpoint", connection.endpoint, *options)
     process = subprocess.Popen(
         [*FLAMEPY, *words],
@@ -59,7 +62,11 @@ def begin(connection: Connection, path: Path, *options: str) -> subprocess.Popen
     )
     assert process.stderr is not None
     assert process.stderr.readline() == f"flamepy record: watching {connection.endpoint}\n"
-    return process
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
 
 
 def run(*words: str, folder: Path, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -86,18 +93,16 @@ def test_a_recording_survives_a_kill_and_has_what_happened_meanwhile(
     path = tmp_path / "day.flr"
     session = connection.create_session("shout", session_id="s")
     session.invoke(b"before", timeout=30)
-    first = begin(connection, path)
-    session.invoke(b"first", timeout=30)
-    eventually(lambda: len(ends(path)) == 2, "both ends in the file")
-    first.kill()
-    first.communicate(timeout=30)
+    with recording(connection, path):  # killed at the end
+        session.invoke(b"first", timeout=30)
+        eventually(lambda: len(ends(path)) == 2, "both ends in the file")
     session.run(b"").exception(30)  # nothing records
-    second = begin(connection, path)
-    session.invoke(b"last", timeout=30)
-    eventually(lambda: len(ends(path)) == 4, "all ends in the file")
-    second.send_signal(signal.SIGINT)
-    _, said = second.communicate(timeout=30)
-    assert second.returncode == 0
+    with recording(connection, path) as second:
+        session.invoke(b"last", timeout=30)
+        eventually(lambda: len(ends(path)) == 4, "all ends in the file")
+        second.send_signal(signal.SIGINT)
+        _, said = second.communicate(timeout=30)
+        assert second.returncode == 0
     assert said.endswith(": stopped\n")
     assert set(ends(path).values()) == {1}, "an end is there twice"
     found = lines(path)
@@ -120,24 +125,24 @@ def test_it_ends_by_itself(
     options: tuple[str, str], reason: str, connection: Connection, tmp_path: Path
 ) -> None:
     session = connection.create_session("shout")
-    process = begin(connection, tmp_path / "r", *options)
-    for _ in range(5):
-        session.invoke(b"x", timeout=30)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 0
+    with recording(connection, tmp_path / "r", *options) as process:
+        for _ in range(5):
+            session.invoke(b"x", timeout=30)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0
     assert said.endswith(f": {reason}\n"), said
 
 
 @pytest.fixture
 def recorded(connection: Connection, tmp_path: Path) -> Path:
     path = tmp_path / "day.flr"
-    process = begin(connection, path)
-    with connection.create_session("shout", session_id="the-one") as session:
-        session.invoke(b"a", timeout=30)
-        session.run(b"").exception(30)
-    eventually(lambda: len(ends(path)) == 2, "both ends in the file")
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    with recording(connection, path) as process:
+        with connection.create_session("shout", session_id="the-one") as session:
+            session.invoke(b"a", timeout=30)
+            session.run(b"").exception(30)
+        eventually(lambda: len(ends(path)) == 2, "both ends in the file")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
     (tmp_path / "mine.py").write_text(INFORMER)
     return path
 

@@ -63,7 +63,8 @@ def _head(report: Report) -> str:
     span = max(report.end - report.begin, 0.0)
     ended = sum(report.states.get(one, 0) for one in STATES)
     failed = report.states.get("failed", 0)
-    rate = f"{ended / span:,.1f}/s" if span else "-"
+    observed = sum(sum(one.values()) for one in report.ends)
+    rate = f"{observed / span:,.1f}/s" if span else "-"
     share = f"{100 * failed / ended:.1f} %" if ended else "-"
     cards = [
         ("tasks", f"{report.tasks:,}", ""),
@@ -73,6 +74,8 @@ def _head(report: Report) -> str:
         ("throughput", rate, ""),
         ("sessions", f"{len(report.sessions) + report.more_sessions:,}", ""),
     ]
+    if ended > observed:
+        cards.append(("ended before it", f"{ended - observed:,}", ""))
     left = report.tasks - ended
     if left:
         cards.append(("not ended", f"{left:,}", ""))

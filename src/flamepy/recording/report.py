@@ -17,6 +17,7 @@ from flamepy.types import SessionInfo, Task, TaskState
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
 BUCKETS = 120
+LEAST_BUCKET = 0.1  # seconds
 ROWS = 60  # of the timeline
 SESSIONS = 200
 FAILURES = 50
@@ -224,9 +225,9 @@ class ReportBuilder:
         begin = self._begin if self._begin != float("inf") else now
         end = max(self._end, begin)
         tasks = list(self._tasks.values())
-        bucket = max((end - begin) / BUCKETS, 1.0)
+        bucket = max((end - begin) / BUCKETS, LEAST_BUCKET)
         failures = _groups(tasks)
-        timeline = self._timeline(tasks)
+        timeline = self._timeline([one for one in tasks if (one.ended or end) >= begin])
         sessions = sorted(self._sessions.values(), key=lambda one: -sum(one.counts.values()))
         return Report(
             title=title,

@@ -37,9 +37,10 @@ PINGING = {
 
 
 @asynccontextmanager
-async def _calls(
+async def calls_of(
     context: FlameContext, address: Endpoint
 ) -> AsyncIterator[tuple[grpc.aio.Channel, Frontend]]:
+    """Give a channel to an address and the calls of a frontend on it."""
     channel = open_channel(address, context.tls, PINGING)
     options = context.call_options
     hooks = CallHooks(options, UserCode(own_loop=False)) if options else None
@@ -57,7 +58,7 @@ async def frontend(context: FlameContext, timeout: float) -> Finding:
     """Whether an engine's frontend answers."""
     loop = asyncio.get_running_loop()
     try:
-        async with _calls(context, context.address) as (_, calls):
+        async with calls_of(context, context.address) as (_, calls):
             start = loop.time()
             nodes = await calls.list_nodes(timeout=timeout)
             took = loop.time() - start
@@ -91,7 +92,7 @@ async def frontend_beside(context: FlameContext) -> int | None:
 
 async def _answers(context: FlameContext, address: Endpoint) -> bool:
     try:
-        async with _calls(context, address) as (_, calls):
+        async with calls_of(context, address) as (_, calls):
             await calls.list_nodes(timeout=1.0)
     except FlameError:
         return False
@@ -101,7 +102,7 @@ async def _answers(context: FlameContext, address: Endpoint) -> bool:
 async def clock(context: FlameContext, timeout: float) -> Finding:
     """Whether the engine dates anything in this machine's future."""
     try:
-        async with _calls(context, context.address) as (_, calls):
+        async with calls_of(context, context.address) as (_, calls):
             sessions = await calls.list_sessions(timeout=timeout)
     except FlameError as error:
         return failed(
@@ -129,7 +130,7 @@ def compare_clocks(sessions: list[SessionInfo], now: datetime) -> Finding:
 async def keepalive(context: FlameContext, timeout: float) -> Finding:
     """Whether a connection without calls is kept, and its pings are answered."""
     try:
-        async with _calls(context, context.address) as (channel, calls):
+        async with calls_of(context, context.address) as (channel, calls):
             await calls.list_nodes(timeout=timeout)
             await asyncio.sleep(IDLE)
             kept = channel.get_state() is grpc.ChannelConnectivity.READY

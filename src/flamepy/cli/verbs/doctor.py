@@ -14,8 +14,9 @@ import click
 
 from flamepy.cli.checks import installation
 from flamepy.cli.checks.findings import COLOURS, Finding, Verdict, failed, passed, skipped
+from flamepy.cli.checks.hints import found_hints
 from flamepy.cli.engine import endpoint_option, silence_grpc
-from flamepy.cli.output import printable
+from flamepy.cli.output import printable, styled
 from flamepy.cli.values import SECONDS
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError
@@ -31,7 +32,8 @@ NETWORK = ("dns", "port", "tls", "frontend", "port + 1", "clock", "keepalive")
 def doctor(endpoint: str | None, timeout: float) -> None:
     """Check this installation and the way to the engine.
 
-    One line a check, with what to do about a failure; exit status 1 if any failed.
+    One line a check, with what to do about a failure; exit status 1 if any failed. Hints follow:
+    what is odd at the engine, and what to try next.
     """
     silence_grpc()
     broken = asyncio.run(_report(endpoint, timeout))
@@ -45,6 +47,9 @@ async def _report(endpoint: str | None, timeout: float) -> bool:
         line = printable(str(finding))
         click.echo(click.style(line[:5], fg=colour) + line[5:])
         broken |= finding.verdict is Verdict.FAILED
+    if not broken:
+        for hint in await found_hints(FlameContext(endpoint), timeout):
+            click.echo(f"{styled('hint', 'cyan')} {printable(hint)}")
     return broken
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from flamepy.cli.control import Body, ask
-from flamepy.cli.engine import failure
+from flamepy.cli.engine import completions, failure
 from flamepy.cli.forms import Form, output_option
 from flamepy.cli.output import chosen, printable, show_one
 from flamepy.cli.verbs.handlers import port_option
@@ -14,7 +14,7 @@ from flamepy.errors import FlameError
 
 @click.command()
 @port_option
-@click.argument("session")
+@click.argument("session", shell_complete=completions("list_sessions", "id"))
 @click.argument("task", required=False)
 @output_option()
 def explain(address: str, session: str, task: str | None, form: Form | None) -> None:

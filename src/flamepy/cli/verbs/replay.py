@@ -19,6 +19,7 @@ import click
 from flamepy.cli.engine import failure, silence_grpc
 from flamepy.cli.live import Interrupts, tell
 from flamepy.cli.logs import FORMATS, set_up_logging
+from flamepy.cli.plugin_names import complete_plugins
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError, FlameError, PluginError
 from flamepy.recording.file import Recording
@@ -37,6 +38,7 @@ UNUSABLE = 2
     "names",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_plugins,
     help="Play to this plugin, with its options of flame.yaml; may be given more than once.",
 )
 @click.option(
@@ -102,6 +104,8 @@ def replay(
         raise failure(error.message) from None
     if interrupts.numbers:
         raise SystemExit(128 + interrupts.numbers[0])
+    for handler in logging.getLogger().handlers:
+        handler.flush()  # so that it is the last line
     tell(str(report))
     raise SystemExit(1 if report.failures else 0)
 

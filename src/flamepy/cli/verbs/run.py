@@ -20,6 +20,7 @@ from flamepy.cli.dashboards import served_with_health
 from flamepy.cli.engine import endpoint_option, failure, silence_grpc
 from flamepy.cli.health import HealthServer, parse_address
 from flamepy.cli.logs import FORMATS, set_up_logging
+from flamepy.cli.plugin_names import complete_plugins
 from flamepy.cli.reloading import NOTHING, Chosen, Hangups, Reloader
 from flamepy.errors import ConfigError, FlameError, InvalidArgumentError, PluginError
 
@@ -38,6 +39,7 @@ FATAL, UNUSABLE = 1, 2
     "names",
     multiple=True,
     metavar="NAME",
+    shell_complete=complete_plugins,
     help="Run this plugin, with its options of flame.yaml; may be given more than once. "
     "Default: FLAME_INFORMERS, else those of flame.yaml.",
 )
