@@ -75,7 +75,7 @@ def record(
     with ends_quietly() as interrupts:
         recording = RecordingFile(file)
         try:
-            with reactor(endpoint, checkpoint=f"{os.fspath(file)}.state") as made:
+            with reactor(endpoint, checkpoint=f"{os.fspath(file)}.state", say=False) as made:
                 about = {
                     "endpoint": made.health().endpoint,
                     "application": application,
@@ -89,6 +89,7 @@ def record(
                     session=session,
                     queue_size=QUEUE,
                 )
+                tell(f"watching {about['endpoint']}")  # from now on it is a recording
                 reason = _wait(interrupts, recorder, limit, full)
             recorder.finish(reason)
         finally:
