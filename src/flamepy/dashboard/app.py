@@ -274,10 +274,9 @@ class Pages:
 
     async def explain(self, request: Request) -> Response:
         """Answer with what each informer did with a task or a session."""
-        words = request.query_params
-        session, task = words.get("session", ""), words.get("task") or None
-        reactor = self._served.reactor
-        return await self._blocking(lambda: reactor.explain(session, task).to_dict())
+        return await self._blocking(
+            details.explained, self._served.reactor, dict(request.query_params)
+        )
 
     async def dead_letters(self, request: Request) -> Response:
         """Answer with the dead letters."""

@@ -28,6 +28,7 @@ Words = Mapping[str, str]
 TIMEOUT = 10.0  # seconds of a call
 PREVIEW = 16_384  # bytes of a payload
 ERROR_LENGTH = 65_536  # characters
+EXPLAINED_LENGTH = 1_000  # characters of a line
 LETTERS, OBJECTS = 200, 2_000
 
 
@@ -60,6 +61,14 @@ def task_detail(reactor: Reactor, words: Words) -> Document:
             for one in task.events
         ],
     }
+
+
+def explained(reactor: Reactor, words: Words) -> Document:
+    """Return what each informer did with a task or a session, long texts cut. Raises FlameError."""
+    found = reactor.explain(words.get("session", ""), words.get("task") or None)
+    made: Document = plain(found.to_dict())
+    made["observed"] = [one[:EXPLAINED_LENGTH] for one in made["observed"]]
+    return made
 
 
 def preview(reactor: Reactor, words: Words) -> Document:

@@ -211,7 +211,7 @@ class App {
     const here = PARENT[this.name] || this.name;
     const hints = { sessions: top && top.attention, failures: top && top.failed_recently };
     return h("nav", { class: "nav", "aria-label": "Pages" },
-      link("/", { class: "brand" }, h("img", { src: "/static/icon.svg", alt: "", width: "26", height: "26" }), h("span", null, "Flame")),
+      link("/", { class: "brand", "aria-label": "Flame" }, h("img", { src: "/static/icon.svg", alt: "", width: "26", height: "26" }), h("span", null, "Flame")),
       h("ul", null, NAV.map(([name, label, key]) => h("li", { key: name },
         link(address(name), { class: "nav-link", "aria-current": name === here ? "page" : null, title: `${label} (g ${key})` }, icon(name), h("span", null, label),
           hints[name] > 0 && h("span", { class: `hint is-${name}`, "aria-label": name === "sessions" ? `${hints[name]} need attention` : `${hints[name]} in the last 10 minutes` }, number(Math.min(hints[name], 999)), hints[name] > 999 && "+"))))),

@@ -27,7 +27,7 @@ function make(tree) {
   const node = svg ? document.createElementNS(SVG, tree.tag) : document.createElement(tree.tag);
   node.was = { tag: tree.tag, props: {}, kids: [], key: tree.key };
   update(node, tree);
-  if (tree.props.mounted) tree.props.mounted(node);
+  if (tree.props.mounted) queueMicrotask(() => tree.props.mounted(node)); // once it is in the page
   return node;
 }
 

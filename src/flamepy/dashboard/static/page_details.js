@@ -76,6 +76,10 @@ export class TaskPage {
     if (at === this.at && state === this.seen) return;
     this.at = at;
     this.seen = state;
+    if (!/^\d+$/.test(words.task || "")) {
+      this.detail = { error: "A task's id is a number.", error_status: 400 };
+      return;
+    }
     const query = new URLSearchParams({ session: words.session || "", task: words.task || "" });
     const [detail, why] = await Promise.all([this.app.get(`/api/task?${query}`), this.app.get(`/api/explain?${query}`)]);
     if (at !== this.at) return;
@@ -156,10 +160,10 @@ export class TaskPage {
   explained() {
     if (!this.why) return h("p", { class: "note" }, "reading");
     if (this.why.error) return h("p", { class: "note" }, this.why.error);
-    const known = this.why.observed.length ? h("ul", { class: "plain" }, this.why.observed.map((one) => h("li", { key: one, class: "note" }, visible(one)))) : null;
+    const known = this.why.observed.length ? h("ul", { class: "plain" }, this.why.observed.map((one) => h("li", { key: one, class: "note wrap" }, visible(one)))) : null;
     if (!this.why.handlers.length) return h("div", null, known, h("p", { class: "note" }, "No informer runs in this process."));
     return h("div", null, known, h("ul", { class: "plain" }, this.why.handlers.map((one) => h("li", { key: one.name },
-      h("b", null, visible(one.name)), h("p", { class: "note" }, visible(one.text || "")),
+      h("b", null, visible(one.name)), h("p", { class: "note wrap" }, visible(one.text || "")),
       (one.notes || []).map((note, place) => h("p", { key: String(place), class: "note wrap" }, visible(typeof note === "string" ? note : `${note.state} ${note.stage}${note.detail ? ` (${note.detail})` : ""}, ${duration(note.age)} ago`)))))));
   }
 }

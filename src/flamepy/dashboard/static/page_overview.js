@@ -66,13 +66,13 @@ export class OverviewPage {
     const left = counts.pending + counts.running;
     return h("div", { class: "tiles", key: "tiles" },
       tile({ label: "Running", state: "running", value: compact(counts.running), to: address("tasks", { state: "running" }),
-        sub: top.executors === null ? "" : `${number(top.executors_bound)} of ${number(top.executors)} executors busy` }),
+        sub: top.executors === null ? "" : `on ${number(top.executors_bound)} of ${number(top.executors)} executors` }),
       tile({ label: "Waiting", state: "pending", value: compact(counts.pending), to: address("tasks", { state: "pending" }),
         sub: left && top.eta !== null ? `done in ${top.eta < 1 ? "" : "about "}${roughly(top.eta)}` : left ? "" : "nothing left to do" }),
       tile({ label: "Succeeded", state: "succeed", value: compact(counts.succeed), to: address("tasks", { state: "succeed" }),
-        sub: took.count ? `typically in ${roughly(took.p50)}` : "" }),
+        sub: took.count ? `mostly ${took.p50 < 1 ? "" : "in "}${roughly(took.p50)}` : "" }),
       tile({ label: "Failed", state: "failed", value: compact(counts.failed), to: address("failures"), tone: top.failed_recently ? "bad" : "",
-        sub: top.failed_recently ? `${number(top.failed_recently)} in the last 10 min` : "none in the last 10 min" }),
+        sub: top.failed_recently ? `${number(top.failed_recently)} in 10 min` : "none in 10 min" }),
       tile({ label: "Throughput", value: rate(top.rate), sub: "over the last minute" }),
       tile({ label: "Sessions", value: compact(top.open_sessions), to: address("sessions", { state: "open" }),
         sub: `open; ${compact(top.closed_sessions)} closed` }));
