@@ -18,7 +18,7 @@ from click.shell_completion import CompletionItem
 
 from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engine, failure
 from flamepy.cli.event_printer import EventPrinter
-from flamepy.cli.live import ends_quietly, every, tell
+from flamepy.cli.live import Interrupts, ends_quietly, every, tell
 from flamepy.cli.output import age
 from flamepy.cli.progress import Progress
 from flamepy.errors import ApplicationNotFoundError, FlameError
@@ -111,25 +111,36 @@ def submit(
             _submit_only(session, data, count)
             return
         with ends_quietly() as interrupts, _watched(connection, session.id, watch) as printer:
-            futures = list(_submitted(session, data, count))
-            with Progress() as progress:
-                tally = _Tally(futures)
-                for _ in interrupts.between(every(TICK)):
-                    printer.tick()
-                    if not watch:
-                        progress.show(tally.look())
-                    elif tally.look() and tally.left:
-                        continue
-                    if not tally.left:
-                        break
-            if interrupts.numbers:
-                tell(f"session {session.id} continues: flamepy sessions close {session.id} ends it")
-            else:
+            try:
+                futures = list(_submitted(session, data, count))
+                _wait(futures, interrupts, printer, watch=watch)
+            finally:
+                if interrupts.numbers:
+                    tell(
+                        f"session {session.id} continues: flamepy sessions close {session.id} "
+                        "ends it"
+                    )
+            if not interrupts.numbers:
                 if session_id is None:
                     session.close(0, timeout=CALL_TIMEOUT)
                 printer.finish()
                 failed = _print_results(futures, silent=watch)
                 raise SystemExit(1 if failed else 0)
+
+
+def _wait(
+    futures: list[TaskFuture], interrupts: Interrupts, printer: EventPrinter, *, watch: bool
+) -> None:
+    """Wait for the ends, with a line of progress or the lines of the events."""
+    tally = _Tally(futures)
+    with Progress() as progress:
+        for _ in interrupts.between(every(TICK)):
+            printer.tick()
+            text = tally.look()
+            if not watch:
+                progress.show(text)
+            if not tally.left:
+                return
 
 
 def _session(connection: Any, application: str, session_id: str | None) -> Session:

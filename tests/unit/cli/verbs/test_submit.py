@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from support.waiting import eventually
 
 from flamepy.cli.commands import flamepy
 from flamepy.core import Connection, FlameService, TaskContext, connect
@@ -15,7 +20,11 @@ from flamepy.types import SessionState, TaskState
 
 
 class Shout(FlameService):
+    gate = threading.Event()
+
     def on_task_invoke(self, context: TaskContext) -> bytes:
+        if context.input == b"wait":
+            self.gate.wait(60)
         if not context.input:
             raise ValueError("nothing to shout")
         return context.input.upper()
@@ -95,3 +104,24 @@ def test_an_unknown_application_names_those_there_are(connection: Connection) ->
     said = run("shuot", "x", status=1).output
     assert "application 'shuot' is not registered; there are: " in said
     assert "shout" in said
+
+
+def test_an_interrupt_leaves_the_tasks_and_says_how_to_end_them(connection: Connection) -> None:
+    Shout.gate = threading.Event()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flamepy", "submit", "shout", "wait", "--count", "2", "--wait"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        eventually(lambda: [one.running for one in connection.list_sessions()] == [2], "both run")
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        Shout.gate.set()
+    assert (process.returncode, out) == (130, "")
+    (session,) = connection.list_sessions()
+    assert session.state == SessionState.OPEN
+    assert f"flamepy sessions close {session.id} ends it" in said
