@@ -201,7 +201,8 @@ def test_a_terminal_gets_lines_for_people(connection: Connection) -> None:
             nonlocal shown
             while select.select([ours], [], [], 0)[0]:
                 shown += os.read(ours, 65536)
-            return b" closed" in shown and b" failed " in shown
+            plain = re.sub(rb"\x1b\[[0-9;]*m", b"", shown)
+            return b" closed" in plain and b" failed " in plain
 
         eventually(read, "the session's close and the task's end")
         process.send_signal(signal.SIGINT)
