@@ -3,7 +3,7 @@
 ``python benchmarks/dashboard.py`` prints JSON, in about three minutes: milliseconds to the first
 paint and to a full table in a headless Chromium (apt ``chromium``, pip ``playwright``), elements of
 the page, from a change at the engine to the pixel, the server's CPU with 1 and with 100 viewers
-while ten tasks a second change, its memory, and what the extra adds to an installation. Look at
+while ten tasks a second end, its memory, and what the extra adds to an installation. Look at
 ratios, not at the numbers of a noisy machine.
 """
 
@@ -25,7 +25,7 @@ from typing import Any
 
 from scale import SESSIONS, TASKS, Engine
 
-CHANGES, REST, MANY, RATE = 200, 15.0, 100, 10
+CHANGES, REST, MANY, RATE = 100, 15.0, 100, 10
 EXTRA = ("starlette", "uvicorn", "anyio", "h11", "idna", "typing_extensions")
 STATIC = Path(__file__).resolve().parents[1] / "src" / "flamepy" / "dashboard" / "static"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -173,12 +173,12 @@ def loaded(page: Any, url: str) -> tuple[float, float]:
 
 
 def latency(page: Any, engine: Engine) -> dict[str, Any]:
-    """Change tasks one after another; return how late the pixels are."""
+    """Start tasks one after another; return how late the pixels are."""
     page.evaluate(SEEN)
     offset = time.time() - time.monotonic()
     late = []
     for number in range(CHANGES):
-        moved = engine.move(f"s{number}", "1", 1) + offset
+        moved = engine.move(f"s{number}", "+", 1) + offset
         while page.evaluate("window.seen.length") <= number:  # ``wait_for_function`` would evaluate
             page.wait_for_timeout(20)  # a text, which the pages' policy forbids
         late.append(page.evaluate(f"window.seen[{number}][1]") / 1000 - moved)
@@ -197,7 +197,7 @@ def cpu(server: Server, engine: Engine, count: int) -> float:
     began, used = time.monotonic(), server.cpu
     number = 0
     while time.monotonic() - began < REST:
-        engine.move(f"s{number % SESSIONS}", str(2 + number // SESSIONS), 2 if number % 2 else 1)
+        engine.move(f"s{number % SESSIONS}", "+", 2)
         number += 1
         threading.Event().wait(1 / RATE)
     share = 100 * (server.cpu - used) / (time.monotonic() - began)
