@@ -120,10 +120,10 @@ contexts:
 MISSPELT = FILE.replace("informers:", "informer:").replace("current-context: a", "x: 1")
 
 
-def check(folder: Path, text: str, *arguments: str) -> tuple[int, str]:
+def check(folder: Path, text: str, *arguments: str, module: str = STRICT) -> tuple[int, str]:
     entries = folder / "site" / "flamepy_made-1.2.dist-info" / "entry_points.txt"
     entries.write_text("[flamepy.informers]\ngood = made_plugins:Good\n")
-    (folder / "site" / "made_plugins.py").write_text(STRICT)
+    (folder / "site" / "made_plugins.py").write_text(module)
     (folder / "my.yaml").write_text(text)
     environ = {key: one for key, one in os.environ.items() if not key.startswith("FLAME_")}
     done = subprocess.run(
@@ -181,3 +181,43 @@ def test_check_of_a_file_that_is_right_shows_its_informers(folder: Path) -> None
     text = FILE.partition("      - name: two")[0] + "      - {name: two, plugin: good}\n"
     status, said = check(folder, text, "--table")
     assert (status, [line.split()[0] for line in said.splitlines()]) == (0, ["NAME", "good", "two"])
+
+
+SINK = """
+from flamepy.informers import Sink
+class Good(Sink):
+    def __init__(self, *, durable=True):
+        super().__init__(durable=durable)
+    def send(self, batch): ...
+class Silent(Sink):
+    pass
+"""
+SINKS = """\
+current-context: a
+contexts:
+  - name: a
+    informers:
+      - good
+      - {name: lost, plugin: good, options: {durable: false}}
+      - name: forgets
+        plugin: good
+        resume: false
+      - {name: silent, plugin: "made_plugins:Silent", uid: other}
+"""
+
+
+def test_check_refuses_the_sinks_that_a_reactor_would_refuse(folder: Path) -> None:
+    def said(text: str, *arguments: str) -> list[str]:
+        return check(folder, text, "--table", *arguments, module=SINK)[1].splitlines()
+
+    good, forgets, silent = said(SINKS)
+    assert good.startswith("my.yaml:5:9: contexts[a].informers[0]: Good stores the events that it")
+    assert "reactor: {checkpoint: state.db} in flame.yaml" in good
+    assert forgets.startswith("my.yaml:8:9: contexts[a].informers[forgets]: Good stores the events")
+    assert silent.startswith("my.yaml:10:24: contexts[a].informers[silent]: Silent has no send(se")
+    with_file = SINKS.replace("    informers:", "    reactor: {checkpoint: s.db}\n    informers:")
+    for lines in (said(SINKS, "--checkpoint", "s.db"), said(with_file)):
+        forgets, silent = lines
+        assert "without resume=False" in forgets
+        assert "has no send" in silent
+    assert not (folder / "s.db").exists()

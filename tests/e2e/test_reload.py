@@ -21,6 +21,7 @@ RUN = str(Path(sys.executable).parent / "flamepy")
 MODULE = """
 import os
 from flamepy.core import TaskInformer
+from flamepy.informers import Sink
 
 class Lines(TaskInformer):
     def __init__(self, *, path, mark="", refuses=False):
@@ -39,6 +40,10 @@ class Lines(TaskInformer):
         self.say("close")
     def on_terminal(self, event):
         self.say(event.task.id)
+
+class Away(Sink):
+    def send(self, batch):
+        raise ConnectionError("nobody is there")
 """
 
 
@@ -204,9 +209,31 @@ def test_files_are_reopened_and_what_needs_a_restart_is_said(daemon: Daemon) -> 
     daemon.write(daemon.entry("one"))
     with daemon.running():
         daemon.write(daemon.entry("one"), rest="    retry: {attempts: 3}\n")
-        daemon.file.write_text(daemon.file.read_text().replace("state.db", "other.db"))
-        daemon.hang_up("reactor changed, which takes effect at a restart")
+        text = daemon.file.read_text().replace("state.db", "other.db")
+        more = ", token: '${WORD}', metadata: {x-team: '${WORD}'}}\n    reactor"
+        daemon.file.write_text(text.replace("}\n    reactor", more))
+        changed = "cluster.token, cluster.metadata, retry, reactor changed, which takes effect at"
+        daemon.hang_up(f"{changed} a restart")
+        assert "hunter2" not in daemon.text
         daemon.until(lambda: daemon.lines("one") == ["start", "reopen"])
+
+
+def test_events_of_sinks_that_are_gone_are_told_at_a_reload_and_at_a_start(daemon: Daemon) -> None:
+    told = "1 events wait in the outbox of 'away', which is not among the informers"
+    away = "{name: away, plugin: 'mine:Away', events: [terminal]}"
+    daemon.write(daemon.entry("one"), away)
+    with daemon.running():
+        daemon.call()
+        daemon.until(lambda: "1 of 1 events could not be sent" in daemon.text)
+        daemon.write(daemon.entry("one"))
+        daemon.hang_up("removed: away")
+        daemon.until(lambda: told in daemon.text)
+    with daemon.running():
+        daemon.until(lambda: told in daemon.text.split("STARTED")[-1])
+    daemon.write(daemon.entry("one"), away)
+    with daemon.running():
+        daemon.until(lambda: "1 of 1 events could not be sent" in daemon.text.split("STARTED")[-1])
+    assert told not in daemon.text.split("STARTED")[2]
 
 
 def test_settings_of_the_reactor_that_exclude_each_other_are_status_2(daemon: Daemon) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from flamepy.cli.unsent import warn_of_unsent
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError, FlameError
 
@@ -97,6 +98,7 @@ class Reloader:
         settings: likewise.
         chosen: what the command line says.
         hangups: where the signals are noted.
+        checkpoint: the reactor's file.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Reloader:
         *,
         chosen: Chosen,
         hangups: Hangups,
+        checkpoint: str | None = None,
     ) -> None:
         from flamepy.informers.plugins.reloading import ConfiguredInformers
 
@@ -114,6 +117,7 @@ class Reloader:
         self._reactor = reactor
         self._chosen = chosen
         self._hangups = hangups
+        self._checkpoint = checkpoint
         self._settings = _fixed(settings)
 
     def __call__(self) -> None:
@@ -129,6 +133,8 @@ class Reloader:
             )
         else:
             logger.info("reloaded; %s", plan)
+            if plan.removed:
+                warn_of_unsent(self._checkpoint, self._reactor.registrations)
         for registration in present:
             if registration.active:
                 registration.reopen()  # a new one has just opened its files
@@ -146,9 +152,13 @@ class Reloader:
 
 def _fixed(settings: FlameContext) -> dict[str, object]:
     """Return what only a restart changes, by the keys of the file."""
+    calls = settings.call_options
     return {
         "cluster.endpoint": settings.endpoint,
         "cluster.tls": settings.tls,
         "cluster.keepalive": settings.keepalive,
+        "cluster.token": calls.token,
+        "cluster.metadata": calls.metadata,
+        "retry": settings.retry,
         "reactor": settings.raw_reactor,
     }

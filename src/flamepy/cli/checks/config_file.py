@@ -31,12 +31,13 @@ class CheckedFile:
     plugins: list[PluginInfo]
 
 
-def check_file(path: str, context: str | None) -> CheckedFile:
+def check_file(path: str, context: str | None, *, checkpoint: bool = False) -> CheckedFile:
     """Check a file, and make the informers of its context with their options.
 
     Args:
         path: the file.
         context: which context; None for the file's current one.
+        checkpoint: the reactor has one, even if the file names none.
 
     Raises:
         ConfigError: the file cannot be read.
@@ -48,7 +49,8 @@ def check_file(path: str, context: str | None) -> CheckedFile:
     plugins: list[PluginInfo] = []
     if not findings:
         try:
-            plugins = check_plugins(context=FlameContext(context=context, config_file=path))
+            settings = FlameContext(context=context, config_file=path)
+            plugins = check_plugins(context=settings, checkpoint=checkpoint)
         except ConfigError as error:
             findings = [Finding(0, 0, "", error.message.removeprefix(f"{path}: "))]
     findings += [document.finding(one) for one in _of_plugins(document, plugins, context)]

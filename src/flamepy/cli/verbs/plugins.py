@@ -51,9 +51,17 @@ def list_plugins(context: str | None, form: Form | None) -> None:
     metavar="FILE",
     help="Check this flame.yaml: every problem with its line.",
 )
+@click.option(
+    "--checkpoint",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="What flamepy run is given as well, for sinks, which need one; it is not opened.",
+)
 @_context_option
 @output_option()
-def check(config: str | None, context: str | None, form: Form | None) -> None:
+def check(
+    config: str | None, checkpoint: str | None, context: str | None, form: Form | None
+) -> None:
     """Load every plugin, and make those that are enabled with their options.
 
     Exit status 1 if any is broken, or enabled and not installed, or if the file is.
@@ -61,19 +69,19 @@ def check(config: str | None, context: str | None, form: Form | None) -> None:
     from flamepy.informers.plugins.loading import check_plugins
 
     if config is not None:
-        _check_file(config, context, form)
+        _check_file(config, context, form, checkpoint=checkpoint is not None)
         return
-    found = check_plugins(context=_settings(context))
+    found = check_plugins(context=_settings(context), checkpoint=checkpoint is not None)
     _show(found, form)
     if any(one.problem is not None for one in found):
         raise SystemExit(1)
 
 
-def _check_file(path: str, context: str | None, form: Form | None) -> None:
+def _check_file(path: str, context: str | None, form: Form | None, *, checkpoint: bool) -> None:
     from flamepy.cli.checks.config_file import check_file
 
     try:
-        found = check_file(path, context)
+        found = check_file(path, context, checkpoint=checkpoint)
     except ConfigError as error:
         raise failure(error.message) from None
     form = chosen(form)

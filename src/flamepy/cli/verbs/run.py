@@ -22,6 +22,7 @@ from flamepy.cli.health import HealthServer, parse_address
 from flamepy.cli.logs import FORMATS, set_up_logging
 from flamepy.cli.plugin_names import complete_plugins
 from flamepy.cli.reloading import NOTHING, Chosen, Hangups, Reloader
+from flamepy.cli.unsent import warn_of_unsent
 from flamepy.errors import ConfigError, FlameError, InvalidArgumentError, PluginError
 
 if TYPE_CHECKING:
@@ -148,8 +149,11 @@ def run(
                 reactor.stop()
                 raise ConfigError(NOTHING)
             logger.info("watching %s with: %s", settings.address.url, informers)
+            warn_of_unsent(file := given.get("checkpoint"), reactor.registrations)
             reactor.run_looking(
-                Reloader(reactor, plugins, settings, chosen=chosen, hangups=hangups)
+                Reloader(
+                    *(reactor, plugins, settings), chosen=chosen, hangups=hangups, checkpoint=file
+                )
             )
     except (ConfigError, InvalidArgumentError, PluginError) as error:
         _end(UNUSABLE, error)

@@ -9,8 +9,13 @@ from flamepy.informers.options import Options
 from flamepy.informers.outbox.sink import Sink
 
 
-def check_sink(informer: Informer, options: Options, *, remembers: bool) -> None:
-    """Refuse a durable sink whose events could not be stored.
+def check_sink(informer: Informer, options: Options, *, remembers: bool | None) -> None:
+    """Refuse a sink that sends nothing, and a durable one whose events could not be stored.
+
+    Args:
+        informer: any.
+        options: with which it is registered.
+        remembers: whether the reactor has a checkpoint; None if that is not known yet.
 
     Raises:
         InvalidArgumentError: names the way out.
@@ -25,10 +30,11 @@ def check_sink(informer: Informer, options: Options, *, remembers: bool) -> None
     if not informer.durable:
         return
     instead = "or durable=False to the sink, if its events may be lost"
-    if not remembers:
+    if remembers is False:
         raise InvalidArgumentError(
             f"{name} stores the events that it is to send in a checkpoint, and this reactor has "
-            f"none: give Reactor(checkpoint='state.db'), or --checkpoint to flamepy run, {instead}"
+            "none: give Reactor(checkpoint='state.db'), or reactor: {checkpoint: state.db} in "
+            f"flame.yaml, or --checkpoint to flamepy run, {instead}"
         )
     resumes = informer.resume if options.resume is None else options.resume
     if options.uid is None or not resumes:

@@ -22,7 +22,7 @@ from flamepy.config import FlameContext, FlameInformer
 from flamepy.errors import ConfigError, InvalidArgumentError, PluginError
 from flamepy.informers.arguments import scope_of
 from flamepy.informers.delivery.callbacks import Callbacks
-from flamepy.informers.delivery.refusals import check_batches
+from flamepy.informers.delivery.refusals import check_batches, check_sink
 from flamepy.informers.informer import Informer, SessionInformer, TaskInformer
 from flamepy.informers.options import Options as RegisterOptions
 from flamepy.informers.plugins.discovery import GROUP, PluginInfo, discover
@@ -126,18 +126,27 @@ def load_informer(value: str, options: Options | None = None) -> Plugin:
 
 
 def check_plugins(
-    enabled: Enabled | None = None, *, context: FlameContext | None = None
+    enabled: Enabled | None = None,
+    *,
+    context: FlameContext | None = None,
+    checkpoint: bool = False,
 ) -> list[PluginInfo]:
     """Load every installed plugin, make those that are enabled, and say what is wrong.
 
     Returns the installed ones and the enabled names that nothing installed has; ``problem`` is
     None where all is well. One that is not enabled is imported, but not made: it may need options.
+
+    Args:
+        enabled: as of ``load_plugins``.
+        context: the configuration to look at; ``FlameContext()`` by default.
+        checkpoint: the reactor has one, even if the configuration names none.
     """
     context = context or FlameContext()
+    remembers = checkpoint or bool(context.raw_reactor.get("checkpoint"))
     installed = discover()
     wanted = [one for one in _wanted(enabled, context) if isinstance(one, FlameInformer)]
     used = {one.plugin or one.name for one in wanted}
-    checked = [check_informer(one, installed, context) for one in wanted]
+    checked = [check_informer(one, installed, context, remembers=remembers) for one in wanted]
     rest = [
         replace(info, problem=_import_problem(info)) for info in installed if info.name not in used
     ]
@@ -145,7 +154,7 @@ def check_plugins(
 
 
 def check_informer(
-    one: FlameInformer, installed: list[PluginInfo], context: FlameContext
+    one: FlameInformer, installed: list[PluginInfo], context: FlameContext, *, remembers: bool
 ) -> PluginInfo:
     """Make an informer of the configuration, and return which plugin it is of, and what is wrong.
 
@@ -153,6 +162,7 @@ def check_informer(
         one: the entry.
         installed: what ``discover`` returned.
         context: whose entry it is.
+        remembers: whether its reactor has a checkpoint.
     """
     try:
         info = _find(one, installed)
@@ -160,7 +170,7 @@ def check_informer(
         return PluginInfo(one.name, enabled=True, problem=str(broken))
     info = replace(info, name=one.name, enabled=True)
     try:
-        _made(one, info, context)
+        _made(one, info, context, remembers=remembers)
     except _Broken as broken:
         return replace(info, problem=str(broken))
     return info
@@ -220,7 +230,13 @@ def _find(wanted: FlameInformer, installed: list[PluginInfo]) -> PluginInfo:
     return info
 
 
-def _made(wanted: FlameInformer, info: PluginInfo, context: FlameContext) -> Plugin:
+def _made(
+    wanted: FlameInformer,
+    info: PluginInfo,
+    context: FlameContext,
+    *,
+    remembers: bool | None = None,
+) -> Plugin:
     """Make and check an informer; no text shows what ``${NAME}`` or ``file:`` put in."""
     where = f"informers[{wanted.name}]"
     try:
@@ -236,6 +252,8 @@ def _made(wanted: FlameInformer, info: PluginInfo, context: FlameContext) -> Plu
         checked = RegisterOptions(**chosen)
         scope_of(arguments.get("application"), arguments.get("session"))
         informer = _make(_import(info), options.value, checked)
+        named = replace(checked, uid=arguments.get("uid", wanted.name))
+        check_sink(informer, named, remembers=remembers)
     except (_Broken, InvalidArgumentError) as error:
         said = text_of(error) if isinstance(error, _Broken) else error.message
         hidden = settings.hide(options.hide(said))
