@@ -11,71 +11,33 @@ import argparse
 import subprocess
 import sys
 import sysconfig
-import threading
-import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
 from pathlib import Path
 
 from census import Census, count
+from screens import Progress, Screen, screen
 
-from flamepy.core import (
-    ApplicationAttributes,
-    Connection,
-    Task,
-    TaskInformer,
-    TaskState,
-    connect,
-    short_name,
-)
+from flamepy.core import ApplicationAttributes, Connection, connect, short_name
 from flamepy.informers import Reactor, TaskEvent, signals
 
 HERE = Path(__file__).resolve().parent
 BROKEN = HERE / "broken.py"
 
 
-class Progress(TaskInformer):
-    """Shows how many tasks are in which state: one live line, or a line now and then."""
-
-    def __init__(self, total: int) -> None:
-        self.states: dict[str, TaskState] = {}
-        self.total = total
-        self.live = sys.stdout.isatty()
-        self.shown = 0.0
-        self.all_told = threading.Event()
-
-    def on_update(self, task: Task) -> None:
-        self.states[task.id] = task.state
-        now = time.monotonic()
-        if now - self.shown > (0.1 if self.live else 2.0) or self.ended == self.total:
-            self.shown = now
-            self.show()
-        if self.ended == self.total:
-            self.all_told.set()
-
-    @property
-    def ended(self) -> int:
-        return sum(state.is_terminal for state in self.states.values())
-
-    def show(self) -> None:
-        states = list(self.states.values())
-        running = states.count(TaskState.RUNNING)
-        failed = states.count(TaskState.FAILED)
-        bar = "#" * (30 * self.ended // max(1, self.total))
-        line = f"[{bar:<30}] {self.ended}/{self.total} ended, {running} running, {failed} failed"
-        print(f"\r{line}  " if self.live else line, end="" if self.live else "\n", flush=True)
-
-
 def main() -> int:
     options = arguments()
     files = [*python_files(options.root), BROKEN]
     files = files[-options.limit :] if options.limit else files
-    print(f"{len(files)} Python files under {options.root}", flush=True)
+    shown = screen()
+    shown.say(f"{len(files)} Python files under {options.root}")
     if options.endpoint:
-        return census(options.endpoint, options.application, files)
+        return census(options.endpoint, options.application, files, shown)
+    shown.say("starting an embedded cluster ...")
     with embedded_cluster() as endpoint:
-        return census(endpoint, options.application, files)
+        return census(endpoint, options.application, files, shown)
 
 
 def arguments() -> argparse.Namespace:
@@ -96,7 +58,6 @@ def python_files(root: Path) -> list[Path]:
 @contextmanager
 def embedded_cluster() -> Iterator[str]:
     """Run ``flamepy up`` as a process of its own; give its endpoint."""
-    print("starting an embedded cluster ...", flush=True)
     command = [sys.executable, "-m", "flamepy", "up", "--port", "0", "--quiet"]
     log = subprocess.DEVNULL if sys.stdout.isatty() else None
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process:
@@ -109,33 +70,46 @@ def embedded_cluster() -> Iterator[str]:
             process.terminate()
 
 
-def census(endpoint: str, application: str | None, files: list[Path]) -> int:
+def census(endpoint: str, application: str | None, files: list[Path], shown: Screen) -> int:
     failures: dict[str, str] = {}
+    kinds: Counter[str] = Counter()
     with connect(endpoint) as connection:
         name = application or register(connection)
-        print(f"connected to {endpoint}, application {name}", flush=True)
-        paths: dict[str, Path] = {}
+        shown.say(f"connected to {endpoint}, application {name}")
 
         @signals.task_failed.connect_via(name)
         def failed(sender: str, *, event: TaskEvent, **_: object) -> None:
             failures[event.task.id] = event.task.error or "no reason given"
+            kinds[failures[event.task.id].partition(":")[0]] += 1
 
         progress = Progress(len(files))
         with Reactor(connection=connection) as reactor, connection.create_session(name) as session:
             reactor.register(progress, session=session.id).wait_synced(timeout=10)
-            futures = {session.run(str(path).encode()): path for path in files}
-            paths = {future.task_id: path for future, path in futures.items()}
-            wait(futures)
-            progress.all_told.wait(timeout=30)
+
+            def informers() -> list[tuple[str, int, int]]:
+                health = reactor.health().informers
+                return [(one.name, one.stats.delivered, one.stats.queued) for one in health]
+
+            with shown.watching(progress, kinds, informers):
+                futures = dict(zip(session.run_many(map(encoded, files)), files, strict=True))
+                wait(futures)
+                progress.all_told.wait(timeout=30)
         outputs = [future.result() for future in futures if future.exception() is None]
         if application is None:
             connection.unregister_application(name)
-    print(f"\n\n{len(failures)} files could not be counted:")
-    for task_id in sorted(failures, key=int):
-        label = " (this example's own)" if paths[task_id] == BROKEN else ""
-        print(f"  {paths[task_id].name}{label}: {failures[task_id]}")
+    paths = {future.task_id: path for future, path in futures.items()}
+    broken = [line(paths[task_id], failures[task_id]) for task_id in sorted(failures, key=int)]
     counted = sum((Census.from_bytes(output or b"{}") for output in outputs), Census())
-    return compare(files, counted, len(failures))
+    return compare(files, counted, broken, shown)
+
+
+def encoded(path: Path) -> bytes:
+    return str(path).encode()
+
+
+def line(path: Path, error: str) -> str:
+    label = " (this example's own)" if path == BROKEN else ""
+    return f"{path.name}{label}: {error}"
 
 
 def register(connection: Connection) -> str:
@@ -150,9 +124,9 @@ def register(connection: Connection) -> str:
     return name
 
 
-def compare(files: list[Path], counted: Census, failed: int) -> int:
-    print("\ncounting directly, to compare ...", flush=True)
-    direct, broken = Census(), 0
+def compare(files: list[Path], counted: Census, failures: list[str], shown: Screen) -> int:
+    shown.say("counting directly, to compare ...")
+    direct, broken, failed = Census(), 0, len(failures)
     for path in files:
         try:
             direct += count(path)
@@ -165,12 +139,8 @@ def compare(files: list[Path], counted: Census, failed: int) -> int:
         ("classes", counted.classes, direct.classes),
         ("lines", counted.lines, direct.lines),
     ]
-    print(f"\n{'':<12}{'on Flame':>12}{'directly':>12}")
-    for label, one, other in rows:
-        mark = "" if one == other else "   differs!"
-        print(f"{label:<12}{one:>12,}{other:>12,}{mark}")
     same = all(one == other for _, one, other in rows)
-    print("\nthe totals are equal" if same else "\nthe totals DIFFER")
+    shown.result(rows, failures, equal=same)
     return 0 if same else 1
 
 
@@ -178,4 +148,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        sys.exit("interrupted")
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

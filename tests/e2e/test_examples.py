@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import os
+import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,6 +158,56 @@ def test_the_census_counts_what_a_direct_count_counts(tmp_path: Path) -> None:
     assert printed[-1] == "the totals are equal"
     assert any("broken.py (this example's own): SyntaxError" in line for line in printed)
     assert any("40/40 ended, 0 running" in line for line in printed)
+
+
+def census_in_terminal(*arguments: str, keys: bytes = b"", after: bytes = b"") -> tuple[int, bytes]:
+    """Run it in a terminal, type once a text was shown; return its status and what it wrote."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    command = [sys.executable, str(EXAMPLES / "stdlib_census" / "client.py"), *arguments]
+    written, typed = b"", not keys
+
+    def own_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that its keys send signals
+
+    with subprocess.Popen(
+        command,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        preexec_fn=own_terminal,
+        env={**os.environ, "TERM": "xterm-256color"},
+    ) as process:
+        os.close(follower)
+        try:
+            while True:
+                written += os.read(leader, 65536)
+                if not typed and after in written:
+                    os.write(leader, keys)
+                    typed = True
+        except OSError:  # its end has closed the terminal
+            pass
+        finally:
+            os.close(leader)
+        return process.wait(30), written
+
+
+def test_the_census_moves_on_a_terminal_and_says_what_to_try_next() -> None:
+    status, written = census_in_terminal("--limit", "40")
+    text = written.decode()
+    assert status == 0, text
+    for shown in ("40/40", "informer Progress", "SyntaxError", "the totals are equal", "Try next"):
+        assert shown in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")  # the cursor is back
+
+
+def test_an_interrupted_census_leaves_a_tidy_screen() -> None:
+    status, written = census_in_terminal("--limit", "900", keys=b"\x03", after=b" succeed")
+    text = written.decode()
+    assert (status, text.splitlines()[-1]) == (130, "interrupted"), text[-2000:]
+    assert "Traceback" not in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
 
 
 def test_the_census_runs_against_a_given_cluster(cluster: str) -> None:

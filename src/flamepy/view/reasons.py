@@ -96,7 +96,7 @@ def _not_served(info: SessionInfo, now: Situation) -> Reason:
 
 def _served(info: SessionInfo, now: Situation) -> Reason:
     counts = info.counts
-    served = "" if now.executors is None else f" on {now.executors} executors"
+    served = f" on {now.executors} executors" if now.executors else ""  # 0: seen before it ran
     if now.executors == 1:
         served = " on 1 executor"
     if now.idle > SLOW:

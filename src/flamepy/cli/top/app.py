@@ -29,7 +29,6 @@ from flamepy.view import LiveView, Overview
 INTERVAL = 0.5  # seconds between two pictures
 BUDGET = 0.05  # seconds of one refresh of the view
 HANDLERS_EVERY = 2.0  # seconds between two questions to the other process
-NARROW = 100  # columns below which less is shown
 ACTIONS = ("close_session", "delete_session", "pause")
 HISTORY = 60.0  # seconds of the small chart
 
@@ -152,7 +151,7 @@ class TopApp(App[None]):
         self._fill(found)
 
     def _sources(self) -> Sources:
-        return Sources(self._view, self._handlers, self.size.width >= NARROW)
+        return Sources(self._view, self._handlers, self.size.width)
 
     def _head(self, shown: Overview, now: float) -> Text:
         counts = shown.counts

@@ -20,6 +20,7 @@ from flamepy.view import (
 )
 
 R = TypeVar("R")
+NARROW = 100  # columns below which less is shown
 BLOCKS = "▁▂▃▄▅▆▇█"
 STYLES = {
     "running": "cyan",
@@ -100,8 +101,10 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
     return "".join(BLOCKS[min(7, int(8 * one / most))] for one in shown)
 
 
-def sessions(now: float, *, wide: bool) -> tuple[Column[SessionRow], ...]:
-    """Return the columns of sessions; fewer where the terminal is narrow."""
+def sessions(now: float, *, width: int) -> tuple[Column[SessionRow], ...]:
+    """Return the columns of sessions that fit ``width``; fewer where the terminal is narrow."""
+    wide = width >= NARROW
+    left = max(20, width - (92 if wide else 60))
     shown: tuple[Column[SessionRow], ...] = (
         Column("SESSION", lambda one: cut(one.id, 28 if wide else 18), sort="id"),
         Column("STATE", lambda one: one.level, style=lambda one: one.level, sort="state"),
@@ -119,7 +122,7 @@ def sessions(now: float, *, wide: bool) -> tuple[Column[SessionRow], ...]:
         Column("RATE", lambda one: rate(one.rate), True, "rate"),
         Column("ETA", lambda one: seconds(one.eta), True),
         Column("AGE", lambda one: age(now - one.created), True, "created"),
-        Column("WHY", lambda one: cut(one.reason, 80)),
+        Column("WHY", lambda one: cut(one.reason, left)),
     )
     return shown if wide else tuple(one for one in shown if one.title not in ("OK", "AGE", "ETA"))
 

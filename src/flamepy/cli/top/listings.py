@@ -69,12 +69,12 @@ class Sources:
     Attributes:
         view: the engine.
         handlers: the informers of another process; None without one.
-        wide: the terminal has 100 columns or more.
+        width: columns of the terminal.
     """
 
     view: LiveView
     handlers: RemoteHandlers | None = None
-    wide: bool = True
+    width: int = 120
 
 
 def listing(sources: Sources, place: Place, now: float) -> Listing:
@@ -90,7 +90,7 @@ def _sessions(sources: Sources, place: Place, now: float) -> Listing:
     query = SessionQuery(text=place.text, sort=place.sort, limit=ROWS)
     page: Page[SessionRow] = sources.view.model.sessions(query, now)
     rows = [(one.id, one) for one in page.rows]
-    return Listing(columns.sessions(now, wide=sources.wide), rows, _note(page, "sessions"))
+    return Listing(columns.sessions(now, width=sources.width), rows, _note(page, "sessions"))
 
 
 def _tasks(sources: Sources, place: Place, now: float) -> Listing:

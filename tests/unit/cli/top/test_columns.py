@@ -48,7 +48,7 @@ def test_rates(value: float, text: str) -> None:
 
 
 def test_a_narrow_terminal_has_fewer_columns() -> None:
-    wide = [one.title for one in columns.sessions(0.0, wide=True)]
-    narrow = [one.title for one in columns.sessions(0.0, wide=False)]
+    wide = [one.title for one in columns.sessions(0.0, width=120)]
+    narrow = [one.title for one in columns.sessions(0.0, width=80)]
     assert set(narrow) < set(wide)
     assert narrow[-1] == "WHY"
