@@ -25,7 +25,7 @@ from typing import Any
 
 from scale import SESSIONS, TASKS, Engine
 
-CHANGES, REST, MANY, RATE = 100, 15.0, 100, 10
+CHANGES, REST, MANY, RATE = 20, 15.0, 100, 10
 EXTRA = ("starlette", "uvicorn", "anyio", "h11", "idna", "typing_extensions")
 STATIC = Path(__file__).resolve().parents[1] / "src" / "flamepy" / "dashboard" / "static"
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -186,7 +186,7 @@ def latency(page: Any, engine: Engine) -> dict[str, Any]:
     late.sort()
     return {
         "change_to_pixel_p50_ms": round(1000 * late[len(late) // 2]),
-        "change_to_pixel_p99_ms": round(1000 * late[int(0.99 * len(late))]),
+        "change_to_pixel_worst_ms": round(1000 * late[-1]),
     }
 
 
