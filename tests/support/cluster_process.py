@@ -33,7 +33,7 @@ class ClusterProcess(ServerProcess):
 
 
 def main() -> None:
-    from flamepy.cli.stopping import StopSignals
+    from flamepy.cli.serving.stopping import StopSignals
     from flamepy.local import LocalCluster, engine
     from flamepy.types import ApplicationAttributes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flamepy.cli.engine import CALL_TIMEOUT
-from flamepy.cli.progress import Progress
+from flamepy.cli.showing.progress import Progress
 from flamepy.errors import SessionBusyError
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.flags import Flag

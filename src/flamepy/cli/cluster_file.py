@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from flamepy.cli.control import token_file
+from flamepy.cli.serving.control import token_file
 from flamepy.config.endpoint import Endpoint
 from flamepy.errors import NotFoundError
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from flamepy.cli.output import printable
+from flamepy.cli.showing.output import printable
 from flamepy.errors import FlameError, UnavailableError
 
 F = TypeVar("F", bound=Callable[..., Any])

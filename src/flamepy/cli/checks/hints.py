@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
-from flamepy.cli.reasons import RETRY_LIMIT
+from flamepy.cli.showing.reasons import RETRY_LIMIT
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError
 from flamepy.types import Application, SessionInfo, SessionState

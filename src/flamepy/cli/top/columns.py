@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Generic, TypeVar
 
-from flamepy.cli.output import age, printable
+from flamepy.cli.showing.output import age, printable
 from flamepy.view import (
     ApplicationRow,
     ExecutorRow,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from flamepy.cli.control import ask
+from flamepy.cli.serving.control import ask
 from flamepy.errors import FlameError
 from flamepy.runtime.clocks import wall
 from flamepy.view import HandlerRow

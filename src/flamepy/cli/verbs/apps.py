@@ -7,8 +7,8 @@ from dataclasses import asdict
 import click
 
 from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engine, failure
-from flamepy.cli.forms import Form, Record, output_option
-from flamepy.cli.output import show
+from flamepy.cli.showing.forms import Form, Record, output_option
+from flamepy.cli.showing.output import show
 from flamepy.errors import AlreadyExistsError, ApplicationNotFoundError, ConfigError
 from flamepy.local.manifest import read_manifest
 from flamepy.texts import repr_of

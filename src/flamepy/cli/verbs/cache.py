@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from flamepy.cli.engine import CALL_TIMEOUT, COMPLETION_TIMEOUT, failure, silence_grpc
-from flamepy.cli.forms import Form, Record, output_option
-from flamepy.cli.output import show
+from flamepy.cli.showing.forms import Form, Record, output_option
+from flamepy.cli.showing.output import show
 from flamepy.errors import FlameError, PickleRefusedError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import click
 
 from flamepy.cli.checks.findings import COLOURS, Finding, Verdict
 from flamepy.cli.engine import failure, silence_grpc
-from flamepy.cli.output import printable
+from flamepy.cli.showing.output import printable
 from flamepy.cli.values import SECONDS
 from flamepy.errors import FlameError
 

@@ -9,10 +9,10 @@ import logging
 
 import click
 
-from flamepy.cli.dashboards import address_of, token_for
 from flamepy.cli.engine import endpoint_option, failure, silence_grpc
-from flamepy.cli.logs import FORMATS, set_up_logging
-from flamepy.cli.stopping import StopSignals
+from flamepy.cli.serving.dashboards import address_of, token_for
+from flamepy.cli.serving.logs import FORMATS, set_up_logging
+from flamepy.cli.serving.stopping import StopSignals
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError, FlameError
 

@@ -15,8 +15,8 @@ import click
 
 from flamepy.cli.checkpoint_option import checkpoint_option
 from flamepy.cli.engine import failure
-from flamepy.cli.forms import Form, output_option
-from flamepy.cli.output import printable, show, show_one
+from flamepy.cli.showing.forms import Form, output_option
+from flamepy.cli.showing.output import printable, show, show_one
 from flamepy.errors import FlameError, NotFoundError
 
 if TYPE_CHECKING:

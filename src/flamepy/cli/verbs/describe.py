@@ -10,12 +10,12 @@ from typing import Any
 
 import click
 
-from flamepy.cli import reasons
-from flamepy.cli.cards import show_card
 from flamepy.cli.cluster_file import find
 from flamepy.cli.engine import CALL_TIMEOUT, completing, completions, endpoint_option, engine
-from flamepy.cli.forms import Form, output_option
 from flamepy.cli.service_logs import log_files, tail_lines
+from flamepy.cli.showing import reasons
+from flamepy.cli.showing.cards import show_card
+from flamepy.cli.showing.forms import Form, output_option
 from flamepy.cli.verbs.handlers import ask_process, complete_handlers, port_option
 from flamepy.cli.verbs.nodes import record as node_record
 from flamepy.cli.verbs.sessions import record as session_record

@@ -16,7 +16,7 @@ from flamepy.cli.checks import installation
 from flamepy.cli.checks.findings import COLOURS, Finding, Verdict, failed, passed, skipped
 from flamepy.cli.checks.hints import found_hints
 from flamepy.cli.engine import endpoint_option, silence_grpc
-from flamepy.cli.output import printable, styled
+from flamepy.cli.showing.output import printable, styled
 from flamepy.cli.values import SECONDS
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError

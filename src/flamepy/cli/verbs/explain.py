@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from flamepy.cli.control import Body, ask
 from flamepy.cli.engine import completions, failure
-from flamepy.cli.forms import Form, output_option
-from flamepy.cli.output import chosen, printable, show_one
+from flamepy.cli.serving.control import Body, ask
+from flamepy.cli.showing.forms import Form, output_option
+from flamepy.cli.showing.output import chosen, printable, show_one
 from flamepy.cli.verbs.handlers import port_option
 from flamepy.errors import FlameError
 

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
-from flamepy.cli.control import Body, ask
 from flamepy.cli.engine import failure
-from flamepy.cli.forms import Form, output_option
-from flamepy.cli.output import chosen, show
+from flamepy.cli.serving.control import Body, ask
+from flamepy.cli.showing.forms import Form, output_option
+from flamepy.cli.showing.output import chosen, show
 from flamepy.errors import FlameError
 
 F = TypeVar("F", bound=Callable[..., Any])

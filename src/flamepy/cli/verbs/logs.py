@@ -13,8 +13,8 @@ import click
 from flamepy.cli.cluster_file import find
 from flamepy.cli.engine import completions, endpoint_option, failure
 from flamepy.cli.live import ends_quietly, every
-from flamepy.cli.output import printable, styled
 from flamepy.cli.service_logs import STREAMS, Follower, LogFile
+from flamepy.cli.showing.output import printable, styled
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError
 from flamepy.texts import repr_of

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import click
 
 from flamepy.cli.engine import CALL_TIMEOUT, endpoint_option, engine
-from flamepy.cli.forms import Form, Record, output_option
-from flamepy.cli.output import show
+from flamepy.cli.showing.forms import Form, Record, output_option
+from flamepy.cli.showing.output import show
 from flamepy.types import Executor, ExecutorState, Node
 
 COLUMNS = (

@@ -13,8 +13,8 @@ import click
 
 from flamepy.cli.checkpoint_option import checkpoint_option
 from flamepy.cli.engine import failure
-from flamepy.cli.forms import Form, output_option
-from flamepy.cli.output import printable, show
+from flamepy.cli.showing.forms import Form, output_option
+from flamepy.cli.showing.output import printable, show
 from flamepy.errors import FlameError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from flamepy.cli.engine import failure
-from flamepy.cli.forms import Form, as_text, output_option
-from flamepy.cli.output import chosen, printable, show
+from flamepy.cli.showing.forms import Form, as_text, output_option
+from flamepy.cli.showing.output import chosen, printable, show
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError
 

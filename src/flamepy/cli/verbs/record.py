@@ -15,8 +15,8 @@ import click
 
 from flamepy.cli.engine import completions, endpoint_option
 from flamepy.cli.live import Interrupts, ends_quietly, every, reactor, tell
-from flamepy.cli.output import counted
-from flamepy.cli.progress import Progress
+from flamepy.cli.showing.output import counted
+from flamepy.cli.showing.progress import Progress
 from flamepy.cli.values import BYTES, SECONDS
 from flamepy.recording.file import RecordingFile
 from flamepy.recording.recorder import Recorder

@@ -18,8 +18,8 @@ import click
 
 from flamepy.cli.engine import failure, silence_grpc
 from flamepy.cli.live import Interrupts, tell
-from flamepy.cli.logs import FORMATS, set_up_logging
 from flamepy.cli.plugin_names import complete_plugins
+from flamepy.cli.serving.logs import FORMATS, set_up_logging
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError, FlameError, PluginError
 from flamepy.recording.file import Recording

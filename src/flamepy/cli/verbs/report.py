@@ -10,7 +10,7 @@ import click
 
 from flamepy._version import __version__
 from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engine, failure
-from flamepy.cli.output import counted
+from flamepy.cli.showing.output import counted
 from flamepy.cli.verbs.handlers import ask_process
 from flamepy.errors import FlameError
 from flamepy.recording.file import Recording

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from flamepy.cli.control import make_act, make_token
-from flamepy.cli.dashboards import served_with_health
 from flamepy.cli.engine import endpoint_option, failure, silence_grpc
-from flamepy.cli.health import HealthServer, parse_address
-from flamepy.cli.logs import FORMATS, set_up_logging
 from flamepy.cli.plugin_names import complete_plugins
-from flamepy.cli.reloading import NOTHING, Chosen, Hangups, Reloader
-from flamepy.cli.unsent import warn_of_unsent
+from flamepy.cli.serving.control import make_act, make_token
+from flamepy.cli.serving.dashboards import served_with_health
+from flamepy.cli.serving.health import HealthServer, parse_address
+from flamepy.cli.serving.logs import FORMATS, set_up_logging
+from flamepy.cli.serving.reloading import NOTHING, Chosen, Hangups, Reloader
+from flamepy.cli.serving.unsent import warn_of_unsent
 from flamepy.errors import ConfigError, FlameError, InvalidArgumentError, PluginError
 
 if TYPE_CHECKING:

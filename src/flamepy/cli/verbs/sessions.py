@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from flamepy.cli.changed_sessions import ChangedSessions
 from flamepy.cli.closing import Closing, wait_until_closed
 from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engine
-from flamepy.cli.forms import Form, Record, output_option
 from flamepy.cli.live import ends_quietly, every, reactor, tell
-from flamepy.cli.output import chosen, limit_option, newest, show
-from flamepy.cli.rows import Rows
+from flamepy.cli.showing.changed_sessions import ChangedSessions
+from flamepy.cli.showing.forms import Form, Record, output_option
+from flamepy.cli.showing.output import chosen, limit_option, newest, show
+from flamepy.cli.showing.rows import Rows
 from flamepy.cli.values import Seconds
 from flamepy.errors import FlameError, SessionNotFoundError, UnavailableError
 from flamepy.texts import repr_of

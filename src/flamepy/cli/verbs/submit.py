@@ -17,10 +17,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engine, failure
-from flamepy.cli.event_printer import EventPrinter
 from flamepy.cli.live import Interrupts, ends_quietly, every, tell
-from flamepy.cli.output import age
-from flamepy.cli.progress import Progress
+from flamepy.cli.showing.event_printer import EventPrinter
+from flamepy.cli.showing.output import age
+from flamepy.cli.showing.progress import Progress
 from flamepy.errors import ApplicationNotFoundError, FlameError
 from flamepy.runtime.clocks import monotonic
 from flamepy.texts import repr_of

@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engine
-from flamepy.cli.forms import Form, Record, output_option
 from flamepy.cli.live import ends_quietly, reactor, ticked
-from flamepy.cli.output import chosen, limit_option, newest, show
-from flamepy.cli.rows import Rows
+from flamepy.cli.showing.forms import Form, Record, output_option
+from flamepy.cli.showing.output import chosen, limit_option, newest, show
+from flamepy.cli.showing.rows import Rows
 from flamepy.types import Task, TaskState
 from flamepy.watching.state.events import EventKind, TaskEvent
 

@@ -18,13 +18,13 @@ from typing import Any
 import click
 
 from flamepy.cli.cluster_file import left
-from flamepy.cli.dashboards import dashboard_of
 from flamepy.cli.demo import APPLICATION, ATTRIBUTES, Demo
 from flamepy.cli.engine import failure
-from flamepy.cli.line_writer import LineHandler
-from flamepy.cli.logs import FORMATS, set_up_logging, trim_records
-from flamepy.cli.stopping import StopSignals
-from flamepy.cli.up_screen import ShortFormatter, StatusLine, banner, print_banner
+from flamepy.cli.serving.dashboards import dashboard_of
+from flamepy.cli.serving.line_writer import LineHandler
+from flamepy.cli.serving.logs import FORMATS, set_up_logging, trim_records
+from flamepy.cli.serving.stopping import StopSignals
+from flamepy.cli.showing.up_screen import ShortFormatter, StatusLine, banner, print_banner
 from flamepy.cli.values import SECONDS
 from flamepy.config.endpoint import Endpoint
 from flamepy.errors import FlameError, InvalidArgumentError, UnavailableError

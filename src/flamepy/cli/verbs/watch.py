@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flamepy.cli.changed_sessions import ChangedSessions
 from flamepy.cli.engine import completions, endpoint_option
-from flamepy.cli.event_printer import EventPrinter
 from flamepy.cli.live import ends_quietly, every, reactor, ticked
-from flamepy.cli.output import styled
-from flamepy.cli.summary import Summary, Totals
+from flamepy.cli.showing.changed_sessions import ChangedSessions
+from flamepy.cli.showing.event_printer import EventPrinter
+from flamepy.cli.showing.output import styled
+from flamepy.cli.showing.summary import Summary, Totals
 from flamepy.runtime.clocks import monotonic
 from flamepy.types import TaskState
 

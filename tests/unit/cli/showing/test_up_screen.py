@@ -8,8 +8,8 @@ import os
 import click
 import pytest
 
-from flamepy.cli.line_writer import LineHandler
-from flamepy.cli.up_screen import Look, ShortFormatter, banner, status_text
+from flamepy.cli.serving.line_writer import LineHandler
+from flamepy.cli.showing.up_screen import Look, ShortFormatter, banner, status_text
 from flamepy.local import LocalCluster
 from flamepy.local.state.totals import ClusterTotals
 from flamepy.types import TaskCounts

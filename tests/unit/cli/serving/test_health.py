@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from flamepy.cli.health import HealthServer, parse_address
+from flamepy.cli.serving.health import HealthServer, parse_address
 from flamepy.errors import ConfigError
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from support.waiting import eventually
 
-from flamepy.cli import line_writer
-from flamepy.cli.line_writer import LineHandler
-from flamepy.cli.logs import JsonFormatter
+from flamepy.cli.serving import line_writer
+from flamepy.cli.serving.line_writer import LineHandler
+from flamepy.cli.serving.logs import JsonFormatter
 
 
 @pytest.fixture

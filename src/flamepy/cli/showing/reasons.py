@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from flamepy.cli.output import age, counted
+from flamepy.cli.showing.output import age, counted
 from flamepy.types import (
     Application,
     Executor,

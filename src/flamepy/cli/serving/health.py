@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from flamepy.cli.http_port import Act, HttpPort
+from flamepy.cli.serving.http_port import Act, HttpPort
 from flamepy.errors import ConfigError
 from flamepy.texts import repr_of
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from flamepy.cli.unsent import warn_of_unsent
+from flamepy.cli.serving.unsent import warn_of_unsent
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError, FlameError
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from flamepy.cli.control import VARIABLE as HTTP_TOKEN
-from flamepy.cli.control import make_act, make_token
-from flamepy.cli.health import answer
-from flamepy.cli.http_port import Act, Request
+from flamepy.cli.serving.control import VARIABLE as HTTP_TOKEN
+from flamepy.cli.serving.control import make_act, make_token
+from flamepy.cli.serving.health import answer
+from flamepy.cli.serving.http_port import Act, Request
 from flamepy.errors import InvalidArgumentError
 from flamepy.host.addresses import is_loopback
 

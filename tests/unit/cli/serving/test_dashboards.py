@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flamepy.cli.dashboards import VARIABLE, history_of, others, token_for
-from flamepy.cli.http_port import Request
+from flamepy.cli.serving.dashboards import VARIABLE, history_of, others, token_for
+from flamepy.cli.serving.http_port import Request
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])

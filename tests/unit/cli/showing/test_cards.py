@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import click
 
-from flamepy.cli.cards import SHOWN, card_lines
+from flamepy.cli.showing.cards import SHOWN, card_lines
 from flamepy.types import TaskState
 
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from flamepy.cli.event_lines import WORD_WIDTH, Line, Lines
-from flamepy.cli.output import styled
+from flamepy.cli.showing.event_lines import WORD_WIDTH, Line, Lines
+from flamepy.cli.showing.output import styled
 from flamepy.errors import DeadlineExceededError
 from flamepy.runtime.clocks import monotonic
 

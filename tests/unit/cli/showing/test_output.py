@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flamepy.cli.forms import Form
-from flamepy.cli.output import age, cell, printable, show
+from flamepy.cli.showing.forms import Form
+from flamepy.cli.showing.output import age, cell, printable, show
 from flamepy.types import TaskState
 
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)

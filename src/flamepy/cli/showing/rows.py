@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 
 import click
 
-from flamepy.cli.forms import Form, Record, as_text, plain
-from flamepy.cli.output import cell, record_line, title_of
+from flamepy.cli.showing.forms import Form, Record, as_text, plain
+from flamepy.cli.showing.output import cell, record_line, title_of
 
 
 class Rows:

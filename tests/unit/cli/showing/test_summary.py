@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from flamepy.cli.summary import Totals
+from flamepy.cli.showing.summary import Totals
 from flamepy.types import SessionInfo, SessionState, TaskCounts
 from flamepy.watching.state.events import SessionEvent, SessionEventKind
 

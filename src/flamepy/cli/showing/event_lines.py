@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from flamepy.cli.output import printable
+from flamepy.cli.showing.output import printable
 
 PLAIN_LINES = 20  # a second
 SECOND = 1.0

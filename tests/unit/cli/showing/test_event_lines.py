@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flamepy.cli.event_lines import PLAIN_LINES, Line, Lines, ranges
+from flamepy.cli.showing.event_lines import PLAIN_LINES, Line, Lines, ranges
 
 
 def task(number: int, state: str = "succeed", session: str = "s", **more: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import sys
 import threading
 from types import TracebackType
 
-from flamepy.cli.line_writer import LineHandler
+from flamepy.cli.serving.line_writer import LineHandler
 from flamepy.errors import ResourceExhaustedError
 from flamepy.runtime import threads
 from flamepy.texts import repr_of

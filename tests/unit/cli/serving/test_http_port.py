@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 from support.waiting import eventually
 
-from flamepy.cli import http_port
-from flamepy.cli.http_port import HttpPort
+from flamepy.cli.serving import http_port
+from flamepy.cli.serving.http_port import HttpPort
 
 LIMIT = 10.0  # seconds that a client of a test waits before the test fails
 LARGE = b"x" * 8_000_000  # more than the sockets' buffers take

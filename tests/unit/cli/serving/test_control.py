@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from flamepy.cli import control
 from flamepy.cli.commands import flamepy
-from flamepy.cli.control import Body, ask, make_act, make_token, token_file
-from flamepy.cli.health import HealthServer
+from flamepy.cli.serving import control
+from flamepy.cli.serving.control import Body, ask, make_act, make_token, token_file
+from flamepy.cli.serving.health import HealthServer
 from flamepy.errors import ConfigError, InvalidStateError, UnavailableError
 
 

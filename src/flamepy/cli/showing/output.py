@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 import click
 
-from flamepy.cli.forms import Form, Record, as_text, line
+from flamepy.cli.showing.forms import Form, Record, as_text, line
 from flamepy.texts import repr_of
 
 F = TypeVar("F", bound=Callable[..., Any])

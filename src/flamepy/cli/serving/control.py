@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, unquote, urlencode
 
-from flamepy.cli.health import parse_address
-from flamepy.cli.http_port import Act, Job, Request
+from flamepy.cli.serving.health import parse_address
+from flamepy.cli.serving.http_port import Act, Job, Request
 from flamepy.errors import ConfigError, FlameError, InvalidStateError, UnavailableError
 from flamepy.texts import text_of
 

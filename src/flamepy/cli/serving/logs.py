@@ -13,8 +13,8 @@ import os
 import sys
 import time
 
-from flamepy.cli.captured_stderr import capture
-from flamepy.cli.line_writer import LineHandler
+from flamepy.cli.serving.captured_stderr import capture
+from flamepy.cli.serving.line_writer import LineHandler
 from flamepy.texts import text_of
 
 FORMATS = ("text", "json")

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from flamepy.cli import reasons
+from flamepy.cli.showing import reasons
 from flamepy.types import (
     Application,
     ApplicationState,

@@ -7,7 +7,7 @@ import sys
 from types import TracebackType
 
 from flamepy.cli.live import tell
-from flamepy.cli.output import printable
+from flamepy.cli.showing.output import printable
 from flamepy.runtime.clocks import monotonic
 
 EVERY = 0.1  # seconds between two lines in a terminal

@@ -14,8 +14,8 @@ from enum import Enum
 
 import click
 
-from flamepy.cli.forms import Form, Record
-from flamepy.cli.output import age, chosen, printable, show_one, styled
+from flamepy.cli.showing.forms import Form, Record
+from flamepy.cli.showing.output import age, chosen, printable, show_one, styled
 
 LABEL = 16  # columns
 WORD = 24  # characters

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flamepy.cli.logs import TEXT, JsonFormatter, TextFormatter, trim_records
+from flamepy.cli.serving.logs import TEXT, JsonFormatter, TextFormatter, trim_records
 
 MOMENTS = st.lists(st.tuples(st.integers(0, 4_000_000_000), st.integers(0, 999)), min_size=1)
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import click
 
-from flamepy.cli.line_writer import LineHandler
-from flamepy.cli.output import counted, printable, styled
+from flamepy.cli.serving.line_writer import LineHandler
+from flamepy.cli.showing.output import counted, printable, styled
 from flamepy.local.cluster import LocalCluster
 from flamepy.local.state.totals import ClusterTotals
 from flamepy.runtime.clocks import monotonic

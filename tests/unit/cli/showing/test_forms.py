@@ -10,9 +10,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from flamepy.cli.forms import Form, FormType, output_option
-from flamepy.cli.output import limit_option, newest, show
-from flamepy.cli.rows import Rows
+from flamepy.cli.showing.forms import Form, FormType, output_option
+from flamepy.cli.showing.output import limit_option, newest, show
+from flamepy.cli.showing.rows import Rows
 from flamepy.types import TaskState
 
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
