@@ -129,7 +129,7 @@ def test_check_finds_both_and_nothing_wrong(python: str, tmp_path: Path) -> None
 
 def test_the_template_is_short() -> None:
     (template,) = (ROOT / "plugins" / "flamepy-jsonlog" / "src").rglob("*.py")
-    assert len(template.read_text().splitlines()) < 60
+    assert len(template.read_text().splitlines()) < 100
 
 
 @pytest.fixture

@@ -41,7 +41,10 @@ class Server:
     def __init__(self, *, durable: bool = False) -> None:
         self.durable = durable
         self.user = "nobody" if os.geteuid() == 0 else None
-        self.folder = Path(tempfile.mkdtemp(prefix="flamepy-sql-"))
+        # TMPDIR may be a folder that only root may enter.
+        parent = None if self.user is None else "/tmp"
+        self.folder = Path(tempfile.mkdtemp(prefix="flamepy-sql-", dir=parent))
+        self._environ = {**os.environ, "TMPDIR": str(self.folder)}
         self._process: subprocess.Popen[bytes] | None = None
         self._names = 0
         if self.user is not None:
@@ -71,6 +74,7 @@ class Server:
             command,
             user=self.user,
             cwd=self.folder,
+            env=self._environ,
             input=given,
             capture_output=True,
             text=True,
@@ -95,7 +99,12 @@ class Server:
     def _launch(self) -> None:
         with (self.folder / "log").open("ab") as output:
             self._process = subprocess.Popen(
-                self.command(), user=self.user, cwd=self.folder, stdout=output, stderr=output
+                self.command(),
+                user=self.user,
+                cwd=self.folder,
+                env=self._environ,
+                stdout=output,
+                stderr=output,
             )
 
     first = ""  # a database that always exists

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from flamepy.core import Connection, FlameService, TaskContext, connect
 from flamepy.errors import FlameError, TaskFailedError
-from flamepy.informers import Reactor
+from flamepy.informers import Reactor, SessionEvent, SessionInformer, SessionProgress
 from flamepy.informers.plugins.loading import discover
 from flamepy.local import LocalCluster
 from flamepy.testing import check_informer
@@ -29,6 +30,20 @@ def connection() -> Iterator[Connection]:
     with LocalCluster() as cluster, connect(cluster.endpoint) as made:
         cluster.register_service("render", Service)
         yield made
+
+
+class Seen(SessionInformer):
+    """Knows what was observed of a session; what happens later is another observation."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.moved = threading.Event()
+
+    def on_opened(self, event: SessionEvent) -> None:
+        self.opened.set()
+
+    def on_progress(self, counts: SessionProgress) -> None:
+        self.moved.set()
 
 
 def work(connection: Connection, session_id: str) -> None:
@@ -110,8 +125,13 @@ def test_counters_are_written_as_they_move_if_asked(
     with Reactor(
         connection=connection, checkpoint=tmp_path / "checkpoint.db", plugins={"sql": options}
     ) as reactor:
+        seen = Seen()
+        reactor.register(seen, uid="seen")
         reactor.wait_synced(timeout=30)
-        work(connection, "s")
+        with connection.create_session("render", session_id="s") as session:
+            assert seen.opened.wait(30)
+            session.invoke(b"canary-input", timeout=30)
+            assert seen.moved.wait(30)
     kinds = {row[0] for row in rows(engine, "SELECT kind FROM flame_events WHERE type = 'session'")}
     assert {"opened", "progress", "closed"} <= kinds
 

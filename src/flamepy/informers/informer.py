@@ -54,8 +54,8 @@ class Informer:
         rules: what is expected to happen in time, made by ``flamepy.informers.expect``; those of
             ``Reactor.register`` come in addition.
         derived_callbacks: names of callbacks that the class calls itself, from others.
-        optional_callbacks: names of callbacks that are called only where ``events`` of the
-            registration asks for them.
+        optional_callbacks: names of callbacks of this class that are called only where ``events``
+            of the registration asks for them, or where a subclass overrides them.
     """
 
     resume = True

@@ -343,9 +343,15 @@ def _given(informer: Informer, name: str) -> bool:
 
 
 def _left_out(informer: Informer, events: Sequence[str] | None) -> set[str]:
-    """Return the callbacks that nothing asks for."""
+    """Return the optional callbacks that nothing asks for, neither ``events`` nor a subclass."""
     asked = {f"on_{name}" for name in events or ()}
-    return set(informer.optional_callbacks) - asked
+    kind = type(informer)
+    base = next(one for one in kind.__mro__ if "optional_callbacks" in vars(one))
+    return {
+        name
+        for name in informer.optional_callbacks - asked
+        if getattr(kind, name, None) is getattr(base, name, None)
+    }
 
 
 def _label(informer: Informer) -> str:

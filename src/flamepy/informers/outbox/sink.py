@@ -200,7 +200,10 @@ class Sink(TaskInformer, SessionInformer):
         self.put(event)
 
     def on_progress(self, counts: SessionProgress) -> None:
-        """Put the event into the outbox; only where ``events`` has ``"progress"``."""
+        """Put the event into the outbox; only where ``events`` has ``"progress"``.
+
+        A subclass that overrides it, or one of the next three, gets the event without that.
+        """
         assert counts.event is not None  # the engine's
         self.put(counts.event)
 

@@ -12,7 +12,7 @@ from support.made import made_session, made_task
 from flamepy.errors import FlameError, FlameErrorCode, InformerError, InvalidArgumentError
 from flamepy.informers.delivery.callbacks import Callbacks, task_callbacks
 from flamepy.informers.delivery.invocation import CallbackRunner, Failure
-from flamepy.informers.informer import SessionInformer, TaskInformer
+from flamepy.informers.informer import SessionInformer, SessionProgress, TaskInformer
 from flamepy.types import Task, TaskState
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 
@@ -307,3 +307,41 @@ class TestWants:
             )
             == ()
         )
+
+
+class Optional(SessionInformer):
+    """Has callbacks that only ``events``, or a subclass, asks for."""
+
+    optional_callbacks = frozenset({"on_progress", "on_drained"})
+
+    def on_opened(self, event: SessionEvent) -> None: ...
+
+    def on_progress(self, counts: SessionProgress) -> None: ...
+
+    def on_drained(self, event: SessionEvent) -> None: ...
+
+
+class Overrides(Optional):
+    def on_drained(self, event: SessionEvent) -> None: ...
+
+
+class Further(Overrides):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("informer", "events", "called"),
+    [
+        (Optional, None, ()),
+        (Optional, ["progress"], ("on_progress",)),
+        (Overrides, None, ("on_drained",)),
+        (Overrides, ["opened", "progress"], ("on_progress", "on_drained")),
+        (Further, None, ("on_drained",)),
+    ],
+)
+def test_an_optional_callback_is_called_if_events_or_a_subclass_asks_for_it(
+    informer: type[Optional], events: list[str] | None, called: tuple[str, ...]
+) -> None:
+    callbacks = Callbacks(informer(), events=events)
+    optional = sorted(Optional.optional_callbacks, reverse=True)
+    assert tuple(name for name in optional if callbacks.get(name)) == called
