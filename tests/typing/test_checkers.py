@@ -7,6 +7,7 @@ Node.js as a wheel, while ``pyright`` from PyPI downloads both from elsewhere at
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -23,6 +24,8 @@ DOCUMENTS = [
     for folder in (ROOT, ROOT / "docs", *sorted((ROOT / "plugins").iterdir()))
     for path in sorted(folder.glob("*.md"))
 ]
+# As if they were installed.
+PLUGINS = [*sorted((ROOT / "plugins").glob("*/src")), Path(__file__).parent / "stand_ins"]
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OLDEST = "3.10"
 
@@ -44,7 +47,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("programs")
     for name, text in programs().items():
         (made / name).write_text(text)
-    config = {"typeCheckingMode": "strict", "pythonVersion": OLDEST}
+    config = {
+        "typeCheckingMode": "strict",
+        "pythonVersion": OLDEST,
+        "extraPaths": [str(path) for path in PLUGINS],
+        "reportMissingModuleSource": False,  # of the stand-ins
+    }
     (made / "pyrightconfig.json").write_text(json.dumps(config))
     return made
 
@@ -58,6 +66,7 @@ def run(folder: Path, *command: str) -> str:
         capture_output=True,
         text=True,
         cwd=folder,
+        env={**os.environ, "MYPYPATH": os.pathsep.join(map(str, PLUGINS))},
         timeout=280,
         check=False,
     )
@@ -107,5 +116,5 @@ def test_each_mistake_is_found_and_nothing_else(checker: object, folder: Path) -
 
 
 def test_every_document_is_looked_at() -> None:
-    blocks = [name for name in programs() if name.startswith(("readme_", "docs_"))]
+    blocks = [name for name in programs() if name.startswith(("readme_", "docs_", "plugins_"))]
     assert len(blocks) == sum(path.read_text().count("```python\n") for path in DOCUMENTS) > 15
