@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -346,6 +347,41 @@ class TestG26SinksSendAtLeastOnce:
         sink = Async(outbox={"batch_size": 10})
         with reactor_with(sink, connection, tmp_path / "state.db") as (_, registration):
             eventually(lambda: sent(registration) and len(sink.got) == 1, "the event")
+
+    @pytest.mark.parametrize("coroutine", [False, True])
+    def test_a_send_that_hangs_is_reported_with_where_it_is_and_not_ended(
+        self,
+        coroutine: bool,
+        engine: FakeEngine,
+        connection: Connection,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        gate = threading.Event()
+
+        def hangs_here(batch: Sequence[OutboxEntry]) -> None:
+            gate.wait(30)
+
+        class Async(Receiver):
+            async def send(self, batch: Sequence[OutboxEntry]) -> None:  # type: ignore[override]  # as Sink.send
+                await self.hangs_here()
+                self.got += batch
+
+            async def hangs_here(self) -> None:
+                while not gate.is_set():
+                    await asyncio.sleep(0.01)
+
+        sink = Async() if coroutine else Receiver(hangs_here)
+        with Reactor(connection=connection, checkpoint=tmp_path / "state.db") as reactor:
+            registration = reactor.register(sink, uid="sink", timeout=0.05)
+            engine.add_task("s")
+            eventually(lambda: ".send has been running for" in caplog.text, "the report")
+            eventually(lambda: registration.stats.slow == 1, "the counter")
+            assert registration.stats.stuck == 1
+            assert "hangs_here" in caplog.text
+            gate.set()
+            eventually(lambda: sent(registration) and registration.stats.stuck == 0, "the end")
+        assert sorted(sink.ends) == ["s/1/pending", "s/opened"]
 
     def test_a_sink_without_send_or_with_on_batch_is_refused(
         self, connection: Connection, tmp_path: Path

@@ -127,7 +127,8 @@ class ReactorCheckpoint:
             if not durable or self._store is not None:
                 from flamepy.informers.senders.binding import outbox_of
 
-                registration.send_by(outbox_of(registration, self._store if durable else None))
+                outbox = outbox_of(registration, self._store if durable else None)
+                registration.send_by(outbox, outbox)
 
     def _remember(self, registration: Registration) -> None:
         with self._guard:

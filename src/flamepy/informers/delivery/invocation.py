@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from flamepy.errors import InformerError
 from flamepy.informers.delivery.callbacks import Call
@@ -48,6 +48,17 @@ class RunningCall(NamedTuple):
     since: float
     item: object
     thread: int = 0
+
+
+class Sending(Protocol):
+    """The calls of a sink that run apart from its callbacks: ``open``, ``send``, ``close``."""
+
+    @property
+    def calls(self) -> list[RunningCall]:
+        """Those that run now; from any thread."""
+
+    def stack(self, thread: int) -> str:
+        """Return where the coroutine is that a thread waits for, as text, or ""."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,13 @@ from flamepy.informers.dead_letters.letter import DeadLetter, letters_of
 from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.dispatch import Dispatcher
 from flamepy.informers.delivery.inbox import Inbox
-from flamepy.informers.delivery.invocation import CallObservers, Failure, RunningCall, log_fields
+from flamepy.informers.delivery.invocation import (
+    CallObservers,
+    Failure,
+    RunningCall,
+    Sending,
+    log_fields,
+)
 from flamepy.informers.delivery.progress import Reopen, Start
 from flamepy.informers.delivery.refusals import check_batches, check_sink
 from flamepy.informers.delivery.reporter import Reporter
@@ -129,6 +135,7 @@ class Registration:
         self.worker = _worker(f"flamepy-handler-{self.name}", self._dispatcher, options, bell)
         check_sink(informer, options, remembers=hooks.remembers)
         self._outlet: Outlet | None = None
+        self._sending: Sending | None = None
         self._prepared = not hooks.remembers
         self._active = True
         self._error: BaseException | None = None  # why it was never synced
@@ -161,8 +168,8 @@ class Registration:
 
     @property
     def calls(self) -> list[RunningCall]:
-        """The callbacks that run now."""
-        return self._runner.calls
+        """The callbacks that run now; of a sink what its outbox calls as well."""
+        return [*self._runner.calls, *(self._sending.calls if self._sending else ())]
 
     @property
     def state(self) -> str:
@@ -435,8 +442,9 @@ class Registration:
                 self._dispatcher.gate.pause(memory.paused)
         self._prepared = True
 
-    def send_by(self, outlet: Outlet) -> None:
-        """Set the outbox of a sink; before ``begin``."""
+    def send_by(self, outlet: Outlet, sending: Sending | None = None) -> None:
+        """Set the outbox of a sink, and what it calls; before ``begin``."""
+        self._sending = sending
         if isinstance(self.informer, Sink):
             self.informer.bind(outlet)
         self._outlet = self._dispatcher.recorder.outlet = outlet
@@ -529,9 +537,12 @@ class Registration:
     def expire(self, call: RunningCall) -> None:
         """Count a callback that runs longer than the time limit, and act on it; on the loop.
 
-        A coroutine is cancelled; a thread continues, and another one may take its place.
+        A coroutine is cancelled; a thread continues, and another one may take its place. What an
+        outbox calls continues in any case: a batch that is ended halfway is sent again whole.
         """
         self.slow += 1
+        if call not in self._runner.calls:
+            return
         limit = self.options.timeout
         if limit is not None and self._runner.asynchronous.expire(call.thread, limit):
             return
@@ -547,6 +558,8 @@ class Registration:
         if call is None:
             return ""
         coroutine = self._runner.asynchronous.stack(call.thread)
+        if not coroutine and self._sending is not None:
+            coroutine = self._sending.stack(call.thread)
         if coroutine:
             return coroutine
         frame = sys._current_frames().get(call.thread)

@@ -15,6 +15,7 @@ from concurrent.futures import CancelledError
 
 from flamepy.errors import FlameError, InvalidStateError, ResourceExhaustedError
 from flamepy.informers.dead_letters.letter import AnyEvent, DeadLetter
+from flamepy.informers.delivery.invocation import RunningCall
 from flamepy.informers.outbox.entry import (
     OutboxEntry,
     OutboxRow,
@@ -24,7 +25,7 @@ from flamepy.informers.outbox.entry import (
     row_of,
 )
 from flamepy.informers.outbox.schedule import FOREVER, Taken
-from flamepy.informers.outbox.settlement import Settlement, outcomes_of
+from flamepy.informers.outbox.settlement import CALLBACK, Settlement, outcomes_of
 from flamepy.informers.outbox.sink import Sink
 from flamepy.informers.outbox.stats import OutboxStats
 from flamepy.informers.outbox.table import EVERYTHING
@@ -89,6 +90,7 @@ class Outbox:
         self._asynchronous = AsyncCalls(name, given)
         self._threads: list[threading.Thread] = []
         self._left: list[threading.Thread] = []
+        self._running: dict[int, RunningCall] = {}  # by thread
         self._opened = False
         self._note = ""  # of the sink, as it is stored
 
@@ -96,6 +98,15 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """The counters, as of now."""
         return self._mailroom.stats
+
+    @property
+    def calls(self) -> list[RunningCall]:
+        """What of the sink runs now; from any thread."""
+        return list(self._running.values())
+
+    def stack(self, thread: int) -> str:
+        """Return where the coroutine is that a thread waits for, as text, or ""."""
+        return self._asynchronous.stack(thread)
 
     # ------------------------------------------------------------------ what is stored
 
@@ -312,9 +323,8 @@ class Outbox:
                 self._note = self._sink.note = self._mailroom.note()
                 self._life("open")
                 self._opened = True
-            answer: object = self._sink.send(entries)
-            if inspect.isawaitable(answer):
-                answer = self._asynchronous.run(answer)
+            events = [one.event for one in entries]
+            answer = self._call(CALLBACK, lambda: self._sink.send(entries), events)
             return outcomes_of(answer, len(entries))
         except BaseException as error:  # SystemExit of a sink must not end the thread either
             return error
@@ -322,9 +332,17 @@ class Outbox:
     def _life(self, name: str) -> None:
         method = getattr(self._sink, name, None)
         if callable(method):
+            self._call(name, method)
+
+    def _call(self, name: str, method: Callable[[], object], item: object = None) -> object:
+        """Call a method of the sink; the watchdog sees it."""
+        thread = threading.get_ident()
+        self._running[thread] = RunningCall(name, monotonic(), item, thread)
+        try:
             answer = method()
-            if inspect.isawaitable(answer):
-                self._asynchronous.run(answer)
+            return self._asynchronous.run(answer) if inspect.isawaitable(answer) else answer
+        finally:
+            del self._running[thread]
 
     def _close(self) -> None:
         try:
