@@ -36,17 +36,19 @@ class Situation:
     """What a reason is found from, beside the session itself.
 
     Attributes:
-        idle: seconds since its counters moved.
+        idle: seconds since its counters moved; None while they are not known.
         closed_for: seconds since it was closed.
         executors: that serve it; None while they are not known.
         free: executors that serve no session; None while they are not known.
+        starting: whether an executor starts a service for it.
         overdue: the name of a rule of ``flamepy.informers.expect`` that it broke, else "".
     """
 
-    idle: float = 0.0
+    idle: float | None = 0.0
     closed_for: float = 0.0
     executors: int | None = None
     free: int | None = None
+    starting: bool = False
     overdue: str = ""
 
 
@@ -73,16 +75,18 @@ def reason_of(info: SessionInfo, now: Situation) -> Reason:
     if counts.running or counts.pending:
         return _served(info, now)
     if not counts.total:
-        return Reason(Level.IDLE, f"open, no task yet for {duration(now.idle)}")
-    return Reason(Level.IDLE, f"open, idle {duration(now.idle)}")
+        since = "" if now.idle is None else f" for {duration(now.idle)}"
+        return Reason(Level.IDLE, f"open, no task yet{since}")
+    return Reason(Level.IDLE, "open, idle" + ("" if now.idle is None else f" {duration(now.idle)}"))
 
 
 def _not_served(info: SessionInfo, now: Situation) -> Reason:
     limit = _last(info, RETRY_LIMIT)
     failed = _last(info, BIND_FAILED)
     if limit is not None:
-        more = f" ({failed})" if failed else ""
-        return Reason(Level.ATTENTION, f"no executor: {limit}{more}"[:TEXT_LENGTH])
+        # The cause comes first: the engine's text of the limit is long, and the end may be cut.
+        text = f"{failed} ({limit})" if failed else limit
+        return Reason(Level.ATTENTION, f"no executor: {text}"[:TEXT_LENGTH])
     if failed is not None:
         return Reason(Level.ATTENTION, f"no executor: {failed}"[:TEXT_LENGTH])
     if now.overdue:
@@ -90,7 +94,9 @@ def _not_served(info: SessionInfo, now: Situation) -> Reason:
     if info.max_instances == 0:
         return Reason(Level.ATTENTION, "no executor: max_instances is 0")
     why = "" if now.free is None or now.free else "; every executor serves another session"
-    waits = f" for {duration(now.idle)}" if now.idle >= 1.0 else ""
+    if now.starting:
+        why = "; one starts its service"
+    waits = f" for {duration(now.idle)}" if now.idle is not None and now.idle >= 1.0 else ""
     return Reason(Level.WAITING, f"waiting for an executor{waits}{why}")
 
 
@@ -99,14 +105,17 @@ def _served(info: SessionInfo, now: Situation) -> Reason:
     served = f" on {now.executors} executors" if now.executors else ""  # 0: seen before it ran
     if now.executors == 1:
         served = " on 1 executor"
-    if now.idle > SLOW:
+    if now.idle is not None and now.idle > SLOW:
         text = f"nothing has ended for {duration(now.idle)}; {counts.running} running{served}"
         return Reason(Level.ATTENTION, text)
     if not counts.pending:
         return Reason(Level.RUNNING, f"the last {_tasks(counts.running)} running{served}")
     if not counts.running:
         return Reason(Level.RUNNING, f"{_tasks(counts.pending)} going to executors")
-    return Reason(Level.RUNNING, f"{counts.running} running{served}, {counts.pending} waiting")
+    text = f"{counts.running} running{served}, {counts.pending} waiting"
+    if info.max_instances is not None and (now.executors or 0) >= info.max_instances:
+        text += f" (max_instances is {info.max_instances})"
+    return Reason(Level.RUNNING, text)
 
 
 def _tasks(count: int) -> str:

@@ -17,7 +17,7 @@ FAILED = Event(1001, "exit code 3", START)
 @pytest.mark.parametrize(
     ("counts", "events", "situation", "level", "text"),
     [
-        ((2,), (FAILED, LIMIT), {}, "attention", "no executor: bind limit 5/5 (exit code 3)"),
+        ((2,), (FAILED, LIMIT), {}, "attention", "no executor: exit code 3 (bind limit 5/5)"),
         ((2,), (FAILED,), {}, "attention", "no executor: exit code 3"),
         ((2,), (), {}, "waiting", "waiting for an executor"),
         ((2,), (), {"idle": 65.0}, "waiting", "waiting for an executor for 1 min"),
@@ -28,6 +28,15 @@ FAILED = Event(1001, "exit code 3", START)
             "waiting",
             "waiting for an executor; every executor serves another session",
         ),
+        (
+            (2,),
+            (),
+            {"idle": None, "executors": 0, "free": 0, "starting": True},
+            "waiting",
+            "waiting for an executor; one starts its service",
+        ),
+        ((0, 0, 4), (), {"idle": None}, "idle", "open, idle"),
+        ((), (), {"idle": None}, "idle", "open, no task yet"),
         ((2,), (), {"executors": 1}, "running", "2 tasks going to executors"),
         ((2, 1), (FAILED,), {"executors": 3}, "running", "1 running on 3 executors, 2 waiting"),
         ((0, 1), (), {}, "running", "the last 1 task running"),
@@ -54,6 +63,13 @@ def test_an_open_session(
     info = made_session(counts=TaskCounts(*counts), events=events)
     found = reason_of(info, Situation(**situation))  # type: ignore[arg-type]
     assert (found.level, found.text) == (level, text)
+
+
+def test_all_executors_that_it_may_have() -> None:
+    info = replace(made_session(counts=TaskCounts(2, 1)), max_instances=1)
+    text = "1 running on 1 executor, 2 waiting"
+    assert reason_of(info, Situation(executors=1)).text == f"{text} (max_instances is 1)"
+    assert reason_of(info, Situation(executors=None)).text == "1 running, 2 waiting"
 
 
 def test_no_instance_allowed() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 
-from flamepy.cli.showing.reasons import RETRY_LIMIT
 from flamepy.config import FlameContext
 from flamepy.errors import FlameError
 from flamepy.types import Application, SessionInfo, SessionState
@@ -31,6 +30,8 @@ def hints(
     applications: Sequence[Application], sessions: Sequence[SessionInfo], now: datetime
 ) -> list[str]:
     """Return what is odd, each with the command that says more, and what to try next."""
+    from flamepy.view.reasons import RETRY_LIMIT  # loads gRPC, which may be what fails
+
     found = []
     own = sorted(one.name for one in applications if one.name not in BUILT_IN)
     if not own:

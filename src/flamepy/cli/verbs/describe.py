@@ -48,7 +48,9 @@ def session(session: str, endpoint: str | None, form: Form | None) -> None:
         tasks = [_with_text(found, one, number) for number, one in _numbered(found.list_tasks())]
         executors = connection.list_executors(timeout=CALL_TIMEOUT)
         application = connection.get_application(found.application, timeout=CALL_TIMEOUT)
-        why = reasons.of_session(found.info, application, executors, _now())
+        why = reasons.of_session(
+            found.info, application, executors, _now(), moved=_last_moved(tasks)
+        )
         logs = _log_tail(connection.endpoint, session)
     record = dict(session_record(found.info))
     events = record.pop("events")
@@ -108,6 +110,11 @@ def _seconds(task: Task) -> float | None:
     if task.completion_time is None or not task.state.is_terminal:
         return None
     return (task.completion_time - task.creation_time).total_seconds()
+
+
+def _last_moved(tasks: Sequence[Task]) -> datetime | None:
+    """Return when a task was made or ended last; when tasks started an engine does not list."""
+    return max((one.completion_time or one.creation_time for one in tasks), default=None)
 
 
 def _log_tail(endpoint: str, session: str) -> list[str]:

@@ -47,41 +47,39 @@ WAITS = TaskCounts(pending=4)
 @pytest.mark.parametrize(
     ("info", "executors", "says"),
     [
-        (session(), (), "open, idle: no task in the 3h since it was created"),
-        (session(TaskCounts(succeed=2)), (), "open, idle: of 2 tasks none is left"),
-        (session(TaskCounts(running=1)), (), "1 task running"),
-        (session(WAITS), (), "waiting for an executor: none has been given yet"),
+        (session(), (), "open, no task yet for 3 h"),
+        (session(TaskCounts(succeed=2)), (), "open, idle"),
+        (session(TaskCounts(running=1)), (), "the last 1 task running"),
+        (session(WAITS), (), "waiting for an executor"),
         (
             session(WAITS),
             (executor(ExecutorState.BINDING),),
-            "waiting for an executor: one is starting its service",
+            "waiting for an executor; one starts its service",
         ),
         (
             session(WAITS),
             (executor(ExecutorState.BOUND, "other"),),
-            "waiting for an executor: 1 executor at work for other sessions (a guess: none is "
-            "free)",
+            "waiting for an executor; every executor serves another session",
         ),
         (
             session(WAITS),
             (executor(ExecutorState.BOUND),),
-            "waiting: 4 tasks for 1 executor",
+            "4 tasks going to executors",
         ),
         (
-            replace(session(WAITS), max_instances=1),
+            replace(session(TaskCounts(pending=4, running=1)), max_instances=1),
             (executor(ExecutorState.BOUND),),
-            "waiting: 4 tasks for 1 executor, all that max_instances=1 allows",
+            "1 running on 1 executor, 4 waiting (max_instances is 1)",
         ),
         (
             session(WAITS, (1001, "no such file")),
             (),
-            "waiting for an executor: none has been given yet; a service did not start: no such "
-            "file",
+            "no executor: no such file",
         ),
         (
             session(WAITS, (1001, "no such file"), (1002, "limit reached after 5/5")),
             (),
-            "no executor: bind limit reached, it gets none any more: no such file",
+            "no executor: no such file (limit reached after 5/5)",
         ),
     ],
 )
@@ -91,7 +89,13 @@ def test_a_session(info: SessionInfo, executors: tuple[Executor, ...], says: str
 
 def test_a_closed_session_says_since_when() -> None:
     closed = replace(session(), state=SessionState.CLOSED, completion_time=HOUR)
-    assert why(closed) == "closed 3h ago"
+    assert why(closed) == "closed 3 h ago"
+
+
+def test_the_idle_time_is_that_of_the_last_change_where_it_is_known() -> None:
+    idle = session(TaskCounts(succeed=2))
+    said = reasons.of_session(idle, APP, (), NOW, moved=NOW - timedelta(minutes=12))
+    assert said == ["open, idle 12 min"]
 
 
 def test_an_application_that_is_gone_is_said_first() -> None:

