@@ -9,6 +9,8 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +78,10 @@ def send(sink: Webhook, *entries: OutboxEntry) -> list[Outcome]:
     return list(outcomes)
 
 
-def entries(count: int) -> list[OutboxEntry]:
-    return [entry(task_event(task=task(task_id=str(n))), n) for n in range(1, count + 1)]
+def entries(count: int, *, age: float = 0.0) -> list[OutboxEntry]:
+    stored = datetime.now(timezone.utc) - timedelta(seconds=age)
+    made = [entry(task_event(task=task(task_id=str(n))), n) for n in range(1, count + 1)]
+    return [replace(one, created=stored) for one in made]
 
 
 def kinds(outcomes: list[Outcome]) -> list[str]:
@@ -200,26 +204,43 @@ def test_a_pause_that_the_receiver_asks_for_is_for_all_that_follow(status: int) 
     said = {"Retry-After": "17"}
     with Receiver(lambda _: Answer(next(statuses), said)) as receiver:
         made = send(webhook(receiver.url), *entries(5))
-    assert kinds(made) == ["sent", *["retry"] * 4]
+    assert kinds(made) == ["sent", "retry", *["wait"] * 3]  # those that were not tried just wait
     assert [one.after for one in made] == [None, *[17.0] * 4]
     assert len(receiver.requests) == 2
+
+
+def test_a_pause_ends_the_halves_of_a_batch_too() -> None:
+    statuses = iter([413, 200, 413, 503])
+    with Receiver(lambda _: Answer(next(statuses))) as receiver:
+        made = send(webhook(receiver.url, format="batch"), *entries(8))
+    assert kinds(made) == [*["sent"] * 4, *["retry"] * 2, *["wait"] * 2]
+    statuses = iter([413])
+    with Receiver(lambda _: Answer(next(statuses), {"Retry-After": "9"})) as receiver:
+        made = send(webhook(receiver.url, format="batch"), *entries(8))
+    assert {(one.kind.value, one.after) for one in made} == {("retry", 9.0)}
 
 
 def test_a_receiver_that_does_not_answer_is_tried_once_for_a_batch() -> None:
     connections: list[object] = []
     with raw_server(connections.append) as port:
         made = send(webhook(f"http://127.0.0.1:{port}/"), *entries(5))
-    assert kinds(made) == ["retry"] * 5
+    assert kinds(made) == ["retry", *["wait"] * 4]
     assert len(connections) == 1
-    assert {one.after for one in made} == {None}
+    assert made[0].after is None
     assert "127.0.0.1" in made[4].text
+
+
+def test_what_is_too_old_is_given_up_with_what_was_tried() -> None:
+    with raw_server(lambda _: None) as port:
+        made = send(webhook(f"http://127.0.0.1:{port}/"), *entries(3, age=4 * 86_400))
+    assert kinds(made) == ["retry"] * 3
 
 
 def test_a_name_at_a_private_address_waits_and_says_what_to_do() -> None:
     with Receiver() as receiver:
         url = f"http://localhost:{receiver.port}/"
         made = send(webhook(url, allow_private=["10.0.0.0/8"]), *entries(2))
-    assert kinds(made) == ["retry"] * 2
+    assert kinds(made) == ["retry", "wait"]
     assert "not a public address; allow_private" in made[0].text
     assert receiver.requests == []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 
 from cloudevents.core.v1.event import CloudEvent
 
@@ -99,7 +100,7 @@ class Webhook(Sink):
     def send(self, batch: Sequence[OutboxEntry]) -> Sequence[Outcome]:
         """Post a batch, in one request or in several."""
         if self._format == "batch":
-            return self._send_together(batch)
+            return self._send_together(batch)[0]
         return self._send_each(batch)
 
     def close(self) -> None:
@@ -117,11 +118,11 @@ class Webhook(Sink):
         stopped: Outcome | None = None
         for entry in batch:
             if stopped is not None:
-                outcomes.append(stopped)
+                outcomes.append(self._untried(entry, stopped))
                 continue
             answer = self._post(self._message(entry))
             outcomes.append(answer.outcome)
-            if answer.verdict not in (Verdict.SENT, Verdict.RETRY):
+            if answer.stops:
                 stopped = answer.outcome
         return outcomes
 
@@ -133,15 +134,35 @@ class Webhook(Sink):
 
     # ------------------------------------------------------------------ one request for all
 
-    def _send_together(self, batch: Sequence[OutboxEntry]) -> list[Outcome]:
-        """Post all in one request; in two halves, if the receiver may have refused a part of it."""
+    def _send_together(self, batch: Sequence[OutboxEntry]) -> tuple[list[Outcome], Outcome | None]:
+        """Post all in one request; in two halves, if the receiver may have refused a part of it.
+
+        Returns:
+            The outcomes, and the one after which nothing more is posted now, if there is one.
+        """
         answer = self._post(messages.batch([self._cloud_event(entry) for entry in batch]))
         if not answer.divisible or len(batch) == 1:
-            return [answer.outcome] * len(batch)
+            return [answer.outcome] * len(batch), answer.outcome if answer.stops else None
         middle = len(batch) // 2
-        return self._send_together(batch[:middle]) + self._send_together(batch[middle:])
+        first, stopped = self._send_together(batch[:middle])
+        if stopped is not None:
+            return [*first, *(self._untried(one, stopped) for one in batch[middle:])], stopped
+        second, stopped = self._send_together(batch[middle:])
+        return [*first, *second], stopped
 
     # ------------------------------------------------------------------ both
+
+    def _untried(self, entry: OutboxEntry, stopped: Outcome) -> Outcome:
+        """Return the outcome of an event that was not posted, because another one was ``stopped``.
+
+        It has had no attempt; counted as one, its back-off would grow while others are taken.
+        """
+        options = self.outbox_options
+        age = datetime.now(timezone.utc) - entry.created
+        if age.total_seconds() >= options.give_up_after:
+            return stopped
+        after = options.backoff_first if stopped.after is None else stopped.after
+        return Outcome.wait(f"not tried, since another one failed: {stopped.text}", after=after)
 
     def _post(self, message: Message) -> Answer:
         answer = self._poster.post(message)

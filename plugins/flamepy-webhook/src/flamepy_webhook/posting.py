@@ -36,6 +36,11 @@ class Answer:
     outcome: Outcome
     divisible: bool = False
 
+    @property
+    def stops(self) -> bool:
+        """Whether nothing more is to be posted now."""
+        return self.verdict not in (Verdict.SENT, Verdict.RETRY)
+
 
 class Poster:
     """Signs and posts messages; may be used by several threads.
@@ -93,4 +98,5 @@ class Poster:
         if verdict is Verdict.SENT:
             return Answer(verdict, Outcome.sent())
         after = pause_of(reply, self._clock())
-        return Answer(verdict, Outcome.retry(describe(reply), after), may_be_one_of_many(reply))
+        divisible = verdict is Verdict.RETRY and may_be_one_of_many(reply)
+        return Answer(verdict, Outcome.retry(describe(reply), after), divisible)
