@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -57,6 +58,15 @@ class Server:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def suspend(self) -> None:
+        """Let it answer nothing until ``resume``."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def ask(self, act: Callable[[JetStreamContext], Awaitable[T]], url: str | None = None) -> T:
         """Run a coroutine with a connection of the test's own."""
