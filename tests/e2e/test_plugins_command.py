@@ -221,3 +221,24 @@ def test_check_refuses_the_sinks_that_a_reactor_would_refuse(folder: Path) -> No
         assert "without resume=False" in forgets
         assert "has no send" in silent
     assert not (folder / "s.db").exists()
+
+
+REFUSES = """
+from flamepy.core import TaskInformer
+from flamepy.errors import InvalidArgumentError
+class Good(TaskInformer):
+    def __init__(self, *, host="h", port=0):
+        if port > 9:
+            raise InvalidArgumentError(f"port must be 9 at most, got {port}")
+    def on_failed(self, event): ...
+"""
+
+
+def test_check_names_the_line_of_the_option_that_a_plugin_refuses(folder: Path) -> None:
+    text = FILE.partition("      - good")[0] + (
+        "      - name: good\n        options:\n          host: h\n          port: 10\n"
+    )
+    status, said = check(folder, text, "--table", module=REFUSES)
+    assert status == 1
+    assert said.startswith("my.yaml:8:11: contexts[a].informers[good].options: making it with the")
+    assert said.endswith("raised InvalidArgumentError: port must be 9 at most, got 10\n")

@@ -88,8 +88,9 @@ def _key(entry: Any, problem: str) -> Place:
     """Return the key of an entry that a problem is about. Any: a name, or a mapping."""
     if not isinstance(entry, dict):
         return ()
+    said = problem.rpartition(" raised ")[2].partition(": ")[2].split()
     for name in entry.get("options") or {}:
-        if repr_of(name) in problem or f".options.{name} " in problem:
+        if repr_of(name) in problem or f".options.{name} " in problem or said[:1] == [name]:
             return ("options", name)
     first = problem.partition(" ")[0].partition("=")[0].rstrip(":")
     if first in entry:

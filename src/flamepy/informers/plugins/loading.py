@@ -19,7 +19,7 @@ from importlib import metadata
 from typing import Any, TypeAlias
 
 from flamepy.config import FlameContext, FlameInformer
-from flamepy.errors import ConfigError, InvalidArgumentError, PluginError
+from flamepy.errors import ConfigError, FlameError, InvalidArgumentError, PluginError
 from flamepy.informers.arguments import scope_of
 from flamepy.informers.delivery.callbacks import Callbacks
 from flamepy.informers.delivery.refusals import check_batches, check_sink
@@ -347,4 +347,6 @@ def _refused(factory: Callable[..., object], options: Options) -> str | None:
 
 
 def _said(error: BaseException) -> str:
+    if isinstance(error, FlameError):
+        return f"{type(error).__name__}: {error.message}"  # its code says nothing more
     return described(error)
