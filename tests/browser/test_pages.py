@@ -322,6 +322,24 @@ def test_each_page_is_accessible_and_fits(
         assert found.violations_count == 0, found.generate_report()
 
 
+CUT = """() => {
+  document.querySelector(".row td:last-child").textContent = "12 min ago";
+  return [...document.querySelectorAll(".row td, .row .why, .row .two > *")]
+    .filter((one) => one.scrollWidth > one.clientWidth || one.scrollHeight > one.clientHeight + 1)
+    .map((one) => one.textContent);
+}"""
+
+
+def test_an_ordinary_session_is_shown_whole_on_a_laptop(view: Opened, engine: FakeEngine) -> None:
+    engine.add_session("byte-service-W8vU9s", "byte-service")
+    for number in ("1", "2"):
+        engine.add_task("byte-service-W8vU9s", b"x")
+        engine.start("byte-service-W8vU9s", number)
+    page = view.go("/sessions?text=byte-service")
+    expect(page.locator(".row .why")).to_contain_text("the last 2 tasks running")
+    assert page.evaluate(CUT) == []
+
+
 def test_an_empty_engine_says_what_to_do_next(browser: Browser, fake_engine: FakeEngine) -> None:
     reactor = Reactor(endpoint=fake_engine.endpoint, plugins=(), poll_interval=0.05)
     with Dashboard(reactor, port=0) as served, reactor:

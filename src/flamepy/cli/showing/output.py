@@ -123,21 +123,31 @@ def _show_table(records: Sequence[Record], columns: Sequence[str]) -> None:
             'flamepy: tables need rich: run pip install "flamepy-informers[cli]", or use -o json'
         ) from None
     now = datetime.now(timezone.utc)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for key in columns:
-        title = title_of(key)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    titles = [title_of(key) for key in columns]
+    longest = [
+        max([len(title), *(len(cell(one[key], now)) for one in records)])
+        for title, key in zip(titles, columns, strict=True)
+    ]
+    gap = 2 if sum(longest) + 2 * (len(longest) - 1) <= console.width else 1
+    name = _name_width(longest, gap, console.width)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, gap, 0, 0))
+    for number, (title, key) in enumerate(zip(titles, columns, strict=True)):
         justify: Literal["left", "right"] = "right" if _is_number(records, key) else "left"
         # Long values wrap: cutting ids would make them useless.
-        longest = max([len(title), *(len(cell(one[key], now)) for one in records)])
-        whole = min(longest, NAME_WIDTH) if key == columns[0] else None
-        table.add_column(title, overflow="fold", justify=justify, min_width=whole)
+        table.add_column(title, overflow="fold", justify=justify, width=None if number else name)
     for record in records:
         table.add_row(*(Text(cell(record[key], now)) for key in columns))
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     with console.capture() as printed:
         console.print(table)
     for text in printed.get().splitlines():
         click.echo(_BLANKS.sub("", text))
+
+
+def _name_width(longest: Sequence[int], gap: int, columns: int) -> int:
+    """Return the width of the first column: whole, of a long name what the others leave."""
+    left = columns - sum(one + gap for one in longest[1:])
+    return min(longest[0], max(NAME_WIDTH, left))
 
 
 def title_of(key: str) -> str:

@@ -10,11 +10,12 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import click
 
 from flamepy.cli.serving.line_writer import LineHandler
-from flamepy.cli.showing.output import counted, printable, styled
+from flamepy.cli.showing.output import printable, styled
 from flamepy.local.cluster import LocalCluster
 from flamepy.local.state.totals import ClusterTotals
 from flamepy.runtime.clocks import monotonic
@@ -33,10 +34,18 @@ def banner(cluster: LocalCluster, *, data: str | None, executors: int, demo: boo
         lines.append("  demo       byte-service gets a few tasks a second, of which some fail")
     if cluster.endpoint != DEFAULT:
         lines.append(f"  connect    export FLAME_ENDPOINT={cluster.endpoint}")
-    first = "flamepy watch --summary" if demo else "flamepy doctor"
-    lines.append(f"  try        {first}   (in a second terminal; then flamepy sessions)")
+    first, *then = _to_try() if demo else ["flamepy doctor", "flamepy sessions"]
+    lines.append(f"  try        {first}   (in a second terminal)")
+    lines += [f"             {one}" for one in then]
     lines.append("  stop       Ctrl-C")
     return lines
+
+
+def _to_try() -> list[str]:
+    """Return the commands that show a demo; those of extras where these are installed."""
+    extras = (("textual", "flamepy top"), ("starlette", "flamepy dashboard"))
+    found = [command for package, command in extras if find_spec(package)]
+    return [*found, "flamepy watch --summary", "flamepy sessions"]
 
 
 class ShortFormatter(logging.Formatter):
@@ -74,11 +83,11 @@ class Look:
         return tasks.succeed + tasks.failed + tasks.cancelled
 
 
-def status_text(now: Look, before: Look | None) -> str:
-    """Return the status line, without colours."""
+def status_text(now: Look, before: Look | None, *, columns: int | None = None) -> str:
+    """Return the status line, without colours; whole parts of it, as many as ``columns`` hold."""
     totals, tasks = now.totals, now.totals.tasks
     parts = [
-        counted(totals.open_sessions, "open session"),
+        f"{totals.open_sessions:,} open",
         f"{tasks.pending:,} pending",
         f"{tasks.running:,} running",
         f"{tasks.succeed:,} done",
@@ -90,6 +99,8 @@ def status_text(now: Look, before: Look | None) -> str:
         rate = max(0, now.done - before.done) / (now.at - before.at)
         parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s")
     parts.append(f"{totals.bound}/{totals.limit} executors")
+    while columns is not None and len(parts) > 1 and len(" | ".join(parts)) > columns:
+        parts.pop()
     return " | ".join(parts)
 
 
@@ -116,9 +127,9 @@ class StatusLine:
         if self._last is not None and at - self._last.at < EVERY:
             return
         now = Look(at, self._cluster.totals())
-        text, self._last = status_text(now, self._last), now
-        columns = self._columns or shutil.get_terminal_size().columns
-        self._handler.show(CLEAR, text[: max(1, columns - 1)])
+        columns = max(1, (self._columns or shutil.get_terminal_size().columns) - 1)
+        text, self._last = status_text(now, self._last, columns=columns), now
+        self._handler.show(CLEAR, text[:columns])
 
     def end(self) -> None:
         """Remove it."""

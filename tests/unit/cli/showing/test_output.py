@@ -13,6 +13,7 @@ from flamepy.cli.showing.forms import Form
 from flamepy.cli.showing.output import age, cell, printable, show
 from flamepy.types import TaskState
 
+TABLE = Form("table")
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
 RECORDS = [
     {"id": "1", "state": TaskState.FAILED, "size": 5, "creation_time": NOW, "error": "a\x1b[31m b"},
@@ -63,6 +64,18 @@ def test_a_table_fits_80_columns_cuts_no_id_and_ends_lines_without_blanks(
     assert lines[1].split()[-2:] == ["a\\x1b[31m", "b"]
     assert "".join(line.split()[0] for line in lines[2:]) == "2" * 90
     assert all(len(line) <= 80 and line == line.rstrip() for line in lines)
+
+
+def test_a_table_that_is_a_little_too_wide_gives_up_gaps_before_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keys = ("id", "application", "state", "pending", "running", "succeed", "failed")
+    values = ("byte-service-W8vU9s", "byte-service", "CLOSED", 1, 2, 3, 4)
+    record = dict(zip(keys, values, strict=True))
+    show([{**record, "creation_time": datetime.now(timezone.utc)}], [*keys, "creation_time"], TABLE)
+    head, row = capsys.readouterr().out.splitlines()
+    assert head.split()[-2:] == ["FAILED", "AGE"]
+    assert row.split() == [*map(str, values), "0s"]
 
 
 def test_a_long_text_shows_both_its_ends_in_a_table_and_is_whole_in_json(
