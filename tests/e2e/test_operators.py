@@ -189,7 +189,7 @@ def test_a_terminal_gets_a_table(cluster: Connection) -> None:
 @pytest.mark.parametrize(
     ("words", "place", "offers"),
     [
-        ("flamepy s", 1, {"sessions"}),
+        ("flamepy s", 1, {"sessions", "submit"}),
         ("flamepy tasks ", 2, {"first", "second"}),
         ("flamepy tasks f", 2, {"first"}),
         ("flamepy apps unregister rec", 3, {"recorded"}),

@@ -115,6 +115,12 @@ def completing(names: Callable[[Any, click.Context], Iterable[str]]) -> Callable
     return complete
 
 
+def complete_tasks(connection: Any, context: click.Context) -> list[str]:
+    """Return the ids of the tasks of the session that the words before name; for ``completing``."""
+    found = connection.get_session(context.params["session"], timeout=COMPLETION_TIMEOUT)
+    return [one.id for one in found.list_tasks(timeout=COMPLETION_TIMEOUT)]
+
+
 def _endpoint(context: click.Context | None) -> str | None:
     """Return the ``--endpoint`` of the command, or of a group around it."""
     while context is not None:

@@ -226,6 +226,27 @@ class ConfigFile:
         return value or {}
 
 
+def context_names(named: str | os.PathLike[str] | None, environ: Mapping[str, str]) -> list[str]:
+    """Return the names of the contexts of the file that ``ConfigFile.load`` would read.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not YAML.
+    """
+    import yaml
+
+    path = named or environ.get("FLAME_CONFIG") or _default(environ)
+    if path is None:
+        return []
+    try:
+        document = yaml.safe_load(_read(path, ""))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: this is not YAML: {_without_lines(error)}") from None
+    contexts = _mapping(str(path), "the file", document).get("contexts")
+    if not isinstance(contexts, list):
+        return []
+    return [str(one["name"]) for one in contexts if isinstance(one, dict) and "name" in one]
+
+
 def _read(path: str | os.PathLike[str], origin: str) -> str:
     try:
         return expanded(path).read_text(encoding="utf-8")

@@ -84,7 +84,7 @@ class Look:
 
 
 def status_text(now: Look, before: Look | None, *, columns: int | None = None) -> str:
-    """Return the status line, without colours; whole parts of it, as many as ``columns`` hold."""
+    """Return the status line, without colours; whole parts of it, what ``columns`` hold."""
     totals, tasks = now.totals, now.totals.tasks
     parts = [
         f"{totals.open_sessions:,} open",

@@ -9,6 +9,7 @@ import logging
 
 import click
 
+from flamepy.cli.context_option import context_option
 from flamepy.cli.engine import endpoint_option, failure, silence_grpc
 from flamepy.cli.serving.dashboards import address_of, token_for
 from flamepy.cli.serving.logs import FORMATS, set_up_logging
@@ -24,7 +25,7 @@ UNUSABLE = 2
 
 @click.command()
 @endpoint_option
-@click.option("--context", metavar="NAME", help="The context of flame.yaml; default: its current.")
+@context_option
 @click.option(
     "--host",
     default="127.0.0.1",

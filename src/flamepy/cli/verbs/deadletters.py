@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from flamepy.cli.checkpoint_option import checkpoint_option
+from flamepy.cli.checkpoint_option import (
+    checkpoint_option,
+    completing_file,
+    letter_ids,
+    letter_informers,
+)
 from flamepy.cli.engine import failure
 from flamepy.cli.showing.forms import Form, output_option
 from flamepy.cli.showing.output import printable, show, show_one
@@ -30,8 +35,19 @@ COLUMNS = ("id", "informer", "callback", "session", "task", "attempts", "error",
 
 def _choice(command: F) -> F:
     for add in (
-        click.argument("numbers", metavar="[ID]...", type=click.IntRange(min=0), nargs=-1),
-        click.option("--informer", metavar="NAME", help="All of this informer."),
+        click.argument(
+            "numbers",
+            metavar="[ID]...",
+            type=click.IntRange(min=0),
+            nargs=-1,
+            shell_complete=completing_file(letter_ids),
+        ),
+        click.option(
+            "--informer",
+            metavar="NAME",
+            help="All of this informer.",
+            shell_complete=completing_file(letter_informers),
+        ),
         click.option("--all", "everything", is_flag=True, help="All of every informer."),
     ):
         command = add(command)
@@ -45,7 +61,12 @@ def deadletters() -> None:
 
 @deadletters.command("list")
 @checkpoint_option
-@click.option("--informer", metavar="NAME", help="Only those of this informer.")
+@click.option(
+    "--informer",
+    metavar="NAME",
+    help="Only those of this informer.",
+    shell_complete=completing_file(letter_informers),
+)
 @click.option(
     "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="The number shown."
 )
@@ -65,7 +86,9 @@ def list_letters(path: Path, informer: str | None, limit: int, form: Form | None
 
 @deadletters.command("show")
 @checkpoint_option
-@click.argument("number", metavar="ID", type=click.IntRange(min=0))
+@click.argument(
+    "number", metavar="ID", type=click.IntRange(min=0), shell_complete=completing_file(letter_ids)
+)
 @output_option()
 def show_letter(path: Path, number: int, form: Form | None) -> None:
     """Show one dead letter: its event, and the traceback of its last failure."""

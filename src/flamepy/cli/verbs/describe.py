@@ -11,7 +11,14 @@ from typing import Any
 import click
 
 from flamepy.cli.cluster_file import find
-from flamepy.cli.engine import CALL_TIMEOUT, completing, completions, endpoint_option, engine
+from flamepy.cli.engine import (
+    CALL_TIMEOUT,
+    complete_tasks,
+    completing,
+    completions,
+    endpoint_option,
+    engine,
+)
 from flamepy.cli.service_logs import log_files, tail_lines
 from flamepy.cli.showing import reasons
 from flamepy.cli.showing.cards import show_card
@@ -125,14 +132,9 @@ def _log_tail(endpoint: str, session: str) -> list[str]:
     return []
 
 
-def _complete_tasks(connection: Any, context: click.Context) -> list[str]:
-    found = connection.get_session(context.params["session"])
-    return [one.id for one in found.list_tasks()]
-
-
 @describe.command()
 @click.argument("session", shell_complete=completions("list_sessions", "id"))
-@click.argument("task", required=False, shell_complete=completing(_complete_tasks))
+@click.argument("task", required=False, shell_complete=completing(complete_tasks))
 @click.option("--preview", is_flag=True, help=f"The first {PREVIEW} bytes of input and output.")
 @endpoint_option
 @output_option()

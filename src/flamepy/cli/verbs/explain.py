@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flamepy.cli.engine import completions, failure
+from flamepy.cli.engine import complete_tasks, completing, completions, failure
 from flamepy.cli.serving.control import Body, ask
 from flamepy.cli.showing.forms import Form, output_option
 from flamepy.cli.showing.output import chosen, printable, show_one
@@ -15,7 +15,7 @@ from flamepy.errors import FlameError
 @click.command()
 @port_option
 @click.argument("session", shell_complete=completions("list_sessions", "id"))
-@click.argument("task", required=False)
+@click.argument("task", required=False, shell_complete=completing(complete_tasks))
 @output_option()
 def explain(address: str, session: str, task: str | None, form: Form | None) -> None:
     """Say what was seen of a task, and what became of it.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from flamepy.cli.checkpoint_option import checkpoint_option
+from flamepy.cli.checkpoint_option import checkpoint_option, completing_file, entry_ids, sink_names
 from flamepy.cli.engine import failure
 from flamepy.cli.showing.forms import Form, output_option
 from flamepy.cli.showing.output import printable, show
@@ -28,8 +28,19 @@ COLUMNS = ("id", "sink", "destination", "key", "attempts", "error", "created", "
 
 def _choice(command: F) -> F:
     for add in (
-        click.argument("numbers", metavar="[ID]...", type=click.IntRange(min=1), nargs=-1),
-        click.option("--sink", metavar="NAME", help="All of this sink."),
+        click.argument(
+            "numbers",
+            metavar="[ID]...",
+            type=click.IntRange(min=1),
+            nargs=-1,
+            shell_complete=completing_file(entry_ids),
+        ),
+        click.option(
+            "--sink",
+            metavar="NAME",
+            help="All of this sink.",
+            shell_complete=completing_file(sink_names),
+        ),
         click.option("--all", "everything", is_flag=True, help="All of every sink."),
     ):
         command = add(command)
@@ -43,7 +54,12 @@ def outbox() -> None:
 
 @outbox.command("list")
 @checkpoint_option
-@click.option("--sink", metavar="NAME", help="Only those of this sink.")
+@click.option(
+    "--sink",
+    metavar="NAME",
+    help="Only those of this sink.",
+    shell_complete=completing_file(sink_names),
+)
 @click.option(
     "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="The number shown."
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from flamepy.cli.context_option import context_option
 from flamepy.cli.engine import failure
 from flamepy.cli.showing.forms import Form, as_text, output_option
 from flamepy.cli.showing.output import chosen, printable, show
@@ -21,20 +22,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS = ("name", "distribution", "version", "enabled", "value", "problem")
 
 
-def _context_option(command: F) -> F:
-    option = click.option(
-        "--context", metavar="NAME", help="The context of flame.yaml; default: its current."
-    )
-    return option(command)
-
-
 @click.group()
 def plugins() -> None:
     """Show the informer plugins that are installed."""
 
 
 @plugins.command("list")
-@_context_option
+@context_option
 @output_option()
 def list_plugins(context: str | None, form: Form | None) -> None:
     """List the installed plugins, without loading any."""
@@ -57,7 +51,7 @@ def list_plugins(context: str | None, form: Form | None) -> None:
     metavar="FILE",
     help="What flamepy run is given as well, for sinks, which need one; it is not opened.",
 )
-@_context_option
+@context_option
 @output_option()
 def check(
     config: str | None, checkpoint: str | None, context: str | None, form: Form | None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from flamepy.cli.context_option import context_option
 from flamepy.cli.engine import failure, silence_grpc
 from flamepy.cli.live import Interrupts, tell
 from flamepy.cli.plugin_names import complete_plugins
@@ -57,7 +58,7 @@ UNUSABLE = 2
 )
 @click.option("--application", metavar="NAME", help="Only this application.")
 @click.option("--session", metavar="ID", help="Only this session.")
-@click.option("--context", metavar="NAME", help="The context of flame.yaml; default: its current.")
+@context_option
 @click.option("--strict", is_flag=True, help="End at once if a plugin is broken.")
 @click.option(
     "--log-format",

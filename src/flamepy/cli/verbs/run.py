@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from flamepy.cli.context_option import context_option
 from flamepy.cli.engine import endpoint_option, failure, silence_grpc
 from flamepy.cli.plugin_names import complete_plugins
 from flamepy.cli.serving.control import make_act, make_token
@@ -57,7 +58,7 @@ FATAL, UNUSABLE = 1, 2
     metavar="FILE",
     help="The flame.yaml to use; default: FLAME_CONFIG, else ~/.flame/flame.yaml.",
 )
-@click.option("--context", metavar="NAME", help="The context of flame.yaml; default: its current.")
+@context_option
 @endpoint_option
 @click.option(
     "--http",
