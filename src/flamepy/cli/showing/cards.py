@@ -19,6 +19,7 @@ from flamepy.cli.showing.output import age, chosen, printable, show_one, styled
 
 LABEL = 16  # columns
 WORD = 24  # characters
+WORDS = 60  # characters of all words of a list that is one line
 SHOWN = 20  # lines of a list; JSON has all
 
 
@@ -54,7 +55,8 @@ def card_lines(card: Record, columns: int, now: datetime) -> list[str]:
 
 def _is_short(values: Sequence[object]) -> bool:
     """Return True for a few words, which are one line."""
-    return all(isinstance(one, str) and len(one) <= WORD for one in values)
+    words = [one for one in values if isinstance(one, str) and len(one) <= WORD]
+    return len(words) == len(values) and len(", ".join(words)) <= WORDS
 
 
 def _labelled(label: str, value: object, columns: int, now: datetime) -> list[str]:

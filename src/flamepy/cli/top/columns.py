@@ -21,6 +21,7 @@ from flamepy.view import (
 
 R = TypeVar("R")
 NARROW = 100  # columns below which less is shown
+NOT_NARROW = ("OK", "RATE", "ETA", "AGE")  # of sessions: the reason says more than these
 BLOCKS = "▁▂▃▄▅▆▇█"
 STYLES = {
     "running": "cyan",
@@ -85,9 +86,11 @@ def clock(moment: float) -> str:
 
 
 def bar(part: float | None, width: int = 8) -> str:
-    """Return progress as a bar."""
+    """Return progress as a bar of ``width`` blocks and a number."""
     if part is None:
         return "-"
+    if not width:
+        return f"{part:.0%}"
     full = min(width, int(part * width))
     return f"{'█' * full}{'░' * (width - full)} {part:4.0%}"
 
@@ -104,11 +107,11 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
 def sessions(now: float, *, width: int) -> tuple[Column[SessionRow], ...]:
     """Return the columns of sessions that fit ``width``; fewer where the terminal is narrow."""
     wide = width >= NARROW
-    left = max(20, width - (92 if wide else 60))
+    left = max(20, width - (92 if wide else 55))
     shown: tuple[Column[SessionRow], ...] = (
-        Column("SESSION", lambda one: cut(one.id, 28 if wide else 18), sort="id"),
+        Column("SESSION", lambda one: cut(one.id, 28 if wide else 17), sort="id"),
         Column("STATE", lambda one: one.level, style=lambda one: one.level, sort="state"),
-        Column("DONE", lambda one: bar(one.progress, 8 if wide else 4), sort="progress"),
+        Column("DONE", lambda one: bar(one.progress, 8 if wide else 0), sort="progress"),
         Column("PEND", lambda one: count(one.counts.pending), True, "pending"),
         Column("RUN", lambda one: count(one.counts.running), True, "running"),
         Column("OK", lambda one: count(one.counts.succeed), True, "succeed"),
@@ -124,7 +127,7 @@ def sessions(now: float, *, width: int) -> tuple[Column[SessionRow], ...]:
         Column("AGE", lambda one: age(now - one.created), True, "created"),
         Column("WHY", lambda one: cut(one.reason, left)),
     )
-    return shown if wide else tuple(one for one in shown if one.title not in ("OK", "AGE", "ETA"))
+    return shown if wide else tuple(one for one in shown if one.title not in NOT_NARROW)
 
 
 APPLICATIONS: tuple[Column[ApplicationRow], ...] = (

@@ -43,3 +43,11 @@ def test_no_line_is_wider_than_the_terminal_and_none_moves_the_cursor() -> None:
     shown = lines({"error": text, "events": [{"text": text}]}, 60)
     assert all(len(line) <= 60 and line.isprintable() for line in shown)
     assert len(shown) > 10
+
+
+def test_many_short_lines_are_a_section_and_few_words_are_one_line() -> None:
+    lines = [f"task {number}: 5 bytes" for number in range(9)]
+    card = {"log_tail": lines, "shims": ["HOST", "WASM"]}
+    shown = [click.unstyle(line) for line in card_lines(card, 80, NOW)]
+    assert [one.strip() for one in shown[-9:]] == lines
+    assert shown[0].split() == ["shims", "HOST,", "WASM"]

@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flamepy.cli.top import columns
+from flamepy.types import TaskCounts
+from flamepy.view import SessionRow
 
 
 @given(st.text(max_size=200), st.integers(1, 60))
@@ -52,3 +54,17 @@ def test_a_narrow_terminal_has_fewer_columns() -> None:
     narrow = [one.title for one in columns.sessions(0.0, width=80)]
     assert set(narrow) < set(wide)
     assert narrow[-1] == "WHY"
+
+
+def test_in_80_columns_an_ordinary_reason_is_read() -> None:
+    row = SessionRow(
+        **{"id": "byte-service-W8vU9s", "application": "byte-service", "state": "open"},
+        **{"counts": TaskCounts(10, 2, 97, 16, 0), "created": 0.0, "ended": None},
+        **{"progress": 0.94, "rate": 1.4, "eta": 2.0, "idle": 0.0, "executors": 2},
+        **{"level": "running", "reason": "the last 2 tasks running on 2 executors"},
+        **{"priority": 0, "min_instances": 0, "max_instances": None},
+    )
+    shown = columns.sessions(0.0, width=80)
+    assert shown[-1].text(row).startswith("the last 2 tasks running")
+    widths = [max(len(one.text(row)), len(one.title)) + 2 for one in shown]
+    assert sum(widths) + 2 <= 80, "the bar at the right takes two"
