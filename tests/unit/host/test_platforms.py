@@ -55,7 +55,10 @@ for module, names in {attributes!r}.items():
         if hasattr(sys.modules[module], name):
             delattr(sys.modules[module], name)
 """
-LEFT_OUT = ("flamepy.__main__", "flamepy.local.services.reaper_main")  # run, not imported
+LEFT_OUT = (
+    *("flamepy.__main__", "flamepy.local.services.reaper_main"),  # run, not imported
+    "flamepy.cli.top.app",  # textual asks the platform itself, not whether it has a function
+)
 EVERYTHING = [
     one.name
     for one in pkgutil.walk_packages(flamepy.__path__, "flamepy.")

@@ -41,7 +41,7 @@ SLOWEST = 5
 @click.group()
 @endpoint_option
 def describe(endpoint: str | None) -> None:
-    """Show one session, task, application, node or handler, and why it is so."""
+    """Show everything about one object, and why it is so."""
 
 
 @describe.command()

@@ -36,7 +36,9 @@ LOOK = 0.25  # seconds
 def logs(
     session: str, follow: bool, tail: int | None, stream: str | None, endpoint: str | None
 ) -> None:
-    """Print what the services of SESSION wrote, on a `flamepy up` of this user and machine.
+    """Print what the services of SESSION wrote.
+
+    Of a `flamepy up` of this user on this machine.
 
     Each service's output has a title on standard error if there are several.
     """

@@ -49,7 +49,7 @@ def _choice(command: F) -> F:
 
 @click.group()
 def outbox() -> None:
-    """Show, send and drop events that wait in the outboxes of sinks."""
+    """Show, send and drop events that wait in outboxes."""
 
 
 @outbox.command("list")

@@ -65,7 +65,9 @@ def record(
     session: str | None,
     endpoint: str | None,
 ) -> None:
-    """Record every change of tasks and sessions to FILE, until SIGINT.
+    """Record every change of tasks and sessions to FILE.
+
+    Until SIGINT, or for a time.
 
     The same command with the same FILE continues it, also after a kill, with what happened
     meanwhile; FILE.state has what is needed for that. The lines are JSON: zcat FILE shows them.

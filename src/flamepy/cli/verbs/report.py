@@ -57,7 +57,9 @@ def report(
     address: str | None,
     endpoint: str | None,
 ) -> None:
-    """Write a page about the recording FILE, or about a session of the engine.
+    """Write a page about a recording, or about a session.
+
+    FILE is the recording.
 
     It has throughput, durations, failures by text, the slowest tasks, a timeline and the sessions;
     one file without scripts, which asks no other host for anything and can be printed.

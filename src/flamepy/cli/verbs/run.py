@@ -114,8 +114,9 @@ def run(
     log_format: str,
     level: int | None,
 ) -> None:
-    """Run informer plugins until SIGINT or SIGTERM; on SIGHUP read flame.yaml again.
+    """Run informer plugins until SIGINT or SIGTERM.
 
+    SIGHUP reads flame.yaml again.
     Exit status: 0 stopped by a signal, 1 it cannot continue, 2 the command line, the configuration
     or a plugin is unusable.
     """

@@ -41,7 +41,9 @@ def tasks(
     watch: bool,
     form: Form | None,
 ) -> None:
-    """List the tasks of SESSION, oldest first, and why the failed ones failed.
+    """List the tasks of SESSION, and why those failed that did.
+
+    The oldest first.
 
     Sizes are bytes. SECONDS is the time from creation to the end. A table cuts long error texts
     in the middle; -o json has all of them.

@@ -28,7 +28,7 @@ MISSING = 'the screen needs textual: run pip install "flamepy-informers[top]"'
 )
 @endpoint_option
 def top(allow_actions: bool, address: str | None, endpoint: str | None) -> None:
-    """Show what an engine does, live: sessions, tasks, failures, executors.
+    """Show what an engine does, live in the terminal.
 
     1 to 7 choose a page, enter shows what is inside a row, escape goes back, / filters, s sorts, r
     turns the order, q ends.
