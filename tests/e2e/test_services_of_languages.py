@@ -78,9 +78,9 @@ def flamepy(*arguments: str) -> str:
     return done.stdout
 
 
-def logged(folder: Path) -> list[str]:
-    """Return the lines of the services' standard error."""
-    return [line for path in folder.glob("work/*.err") for line in path.read_text().splitlines()]
+def logged(endpoint: str, session_id: str) -> str:
+    """Return what the services of a session wrote."""
+    return flamepy("logs", "--endpoint", endpoint, session_id)
 
 
 def test_it_prints_what_the_readme_shows(registered: str, endpoint: str) -> None:
@@ -96,7 +96,7 @@ def test_it_prints_what_the_readme_shows(registered: str, endpoint: str) -> None
 
 
 def test_many_tasks_large_ones_and_failures(
-    registered: str, connection: Connection, tmp_path: Path
+    registered: str, connection: Connection, endpoint: str
 ) -> None:
     large = os.urandom(3 << 20)
     with connection.create_session(registered, common_data=b"\x00\xff", max_instances=2) as session:
@@ -106,10 +106,9 @@ def test_many_tasks_large_ones_and_failures(
         with pytest.raises(TaskFailedError, match="no \N{SNOWMAN} way"):
             session.invoke("fail no \N{SNOWMAN} way".encode(), timeout=60)
         assert session.invoke(b"after", timeout=60) == b"\x00\xffafter"
-    said = "\n".join(logged(tmp_path))
-    assert f"session {session.id} begins" in said
+    assert f"session {session.id} begins" in logged(endpoint, session.id)
     assert f"has {len(large)} bytes" in said
-    eventually(lambda: "the session ends" in "\n".join(logged(tmp_path)), "OnSessionLeave")
+    eventually(lambda: "the session ends" in logged(endpoint, session.id), "OnSessionLeave")
 
 
 def test_a_session_without_common_data_gets_none_of_another(

@@ -116,9 +116,8 @@ def run(
 ) -> None:
     """Run informer plugins until SIGINT or SIGTERM.
 
-    SIGHUP reads flame.yaml again.
-    Exit status: 0 stopped by a signal, 1 it cannot continue, 2 the command line, the configuration
-    or a plugin is unusable.
+    SIGHUP reads flame.yaml again. Exit status: 0 stopped by a signal, 1 it cannot continue, 2 the
+    command line, the configuration or a plugin is unusable.
     """
     set_up_logging(log_format, logging.INFO if level is None else level)
     silence_grpc()
