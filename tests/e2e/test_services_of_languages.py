@@ -107,7 +107,7 @@ def test_many_tasks_large_ones_and_failures(
             session.invoke("fail no \N{SNOWMAN} way".encode(), timeout=60)
         assert session.invoke(b"after", timeout=60) == b"\x00\xffafter"
     assert f"session {session.id} begins" in logged(endpoint, session.id)
-    assert f"has {len(large)} bytes" in said
+    assert f"has {len(large)} bytes" in logged(endpoint, session.id)
     eventually(lambda: "the session ends" in logged(endpoint, session.id), "OnSessionLeave")
 
 

@@ -186,4 +186,4 @@ class TestFutures:
 
     def test_seconds_are_checked(self) -> None:
         with pytest.raises(InvalidArgumentError, match="timeout must be seconds"):
-            list(as_completed([future()], -1))
+            as_completed([future()], -1)  # at the call, not when it is iterated

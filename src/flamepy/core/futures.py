@@ -51,8 +51,10 @@ def as_completed(
         DeadlineExceededError: some had not ended by then; they continue. It is also a
             ``concurrent.futures.TimeoutError``.
     """
-    timeout = seconds_or_none("timeout", timeout)
-    waited = list(futures)
+    return _ending(list(futures), seconds_or_none("timeout", timeout), progress)
+
+
+def _ending(waited: list[F], timeout: float | None, progress: bool) -> Generator[F, None, None]:
     report = report_on(len(waited), "futures") if progress else None
     ended = failed = 0
     try:
