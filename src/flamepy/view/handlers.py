@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flamepy.view.recent import Durations, Rate
-from flamepy.view.rows import HandlerRow
+from flamepy.view.rows import HandlerRow, OutboxRow
 
 TEXT_LENGTH = 1_000  # characters of an error
 STACK_LENGTH = 8_000  # characters; the end of a longer one is kept
@@ -81,4 +81,18 @@ def _row(name: str, handler: _Handler, now: float) -> HandlerRow:
         stack=handler.stack,
         last_error=handler.last_error,
         last_error_at=handler.last_error_at,
+        outbox=_outbox(known.get("outbox")),
+    )
+
+
+def _outbox(known: Described | None) -> OutboxRow | None:
+    if known is None:
+        return None
+    disabled = known["disabled"]
+    return OutboxRow(
+        waiting=int(known["waiting"]),
+        oldest_age=float(known["oldest_age"]),
+        sent=int(known["sent"]),
+        dropped=int(known["dropped"]),
+        disabled="; ".join(str(why) for _, why in sorted(dict(disabled).items()))[:TEXT_LENGTH],
     )

@@ -210,6 +210,24 @@ class FailureGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """The outbox of a sink.
+
+    Attributes:
+        waiting: events that wait to be sent.
+        oldest_age: seconds of the oldest.
+        sent, dropped: events that were sent by this process; that were dropped unsent.
+        disabled: why nothing is sent; "" while it is.
+    """
+
+    waiting: int
+    oldest_age: float
+    sent: int
+    dropped: int
+    disabled: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerRow:
     """One registered informer.
 
@@ -222,6 +240,7 @@ class HandlerRow:
         stack: where the longest of these is; "" without one.
         last_error: the last error of a call that this process saw; "" without one.
         last_error_at: when that was.
+        outbox: of a sink; None of other informers.
     """
 
     name: str
@@ -243,6 +262,7 @@ class HandlerRow:
     stack: str = ""
     last_error: str = ""
     last_error_at: float | None = None
+    outbox: OutboxRow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

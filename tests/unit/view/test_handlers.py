@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from flamepy.view import OutboxRow
 from flamepy.view.handlers import STACK_LENGTH, Handlers
 
 DESCRIBED = {
@@ -25,6 +26,19 @@ def test_a_row_has_what_was_described_and_what_was_measured() -> None:
     assert (row.queued, row.retries, row.stuck, row.delivered) == (3, 2, 1, 50)
     assert (row.last_error, row.last_error_at) == ("on_failed: ValueError: no", 10.0)
     assert len(row.stack) == STACK_LENGTH
+
+
+def test_a_sink_has_its_outbox() -> None:
+    handlers = Handlers()
+    counters = {"waiting": 7, "oldest_age": 2.5, "sent": 40, "dropped": 1, "bytes": 900}
+    disabled = {"b": "410 Gone", "a": "refused"}
+    handlers.observe([({**DESCRIBED, "outbox": {**counters, "disabled": disabled}}, "")], 1.0)
+    (row,) = handlers.rows(1.0)
+    assert row.outbox == OutboxRow(
+        waiting=7, oldest_age=2.5, sent=40, dropped=1, disabled="refused; 410 Gone"
+    )
+    handlers.observe([({**DESCRIBED, "outbox": None}, "")], 2.0)
+    assert handlers.rows(2.0)[0].outbox is None
 
 
 def test_a_removed_informer_is_gone_and_one_not_seen_yet_is_not_shown() -> None:

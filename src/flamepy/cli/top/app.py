@@ -136,6 +136,8 @@ class TopApp(App[None]):
 
     def draw(self) -> None:
         """Refresh the view and show what is there now."""
+        if not self.query("#note"):
+            return  # a last tick: the screen has been taken down
         self._view.refresh(BUDGET)
         now = wall()
         overview = self._view.model.overview(now)

@@ -176,6 +176,7 @@ HANDLERS: tuple[Column[HandlerRow], ...] = (
     Column("P99", lambda one: seconds(one.took.p99), True),
     Column("RETRIES", lambda one: count(one.retries), True),
     Column("DEAD", lambda one: count(one.dead), True),
+    Column("OUTBOX", lambda one: count(one.outbox.waiting) if one.outbox else "-", True),
     Column("STUCK", lambda one: count(one.stuck), True),
     Column("LAST ERROR", lambda one: cut(one.last_error, 60)),
 )

@@ -50,6 +50,8 @@ export class HandlersPage {
         tile({ label: "Failures", value: compact(one.failures), tone: one.failures ? "bad" : "", sub: `${number(one.retries)} retries` })),
       (one.dead || one.missed || one.coalesced) > 0 && h("p", { class: "note" },
         [[one.dead, "dead letters"], [one.missed, "ends missed"], [one.coalesced, "changes merged"], [one.slow, "slow callbacks"]].filter(([count]) => count).map(([count, what]) => `${number(count)} ${what}`).join(", ")),
+      one.outbox && h("p", { class: "note" }, `Outbox: ${number(one.outbox.waiting)} wait${one.outbox.waiting ? `, the oldest ${duration(one.outbox.oldest_age)}` : ""}, ${number(one.outbox.sent)} sent${one.outbox.dropped ? `, ${number(one.outbox.dropped)} dropped` : ""}`),
+      one.outbox && one.outbox.disabled && h("p", { class: "why is-attention" }, h("i", { class: "dot is-attention", "aria-hidden": "true" }), `Nothing is sent: ${visible(one.outbox.disabled)}`),
       one.last_error && h("details", { key: "error" }, h("summary", null, `Last error, ${ago(one.last_error_at)}`), h("pre", { class: "long", tabindex: "0" }, visible(one.last_error))),
       one.stack && h("details", { key: "stack" }, h("summary", null, "Where it is stuck"), h("pre", { class: "long", tabindex: "0" }, visible(one.stack))));
   }
