@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -148,18 +147,6 @@ def check_words(words: list[str]) -> None:
             command.append(word)
         else:
             assert command, f"there is no flamepy {word}"
-
-
-def test_the_unit_and_the_container_run_what_there_is() -> None:
-    text = (ROOT / "docs" / "plugins.md").read_text()
-    line = re.search(r"^ExecStart=\S+/flamepy (.+)$", text, re.MULTILINE)
-    assert line is not None
-    check_words(line.group(1).split())
-    command = re.search(r"^CMD (\[.+\])$", text, re.MULTILINE)
-    assert command is not None
-    program, *words = json.loads(command.group(1))
-    assert program == "flamepy"
-    check_words(words)
 
 
 def test_the_check_of_commands_finds_what_does_not_exist() -> None:
