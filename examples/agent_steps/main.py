@@ -4,26 +4,12 @@ import json
 import threading
 from collections.abc import Generator
 
-from flamepy.core import FlameService, TaskContext, connect
+from tools import Tools
+
+from flamepy.core import connect
 from flamepy.errors import TaskFailedError
 from flamepy.informers import Reactor, SessionEvent, SessionInformer, TaskEvent, TaskInformer
 from flamepy.local import LocalCluster
-
-PAGES = {"tower height": "The tower is 330 m high.", "stairs": "One storey has 3 m."}
-
-
-TOOLS = {
-    "search": lambda words: PAGES[words],
-    "divide": lambda numbers: numbers[0] / numbers[1],
-}
-
-
-class Tools(FlameService):
-    """Runs one step: ``{"tool": ..., "input": ...}``; a model names tools of the table alone."""
-
-    def on_task_invoke(self, context: TaskContext) -> bytes:
-        step = json.loads(context.input or b"{}")
-        return json.dumps(TOOLS[step["tool"]](step["input"])).encode()
 
 
 class Steps(TaskInformer, SessionInformer):

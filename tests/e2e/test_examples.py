@@ -226,4 +226,4 @@ def test_examples_are_short_and_explained() -> None:
                 assert part in text, f"{folder.name}: {part}"
             if folder.name != "stdlib_census":
                 lines = [len(path.read_text().splitlines()) for path in folder.glob("*.py")]
-                assert max(lines) < 140  # a page in HTML is one of them
+                assert max(lines) < 80

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -35,7 +36,7 @@ def programs_of(name: str, *, among: str = "") -> Path | None:
     return None if found is None else Path(found).resolve().parent
 
 
-class Server:
+class Server(ABC):
     """A server's process and its folder; ``kill``, ``stop`` and ``start`` as often as wanted."""
 
     def __init__(self, *, durable: bool = False) -> None:
@@ -51,14 +52,17 @@ class Server:
             account = pwd.getpwnam(self.user)
             os.chown(self.folder, account.pw_uid, account.pw_gid)
 
+    @abstractmethod
     def url(self, database: str) -> str:
-        raise NotImplementedError
+        """See the subclasses."""
 
+    @abstractmethod
     def command(self) -> Sequence[str]:
-        raise NotImplementedError
+        """See the subclasses."""
 
+    @abstractmethod
     def initialize(self) -> None:
-        raise NotImplementedError
+        """See the subclasses."""
 
     def boot(self) -> Server:
         try:

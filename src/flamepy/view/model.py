@@ -85,7 +85,7 @@ class Connection:
 
 
 class ClusterView:
-    """The model; see the module. Moments are seconds since the epoch.
+    """The model of one engine. Moments are seconds since the epoch.
 
     Args:
         limits: how much it keeps.
