@@ -41,7 +41,13 @@ def main(arguments: Sequence[str]) -> int:
     """Return pytest's status: 0 when every test passed, at once or alone."""
     sys.path.insert(0, str(ROOT))  # as ``python -m pytest`` has it
     failures = Failures()
-    status = int(pytest.main(list(arguments), plugins=[failures]))
+    try:
+        status = int(pytest.main(list(arguments), plugins=[failures]))
+    except BaseException:  # what tests left behind is raised when pytest has no report any more
+        print(
+            "\n".join(f"failed: {name}" for name in failures.tests) or "no test failed", flush=True
+        )
+        raise
     accidents = status == 1 and not failures.broken and 0 < len(failures.tests) <= AGAIN
     if not accidents:
         return status

@@ -42,7 +42,9 @@ def pytest_report_header() -> str:
     return f"browser tests: left out, for they need {LEFT_OUT}" if LEFT_OUT else ""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(
+    scope="module"
+)  # not longer: its loop counts as running in this thread as long as it is
 def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 

@@ -20,6 +20,18 @@ def test_late():
         seen.touch()
         raise AssertionError
 """
+LEAVING = """
+class Left:
+    def __init__(self):
+        self.itself = self  # only a collection finds it, and pytest does one more at its end
+    def __del__(self):
+        raise RuntimeError("left behind")
+def test_leaves():
+    import gc
+    gc.disable()
+    Left()
+    assert not 1
+"""
 FAILING = "def test_wrong():\n    assert not 1\n"
 MANY = "".join(f"def test_{number}():\n    assert not 1\n" for number in range(4))
 
@@ -50,8 +62,9 @@ def run(folder: Path, text: str) -> tuple[int, str]:
         (MANY, 1, "4 failed"),
         ("import nothing_of_the_kind\n", 2, "1 error"),
         ("", 5, "no tests ran"),
+        (LEAVING, 1, "failed: "),
     ],
-    ids=["passes", "accident", "fails", "both", "many", "broken", "none"],
+    ids=["passes", "accident", "fails", "both", "many", "broken", "none", "leaves"],
 )
 def test_what_fails_twice_fails(folder: Path, text: str, status: int, said: str) -> None:
     found, shown = run(folder, text)

@@ -18,6 +18,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from flamepy.errors import InvalidStateError
 from flamepy.runtime.seconds import seconds as checked_seconds
 
 T = TypeVar("T")
@@ -63,7 +64,17 @@ class FakeClock:
         return _FakeTimeLoop(self, pause)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on a loop of this clock and return its result, as ``asyncio.run``."""
+        """Run a coroutine on a loop of this clock and return its result, as ``asyncio.run``.
+
+        Raises:
+            InvalidStateError: a loop already runs in this thread. The coroutine is closed.
+        """
+        if asyncio._get_running_loop() is not None:
+            coroutine.close()
+            raise InvalidStateError(
+                "FakeClock.run: an event loop already runs in this thread; call it outside of "
+                "coroutines, or in a thread of its own"
+            )
         loop = self.new_loop()
         try:
             return loop.run_until_complete(coroutine)

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from flamepy.errors import InvalidArgumentError
+from flamepy.errors import InvalidArgumentError, InvalidStateError
 from flamepy.testing import FakeClock
 
 
@@ -64,3 +64,19 @@ def test_another_thread_is_heard() -> None:
             thread.join()
 
     assert clock.run(main()) == "hello"
+
+
+def test_inside_a_running_loop_it_says_so_and_leaves_nothing_behind() -> None:
+    clock = FakeClock()
+
+    async def never() -> None:
+        raise AssertionError("it ran")
+
+    async def main() -> None:
+        coroutine = never()
+        with pytest.raises(InvalidStateError, match="an event loop already runs in this thread"):
+            clock.run(coroutine)
+        with pytest.raises(RuntimeError, match="cannot reuse"):
+            await coroutine
+
+    asyncio.run(main())
