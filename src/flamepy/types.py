@@ -87,10 +87,14 @@ class ApplicationState(OpenEnum):
 
 @shared_enum(_TYPES, range(2))
 class Shim(OpenEnum):
-    """How a service is run: a host process, or a WebAssembly component."""
+    """How a service is run: a host process, a WebAssembly component, or a container.
+
+    Engine 0.6 knows no containers.
+    """
 
     HOST = 0
     WASM = 1
+    CRI = 3
 
 
 class ExecutorState(OpenEnum):
@@ -375,7 +379,11 @@ class Application:
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """One executor: a service process, bound to one session at a time."""
+    """One executor: a service process, bound to one session at a time.
+
+    Attributes:
+        application: of its session; None where an engine does not say, as 0.6.
+    """
 
     id: str
     state: ExecutorState
@@ -383,6 +391,7 @@ class Executor:
     resreq: ResourceRequirement
     shim: Shim = Shim.HOST
     session_id: str | None = None
+    application: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

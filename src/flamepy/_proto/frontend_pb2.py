@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from . import types_pb2 as flame_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x17\x66lame/v1/frontend.proto\x12\x08\x66lame.v1\x1a\x14\x66lame/v1/types.proto\"Z\n\x1aRegisterApplicationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x0b\x61pplication\x18\x02 \x01(\x0b\x32\x19.flame.v1.ApplicationSpec\",\n\x1cUnregisterApplicationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"X\n\x18UpdateApplicationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x0b\x61pplication\x18\x02 \x01(\x0b\x32\x19.flame.v1.ApplicationSpec\"%\n\x15GetApplicationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x18\n\x16ListApplicationRequest\"\x15\n\x13ListExecutorRequest\"\x12\n\x10ListNodesRequest\"\x1e\n\x0eGetNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x0fGetNodeResponse\x12\x1c\n\x04node\x18\x01 \x01(\x0b\x32\x0e.flame.v1.Node\"R\n\x14\x43reateSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12&\n\x07session\x18\x02 \x01(\x0b\x32\x15.flame.v1.SessionSpec\"*\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"a\n\x12OpenSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x07session\x18\x02 \x01(\x0b\x32\x15.flame.v1.SessionSpecH\x00\x88\x01\x01\x42\n\n\x08_session\")\n\x13\x43loseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x14\n\x12ListSessionRequest\"5\n\x11\x43reateTaskRequest\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.flame.v1.TaskSpec\"5\n\x0eGetTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"7\n\x10WatchTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\"%\n\x0fListTaskRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t2\xc5\t\n\x08\x46rontend\x12M\n\x13RegisterApplication\x12$.flame.v1.RegisterApplicationRequest\x1a\x10.flame.v1.Result\x12Q\n\x15UnregisterApplication\x12&.flame.v1.UnregisterApplicationRequest\x1a\x10.flame.v1.Result\x12I\n\x11UpdateApplication\x12\".flame.v1.UpdateApplicationRequest\x1a\x10.flame.v1.Result\x12H\n\x0eGetApplication\x12\x1f.flame.v1.GetApplicationRequest\x1a\x15.flame.v1.Application\x12N\n\x0fListApplication\x12 .flame.v1.ListApplicationRequest\x1a\x19.flame.v1.ApplicationList\x12\x45\n\x0cListExecutor\x12\x1d.flame.v1.ListExecutorRequest\x1a\x16.flame.v1.ExecutorList\x12;\n\tListNodes\x12\x1a.flame.v1.ListNodesRequest\x1a\x12.flame.v1.NodeList\x12>\n\x07GetNode\x12\x18.flame.v1.GetNodeRequest\x1a\x19.flame.v1.GetNodeResponse\x12\x42\n\rCreateSession\x12\x1e.flame.v1.CreateSessionRequest\x1a\x11.flame.v1.Session\x12\x42\n\rDeleteSession\x12\x1e.flame.v1.DeleteSessionRequest\x1a\x11.flame.v1.Session\x12>\n\x0bOpenSession\x12\x1c.flame.v1.OpenSessionRequest\x1a\x11.flame.v1.Session\x12@\n\x0c\x43loseSession\x12\x1d.flame.v1.CloseSessionRequest\x1a\x11.flame.v1.Session\x12<\n\nGetSession\x12\x1b.flame.v1.GetSessionRequest\x1a\x11.flame.v1.Session\x12\x42\n\x0bListSession\x12\x1c.flame.v1.ListSessionRequest\x1a\x15.flame.v1.SessionList\x12\x39\n\nCreateTask\x12\x1b.flame.v1.CreateTaskRequest\x1a\x0e.flame.v1.Task\x12\x33\n\x07GetTask\x12\x18.flame.v1.GetTaskRequest\x1a\x0e.flame.v1.Task\x12\x39\n\tWatchTask\x12\x1a.flame.v1.WatchTaskRequest\x1a\x0e.flame.v1.Task0\x01\x12\x37\n\x08ListTask\x12\x19.flame.v1.ListTaskRequest\x1a\x0e.flame.v1.Task0\x01\x62\x06proto3')
+DESCRIPTOR = _POOL.AddSerializedFile(b'\n\x17\x66lame/v1/frontend.proto\x12\x08\x66lame.v1\x1a\x14\x66lame/v1/types.proto\"m\n\x1aRegisterApplicationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x0b\x61pplication\x18\x02 \x01(\x0b\x32\x19.flame.v1.ApplicationSpec\x12\x11\n\tworkspace\x18\x03 \x01(\t\"?\n\x1cUnregisterApplicationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\"k\n\x18UpdateApplicationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x0b\x61pplication\x18\x02 \x01(\x0b\x32\x19.flame.v1.ApplicationSpec\x12\x11\n\tworkspace\x18\x03 \x01(\t\"8\n\x15GetApplicationRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\"x\n\x16ListApplicationRequest\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1a.flame.v1.ApplicationStateH\x00\x88\x01\x01\x12\x16\n\tworkspace\x18\x02 \x01(\tH\x01\x88\x01\x01\x42\x08\n\x06_stateB\x0c\n\n_workspace\";\n\x13ListExecutorRequest\x12\x16\n\tworkspace\x18\x01 \x01(\tH\x00\x88\x01\x01\x42\x0c\n\n_workspace\"\x12\n\x10ListNodesRequest\"\x1e\n\x0eGetNodeRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"/\n\x0fGetNodeResponse\x12\x1c\n\x04node\x18\x01 \x01(\x0b\x32\x0e.flame.v1.Node\"e\n\x14\x43reateSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12&\n\x07session\x18\x02 \x01(\x0b\x32\x15.flame.v1.SessionSpec\x12\x11\n\tworkspace\x18\x03 \x01(\t\"=\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\"t\n\x12OpenSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12+\n\x07session\x18\x02 \x01(\x0b\x32\x15.flame.v1.SessionSpecH\x00\x88\x01\x01\x12\x11\n\tworkspace\x18\x03 \x01(\tB\n\n\x08_session\"<\n\x13\x43loseSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\":\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t\"\x9a\x01\n\x12ListSessionRequest\x12\x18\n\x0b\x61pplication\x18\x01 \x01(\tH\x00\x88\x01\x01\x12*\n\x05state\x18\x02 \x01(\x0e\x32\x16.flame.v1.SessionStateH\x01\x88\x01\x01\x12\x16\n\tworkspace\x18\x03 \x01(\tH\x02\x88\x01\x01\x42\x0e\n\x0c_applicationB\x08\n\x06_stateB\x0c\n\n_workspace\"H\n\x11\x43reateTaskRequest\x12 \n\x04task\x18\x01 \x01(\x0b\x32\x12.flame.v1.TaskSpec\x12\x11\n\tworkspace\x18\x02 \x01(\t\"H\n\x0eGetTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tworkspace\x18\x03 \x01(\t\"J\n\x10WatchTaskRequest\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\x11\n\tworkspace\x18\x03 \x01(\t\"8\n\x0fListTaskRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tworkspace\x18\x02 \x01(\t2\x9b\x0c\n\x08\x46rontend\x12M\n\x13RegisterApplication\x12$.flame.v1.RegisterApplicationRequest\x1a\x10.flame.v1.Result\x12Q\n\x15UnregisterApplication\x12&.flame.v1.UnregisterApplicationRequest\x1a\x10.flame.v1.Result\x12I\n\x11UpdateApplication\x12\".flame.v1.UpdateApplicationRequest\x1a\x10.flame.v1.Result\x12H\n\x0eGetApplication\x12\x1f.flame.v1.GetApplicationRequest\x1a\x15.flame.v1.Application\x12N\n\x0fListApplication\x12 .flame.v1.ListApplicationRequest\x1a\x19.flame.v1.ApplicationList\x12\x45\n\x0cListExecutor\x12\x1d.flame.v1.ListExecutorRequest\x1a\x16.flame.v1.ExecutorList\x12;\n\tListNodes\x12\x1a.flame.v1.ListNodesRequest\x1a\x12.flame.v1.NodeList\x12>\n\x07GetNode\x12\x18.flame.v1.GetNodeRequest\x1a\x19.flame.v1.GetNodeResponse\x12\x42\n\rCreateSession\x12\x1e.flame.v1.CreateSessionRequest\x1a\x11.flame.v1.Session\x12\x42\n\rDeleteSession\x12\x1e.flame.v1.DeleteSessionRequest\x1a\x11.flame.v1.Session\x12>\n\x0bOpenSession\x12\x1c.flame.v1.OpenSessionRequest\x1a\x11.flame.v1.Session\x12@\n\x0c\x43loseSession\x12\x1d.flame.v1.CloseSessionRequest\x1a\x11.flame.v1.Session\x12<\n\nGetSession\x12\x1b.flame.v1.GetSessionRequest\x1a\x11.flame.v1.Session\x12\x42\n\x0bListSession\x12\x1c.flame.v1.ListSessionRequest\x1a\x15.flame.v1.SessionList\x12\x39\n\nCreateTask\x12\x1b.flame.v1.CreateTaskRequest\x1a\x0e.flame.v1.Task\x12\x33\n\x07GetTask\x12\x18.flame.v1.GetTaskRequest\x1a\x0e.flame.v1.Task\x12\x39\n\tWatchTask\x12\x1a.flame.v1.WatchTaskRequest\x1a\x0e.flame.v1.Task0\x01\x12\x37\n\x08ListTask\x12\x19.flame.v1.ListTaskRequest\x1a\x0e.flame.v1.Task0\x01\x12O\n\x10ListApplications\x12 .flame.v1.ListApplicationRequest\x1a\x19.flame.v1.ApplicationList\x12\x46\n\rListExecutors\x12\x1d.flame.v1.ListExecutorRequest\x1a\x16.flame.v1.ExecutorList\x12\x43\n\x0cListSessions\x12\x1c.flame.v1.ListSessionRequest\x1a\x15.flame.v1.SessionList\x12\x38\n\tListTasks\x12\x19.flame.v1.ListTaskRequest\x1a\x0e.flame.v1.Task0\x01\x12<\n\nWatchTasks\x12\x1a.flame.v1.WatchTaskRequest\x1a\x0e.flame.v1.Task(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -23,43 +23,43 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'flame.v1.frontend_pb2', _gl
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_REGISTERAPPLICATIONREQUEST']._serialized_start=59
-  _globals['_REGISTERAPPLICATIONREQUEST']._serialized_end=149
-  _globals['_UNREGISTERAPPLICATIONREQUEST']._serialized_start=151
-  _globals['_UNREGISTERAPPLICATIONREQUEST']._serialized_end=195
-  _globals['_UPDATEAPPLICATIONREQUEST']._serialized_start=197
-  _globals['_UPDATEAPPLICATIONREQUEST']._serialized_end=285
-  _globals['_GETAPPLICATIONREQUEST']._serialized_start=287
-  _globals['_GETAPPLICATIONREQUEST']._serialized_end=324
-  _globals['_LISTAPPLICATIONREQUEST']._serialized_start=326
-  _globals['_LISTAPPLICATIONREQUEST']._serialized_end=350
-  _globals['_LISTEXECUTORREQUEST']._serialized_start=352
-  _globals['_LISTEXECUTORREQUEST']._serialized_end=373
-  _globals['_LISTNODESREQUEST']._serialized_start=375
-  _globals['_LISTNODESREQUEST']._serialized_end=393
-  _globals['_GETNODEREQUEST']._serialized_start=395
-  _globals['_GETNODEREQUEST']._serialized_end=425
-  _globals['_GETNODERESPONSE']._serialized_start=427
-  _globals['_GETNODERESPONSE']._serialized_end=474
-  _globals['_CREATESESSIONREQUEST']._serialized_start=476
-  _globals['_CREATESESSIONREQUEST']._serialized_end=558
-  _globals['_DELETESESSIONREQUEST']._serialized_start=560
-  _globals['_DELETESESSIONREQUEST']._serialized_end=602
-  _globals['_OPENSESSIONREQUEST']._serialized_start=604
-  _globals['_OPENSESSIONREQUEST']._serialized_end=701
-  _globals['_CLOSESESSIONREQUEST']._serialized_start=703
-  _globals['_CLOSESESSIONREQUEST']._serialized_end=744
-  _globals['_GETSESSIONREQUEST']._serialized_start=746
-  _globals['_GETSESSIONREQUEST']._serialized_end=785
-  _globals['_LISTSESSIONREQUEST']._serialized_start=787
-  _globals['_LISTSESSIONREQUEST']._serialized_end=807
-  _globals['_CREATETASKREQUEST']._serialized_start=809
-  _globals['_CREATETASKREQUEST']._serialized_end=862
-  _globals['_GETTASKREQUEST']._serialized_start=864
-  _globals['_GETTASKREQUEST']._serialized_end=917
-  _globals['_WATCHTASKREQUEST']._serialized_start=919
-  _globals['_WATCHTASKREQUEST']._serialized_end=974
-  _globals['_LISTTASKREQUEST']._serialized_start=976
-  _globals['_LISTTASKREQUEST']._serialized_end=1013
-  _globals['_FRONTEND']._serialized_start=1016
-  _globals['_FRONTEND']._serialized_end=2237
+  _globals['_REGISTERAPPLICATIONREQUEST']._serialized_end=168
+  _globals['_UNREGISTERAPPLICATIONREQUEST']._serialized_start=170
+  _globals['_UNREGISTERAPPLICATIONREQUEST']._serialized_end=233
+  _globals['_UPDATEAPPLICATIONREQUEST']._serialized_start=235
+  _globals['_UPDATEAPPLICATIONREQUEST']._serialized_end=342
+  _globals['_GETAPPLICATIONREQUEST']._serialized_start=344
+  _globals['_GETAPPLICATIONREQUEST']._serialized_end=400
+  _globals['_LISTAPPLICATIONREQUEST']._serialized_start=402
+  _globals['_LISTAPPLICATIONREQUEST']._serialized_end=522
+  _globals['_LISTEXECUTORREQUEST']._serialized_start=524
+  _globals['_LISTEXECUTORREQUEST']._serialized_end=583
+  _globals['_LISTNODESREQUEST']._serialized_start=585
+  _globals['_LISTNODESREQUEST']._serialized_end=603
+  _globals['_GETNODEREQUEST']._serialized_start=605
+  _globals['_GETNODEREQUEST']._serialized_end=635
+  _globals['_GETNODERESPONSE']._serialized_start=637
+  _globals['_GETNODERESPONSE']._serialized_end=684
+  _globals['_CREATESESSIONREQUEST']._serialized_start=686
+  _globals['_CREATESESSIONREQUEST']._serialized_end=787
+  _globals['_DELETESESSIONREQUEST']._serialized_start=789
+  _globals['_DELETESESSIONREQUEST']._serialized_end=850
+  _globals['_OPENSESSIONREQUEST']._serialized_start=852
+  _globals['_OPENSESSIONREQUEST']._serialized_end=968
+  _globals['_CLOSESESSIONREQUEST']._serialized_start=970
+  _globals['_CLOSESESSIONREQUEST']._serialized_end=1030
+  _globals['_GETSESSIONREQUEST']._serialized_start=1032
+  _globals['_GETSESSIONREQUEST']._serialized_end=1090
+  _globals['_LISTSESSIONREQUEST']._serialized_start=1093
+  _globals['_LISTSESSIONREQUEST']._serialized_end=1247
+  _globals['_CREATETASKREQUEST']._serialized_start=1249
+  _globals['_CREATETASKREQUEST']._serialized_end=1321
+  _globals['_GETTASKREQUEST']._serialized_start=1323
+  _globals['_GETTASKREQUEST']._serialized_end=1395
+  _globals['_WATCHTASKREQUEST']._serialized_start=1397
+  _globals['_WATCHTASKREQUEST']._serialized_end=1471
+  _globals['_LISTTASKREQUEST']._serialized_start=1473
+  _globals['_LISTTASKREQUEST']._serialized_end=1529
+  _globals['_FRONTEND']._serialized_start=1532
+  _globals['_FRONTEND']._serialized_end=3095
 # @@protoc_insertion_point(module_scope)

@@ -24,6 +24,7 @@ class Shim(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     Host: _ClassVar[Shim]
     Wasm: _ClassVar[Shim]
+    Cri: _ClassVar[Shim]
 
 class ApplicationState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -55,6 +56,7 @@ Failed: TaskState
 Cancelled: TaskState
 Host: Shim
 Wasm: Shim
+Cri: Shim
 Enabled: ApplicationState
 Disabled: ApplicationState
 ExecutorUnknown: ExecutorState
@@ -70,12 +72,14 @@ Ready: NodeState
 NotReady: NodeState
 
 class Metadata(_message.Message):
-    __slots__ = ("id", "name")
+    __slots__ = ("id", "name", "workspace")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    WORKSPACE_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+    workspace: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., workspace: _Optional[str] = ...) -> None: ...
 
 class Event(_message.Message):
     __slots__ = ("code", "message", "creation_time")
@@ -162,14 +166,16 @@ class SessionList(_message.Message):
     def __init__(self, sessions: _Optional[_Iterable[_Union[Session, _Mapping]]] = ...) -> None: ...
 
 class TaskSpec(_message.Message):
-    __slots__ = ("session_id", "input", "output")
+    __slots__ = ("session_id", "input", "output", "affinity")
     SESSION_ID_FIELD_NUMBER: _ClassVar[int]
     INPUT_FIELD_NUMBER: _ClassVar[int]
     OUTPUT_FIELD_NUMBER: _ClassVar[int]
+    AFFINITY_FIELD_NUMBER: _ClassVar[int]
     session_id: str
     input: bytes
     output: bytes
-    def __init__(self, session_id: _Optional[str] = ..., input: _Optional[bytes] = ..., output: _Optional[bytes] = ...) -> None: ...
+    affinity: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, session_id: _Optional[str] = ..., input: _Optional[bytes] = ..., output: _Optional[bytes] = ..., affinity: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class TaskStatus(_message.Message):
     __slots__ = ("state", "creation_time", "completion_time", "events")
@@ -258,14 +264,22 @@ class ApplicationList(_message.Message):
     def __init__(self, applications: _Optional[_Iterable[_Union[Application, _Mapping]]] = ...) -> None: ...
 
 class ExecutorSpec(_message.Message):
-    __slots__ = ("node", "resreq", "shim")
+    __slots__ = ("node", "resreq", "shim", "application")
     NODE_FIELD_NUMBER: _ClassVar[int]
     RESREQ_FIELD_NUMBER: _ClassVar[int]
     SHIM_FIELD_NUMBER: _ClassVar[int]
+    APPLICATION_FIELD_NUMBER: _ClassVar[int]
     node: str
     resreq: ResourceRequirement
     shim: Shim
-    def __init__(self, node: _Optional[str] = ..., resreq: _Optional[_Union[ResourceRequirement, _Mapping]] = ..., shim: _Optional[_Union[Shim, str]] = ...) -> None: ...
+    application: str
+    def __init__(self, node: _Optional[str] = ..., resreq: _Optional[_Union[ResourceRequirement, _Mapping]] = ..., shim: _Optional[_Union[Shim, str]] = ..., application: _Optional[str] = ...) -> None: ...
+
+class ExecutorAttributes(_message.Message):
+    __slots__ = ("attr",)
+    ATTR_FIELD_NUMBER: _ClassVar[int]
+    attr: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, attr: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class ExecutorStatus(_message.Message):
     __slots__ = ("state", "session_id")

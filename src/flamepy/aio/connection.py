@@ -44,11 +44,11 @@ from flamepy.types import (
 from flamepy.wire import validation
 
 logger = logging.getLogger(__name__)
-_ALPHABET = string.ascii_letters + string.digits
+_ALPHABET = string.ascii_lowercase + string.digits  # engines after 0.6 take no capitals
 
 
 def short_name(prefix: str, length: int = 6) -> str:
-    """Return ``prefix-`` and ``length`` random letters and digits."""
+    """Return ``prefix-`` and ``length`` random lower-case letters and digits."""
     return f"{prefix}-{''.join(secrets.choice(_ALPHABET) for _ in range(length))}"
 
 

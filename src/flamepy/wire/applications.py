@@ -36,8 +36,8 @@ class _Fields(TypedDict):
 def decode_application(message: types_pb2.Application) -> Application:
     """Return the application of a message; never raises on unknown or absent fields."""
     return Application(
-        id=message.metadata.id,
-        name=message.metadata.name,
+        id=message.metadata.name or message.metadata.id,
+        name=message.metadata.name or message.metadata.id,
         state=ApplicationState(message.status.state),
         creation_time=from_millis(message.status.creation_time),
         **_fields(message.spec),

@@ -29,12 +29,13 @@ def decode_executor(message: types_pb2.Executor) -> Executor:
     """Return the executor of a message."""
     spec, status = message.spec, message.status
     return Executor(
-        id=message.metadata.id,
+        id=message.metadata.name or message.metadata.id,
         state=ExecutorState(status.state),
         node=spec.node,
         resreq=decode_resources(spec.resreq),
         shim=Shim(spec.shim),
         session_id=status.session_id if status.HasField("session_id") else None,
+        application=spec.application or None,
     )
 
 
@@ -46,6 +47,7 @@ def encode_executor(executor: Executor) -> types_pb2.Executor:
             node=executor.node,
             resreq=encode_resources(executor.resreq),
             shim=int(executor.shim),  # type: ignore[arg-type]  # enums of the wire are open
+            application=executor.application or "",
         ),
         status=types_pb2.ExecutorStatus(
             state=int(executor.state),  # type: ignore[arg-type]  # enums of the wire are open
@@ -58,7 +60,7 @@ def decode_node(message: types_pb2.Node) -> Node:
     """Return the node of a message."""
     status = message.status
     return Node(
-        name=message.metadata.name,
+        name=message.metadata.name or message.metadata.id,
         state=NodeState(status.state),
         capacity=decode_resources(status.capacity),
         allocatable=decode_resources(status.allocatable),

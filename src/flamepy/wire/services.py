@@ -21,13 +21,14 @@ from flamepy._proto import frontend_pb2, shim_pb2
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One RPC: its full path, its message classes, and whether the answer is a stream."""
+    """One RPC: its full path, its message classes, and whether answer and requests are streams."""
 
     name: str
     path: str
     request: type[Message]
     response: type[Message]
     streams: bool
+    requests_stream: bool = False
 
 
 def _methods(service: ServiceDescriptor) -> Mapping[str, Method]:
@@ -38,6 +39,7 @@ def _methods(service: ServiceDescriptor) -> Mapping[str, Method]:
             request=GetMessageClass(method.input_type),
             response=GetMessageClass(method.output_type),
             streams=method.server_streaming,
+            requests_stream=method.client_streaming,
         )
         for method in service.methods
     }
@@ -45,7 +47,23 @@ def _methods(service: ServiceDescriptor) -> Mapping[str, Method]:
 
 FRONTEND_SERVICE = "flame.v1.Frontend"
 INSTANCE_SERVICE = "flame.v1.Instance"
-FRONTEND: Mapping[str, Method] = _methods(frontend_pb2.DESCRIPTOR.services_by_name["Frontend"])
+NEW_NAMES: Mapping[str, str] = {
+    "ListApplication": "ListApplications",
+    "ListExecutor": "ListExecutors",
+    "ListSession": "ListSessions",
+    "ListTask": "ListTasks",
+    "WatchTask": "WatchTasks",
+}
+"""The calls of engine 0.6 that later engines have by another name only; WatchTasks is also another
+call: its requests are a stream, of one session, each of which begins with the present state."""
+
+_ALL = _methods(frontend_pb2.DESCRIPTOR.services_by_name["Frontend"])
+FRONTEND: Mapping[str, Method] = {
+    name: method for name, method in _ALL.items() if name not in NEW_NAMES.values()
+}
+RENAMED: Mapping[str, Method] = {old: _ALL[new] for old, new in NEW_NAMES.items()}
+"""By the name in 0.6: what it is after it."""
+
 INSTANCE: Mapping[str, Method] = _methods(shim_pb2.DESCRIPTOR.services_by_name["Instance"])
 
 TASK_STREAM_SERVICE = "flamepy.v1.TaskStream"

@@ -14,7 +14,7 @@ def decode_session(message: types_pb2.Session) -> SessionInfo:
     spec, status = message.spec, message.status
     completed = status.HasField("completion_time")
     return SessionInfo(
-        id=message.metadata.id,
+        id=message.metadata.name or message.metadata.id,
         application=spec.application,
         state=SessionState(status.state),
         creation_time=from_millis(status.creation_time),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from google.protobuf.message import Message
+
 from flamepy._proto import shim_pb2, types_pb2
 from flamepy.texts import repr_of
 from flamepy.types import Application, ApplicationContext, SessionContext, TaskContext
@@ -92,6 +94,17 @@ def error_text(error: BaseException) -> str:
 def encode_result(message: str | None = None) -> types_pb2.Result:
     """Return success, or with a text the failure (return code -1) that carries it."""
     return types_pb2.Result(return_code=0 if message is None else -1, message=message)
+
+
+def in_new_shape(answer: types_pb2.Result | types_pb2.TaskResult) -> Message:
+    """Return an answer in the shape that executors after 0.6 understand.
+
+    Success without content has the same bytes in both; anything else is an error to an executor
+    of the other kind, or an output lost (docs/protocol.md#dialects).
+    """
+    if isinstance(answer, types_pb2.TaskResult):
+        return shim_pb2.OnTaskInvokeResponse(task_result=answer)
+    return shim_pb2.OnSessionEnterResponse(result=answer)
 
 
 def encode_task_result(

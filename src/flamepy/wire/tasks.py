@@ -17,13 +17,13 @@ def decode_task(message: types_pb2.Task, *, payloads: bool = True) -> Task:
         message: any answer that holds a task.
         payloads: False leaves input and output out (``Task.payloads_loaded`` says so).
     """
-    spec, status = message.spec, message.status
+    metadata, spec, status = message.metadata, message.spec, message.status
     state = _STATES.get(status.state)
     has_input = payloads and spec.HasField("input")
     has_output = payloads and spec.HasField("output")
     completed = status.HasField("completion_time")
     return Task(
-        id=message.metadata.id,
+        id=metadata.name or metadata.id,
         session_id=spec.session_id,
         state=TaskState(status.state) if state is None else state,
         creation_time=from_millis(status.creation_time),

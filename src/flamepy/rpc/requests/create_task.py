@@ -258,15 +258,17 @@ def _acknowledged(submission: Submission, reply: types_pb2.Task) -> Task:
 
 def _created(submission: Submission, reply: types_pb2.Task) -> CreatedTask:
     born = from_millis(reply.status.creation_time)
-    _take(submission, reply.metadata.id, born)
-    return CreatedTask(int(reply.metadata.id), born)
+    number = reply.metadata.name or reply.metadata.id
+    _take(submission, number, born)
+    return CreatedTask(int(number), born)
 
 
 def _landed(submission: Submission, reply: types_pb2.Task | None) -> None:
     """Give a submission the task whose reply its caller did not wait for."""
-    if reply is not None and reply.metadata.id.isdecimal():
+    number = "" if reply is None else reply.metadata.name or reply.metadata.id
+    if reply is not None and number.isdecimal():
         born = from_millis(reply.status.creation_time)
-        submission.ledger.got(int(reply.metadata.id), born, submission)
+        submission.ledger.got(int(number), born, submission)
     submission.ledger.end(submission)
 
 

@@ -45,7 +45,8 @@ class TaskStream:
         try:
             async for message in self._stream:
                 self.received += message.ByteSize()
-                if self._wanted is None or self._wanted(message.metadata.id):
+                key = message.metadata
+                if self._wanted is None or self._wanted(key.name or key.id):
                     yield decode_task(message, payloads=self._payloads)
         except CutOff:
             cut = UnavailableError(

@@ -21,6 +21,17 @@ RESULT = "return code -1"
 
 # (call, gRPC code or RESULT, text, error); texts as recorded on fs, none and sqlite storage.
 CASES: list[tuple[str, str, str, type[FlameError]]] = [
+    # Engines after 0.6 (docs/protocol.md#dialects); nobody has recorded one.
+    *(
+        ("OpenSession", "INVALID_ARGUMENT", text, errors.InvalidStateError)
+        for text in ("application echo is disabled", "application default/echo is disabled")
+    ),
+    ("CreateSession", "NOT_FOUND", "workspace team-a", errors.NotFoundError),
+    ("OpenSession", "NOT_FOUND", "workspace team-a", errors.NotFoundError),
+    ("GetTask", "NOT_FOUND", "task default/s1/7", errors.TaskNotFoundError),
+    ("GetTask", "NOT_FOUND", "session default/s1", errors.SessionNotFoundError),
+    ("WatchTask", "NOT_FOUND", "session is closed", errors.SessionClosedError),
+    ("WatchTask", "NOT_FOUND", "session task watch closed", errors.SessionClosedError),
     (
         "RegisterApplication",
         RESULT,
