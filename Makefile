@@ -5,6 +5,8 @@
 # make test-ci   run the tests as CI does: up to three that failed once more, each alone (scripts/run_tests.py)
 # make soak      run the long forms: ten kills in 3,000 tasks, a fortnight of polls, 10,000 schedules of
 #                faults, 100 kills of a data folder; then beside the official SDK (half an hour)
+# make docs      build the documentation's site, strictly and offline, into .cache/docs/site
+# make docs-serve  the same, and serve it at http://127.0.0.1:8000 until Ctrl-C; PORT=8001 elsewhere
 # make check     format, lint, types, words, layers, generated code, dependencies
 #
 # Needs Python 3.10 or newer with venv and pip, and nothing else: everything goes into .venv.
@@ -12,9 +14,10 @@
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
+DOCS := .cache/docs/venv
 READY := .venv/.ready
 
-.PHONY: demo test test-ci test-all soak check protos bench clean
+.PHONY: demo test test-ci test-all soak check docs docs-serve protos bench clean
 
 demo: $(READY)
 	@$(BIN)/python examples/stdlib_census/client.py
@@ -44,6 +47,12 @@ check: $(READY)
 	@$(BIN)/python scripts/generate_protos.py --check
 	@$(BIN)/python -m pip check
 
+docs: $(DOCS)/.ready
+	@$(DOCS)/bin/python scripts/site/build.py $(if $(OUTPUT),--output $(OUTPUT))
+
+docs-serve: docs
+	@$(DOCS)/bin/python scripts/site/serve.py $(or $(OUTPUT),.cache/docs/site) --port $(or $(PORT),8000)
+
 protos: $(READY)
 	@$(BIN)/python scripts/generate_protos.py
 
@@ -57,4 +66,10 @@ $(READY): pyproject.toml scripts/setup_venv.py
 	@if [ -z "$(PYTHON)" ]; then \
 		echo "missing: Python 3.10 or newer (none of python3, python3.13 ... python3.10 is one)"; exit 1; fi
 	@$(PYTHON) scripts/setup_venv.py
+	@touch $@
+
+$(DOCS)/.ready: pyproject.toml scripts/setup_venv.py
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "missing: Python 3.10 or newer (none of python3, python3.13 ... python3.10 is one)"; exit 1; fi
+	@$(PYTHON) scripts/setup_venv.py docs
 	@touch $@

@@ -1,6 +1,7 @@
 """Make or reuse ``.venv`` in the checkout and install what the tests, checks and examples need.
 
-Run by make. Says in one line what is missing when something is. Only the standard library.
+With ``docs`` as argument: ``.cache/docs/venv``, with what the documentation's site needs. Run by
+make. Says in one line what is missing when something is. Only the standard library.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+DOCS_VENV = ROOT / ".cache" / "docs" / "venv"
 GROUPS = ("test", "lint", "typing", "proto")
 EXTRAS = "cli,local,dashboard"
 
@@ -26,15 +28,20 @@ def main() -> int:
         import venv
     except ImportError:
         return missing(f"the venv module of {sys.executable} (on Debian: apt install python3-venv)")
-    python = VENV / "bin" / "python"
+    docs = sys.argv[1:] == ["docs"]
+    folder = DOCS_VENV if docs else VENV
+    name, python = folder.relative_to(ROOT), folder / "bin" / "python"
     if not usable(python):
-        print("making .venv", flush=True)
-        shutil.rmtree(VENV, ignore_errors=True)
-        venv.create(VENV, with_pip=True)
-    print("installing into .venv (a minute or two, once)", flush=True)
-    wanted = [requirement for group in GROUPS for requirement in read_group(group)]
+        print(f"making {name}", flush=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        venv.create(folder, with_pip=True)
+    print(f"installing into {name} (a minute or two, once)", flush=True)
+    groups = ("docs",) if docs else GROUPS
+    wanted = [requirement for group in groups for requirement in read_group(group)]
+    if not docs:
+        wanted = ["--editable", f"{ROOT}[{EXTRAS}]", *wanted]
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    for arguments in (["--upgrade", "pip>=24"], ["--editable", f"{ROOT}[{EXTRAS}]", *wanted]):
+    for arguments in (["--upgrade", "pip>=24"], wanted):
         if subprocess.run([*pip, *arguments], cwd=ROOT, check=False).returncode != 0:
             return missing("packages from the package index: pip's message is above")
     return 0
