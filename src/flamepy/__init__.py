@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         create_session,
         get_application,
         get_object,
+        get_objects,
         get_session,
         list_applications,
         list_executors,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
         list_sessions,
         open_session,
         put_object,
+        put_objects,
         register_application,
         run,
         unregister_application,
@@ -114,6 +116,7 @@ __all__ = [
     "create_session",
     "get_application",
     "get_object",
+    "get_objects",
     "get_session",
     "list_applications",
     "list_executors",
@@ -121,6 +124,7 @@ __all__ = [
     "list_sessions",
     "open_session",
     "put_object",
+    "put_objects",
     "register_application",
     "run",
     "unregister_application",
@@ -139,8 +143,8 @@ __getattr__, __dir__ = lazy_names(
             "Session SessionAttributes SessionContext SessionID SessionState Shim Task "
             "TaskContext TaskFuture TaskID TaskInformer TaskInput TaskOutput TaskState "
             "TaskWatcher close_session connect create_session get_application get_object "
-            "get_session list_applications list_executors list_nodes list_sessions "
-            "open_session put_object register_application run unregister_application "
+            "get_objects get_session list_applications list_executors list_nodes list_sessions "
+            "open_session put_object put_objects register_application run unregister_application "
             "update_object"
         ),
         "flamepy.informers": "Reactor",

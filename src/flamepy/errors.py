@@ -29,6 +29,7 @@
     ├── DeadlineExceededError           (also TimeoutError)
     ├── PermissionDeniedError  UnauthenticatedError  ResourceExhaustedError
     ├── AmbiguousResultError            a write whose fate is unknown
+    ├── ObjectBatchError                get_objects or put_objects stopped; has what was done
     └── InternalError                   anything else the engine says
 
 Translation from gRPC happens in one place, ``rpc.status``. This module imports ``enums``
@@ -38,8 +39,9 @@ and ``shared_pickles``, and nothing else of flamepy.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from concurrent.futures import CancelledError
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from flamepy.enums import NumberEnum
 from flamepy.shared_pickles import shared_enum
@@ -60,6 +62,7 @@ __all__ = [
     "InvalidStateError",
     "MissingExtraError",
     "NotFoundError",
+    "ObjectBatchError",
     "ObjectNotFoundError",
     "PermissionDeniedError",
     "PickleRefusedError",
@@ -380,6 +383,30 @@ class AmbiguousResultError(_CodedError):
     """A write was sent and its answer lost: it may or may not have happened."""
 
     default_code = FlameErrorCode.AMBIGUOUS
+
+
+class ObjectBatchError(_CodedError):
+    """``get_objects`` or ``put_objects`` stopped before the end; nothing that was done is lost.
+
+    ``code`` is that of its ``__cause__``, the first error; ``retryable`` is True if each error is.
+
+    Attributes:
+        results: what succeeded, by place: of a put the references, of a get the objects.
+        errors: what failed, by place. A place that is in neither was not begun.
+    """
+
+    default_code = FlameErrorCode.INTERNAL
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        results: Mapping[int, Any] | None = None,
+        errors: Mapping[int, BaseException] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.results = dict(results or {})
+        self.errors = dict(errors or {})
 
 
 class InternalError(_CodedError):

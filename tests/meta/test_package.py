@@ -110,6 +110,8 @@ ref = core.ObjectRef("grpc://127.0.0.1:1", "a/b/c")
 calls = [
     lambda: core.put_object("a/b", 1),
     lambda: core.get_object(ref),
+    lambda: core.put_objects("a/b", [1]),
+    lambda: core.get_objects([ref]),
     lambda: core.update_object(ref, 1),
     lambda: core.patch_object(ref, 1),
     lambda: core.delete_objects("a/b"),
@@ -117,6 +119,8 @@ calls = [
     lambda: core.download_object(ref, "x"),
     lambda: asyncio.run(aio.put_object("a/b", 1)),
     lambda: asyncio.run(aio.get_object(ref)),
+    lambda: asyncio.run(aio.put_objects("a/b", [1])),
+    lambda: asyncio.run(aio.get_objects([ref])),
 ]
 for call in calls:
     try:
@@ -136,7 +140,7 @@ class TestWithoutTheCacheExtra:
         done = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=True
         )
-        assert done.stdout.splitlines() == ["said"] * 9 + ["False"]
+        assert done.stdout.splitlines() == ["said"] * 13 + ["False"]
         assert "running without the object cache" in done.stderr
         assert 'pip install "flamepy-informers[cache]"' in done.stderr
 

@@ -59,6 +59,8 @@ def same_object_calls() -> bool:
     return (
         takes(cache.put_object, "key_prefix", "obj")
         and takes(cache.get_object, "ref", "deserializer")
+        and takes(cache.put_objects, "key_prefix", "objs")
+        and takes(cache.get_objects, "refs", "deserializer")
         and takes(cache.update_object, "ref", "new_obj")
         and takes(cache.patch_object, "ref", "delta")
         and takes(cache.upload_object, "key_or_prefix", "file_path")

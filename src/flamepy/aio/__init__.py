@@ -15,8 +15,10 @@ from flamepy.aio.cache import (
     delete_objects,
     download_object,
     get_object,
+    get_objects,
     patch_object,
     put_object,
+    put_objects,
     update_object,
     upload_object,
 )
@@ -32,8 +34,10 @@ __all__ = [
     "delete_objects",
     "download_object",
     "get_object",
+    "get_objects",
     "patch_object",
     "put_object",
+    "put_objects",
     "update_object",
     "upload_object",
 ]

@@ -8,7 +8,13 @@ errors are those of ``objects.faces.ObjectCalls``. All need the extra ``cache``,
 from __future__ import annotations
 
 from flamepy.objects.attached import client_of, on_worker
-from flamepy.objects.faces import ObjectCalls, awaited, awaited_method
+from flamepy.objects.faces import (
+    ObjectCalls,
+    awaited,
+    awaited_batch,
+    awaited_batch_method,
+    awaited_method,
+)
 from flamepy.rpc.implicit import implicit_link
 from flamepy.rpc.link import Link
 from flamepy.types import RetryPolicy
@@ -26,6 +32,8 @@ class Objects:
 
     put = awaited_method("Objects.put", __name__, ObjectCalls.put)
     get = awaited_method("Objects.get", __name__, ObjectCalls.get)
+    put_many = awaited_batch_method("Objects.put_many", __name__, ObjectCalls.put_many)
+    get_many = awaited_batch_method("Objects.get_many", __name__, ObjectCalls.get_many)
     update = awaited_method("Objects.update", __name__, ObjectCalls.update)
     patch = awaited_method("Objects.patch", __name__, ObjectCalls.patch)
     upload = awaited_method("Objects.upload", __name__, ObjectCalls.upload)
@@ -41,6 +49,8 @@ class Objects:
 
 put_object = awaited("put_object", __name__, ObjectCalls.put)
 get_object = awaited("get_object", __name__, ObjectCalls.get)
+put_objects = awaited_batch("put_objects", __name__, ObjectCalls.put_many)
+get_objects = awaited_batch("get_objects", __name__, ObjectCalls.get_many)
 update_object = awaited("update_object", __name__, ObjectCalls.update)
 patch_object = awaited("patch_object", __name__, ObjectCalls.patch)
 upload_object = awaited("upload_object", __name__, ObjectCalls.upload)

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
         delete_objects,
         download_object,
         get_object,
+        get_objects,
         patch_object,
         put_object,
+        put_objects,
         update_object,
         upload_object,
     )
@@ -88,7 +90,7 @@ _HOMES = {
     "flamepy.config": "FlameClientTls FlameContext FlameContextRunner FlamePackage",
     "flamepy.core.cache": (
         "WILDCARD_SESSION ObjectKey ObjectRef delete_objects download_object get_object "
-        "patch_object put_object update_object upload_object"
+        "get_objects patch_object put_object put_objects update_object upload_object"
     ),
     "flamepy.core.client": (
         "Connection Session TaskFuture TaskWatcher close_session connect create_session "
@@ -165,6 +167,7 @@ __all__ = [
     "get_application",
     "get_node",
     "get_object",
+    "get_objects",
     "get_session",
     "install_interceptor",
     "list_applications",
@@ -174,6 +177,7 @@ __all__ = [
     "open_session",
     "patch_object",
     "put_object",
+    "put_objects",
     "register_application",
     "run",
     "short_name",

@@ -30,8 +30,10 @@ __all__ = [
     "delete_objects",
     "download_object",
     "get_object",
+    "get_objects",
     "patch_object",
     "put_object",
+    "put_objects",
     "update_object",
     "upload_object",
 ]
@@ -40,6 +42,8 @@ WILDCARD_SESSION = WILDCARD  # of a prefix: all sessions of an application
 
 put_object = blocking("put_object", __name__, ObjectCalls.put)
 get_object = blocking("get_object", __name__, ObjectCalls.get)
+put_objects = blocking("put_objects", __name__, ObjectCalls.put_many)
+get_objects = blocking("get_objects", __name__, ObjectCalls.get_many)
 update_object = blocking("update_object", __name__, ObjectCalls.update)
 patch_object = blocking("patch_object", __name__, ObjectCalls.patch)
 upload_object = blocking("upload_object", __name__, ObjectCalls.upload)

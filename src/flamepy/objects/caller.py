@@ -29,6 +29,15 @@ T = TypeVar("T")
 TIMEOUT = 300.0  # seconds of one try of a call, unless it says otherwise
 
 
+def check_thread() -> None:
+    """Return if calls of the cache may block this thread. Raises InvalidStateError."""
+    if threading.current_thread().name == REACTOR:
+        raise InvalidStateError(
+            f"a call of the object cache on the thread {REACTOR!r} would hold up everything; "
+            "make it from another thread, or use flamepy.aio"
+        )
+
+
 class CacheCaller:
     """Makes calls of one cache. Safe from any thread.
 
@@ -95,11 +104,7 @@ class CacheCaller:
             InvalidStateError: on the reactor's thread, which must not wait.
             FlameError: of the last try.
         """
-        if threading.current_thread().name == REACTOR:
-            raise InvalidStateError(
-                f"a call of the object cache on the thread {REACTOR!r} would hold up everything; "
-                "make it from another thread, or use flamepy.aio"
-            )
+        check_thread()
         chosen = self._policy if policy is None else check_policy(policy)
         terms = Terms(chosen, self._patience, check_timeout(timeout), TIMEOUT)
         return self.retrier.run(

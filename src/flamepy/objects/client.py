@@ -6,24 +6,26 @@ call, ``lost_write`` finds out what became of one whose answer was lost, files a
 
 from __future__ import annotations
 
+import builtins
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flamepy.config import FlameContext
 from flamepy.errors import ObjectNotFoundError
 from flamepy.objects import codec, files, transfer
+from flamepy.objects.batch import Batch, BatchOptions, check_items
 from flamepy.objects.caller import CacheCaller
+from flamepy.objects.faces import PARALLEL, Counted, Deserializer
 from flamepy.objects.listing import ObjectInfo, list_objects
 from flamepy.objects.lost_write import LostWrite
 from flamepy.objects.shared_fetches import Fetches
 from flamepy.objects.store import CacheInfo, Entry, ObjectMemory, Part
 from flamepy.objects.transfer import Progress
+from flamepy.rpc.retry.call_limits import check_policy
 from flamepy.types import RetryPolicy
 from flamepy.wire.objects import VERSION, ObjectKey, ObjectRef, Ticket, check_prefix, check_target
-
-Deserializer = Callable[[Any, list[Any]], Any]
 
 
 class ObjectClient(CacheCaller):
@@ -266,6 +268,96 @@ class ObjectClient(CacheCaller):
         if epoch == self._fetches.epoch:  # else it may be of before a delete
             self.memory.keep((where, key), entry)
         return entry
+
+    # ------------------------------------------------------------------ many at a time
+
+    def put_many(
+        self,
+        key_prefix: str,
+        objs: Iterable[object],
+        *,
+        parallel: int = PARALLEL,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        progress: Counted | None = None,
+    ) -> builtins.list[ObjectRef]:
+        """Store many objects, several at a time; see ``faces.ObjectCalls.put_many``."""
+        return self.put_batch(
+            key_prefix, objs, parallel=parallel, timeout=timeout, retry=retry, progress=progress
+        ).run()
+
+    def put_batch(
+        self,
+        key_prefix: str,
+        objs: Iterable[object],
+        *,
+        retry: RetryPolicy | None = None,
+        **options: Any,
+    ) -> Batch[object, ObjectRef]:
+        """Return what ``put_many`` runs, with its arguments checked."""
+        check_prefix(key_prefix)
+        check_items("objs", objs)
+        if retry is not None:
+            check_policy(retry)
+        return Batch(
+            "put_objects",
+            objs,
+            lambda obj, seconds: self.put(key_prefix, obj, timeout=seconds, retry=retry),
+            BatchOptions(**options),
+        )
+
+    def get_many(
+        self,
+        refs: Iterable[ObjectRef],
+        deserializer: Deserializer | None = None,
+        *,
+        copy: bool = False,
+        allow_pickle: bool | None = None,
+        parallel: int = PARALLEL,
+        return_exceptions: bool = False,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        progress: Counted | None = None,
+    ) -> builtins.list[Any]:
+        """Return many objects, fetched several at a time; see ``faces.ObjectCalls.get_many``."""
+        return self.get_batch(
+            refs,
+            deserializer,
+            copy=copy,
+            allow_pickle=allow_pickle,
+            parallel=parallel,
+            return_exceptions=return_exceptions,
+            timeout=timeout,
+            retry=retry,
+            progress=progress,
+        ).run()
+
+    def get_batch(
+        self,
+        refs: Iterable[ObjectRef],
+        deserializer: Deserializer | None = None,
+        *,
+        copy: bool = False,
+        allow_pickle: bool | None = None,
+        retry: RetryPolicy | None = None,
+        **options: Any,
+    ) -> Batch[ObjectRef, Any]:
+        """Return what ``get_many`` runs, with its arguments checked."""
+        check_items("refs", refs)
+        if retry is not None:
+            check_policy(retry)
+
+        def get(ref: ObjectRef, seconds: float | None) -> Any:
+            return self.get(
+                ref,
+                deserializer,
+                copy=copy,
+                allow_pickle=allow_pickle,
+                timeout=seconds,
+                retry=retry,
+            )
+
+        return Batch("get_objects", refs, get, BatchOptions(**options))
 
     # ------------------------------------------------------------------ files
 

@@ -7,9 +7,10 @@ say what to install.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from flamepy.objects.attached import client_of, on_worker
@@ -18,9 +19,11 @@ from flamepy.rpc.link import Link
 from flamepy.types import RetryPolicy
 from flamepy.wire.objects import ObjectRef
 
+PARALLEL = 4  # objects at a time, unless the caller says otherwise
 P = ParamSpec("P")
 T = TypeVar("T")
 Progress = Callable[[int, int], object]
+Counted = Callable[[int, "int | None"], object]
 Deserializer = Callable[[Any, list[Any]], Any]
 
 
@@ -85,6 +88,72 @@ class ObjectCalls(Protocol):
             ObjectNotFoundError: there is no such object.
             PickleRefusedError: it would have to be unpickled, and may not.
             FlameError: the cache cannot be reached, ...
+        """
+
+    def put_many(
+        self,
+        key_prefix: str,
+        objs: Iterable[Any],
+        *,
+        parallel: int = PARALLEL,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        progress: Counted | None = None,
+    ) -> list[ObjectRef]:
+        """Store many objects, several at a time; return their references in the objects' order.
+
+        After the first error no more are begun, and those that run are awaited. An interrupt such
+        as Ctrl-C is not held up by them: they may be stored, without a reference.
+
+        Args:
+            key_prefix: below which each gets a new key, as when one is put.
+            objs: is taken as it is needed, so that of a generator's objects few are in memory.
+            parallel: how many are sent at a time, each by a thread.
+            timeout: seconds for all of them together; by default 300 for each try of each.
+            retry: how each is repeated, instead of as the connection says.
+            progress: is called with objects done, failed ones too, and objects in all (None if
+                ``objs`` has no length); in one thread, the one that takes the objects. What it
+                raises ends the call as an error of an object does.
+
+        Raises:
+            ObjectBatchError: not all could be put; ``results`` has the references of those that
+                were, ``errors`` what failed, both by place.
+            InvalidArgumentError: the prefix or an option breaks a rule; nothing was put.
+        """
+
+    def get_many(
+        self,
+        refs: Iterable[ObjectRef],
+        deserializer: Deserializer | None = None,
+        *,
+        copy: bool = False,
+        allow_pickle: bool | None = None,
+        parallel: int = PARALLEL,
+        return_exceptions: bool = False,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
+        progress: Counted | None = None,
+    ) -> list[Any]:
+        """Return many objects in the order of their references, fetched several at a time.
+
+        After the first error no more are begun, unless ``return_exceptions`` is true.
+
+        Args:
+            refs: where they are, each as for getting one.
+            deserializer: gets the base and the list of patches of each, in several threads at a
+                time, and returns the object.
+            copy: return arrays that may be written to.
+            allow_pickle: False refuses pickles; by default as the configuration says.
+            parallel: how many are fetched at a time, each by a thread.
+            return_exceptions: fetch all, and put the error of one that failed in its place.
+            timeout: seconds for all of them together; by default 300 for each try of each.
+            retry: how each is repeated, instead of as the connection says.
+            progress: as for putting many.
+
+        Raises:
+            ObjectBatchError: not all could be read; ``results`` has the objects that were,
+                ``errors`` what failed, both by place.
+            InvalidArgumentError: an option breaks a rule; nothing was read.
         """
 
     def update(
@@ -185,6 +254,41 @@ def awaited(name: str, module: str, method: Method[P, T]) -> Callable[P, Corouti
         return await on_worker(link, made, *arguments, **options)
 
     return _named(call, name, module, method, bound=True)
+
+
+def awaited_batch(
+    name: str, module: str, method: Method[P, T]
+) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Return a call of many objects as ``awaited`` does; one that is cancelled begins no more."""
+
+    async def call(*arguments: P.args, **options: P.kwargs) -> T:
+        return await _run_batch(implicit_link(), method, *arguments, **options)
+
+    return _named(call, name, module, method, bound=True)
+
+
+def awaited_batch_method(
+    name: str, module: str, method: Method[P, T]
+) -> Callable[Concatenate[OfLink, P], Coroutine[Any, Any, T]]:
+    """Return a call of many objects as a coroutine method; see ``awaited_batch``."""
+
+    async def call(self: OfLink, /, *arguments: P.args, **options: P.kwargs) -> T:
+        return await _run_batch(self._link, method, *arguments, **options)
+
+    return _named(call, name, module, method, bound=False)
+
+
+async def _run_batch(
+    link: Link, method: Method[P, T], *arguments: P.args, **options: P.kwargs
+) -> T:
+    make = getattr(client_of(link), method.__name__.replace("_many", "_batch"))
+    batch = make(*arguments, **options)
+    try:
+        found: T = await on_worker(link, batch.run)
+    except asyncio.CancelledError:
+        batch.stop()
+        raise
+    return found
 
 
 def awaited_method(

@@ -1,6 +1,7 @@
 """The guide's calls, with what they return."""
 
 from collections.abc import Generator, Iterator
+from typing import Any
 
 from typing_extensions import assert_type
 
@@ -22,9 +23,11 @@ from flamepy.core import (
     create_session,
     get_application,
     get_object,
+    get_objects,
     list_sessions,
     open_session,
     put_object,
+    put_objects,
     register_application,
     run,
 )
@@ -91,6 +94,8 @@ def functions() -> None:
     ref = put_object("a/b", {"any": "object"})
     assert_type(ref, ObjectRef)
     ref.version = 0
+    assert_type(put_objects("a/b", (one for one in "ab"), parallel=2), list[ObjectRef])
+    assert_type(get_objects([ref], progress=lambda done, total: None), list[Any])
     total: int = get_object(ref, lambda base, deltas: base + sum(deltas))
     print(total, ObjectRef.decode(ref.encode()) == ref)
 

@@ -35,6 +35,8 @@ def test_the_calls_of_a_connection(tmp_path: Path) -> None:
                 assert await objects.get(ref) == 4
                 kept = await objects.upload("a/s", tmp_path / "file")
                 await objects.download(kept, tmp_path / "copy")
+                refs = await objects.put_many("a/s", [5, 6, 7])
+                assert await objects.get_many(refs) == [5, 6, 7]
                 await objects.delete("a/*")
                 with pytest.raises(ObjectNotFoundError):
                     await objects.get(ref)
@@ -54,6 +56,10 @@ def test_the_functions_from_any_loop(monkeypatch: pytest.MonkeyPatch) -> None:
         ref = asyncio.run(aio.patch_object(ref, 2))
         ref = asyncio.run(aio.update_object(ref, 3))
         assert core.get_object(ref) == 3
+        refs = asyncio.run(aio.put_objects("a/s", range(9)))
+        assert asyncio.run(aio.get_objects(refs)) == core.get_objects(refs) == list(range(9))
+        refs = core.put_objects("a/s", iter("ab"))
+        assert asyncio.run(aio.get_objects(iter(refs), parallel=1)) == ["a", "b"]
         asyncio.run(aio.delete_objects("a/s"))
 
 
@@ -95,3 +101,30 @@ def test_a_cancelled_call_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> No
         monkeypatch.setenv("FLAME_CACHE_ENDPOINT", cache.endpoint)
         asyncio.run(use())
         eventually(lambda: len(workers()) <= 2)
+
+
+def test_a_cancelled_call_of_many_begins_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    started, go_on = threading.Event(), threading.Event()
+    read: list[object] = []
+
+    def slow(base: object, patches: object) -> object:
+        read.append(base)
+        started.set()
+        go_on.wait(30)
+        return base
+
+    async def use() -> None:
+        refs = await aio.put_objects("a/s", range(20))
+        reading = asyncio.ensure_future(aio.get_objects(refs, slow, parallel=1))
+        while not started.is_set():
+            await asyncio.sleep(0.01)
+        reading.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
+        go_on.set()
+
+    with serving() as cache:
+        monkeypatch.setenv("FLAME_CACHE_ENDPOINT", cache.endpoint)
+        asyncio.run(use())
+        eventually(lambda: not [name for name in workers() if "batch" in name])
+        assert read == [0]
