@@ -23,7 +23,7 @@ from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.policy.settings import WatchSettings
 from flamepy.watching.state.diff import missing
 from flamepy.watching.state.events import EventKind, EventSource, Window
-from flamepy.watching.state.store import Store, Verdict
+from flamepy.watching.state.store import Observation, Store, Verdict
 
 PENDING, RUNNING, SUCCEED, FAILED, CANCELLED = TaskState
 END = 100.0  # when everything is over
@@ -124,8 +124,16 @@ class Watcher:
         task = made_task(answer.number, state, text="t")
         text_known = answer.source is EventSource.PROBE
         window = Window(answer.sent, answer.window_end)
-        observation = self.store.observe_task(task, window, answer.source, text_known=text_known)
         self.seen.setdefault(answer.list_id, set()).add(answer.number)
+        events, rest = (), [task]
+        if answer.list_id >= 0:
+            record = self.store.session("s1")
+            events, rest = self.store.observe_list(record, [task], window, answer.source, initial=0)
+        observation = Observation(Verdict.APPLIED, tuple(events))
+        for task in rest:
+            observation = self.store.observe_task(
+                task, window, answer.source, text_known=text_known
+            )
         for event in observation.events:
             if event.kind is EventKind.DELETED:
                 self.deleted.append(answer.number)
@@ -143,12 +151,8 @@ class Watcher:
         if not mine:
             return
         record = self.store.session("s1")
-        record.mark += 1
-        for number in self.seen.get(list_id, ()):
-            if number in record.tasks:
-                record.tasks[number].mark = record.mark
         window = Window(mine[0].sent, mine[0].window_end)
-        for number in missing(record.tasks.values(), record.mark, window):
+        for number in missing(record.tasks.values(), self.seen.get(list_id, set()), window):
             at = mine[-1].arrived
             if self.tasks[number].at(at) is None:
                 gone = self.store.delete_task("s1", number, Window(at, at))

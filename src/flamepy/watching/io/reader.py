@@ -18,7 +18,6 @@ from flamepy.watching.io.observer import FollowUp, Observer
 from flamepy.watching.policy.rate_limits import Limits
 from flamepy.watching.policy.settings import WatchSettings
 from flamepy.watching.policy.sync_planner import Costs, ProbePass, retry_delay
-from flamepy.watching.state.diff import missing
 from flamepy.watching.state.events import EventSource, Window
 from flamepy.watching.state.records import SessionRecord
 from flamepy.watching.state.waiters import Interest, lost_session
@@ -27,8 +26,6 @@ logger = logging.getLogger(__name__)
 
 TEXT_DELAY = 0.1
 WORKERS = 64
-LISTS = 8  # at once; their bytes are known afterwards only
-CHUNK = 256
 
 
 class Reader:
@@ -52,7 +49,6 @@ class Reader:
         self.payloads = settings.payloads
         self.limits = Limits(settings.calls_per_second, settings.bytes_per_second)
         self.workers = asyncio.Semaphore(WORKERS)
-        self._lists = asyncio.Semaphore(LISTS)
         self._texts: set[tuple[str, int]] = set()  # failures whose text is being read
         self.costs = Costs()
 
@@ -154,49 +150,6 @@ class Reader:
         if task is None:
             text = f"task {interest.number} of session {repr_of(interest.session_id)} is gone"
             self._waiters.lose(interest, TaskLostError(f"{text}; how it ended is unknown"))
-
-    async def scan(self, record: SessionRecord, source: EventSource) -> list[int]:
-        """List a session's tasks; return the known ids that the list lacks.
-
-        Args:
-            record: the session.
-            source: LIST or AUDIT.
-
-        Raises:
-            FlameError: the list broke off; what came before was observed, nothing counts as
-                missing.
-        """
-        async with self._lists:
-            await self._pace(lists=True)
-            return await self._scan(record, source)
-
-    async def _scan(self, record: SessionRecord, source: EventSource) -> list[int]:
-        start = self._clock()
-        mark = record.mark = record.mark + 1
-        window: Window | None = None  # one for the whole list
-        listed = charged = 0
-        stream = self._engine.list_tasks(record.id, payloads=self.payloads)
-        try:
-            async for task in stream:
-                if window is None:
-                    # The engine takes its snapshot before the first message leaves.
-                    window = Window(start, self._clock())
-                listed += 1
-                self.report(task, window, source, False)
-                if task.id.isdecimal() and (known := record.tasks.get(int(task.id))):
-                    known.mark = mark
-                if listed % CHUNK == 0:
-                    self.limits.received(stream.received - charged, self._clock(), lists=True)
-                    charged = stream.received
-                    await asyncio.sleep(0)  # let watches and timers run between
-        finally:
-            stream.cancel()
-            end = self._clock()
-            self.limits.received(stream.received - charged, end, lists=True)
-        self.costs.learn_list(end - start, listed)
-        if self._store.sessions.get(record.id) is not record:
-            return []  # it was reset meanwhile
-        return missing(record.tasks.values(), mark, window or Window(start, end))
 
     async def list_awaited(self, session_id: str, awaited: Container[int]) -> set[int]:
         """List a session with awaited tasks, regardless of the limits; return which it has.

@@ -17,6 +17,7 @@ from flamepy.types import TaskCounts
 from flamepy.watching.io.context import WatchContext
 from flamepy.watching.io.observer import Observer
 from flamepy.watching.io.reader import Reader
+from flamepy.watching.io.session_scan import SessionScan
 from flamepy.watching.policy.resync_schedule import AuditSchedule
 from flamepy.watching.policy.retention import ReadQueue
 from flamepy.watching.policy.sync_planner import SyncStep, decide, retry_delay, settled
@@ -63,6 +64,7 @@ class SessionSync:
         self._now = context.clock
         self._reader = reader
         self._observer = observer
+        self._list = SessionScan(context, reader, observer)
         self._audit_schedule = AuditSchedule(AUDIT)
         self._busy: set[str] = set()  # those that wait to be read, and those that are read
         self._queue = ReadQueue()
@@ -228,7 +230,7 @@ class SessionSync:
         progress.refresh = progress.audit = False
         began = self._now()
         try:
-            for number in await self._reader.scan(record, source):
+            for number in await self._list.scan(record, source):
                 start = self._now()
                 if await self._reader.confirm_absent(record.id, number):
                     window = Window(start, self._now())

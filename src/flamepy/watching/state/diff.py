@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Protocol
 
 from flamepy.types import Event, SessionInfo, SessionState
@@ -14,10 +14,9 @@ from flamepy.watching.state.events import SessionEventKind, Window
 
 
 class Seen(Protocol):
-    """What ``missing`` needs of a task record: when its first observation had arrived, and more."""
+    """What ``missing`` needs of a task record: its id, and when it was first observed."""
 
     number: int
-    mark: int
     seen_at: float
 
 
@@ -57,7 +56,7 @@ def is_drained(info: SessionInfo) -> bool:
     return info.counts.total > 0 and info.counts.total == info.counts.terminal
 
 
-def missing(known: Iterable[Seen], mark: int, window: Window) -> list[int]:
+def missing(known: Iterable[Seen], shown: Container[int], window: Window) -> list[int]:
     """Return the numbers that a complete list lacks although they were known before it was sent.
 
     A task made while the list was in flight may lack for that reason alone, so absence counts
@@ -65,7 +64,7 @@ def missing(known: Iterable[Seen], mark: int, window: Window) -> list[int]:
 
     Args:
         known: the records of the session.
-        mark: what the list marked every record with that it showed.
+        shown: the numbers that the list has.
         window: the list's.
     """
-    return [one.number for one in known if one.mark != mark and one.seen_at <= window.start]
+    return [one.number for one in known if one.number not in shown and one.seen_at <= window.start]

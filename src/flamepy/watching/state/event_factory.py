@@ -57,6 +57,27 @@ class EventFactory:
             memo_holder=known,
         )
 
+    def added(
+        self, record: SessionRecord, known: TaskRecord, source: EventSource, *, initial: bool
+    ) -> TaskEvent:
+        """Return the event of a task that has just been recorded; record it as delivered."""
+        known.delivered, known.source = True, source
+        known.born = known.sequence = record.sequence = self._next()
+        return TaskEvent(
+            kind=EventKind.ADDED,
+            task=known.task,
+            application=record.application,
+            source=source,
+            endpoint=self._endpoint,
+            epoch=record.epoch,
+            sequence=known.sequence,
+            initial=initial,
+            observed_at=known.window.end,
+            session_creation_time=record.creation_time,
+            session=record.info,
+            memo_holder=known,
+        )
+
     def deleted(
         self, record: SessionRecord, known: TaskRecord, window: Window, source: EventSource
     ) -> TaskEvent:

@@ -31,7 +31,6 @@ class TaskRecord(MemoHolder):
         born, sequence: sequence numbers of its first and its last event; a subscriber that has
             received all events up to a number lacks what is newer.
         source: which reply showed the delivered state.
-        mark: number of the last list of its session that showed it.
         drifted: the state that contradicts the delivered end, if any was seen.
     """
 
@@ -45,7 +44,6 @@ class TaskRecord(MemoHolder):
     born: int = 0
     sequence: int = 0
     source: EventSource = EventSource.LIST
-    mark: int = 0
     drifted: TaskState | None = None
 
     @property
@@ -57,6 +55,17 @@ class TaskRecord(MemoHolder):
     def end_delivered(self) -> bool:
         """True once the terminal state was delivered."""
         return self.delivered and not self.held and self.task.state.is_terminal
+
+    def shows(self, task: Task, *, payloads: bool) -> bool:
+        """Return True if ``task`` is what was delivered, and has no ``payloads`` to add."""
+        known = self.task
+        return (
+            self.delivered
+            and not self.held
+            and known.state == task.state == self.state
+            and known.creation_time == task.creation_time
+            and not (payloads and task.payloads_loaded and not known.payloads_loaded)
+        )
 
     def failed_task(self) -> Task:
         """Return the task as failed, for when its text cannot be had any more."""
@@ -88,7 +97,6 @@ class SessionRecord(MemoHolder):
         newest: the latest creation time, by the engine's clock, of those that left.
         highest: the highest number seen.
         sequence: number of the last event of any of its tasks.
-        mark: number of its last list.
         drained: True while it was last reported as drained.
         events: what the engine recorded of it and was delivered.
         held: how many failed tasks wait for their text.
@@ -108,7 +116,6 @@ class SessionRecord(MemoHolder):
     newest: datetime | None = None
     highest: int = 0
     sequence: int = 0
-    mark: int = 0
     drained: bool = False
     events: tuple[Event, ...] = ()
     held: int = 0

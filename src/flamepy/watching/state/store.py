@@ -239,6 +239,54 @@ class Store:
             return _NEEDS_TEXT
         return Observation(Verdict.APPLIED, self._deliver(record, known, task, window, source))
 
+    def observe_list(
+        self,
+        record: SessionRecord,
+        tasks: Iterable[Task],
+        window: Window,
+        source: EventSource,
+        *,
+        initial: float,
+    ) -> tuple[list[TaskEvent], list[Task]]:
+        """Record the new and the unchanged tasks of a list, which most of them are.
+
+        Args:
+            record: the session's.
+            tasks: as the list showed them.
+            window: when that was true.
+            source: LIST or AUDIT.
+            initial: new tasks up to this number get events that are ``initial``.
+
+        Returns:
+            The events of new tasks, and the tasks for ``observe_task``: nothing of these was
+            recorded.
+        """
+        events: list[TaskEvent] = []
+        rest: list[Task] = []
+        if record.info is None or window.start < record.since:
+            return events, list(tasks)
+        for task in tasks:
+            number = int(task.id) if task.id.isdecimal() else -1
+            known = record.tasks.get(number)
+            if known is not None and known.shows(task, payloads=self.payloads):
+                if not known.ended and window.start >= known.window.end:
+                    known.window = window
+            elif known is not None or not self._is_new(record, number, task):
+                rest.append(task)
+            else:
+                known = TaskRecord(number, self._as_stored(task), task.state, window, window.end)
+                record.add(known)
+                event = self._make.added(record, known, source, initial=number <= initial)
+                self._note_delivered(record, known)
+                events.append(event)
+        return events, rest
+
+    def _is_new(self, record: SessionRecord, number: int, task: Task) -> bool:
+        """Return whether a task without a record can be delivered as it is."""
+        if number < 0 or task.state == TaskState.FAILED:
+            return False
+        return record.retired.delivered(number) is None
+
     def delete_task(
         self,
         session_id: str,
@@ -385,12 +433,15 @@ class Store:
             known.task = task
             return ()
         event = self._make.task(record, known, task, window, source)
+        self._note_delivered(record, known)
+        return (event,)
+
+    def _note_delivered(self, record: SessionRecord, known: TaskRecord) -> None:
         if self.task_changes:
             self.task_changes.note(known)
-        if task.state.is_terminal:
+        if known.task.state.is_terminal:
             record.finished = max(record.finished, known.number)
             self.history.ended(known)
-        return (event,)
 
     def _forget_absent(
         self, record: SessionRecord, known: TaskRecord, window: Window, source: EventSource

@@ -6,7 +6,7 @@ holds no lock and calls sinks directly: a sink only queues.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -15,6 +15,8 @@ from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.state.events import EventKind, SessionEvent, SessionEventKind, TaskEvent
 from flamepy.watching.state.missed import MissedEnds
 from flamepy.watching.state.records import SessionRecord
+
+_NONE = TaskCounts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,12 +94,12 @@ class Subscription:
     synced: bool = False
     needed_since: int | None = None
 
-    def was_there(self, event: TaskEvent) -> bool:
-        """Return True if a task was there before the subscription."""
+    def initial_up_to(self, session_id: str, epoch: int) -> float:
+        """Return the highest number of a session's tasks that were there before it."""
         if not self.pictured:
-            return True
-        epoch, counts = self.present.get(event.task.session_id, (0, TaskCounts()))
-        return event.epoch == epoch and int(event.task.id) <= counts.total
+            return float("inf")
+        known, counts = self.present.get(session_id, (epoch, _NONE))
+        return counts.total if known == epoch else 0
 
     def had(self, event: SessionEvent) -> bool:
         """Return True if a session reported as drained was so before the subscription."""
@@ -157,8 +159,33 @@ class Subscribers:
         """Deliver to the subscriptions whose scope covers the task's session."""
         for one in self._all:
             if one.scope.tasks and one.scope.covers(event.task.session_id, event.application):
-                initial = event.kind is EventKind.ADDED and one.was_there(event)
+                initial = event.kind is EventKind.ADDED and int(event.task.id) <= one.initial_up_to(
+                    event.task.session_id, event.epoch
+                )
                 one.sink.task_event(replace(event, initial=True) if initial else event)
+
+    def initial_up_to(self, record: SessionRecord) -> float:
+        """Return the highest number of a session's tasks that is initial for any of them."""
+        return max(
+            (one.initial_up_to(record.id, record.epoch) for one in self._following(record)),
+            default=0,
+        )
+
+    def emit_added(self, record: SessionRecord, events: Sequence[TaskEvent]) -> None:
+        """Deliver what a list has shown for the first time; see ``initial_up_to``."""
+        for one in self._following(record):
+            last = one.initial_up_to(record.id, record.epoch)
+            for event in events:
+                initial = event.initial and int(event.task.id) <= last
+                one.sink.task_event(
+                    event if initial == event.initial else replace(event, initial=initial)
+                )
+
+    def _following(self, record: SessionRecord) -> list[Subscription]:
+        application = record.application
+        return [
+            one for one in self._all if one.scope.tasks and one.scope.covers(record.id, application)
+        ]
 
     def emit_session(self, event: SessionEvent) -> None:
         """Deliver to the subscriptions whose scope covers the session."""

@@ -15,7 +15,6 @@ from flamepy.watching.state.events import SessionEventKind, Window
 class Seen:
     number: int
     seen_at: float
-    mark: int = 0
 
 
 def test_a_session_first_seen_closed_was_opened_and_closed() -> None:
@@ -36,8 +35,8 @@ def test_progress_is_a_change_of_the_counters() -> None:
 
 
 def test_only_what_was_seen_before_the_list_was_sent_can_be_missing() -> None:
-    known = [Seen(1, 0.0, mark=7), Seen(2, 0.0, mark=6), Seen(3, 5.0), Seen(4, 4.0)]
-    assert missing(known, 7, Window(4.0, 6.0)) == [2, 4]
+    known = [Seen(1, 0.0), Seen(2, 0.0), Seen(3, 5.0), Seen(4, 4.0)]
+    assert missing(known, {1}, Window(4.0, 6.0)) == [2, 4]
 
 
 def test_each_record_of_the_engine_is_news_once() -> None:

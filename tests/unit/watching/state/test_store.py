@@ -38,6 +38,62 @@ def see(store: Store, state: TaskState, at: float, until: float | None = None, *
     )
 
 
+class TestLists:
+    @staticmethod
+    def listed(store: Store, *tasks, at: float = 1.0, initial: float = 0):
+        record = store.session("s1")
+        window = Window(at, at)
+        return store.observe_list(record, tasks, window, EventSource.LIST, initial=initial)
+
+    def test_new_tasks_are_added_in_their_order_and_initial_up_to_a_number(self) -> None:
+        store = seen()
+        tasks = [made_task(2, SUCCEED), made_task(1, RUNNING), made_task(3, PENDING)]
+        events, rest = self.listed(store, *tasks, initial=2)
+        assert rest == []
+        assert [(one.task.id, one.kind, one.initial) for one in events] == [
+            ("2", EventKind.ADDED, True),
+            ("1", EventKind.ADDED, True),
+            ("3", EventKind.ADDED, False),
+        ]
+        assert [one.sequence for one in events] == sorted({one.sequence for one in events})
+        assert store.session("s1").counts == TaskCounts(1, 1, 1)
+
+    def test_an_event_of_a_list_is_that_of_a_single_answer(self) -> None:
+        (event,), _ = self.listed(seen(), made_task(1, SUCCEED))
+        other = seen().observe_task(made_task(1, SUCCEED), Window(1, 1), EventSource.LIST)
+        assert (event,) == other.events
+
+    def test_what_was_delivered_is_no_event_and_what_has_changed_is_left_to_single_answers(
+        self,
+    ) -> None:
+        store = seen()
+        self.listed(store, made_task(1, RUNNING), made_task(2, RUNNING))
+        moved = made_task(2, SUCCEED)
+        before = store.session("s1").counts
+        assert self.listed(store, made_task(1, RUNNING), moved, at=2.0) == ([], [moved])
+        assert store.session("s1").counts == before, "nothing of it was recorded"
+
+    def test_an_unchanged_list_is_news_of_when_it_was_true(self) -> None:
+        store = seen()
+        self.listed(store, made_task(1, RUNNING), at=1.0)
+        self.listed(store, made_task(1, RUNNING), at=5.0)
+        stale = store.observe_task(made_task(1, PENDING), Window(3, 4), EventSource.PROBE)
+        assert stale.verdict is Verdict.STALE
+
+    @pytest.mark.parametrize("why", ["failed", "retired", "another", "odd id", "no session"])
+    def test_what_needs_a_rule_is_left_to_single_answers(self, why: str) -> None:
+        store = Store("e") if why == "no session" else seen()
+        task = made_task(1, FAILED if why == "failed" else SUCCEED, born=9)
+        if why == "retired":
+            see(store, SUCCEED, 0.5)
+            store.session("s1").retire(1)
+        elif why == "another":
+            see(store, SUCCEED, 0.5)
+        elif why == "odd id":
+            task = replace(task, id="x")
+        assert self.listed(store, task) == ([], [task])
+
+
 class TestTasks:
     def test_the_first_sight_is_an_add_and_later_states_are_updates(self) -> None:
         store = seen()

@@ -9,6 +9,7 @@ from flamepy.errors import UnavailableError
 from flamepy.types import TaskCounts, TaskState
 from flamepy.watching.state.events import (
     EventKind,
+    EventSource,
     SessionEvent,
     SessionEventKind,
     TaskEvent,
@@ -131,3 +132,40 @@ def test_what_was_there_before_is_flagged_for_each_on_its_own(subscribed) -> Non
     event = TaskEvent(kind=EventKind.UPDATED, task=made_task(1), application="app")
     subscribers.emit(event)
     assert late.items == [("2", True), ("3", False), ("1", False)]
+
+
+def test_each_subscription_gets_its_own_answer_to_what_of_a_list_is_initial() -> None:
+    store, subscribers, found = Store("e"), Subscribers(), []
+
+    class Noting(Heard):
+        def task_event(self, event: TaskEvent) -> None:
+            self.items.append((event.task.id, event.initial))
+
+    store.observe_session(made_session(), Window(0, 0))
+    record = store.session("s1")
+    for total in (3, 1, 0):
+        heard = Noting()
+        one = Subscription(Scope(session="s1"), heard)
+        one.pictured, one.present = True, {"s1": (record.epoch, TaskCounts(total))}
+        subscribers.add(one)
+        found.append(heard)
+    elsewhere = Noting()
+    subscribers.add(Subscription(Scope(session="s2"), elsewhere))
+    assert subscribers.initial_up_to(record) == 3
+    tasks = [made_task(number, TaskState.PENDING) for number in (1, 2, 4)]
+    events, _ = store.observe_list(record, tasks, Window(1, 1), EventSource.LIST, initial=3)
+    subscribers.emit_added(record, events)
+    assert [[initial for _, initial in heard.items] for heard in found] == [
+        [True, True, False],
+        [True, False, False],
+        [False, False, False],
+    ]
+    assert elsewhere.items == []
+
+
+def test_of_a_session_that_came_again_nothing_is_initial() -> None:
+    one = Subscription(Scope(), Heard())
+    assert one.initial_up_to("s1", 0) == float("inf"), "no poll was made for it"
+    one.pictured, one.present = True, {"s1": (0, TaskCounts(5))}
+    assert (one.initial_up_to("s1", 0), one.initial_up_to("s1", 1)) == (5, 0)
+    assert one.initial_up_to("s2", 0) == 0
