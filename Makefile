@@ -8,6 +8,8 @@
 # make docs      build the documentation's site, strictly and offline, into .cache/docs/site
 # make docs-serve  the same, and serve it at http://127.0.0.1:8000 until Ctrl-C; PORT=8001 elsewhere
 # make check     format, lint, types, words, layers, generated code, dependencies
+# make bench     compare speed with the official SDK and bare gRPC stubs (a quarter of an hour);
+#                BENCH="--grpcio 1.71 1.75 latest" compares versions of grpcio, BENCH=--help says more
 #
 # Needs Python 3.10 or newer with venv and pip, and nothing else: everything goes into .venv.
 
@@ -57,7 +59,7 @@ protos: $(READY)
 	@$(BIN)/python scripts/generate_protos.py
 
 bench: $(READY)
-	@$(BIN)/python benchmarks/compare.py
+	@$(BIN)/python benchmarks/compare.py $(BENCH)
 
 clean:
 	rm -rf .venv .cache dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

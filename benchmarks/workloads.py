@@ -4,11 +4,13 @@
 this process's CPU, how many tasks, and what else the workload measures. CLIENT is ``ours`` or
 ``uvloop`` (this library, without and with uvloop), ``official`` (the SDK, by the same code: it has
 the same calls), or ``bare`` (grpc.aio stubs that pipeline: the floor). OPTIONS is a JSON object:
-``count``, ``size`` (payload bytes), ``threads``, ``informer``, ``application``.
+``count``, ``size`` (payload bytes), ``threads``, ``informer``, ``application``, ``max_instances``
+(None: as many as the engine gives), and ``uvloop``, whether bare stubs use it.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import concurrent.futures
 import json
@@ -52,7 +54,7 @@ def session_of(options: dict[str, Any]) -> Any:
     """Return a session in which a task has run."""
     from flamepy.core import create_session
 
-    session = create_session(options["application"], max_instances=1)
+    session = create_session(options["application"], max_instances=options["max_instances"])
     session.invoke(options["payload"])
     return session
 
@@ -221,7 +223,9 @@ async def bare(name: str, options: dict[str, Any], clock: Clock, endpoint: str) 
     async with grpc.aio.insecure_channel(target, options=more) as channel:
         call = Bare(channel)
         session_id = f"bare-{time.time_ns()}"
-        spec = {"application": options["application"], "max_instances": 1}
+        spec = {"application": options["application"]}
+        if options["max_instances"]:
+            spec["max_instances"] = options["max_instances"]
         await call("CreateSession", session_id=session_id, session=spec)
         one = {"session_id": session_id, "input": options["payload"]}
         number = (await call("CreateTask", task=one)).metadata.id
@@ -252,8 +256,29 @@ async def bare_run(options: dict[str, Any], clock: Clock, call: Bare, one: Any) 
             await call("CreateTask", task=one)
 
 
+async def bare_get(options: dict[str, Any], clock: Clock, call: Bare, one: Any) -> None:
+    """GetTask of one task, again and again."""
+    made = await call("CreateTask", task=one)
+    key = {"session_id": one["session_id"], "task_id": made.metadata.id}
+    with clock.running(options["count"]):
+        for _ in range(options["count"]):
+            await call("GetTask", **key)
+
+
 async def bare_map(options: dict[str, Any], clock: Clock, call: Bare, one: Any) -> None:
     """CreateTask, many at a time; the counters until all have ended; one ListTask."""
+    await create_and_list(AT_ONCE, options, clock, call, one)
+
+
+async def bare_run_wait(options: dict[str, Any], clock: Clock, call: Bare, one: Any) -> None:
+    """The same, with as many creations at a time as there are threads."""
+    await create_and_list(options["threads"], options, clock, call, one)
+
+
+async def create_and_list(
+    at_once: int, options: dict[str, Any], clock: Clock, call: Bare, one: Any
+) -> None:
+    """Create tasks, so many at a time, and read them all when all have ended."""
     left = iter(range(options["count"]))
 
     async def work() -> None:
@@ -261,7 +286,7 @@ async def bare_map(options: dict[str, Any], clock: Clock, call: Bare, one: Any) 
             await call("CreateTask", task=one)
 
     with clock.running(options["count"]):
-        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+        await asyncio.gather(*(work() for _ in range(at_once)))
         while (await call("GetSession", session_id=one["session_id"])).status.succeed < options[
             "count"
         ]:
@@ -272,10 +297,30 @@ async def bare_map(options: dict[str, Any], clock: Clock, call: Bare, one: Any) 
     assert len(outputs) > options["count"]
 
 
+async def bare_as_completed(options: dict[str, Any], clock: Clock, call: Bare, one: Any) -> None:
+    """CreateTask, one after another, each task watched by a stream of its own from then on."""
+
+    async def watch(number: str) -> None:
+        async for _ in call("WatchTask", session_id=one["session_id"], task_id=number):
+            pass
+
+    with clock.running(options["count"]):
+        watches = []
+        for _ in range(options["count"]):
+            made = await call("CreateTask", task=one)
+            watches.append(asyncio.ensure_future(watch(made.metadata.id)))
+        for ended in asyncio.as_completed(watches):
+            await ended
+
+
 BARE: dict[str, Callable[..., Any]] = {
     "invoke": bare_invoke,
     "run": bare_run,
+    "create": bare_run,
+    "get": bare_get,
     "map": bare_map,
+    "run_wait": bare_run_wait,
+    "as_completed": bare_as_completed,
 }
 CALLS: dict[str, Callable[[dict[str, Any], Clock], None]] = {
     "invoke": invoke,
@@ -291,17 +336,32 @@ CALLS: dict[str, Callable[[dict[str, Any], Clock], None]] = {
 }
 
 
+@contextmanager
+def runner(*, uvloop: bool) -> Iterator[Any]:
+    """Give what runs a coroutine, on asyncio's loop or on uvloop's."""
+    if not uvloop:
+        yield asyncio
+        return
+    import uvloop as fast
+
+    loop = fast.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield argparse.Namespace(run=loop.run_until_complete)
+
+
 def main() -> None:
     """Run one and print."""
     client, name, endpoint, text = sys.argv[1:]
-    options = {"count": 100, "size": 100, "threads": 1, "application": "bench", **json.loads(text)}
+    options = {"count": 100, "size": 100, "threads": 1, "application": "bench"}
+    options |= {"max_instances": 1, "uvloop": False, **json.loads(text)}
     options["payload"] = b"echo " + b"x" * (options["size"] - 5)
-    if client != "uvloop":
+    if client != "uvloop" and not options["uvloop"]:
         sys.modules["uvloop"] = None  # type: ignore[assignment]  # as if it were not installed
     os.environ["FLAME_ENDPOINT"] = endpoint
     clock = Clock()
     if client == "bare":
-        asyncio.run(bare(name, options, clock, endpoint))
+        with runner(uvloop=options["uvloop"]) as loop:
+            loop.run(bare(name, options, clock, endpoint))
     else:
         CALLS[name](options, clock)
     print(json.dumps(clock.found), flush=True)
