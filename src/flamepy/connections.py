@@ -19,6 +19,14 @@ class ConnectionState(TextEnum):
     DISCONNECTED = "disconnected"
 
 
+class Dialect(TextEnum):
+    """What an engine speaks, as its answers show it (docs/protocol.md#dialects)."""
+
+    UNKNOWN = "unknown"
+    OLD = "0.6"
+    NEXT = "next"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
     """How a call that may be repeated is repeated; docs/retry.md says which calls those are.
@@ -106,6 +114,8 @@ class ConnectionStats:
         sent_again: writes of unknown fate that had not.
         outages: how often the engine was lost.
         budget: what is left of the budget.
+        dialect: what the engine speaks, ``unknown`` until it has answered a list of sessions,
+            tasks, applications or executors since it was last lost.
     """
 
     state: ConnectionState
@@ -118,3 +128,4 @@ class ConnectionStats:
     sent_again: int = 0
     outages: int = 0
     budget: float = 0.0
+    dialect: Dialect = Dialect.UNKNOWN

@@ -19,6 +19,7 @@ from flamepy.call_options import Interceptor as Interceptor
 from flamepy.call_options import OutgoingCall as OutgoingCall
 from flamepy.connections import ConnectionState as ConnectionState
 from flamepy.connections import ConnectionStats as ConnectionStats
+from flamepy.connections import Dialect as Dialect
 from flamepy.connections import RetryDetails as RetryDetails
 from flamepy.connections import RetryPolicy as RetryPolicy
 from flamepy.enums import OpenEnum
@@ -27,6 +28,7 @@ from flamepy.html_cards import card
 from flamepy.resources import parse_resources
 from flamepy.shared_pickles import shared_class, shared_enum
 from flamepy.texts import repr_of
+from flamepy.workspaces import DEFAULT_WORKSPACE as DEFAULT_WORKSPACE
 
 # Where the official SDK has them, and what pickles of both libraries name.
 _TYPES, _SERVICE = "flamepy.core.types", "flamepy.core.service"

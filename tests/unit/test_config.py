@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import pickle
 import pwd
 import socket
 from contextlib import suppress
@@ -81,6 +82,7 @@ class TestPrecedence:
         assert context.runner == FlameContextRunner("flmrun")
         assert context.sources == {
             "endpoint": "default",
+            "workspace": "default",
             "cache_endpoint": "default",
             "runner": "default",
         }
@@ -102,6 +104,7 @@ class TestPrecedence:
             "tls.ca_file": f"{place}.cluster.tls.ca_file",
             "tls.cert_file": f"{place}.cluster.tls.cert_file",
             "tls.key_file": f"{place}.cluster.tls.key_file",
+            "workspace": "default",
             "cache_endpoint": f"{place}.cache.endpoint",
             "cache_storage": f"{place}.cache.storage",
             "cache_tls.ca_file": f"{place}.cache.tls.ca_file",
@@ -525,6 +528,29 @@ contexts:
     cluster: {{keepalive: {{timeout: {value}}}}}
 """
         assert "keepalive" in refusal(text, tmp_path)
+
+
+class TestWorkspace:
+    def test_argument_then_variable_then_file_then_default(
+        self, tmp_path: Path, home: dict[str, str]
+    ) -> None:
+        assert FlameContext(environ=home).workspace == "default"
+        text = FULL.replace(
+            "endpoint: https://two:2222", "endpoint: https://two:2222\n      workspace: file"
+        )
+        path = write(tmp_path, text)
+        context = FlameContext(config_file=path, environ=home)
+        assert context.workspace == "file"
+        assert context.sources["workspace"].endswith("contexts[two].cluster.workspace")
+        assert pickle.loads(pickle.dumps(context)).workspace == "file"
+        environ = {**home, "FLAME_WORKSPACE": "variable"}
+        assert FlameContext(config_file=path, environ=environ).workspace == "variable"
+        given = FlameContext(config_file=path, workspace="argument", environ=environ)
+        assert (given.workspace, given.sources["workspace"]) == ("argument", "argument")
+
+    def test_a_wrong_one_is_refused_with_its_place(self, home: dict[str, str]) -> None:
+        with pytest.raises(ConfigError, match=r"^FLAME_WORKSPACE: workspace 'Team A': use"):
+            FlameContext(environ={**home, "FLAME_WORKSPACE": "Team A"})
 
 
 class TestShape:

@@ -34,6 +34,7 @@ from flamepy.types import (
     Application,
     ApplicationAttributes,
     ConnectionStats,
+    Dialect,
     Executor,
     Node,
     ResourceRequirement,
@@ -58,6 +59,7 @@ async def connect(
     *,
     context: FlameContext | None = None,
     keepalive: tuple[float, float] | None = None,
+    workspace: str | None = None,
     timeout: float = 10.0,
     retry: RetryPolicy | None = None,
     patience: float = PATIENCE,
@@ -71,8 +73,11 @@ async def connect(
     Args:
         addr: ``http://host:port``, https for TLS; by default from the configuration.
         tls_config: files for TLS.
-        context: a configuration instead of ``addr``, ``tls_config`` and ``keepalive``.
+        context: a configuration instead of ``addr``, ``tls_config``, ``keepalive`` and
+            ``workspace``.
         keepalive: seconds of silence before the engine is pinged, and for its answer.
+        workspace: in which everything is, by default as the configuration says, else
+            ``default``; engine 0.6 has no workspaces.
         timeout: seconds to wait for the first answer.
         retry: how repeatable calls are repeated; by default as the configuration says.
         patience: seconds for which calls and waits ride out an engine that cannot be reached.
@@ -88,7 +93,7 @@ async def connect(
         UnavailableError: nothing usable answered; names the endpoint and why.
     """
     link = Link(
-        context or FlameContext(addr, tls=tls_config, keepalive=keepalive),
+        context or FlameContext(addr, tls=tls_config, keepalive=keepalive, workspace=workspace),
         patience=patience,
         policy=retry,
         on_ambiguous=on_ambiguous,
@@ -115,7 +120,8 @@ class Connection:
 
     def _repr_html_(self) -> str:
         state = "closed" if self.link.closed else self.link.state
-        return card("Connection", [("engine", self.link.endpoint), ("state", state)])
+        rows = [("engine", self.link.endpoint), ("state", state), ("dialect", self.dialect)]
+        return card("Connection", rows)
 
     def __repr__(self) -> str:
         state = "closed" if self.link.closed else self.link.state
@@ -125,6 +131,16 @@ class Connection:
     def endpoint(self) -> str:
         """The engine's URL."""
         return self.link.endpoint
+
+    @property
+    def workspace(self) -> str:
+        """In which workspace everything is; engine 0.6 has no workspaces."""
+        return self.link.context.workspace
+
+    @property
+    def dialect(self) -> Dialect:
+        """What the engine speaks, as far as its answers have shown it; from any thread."""
+        return self.stats().dialect
 
     @property
     def objects(self) -> Objects:

@@ -30,7 +30,12 @@ from flamepy.config.values import (
 from flamepy.errors import ConfigError, InvalidArgumentError
 from flamepy.runtime.seconds import seconds
 from flamepy.texts import repr_of
-from flamepy.types import DEFAULT_FLAME_CACHE_ENDPOINT, DEFAULT_FLAME_ENDPOINT, RetryPolicy
+from flamepy.types import (
+    DEFAULT_FLAME_CACHE_ENDPOINT,
+    DEFAULT_FLAME_ENDPOINT,
+    RetryPolicy,
+)
+from flamepy.workspaces import DEFAULT_WORKSPACE, check_workspace
 
 DEFAULT_TEMPLATE = "flmrun"
 LEAST_KEEPALIVE, MOST_KEEPALIVE = 0.1, 86_400.0
@@ -49,6 +54,7 @@ class FlameContext:
         package: where packages are stored.
         runner: the template application of runners.
         keepalive: seconds of silence before a ping, and for its answer: ``FlameKeepalive``.
+        workspace: in which sessions and applications are, at engines that have workspaces.
         metadata, token, interceptors: what every call to the engine carries; see ``connect``. They
             are never shown, and stay out of pickles.
         config_file: read this file instead of ``FLAME_CONFIG`` or ``~/.flame/flame.yaml``.
@@ -69,6 +75,7 @@ class FlameContext:
         package: FlamePackage | None = None,
         runner: FlameContextRunner | None = None,
         keepalive: tuple[float, float] | None = None,
+        workspace: str | None = None,
         metadata: Metadata | MetadataSource | None = None,
         token: str | TokenSource | None = None,
         interceptors: Sequence[Interceptor] | None = None,
@@ -89,6 +96,7 @@ class FlameContext:
         self._parsed = self._checked(self._endpoint)
         self._tls = self._tls_of(tls, file, environ, "cluster")
         self._keepalive = self._keepalive_of(keepalive, file)
+        self._workspace = self._workspace_of(workspace, file, environ)
         given = CallOptions.checked(metadata, token, interceptors)
         self._call_options = self._call_options_of(given, file, environ)
         self._cache = self._cache_of(cache_endpoint, cache_tls, file, environ)
@@ -125,6 +133,11 @@ class FlameContext:
     def keepalive(self) -> FlameKeepalive:
         """How a silent engine is noticed."""
         return self._keepalive
+
+    @property
+    def workspace(self) -> str:
+        """In which workspace everything is; an engine without workspaces does not look at it."""
+        return self._workspace
 
     @property
     def call_options(self) -> CallOptions:
@@ -265,6 +278,19 @@ class FlameContext:
                 self._sources[f"keepalive.{key}"] = where
             values.append(default if value is None else value)
         return _checked_keepalive(f"{file.name}: cluster.keepalive", values)
+
+    def _workspace_of(self, given: str | None, file: ConfigFile, environ: Mapping[str, str]) -> str:
+        chosen = self._choose(
+            "workspace",
+            ("argument", given),
+            ("FLAME_WORKSPACE", environ.get("FLAME_WORKSPACE") or None),
+            file.text("cluster", "workspace"),
+            ("default", DEFAULT_WORKSPACE),
+        )
+        try:
+            return check_workspace(chosen)
+        except InvalidArgumentError as error:
+            raise ConfigError(f"{self._sources['workspace']}: {error.message}") from None
 
     def _call_options_of(
         self, given: CallOptions, file: ConfigFile, environ: Mapping[str, str]

@@ -20,7 +20,12 @@ from flamepy.config.values import (
     FlameInformer,
     FlameKeepalive,
 )
-from flamepy.types import DEFAULT_FLAME_CACHE_ENDPOINT, DEFAULT_FLAME_ENDPOINT, RetryPolicy
+from flamepy.types import (
+    DEFAULT_FLAME_CACHE_ENDPOINT,
+    DEFAULT_FLAME_ENDPOINT,
+    RetryPolicy,
+)
+from flamepy.workspaces import DEFAULT_WORKSPACE
 
 if TYPE_CHECKING:
     from flamepy.config.context import FlameContext
@@ -36,6 +41,7 @@ def context_state(context: FlameContext) -> dict[str, object]:
         "_package": context.package,
         "_runner": context.runner,
         "_keepalive": tuple(context.keepalive),
+        "_workspace": context.workspace,
         "_retry": None if context.retry is None else asdict(context.retry),
         "_informers": _plain(context.informers),
         "_configured_informers": _plain(context.configured_informers),
@@ -69,6 +75,7 @@ def restore_context(context: FlameContext, state: Mapping[str, object]) -> None:
         _runner=found.get("_runner") or FlameContextRunner(),
         _call_options=CallOptions(),  # secrets and functions are not pickled
         _keepalive=FlameKeepalive(*found.get("_keepalive", ())),
+        _workspace=found.get("_workspace", DEFAULT_WORKSPACE),
         _retry=None if retry is None else RetryPolicy(**retry),
         _informers=_informers(found.get("_informers", ())),
         _configured_informers=_informers(found.get("_configured_informers", ())),

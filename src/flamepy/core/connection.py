@@ -32,6 +32,7 @@ from flamepy.types import (
     Application,
     ApplicationAttributes,
     ConnectionStats,
+    Dialect,
     Executor,
     Node,
     ResourceRequirement,
@@ -50,6 +51,7 @@ def connect(
     *,
     context: FlameContext | None = None,
     keepalive: tuple[float, float] | None = None,
+    workspace: str | None = None,
     timeout: float = 10.0,
     retry: RetryPolicy | None = None,
     patience: float = PATIENCE,
@@ -63,8 +65,11 @@ def connect(
     Args:
         addr: ``http://host:port``, https for TLS; by default from the configuration.
         tls_config: files for TLS.
-        context: a configuration instead of ``addr``, ``tls_config`` and ``keepalive``.
+        context: a configuration instead of ``addr``, ``tls_config``, ``keepalive`` and
+            ``workspace``.
         keepalive: seconds of silence before the engine is pinged, and for its answer.
+        workspace: in which everything is, by default as the configuration says, else
+            ``default``; engine 0.6 has no workspaces.
         timeout: seconds to wait for the first answer.
         retry: how repeatable calls are repeated; by default as the configuration says.
         patience: seconds for which calls and waits continue while the engine cannot be reached.
@@ -84,7 +89,7 @@ def connect(
     seconds("timeout", timeout)  # before a thread is started
     options = CallOptions.checked(metadata, token, interceptors)
     link = Link(
-        context or FlameContext(addr, tls=tls_config, keepalive=keepalive),
+        context or FlameContext(addr, tls=tls_config, keepalive=keepalive, workspace=workspace),
         reactor=ReactorLoop(),
         patience=patience,
         policy=retry,
@@ -123,7 +128,8 @@ class Connection:
 
     def _repr_html_(self) -> str:
         state = "closed" if self.link.closed else self.link.state
-        return card("Connection", [("engine", self.link.endpoint), ("state", state)])
+        rows = [("engine", self.link.endpoint), ("state", state), ("dialect", self.dialect)]
+        return card("Connection", rows)
 
     def __repr__(self) -> str:
         state = "closed" if self.link.closed else self.link.state
@@ -133,6 +139,16 @@ class Connection:
     def endpoint(self) -> str:
         """The engine's URL."""
         return self.link.endpoint
+
+    @property
+    def workspace(self) -> str:
+        """In which workspace everything is; engine 0.6 has no workspaces."""
+        return self._aio.workspace
+
+    @property
+    def dialect(self) -> Dialect:
+        """What the engine speaks, as far as its answers have shown it."""
+        return self._aio.dialect
 
     @property
     def addr(self) -> str:

@@ -121,6 +121,7 @@ class Link:
             Claims(),
             self.policy,
             self.patience,
+            workspace=context.workspace,
         )
         self._hasty = self._frontend.hasty(HASTY, None if hooks is None else hooks.run_contained)
         self._outages = 0
@@ -188,6 +189,7 @@ class Link:
             sent_again=counters.sent_again,
             outages=self._outages,
             budget=round(self._retrier.budget.left, 3),
+            dialect=self._calls.names.dialect,
         )
 
     def _open_channel(self) -> grpc.aio.Channel:
@@ -287,6 +289,7 @@ class Link:
         if away and is_goaway(error.message):
             return  # the next call makes another connection
         if away:
+            self._calls.names.doubt()
             retrier.missed()
             self._set_state(ConnectionState.DISCONNECTED, error)
         elif self.state is not ConnectionState.DISCONNECTED:

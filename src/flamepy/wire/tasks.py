@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.types import Task, TaskState
 from flamepy.wire.events import decode_events, encode_events
@@ -78,10 +80,16 @@ def task_message(
     return message
 
 
-def encode_create_task(session_id: str, payload: bytes | None) -> frontend_pb2.CreateTaskRequest:
+def encode_create_task(
+    session_id: str, payload: bytes | None, workspace: str, affinity: Sequence[bytes] = ()
+) -> frontend_pb2.CreateTaskRequest:
     """Return the request of CreateTask."""
     request = frontend_pb2.CreateTaskRequest()
-    request.task.session_id = session_id
+    request.workspace = workspace
+    task = request.task
+    task.session_id = session_id
     if payload is not None:
-        request.task.input = payload
+        task.input = payload
+    if affinity:
+        task.affinity.extend(affinity)
     return request

@@ -27,9 +27,7 @@ from flamepy.types import (
 PAYLOAD_LIMIT = 4 * 1024 * 1024 - 64 * 1024
 SESSION_ID_LIMIT = 128
 APPLICATION_NAME_LIMIT = 253
-WORKSPACE_LIMIT = 63
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_WORKSPACE = re.compile(r"[a-z0-9]([a-z0-9_-]*[a-z0-9])?")
 _APPLICATION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _U32 = (1 << 32) - 1
 _U64 = (1 << 64) - 1
@@ -69,18 +67,6 @@ def application_name(value: object) -> str:
             f"application name {repr_of(value)}: use letters, digits, '.', '_' and '-' only, at "
             "least "
             "one, no leading '.' or '-', no '..'"
-        )
-    return value
-
-
-def workspace(value: object) -> str:
-    """Return a workspace's name as engines that have workspaces take it."""
-    if not isinstance(value, str):
-        raise InvalidArgumentError(f"workspace must be text, got {repr_of(value)}")
-    if len(value) > WORKSPACE_LIMIT or not _WORKSPACE.fullmatch(value):
-        raise InvalidArgumentError(
-            f"workspace {_short(value)}: use 1 to {WORKSPACE_LIMIT} lower-case letters, digits, "
-            "'_' and '-', with a letter or a digit at both ends"
         )
     return value
 

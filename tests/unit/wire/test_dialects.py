@@ -7,8 +7,6 @@ from google.protobuf.message import Message
 
 from flamepy._proto import frontend_pb2, shim_pb2, types_pb2
 from flamepy.core import short_name
-from flamepy.errors import InvalidArgumentError
-from flamepy.wire import validation
 from flamepy.wire.applications import decode_application
 from flamepy.wire.cluster import decode_executor, decode_node, encode_executor
 from flamepy.wire.fields import fields
@@ -102,14 +100,3 @@ def test_names_that_are_made_have_no_capitals() -> None:
     made = [short_name("byte-service") for _ in range(50)]
     assert all(one == one.lower() for one in made)
     assert len(set(made)) == 50
-
-
-@pytest.mark.parametrize("name", ["a", "default", "team_a-1", "9", "x" * 63])
-def test_names_of_workspaces(name: str) -> None:
-    assert validation.workspace(name) == name
-
-
-@pytest.mark.parametrize("name", ["", "-a", "a_", "A", "a.b", "a/b", "x" * 64, "ä", None, b"a"])
-def test_bad_names_of_workspaces(name: object) -> None:
-    with pytest.raises(InvalidArgumentError, match="workspace"):
-        validation.workspace(name)

@@ -47,7 +47,8 @@ async def calls_of(
     try:
         calls = Calls(lambda: channel, address.url)
         around = None if hooks is None else hooks.run_contained
-        yield channel, Frontend.of(calls, address.url, ONCE, around)
+        frontend = Frontend.of(calls, address.url, ONCE, around, workspace=context.workspace)
+        yield channel, frontend
     finally:
         if hooks is not None:
             hooks.close()
@@ -69,6 +70,20 @@ async def frontend(context: FlameContext, timeout: float) -> Finding:
     if not ready:
         return warned("frontend", says, "tasks wait until an executor manager joins")
     return passed("frontend", says)
+
+
+async def dialect(context: FlameContext, timeout: float) -> Finding:
+    """What the engine speaks: the names of its calls (docs/protocol.md#dialects)."""
+    try:
+        async with calls_of(context, context.address) as (_, calls):
+            await calls.list_applications(timeout=timeout)
+            names = calls.transport.calls.names
+    except FlameError as error:
+        return failed(
+            "dialect", f"applications cannot be listed: {error.message}", "see the engine's log"
+        )
+    listed = names.first("ListApplication")
+    return passed("dialect", f"{names.dialect} ({listed}); workspace {context.workspace}")
 
 
 async def _advice(context: FlameContext, error: FlameError, timeout: float) -> str:

@@ -21,7 +21,7 @@ from flamepy.cli.values import SECONDS
 from flamepy.config import FlameContext
 from flamepy.errors import ConfigError
 
-NETWORK = ("dns", "port", "tls", "frontend", "port + 1", "clock", "keepalive")
+NETWORK = ("dns", "port", "tls", "frontend", "dialect", "port + 1", "clock", "keepalive")
 
 
 @click.command()
@@ -95,6 +95,7 @@ async def _way(context: FlameContext, timeout: float) -> AsyncIterator[Finding]:
     yield finding
     if finding.verdict is Verdict.FAILED:
         return
+    yield await answers.dialect(context, timeout)
     yield await network.port_above(context, addresses, timeout)
     yield await answers.clock(context, timeout)
     yield await answers.keepalive(context, timeout)

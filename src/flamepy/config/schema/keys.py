@@ -19,6 +19,7 @@ from flamepy.config.schema.kinds import (
     Section,
     Text,
 )
+from flamepy.workspaces import WORKSPACE_PATTERN
 
 EVENTS = (
     *("added", "running", "succeeded", "failed", "cancelled", "terminal", "requeued", "deleted"),
@@ -194,6 +195,11 @@ CLUSTER = Section(
                 open=True,
             ),
             "when an engine that is silent while a call waits is pinged",
+        ),
+        Key(
+            "workspace",
+            Text("a workspace's name", f"^{WORKSPACE_PATTERN}$"),
+            "in which everything is, at engines that have workspaces; `default` if absent",
         ),
         Key(
             "token",

@@ -7,8 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from google.protobuf.message import Message
-
 from flamepy._proto import types_pb2
 from flamepy.errors import FlameError
 from flamepy.rpc.requests.adoption import Claims
@@ -18,10 +16,16 @@ from flamepy.rpc.transport.attempt import Around, Attempt, Transport
 from flamepy.rpc.transport.calls import Calls
 from flamepy.rpc.transport.status import Call, from_result
 from flamepy.rpc.transport.ways_out import start_one
-from flamepy.types import ApplicationAttributes, RetryPolicy, SessionAttributes, SessionInfo
+from flamepy.types import (
+    ApplicationAttributes,
+    RetryPolicy,
+    SessionAttributes,
+    SessionInfo,
+)
 from flamepy.wire.applications import encode_application_spec
 from flamepy.wire.services import FRONTEND
 from flamepy.wire.sessions import decode_session, encode_session_spec
+from flamepy.workspaces import DEFAULT_WORKSPACE
 
 A = TypeVar("A", bound="RpcCaller")
 T = TypeVar("T")
@@ -37,6 +41,7 @@ class RpcCaller:
         claims: knows whose task is whose.
         policy: how repeatable calls are repeated.
         patience: seconds that a call waits for an engine that cannot be reached.
+        workspace: in which everything is; engines without workspaces do not read it.
     """
 
     def __init__(
@@ -46,7 +51,10 @@ class RpcCaller:
         claims: Claims,
         policy: RetryPolicy,
         patience: float = 0.0,
+        *,
+        workspace: str = DEFAULT_WORKSPACE,
     ) -> None:
+        self.workspace = workspace
         self.transport = transport
         self.retrier = retrier
         self.claims = claims
@@ -62,10 +70,13 @@ class RpcCaller:
         endpoint: str,
         policy: RetryPolicy,
         around: Around | None = None,
+        *,
+        workspace: str = DEFAULT_WORKSPACE,
     ) -> A:
         """Return the calls of a channel without a link, such as one that is being examined."""
         retrier = Retrier(policy, way_out=start_one(endpoint))
-        return cls(Transport(calls, endpoint, around=around), retrier, Claims(), policy)
+        transport = Transport(calls, endpoint, around=around)
+        return cls(transport, retrier, Claims(), policy, workspace=workspace)
 
     def hasty(self: A, policy: RetryPolicy, around: Around | None = None) -> A:
         """Return the same calls without patience: an outage is an error at once.
@@ -75,7 +86,7 @@ class RpcCaller:
             around: what is around each try, instead of what is around those of this caller.
         """
         transport = replace(self.transport, around=around or self.transport.around)
-        return type(self)(transport, self.retrier, self.claims, policy)
+        return type(self)(transport, self.retrier, self.claims, policy, workspace=self.workspace)
 
     def _call(
         self,
@@ -111,10 +122,10 @@ class RpcCaller:
     ) -> SessionInfo:
         application = None if attributes is None else attributes.application
         call = self._call(name, session_id, application=application, request=attributes)
-        request: Message = FRONTEND[name].request(session_id=session_id)
+        fields: dict[str, object] = {"session_id": session_id, "workspace": self.workspace}
         if name in ("CreateSession", "OpenSession") and attributes is not None:
-            spec = encode_session_spec(attributes)
-            request = FRONTEND[name].request(session_id=session_id, session=spec)
+            fields["session"] = encode_session_spec(attributes)
+        request = FRONTEND[name].request(**fields)
         attempt = Attempt(self.transport, call, request, decode_session)
         info = await self.retrier.run(name, terms, attempt.run, resolve)
         self.claims.saw(info)
@@ -129,10 +140,10 @@ class RpcCaller:
         attributes: ApplicationAttributes | None = None,
     ) -> None:
         call = self._call(rpc, application=name, request=attributes)
-        request: Message = FRONTEND[rpc].request(name=name)
+        fields: dict[str, object] = {"name": name, "workspace": self.workspace}
         if attributes is not None:
-            spec = encode_application_spec(attributes)
-            request = FRONTEND[rpc].request(name=name, application=spec)
+            fields["application"] = encode_application_spec(attributes)
+        request = FRONTEND[rpc].request(**fields)
         attempt = Attempt(self.transport, call, request, partial(_done, call))
         await self.retrier.run(rpc, terms, attempt.run, resolve)
 

@@ -8,7 +8,7 @@ task is left out when other calls look for theirs (``adoption``). Times: docs/re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -54,6 +54,7 @@ class Creation:
         payload: the input.
         on_ambiguous: what is done when it is not known whether the task was made.
         retry: for the reads that it may need.
+        affinity: the keys of executors that it prefers.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Creation:
         payload: bytes | None,
         on_ambiguous: str,
         retry: RetryPolicy | None,
+        affinity: Sequence[bytes] = (),
     ) -> None:
         if on_ambiguous != VERIFY:
             check_mode(on_ambiguous)
@@ -71,6 +73,7 @@ class Creation:
         self._payload = payload
         self._mode = on_ambiguous
         self._retry = retry
+        self._affinity = affinity
 
     async def run(self, terms: Terms, first: FailedTry | None = None) -> Task:
         """Return the task as acknowledged.
@@ -95,7 +98,7 @@ class Creation:
         attempt = CreateAttempt(
             frontend.transport,
             Call(NAME, frontend.endpoint, session_id, request=self._payload),
-            encode_create_task(session_id, self._payload),
+            encode_create_task(session_id, self._payload, frontend.workspace, self._affinity),
             partial(_acknowledged, submission),
             partial(_landed, submission),
         )
@@ -231,7 +234,8 @@ class Series:
         if not frontend.claims.knows(session_id):  # many others were used since ``begin``
             await self.begin()
         submission = frontend.claims.begin(session_id, payload)
-        request, decode = encode_create_task(session_id, payload), partial(_created, submission)
+        request = encode_create_task(session_id, payload, frontend.workspace)
+        decode = partial(_created, submission)
         attempt = Attempt(frontend.transport, self._call, request, decode)
         try:
             made = await attempt.run(ON_WIRE)

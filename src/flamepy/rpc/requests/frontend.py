@@ -7,23 +7,28 @@ Every call has a deadline, repeats by ``retry`` and raises by ``status``. ``link
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
+
+from google.protobuf.message import Message
 
 from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.rpc.requests.caller import RpcCaller
 from flamepy.rpc.requests.create_task import Creation, Series
 from flamepy.rpc.requests.resolvers import Resolver
 from flamepy.rpc.retry.call_limits import VERIFY
-from flamepy.rpc.transport.streams import TaskStream
+from flamepy.rpc.transport.streams import TaskExchange, TaskStream
 from flamepy.types import (
     Application,
     ApplicationAttributes,
+    Dialect,
     Executor,
     Node,
     RetryPolicy,
     SessionAttributes,
     SessionInfo,
+    SessionState,
     Task,
 )
 from flamepy.wire.applications import decode_application
@@ -93,14 +98,15 @@ class Frontend(RpcCaller):
     ) -> Application:
         """Return an application. Raises ApplicationNotFoundError."""
         call = self._call("GetApplication", application=name)
-        return await self._one(decode_application, call, self._terms(timeout, retry), name=name)
+        terms = self._terms(timeout, retry)
+        return await self._one(decode_application, call, terms, name=name, workspace=self.workspace)
 
     async def list_applications(
         self, *, timeout: float | None = None, retry: RetryPolicy | None = None
     ) -> list[Application]:
         """Return all applications, by name."""
-        call = self._call("ListApplication")
-        return await self._one(_applications, call, self._terms(timeout, retry))
+        call, terms = self._call("ListApplication"), self._terms(timeout, retry)
+        return await self._one(_applications, call, terms, workspace=self.workspace)
 
     # ------------------------------------------------------------------ cluster
 
@@ -108,8 +114,8 @@ class Frontend(RpcCaller):
         self, *, timeout: float | None = None, retry: RetryPolicy | None = None
     ) -> list[Executor]:
         """Return all executors, by id."""
-        call = self._call("ListExecutor")
-        return await self._one(_executors, call, self._terms(timeout, retry))
+        call, terms = self._call("ListExecutor"), self._terms(timeout, retry)
+        return await self._one(_executors, call, terms, workspace=self.workspace)
 
     async def list_nodes(
         self, *, timeout: float | None = None, retry: RetryPolicy | None = None
@@ -196,12 +202,32 @@ class Frontend(RpcCaller):
         return deleted
 
     async def list_sessions(
-        self, *, timeout: float | None = None, retry: RetryPolicy | None = None
+        self,
+        *,
+        application: str | None = None,
+        state: SessionState | None = None,
+        timeout: float | None = None,
+        retry: RetryPolicy | None = None,
     ) -> list[SessionInfo]:
-        """Return all sessions with counters and events, by id."""
-        found = await self._one(_sessions, self._call("ListSession"), self._terms(timeout, retry))
+        """Return all sessions with counters and events, by id.
+
+        Args:
+            application: of this one alone; engine 0.6 sends the others as well.
+            state: in this one alone; likewise.
+            timeout: seconds.
+            retry: instead of the connection's policy.
+        """
+        call, terms = self._call("ListSession"), self._terms(timeout, retry)
+        chosen = {"application": application, "state": None if state is None else int(state)}
+        found = await self._one(_sessions, call, terms, workspace=self.workspace, **chosen)
         self.claims.listed(found)
-        return found
+        if application is None and state is None:
+            return found
+        return [
+            one
+            for one in found
+            if application in (None, one.application) and state in (None, one.state)
+        ]
 
     # ------------------------------------------------------------------ tasks
 
@@ -213,9 +239,10 @@ class Frontend(RpcCaller):
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
         on_ambiguous: str = VERIFY,
+        affinity: Sequence[bytes] = (),
     ) -> Task:
         """Create a task; see ``create_task``. Raises SessionNotFoundError, SessionClosedError."""
-        creation = Creation(self, session_id, payload, on_ambiguous, retry)
+        creation = Creation(self, session_id, payload, on_ambiguous, retry, affinity)
         return await creation.run(self._terms(timeout, retry))
 
     async def create_tasks(
@@ -242,7 +269,14 @@ class Frontend(RpcCaller):
         """Return a task with its events. Raises TaskNotFoundError, SessionNotFoundError."""
         call = self._call("GetTask", session_id, task_id)
         terms = self._terms(timeout, retry)
-        return await self._one(decode_task, call, terms, session_id=session_id, task_id=task_id)
+        return await self._one(
+            decode_task,
+            call,
+            terms,
+            session_id=session_id,
+            task_id=task_id,
+            workspace=self.workspace,
+        )
 
     def list_tasks(
         self,
@@ -262,7 +296,7 @@ class Frontend(RpcCaller):
             timeout: seconds for all of it.
             attempt: which try it is.
         """
-        request = FRONTEND["ListTask"].request(session_id=session_id)
+        request = FRONTEND["ListTask"].request(session_id=session_id, workspace=self.workspace)
         limit = LIST_TIMEOUT if timeout is None else timeout
         call = self._call("ListTask", session_id)
         stream = self.transport.stream(call, request, limit, attempt=attempt)
@@ -285,11 +319,38 @@ class Frontend(RpcCaller):
         return await self.retrier.run("ListTask", terms, attempt)
 
     def watch_task(self, session_id: str, task_id: str) -> TaskStream:
-        """Open a stream of one task's changes; it has no deadline (docs/protocol.md#watch)."""
-        request = FRONTEND["WatchTask"].request(session_id=session_id, task_id=task_id)
+        """Open a stream of one task's changes; it has no deadline (docs/protocol.md#watch).
+
+        An engine after 0.6 sends the present state first, and an error for what it does not know.
+        """
+        request = self._watch_request(session_id, task_id)
         call = self._call("WatchTask", session_id, task_id)
         stream = self.transport.stream(call, request, None)
         return TaskStream(stream, call, outcome=self.transport.outcome)
+
+    @property
+    def can_exchange(self) -> bool:
+        """Whether the engine probably has ``watch_tasks``, by what it answered so far."""
+        return self.transport.calls.names.watches is Dialect.NEXT
+
+    def watch_tasks(self, session_id: str) -> TaskExchange:
+        """Open a stream of the changes of many tasks of a session, for engines after 0.6.
+
+        Of another engine it ends with an error before its first task, and ``can_exchange`` is False
+        then: look at that, for gRPC may report its own failure to write instead of UNIMPLEMENTED.
+        """
+        call = self._call("WatchTask", session_id)
+        return TaskExchange(
+            self.transport.exchange(call),
+            call,
+            partial(self._watch_request, session_id),
+            outcome=self.transport.outcome,
+        )
+
+    def _watch_request(self, session_id: str, task_id: str) -> Message:
+        return FRONTEND["WatchTask"].request(
+            session_id=session_id, task_id=task_id, workspace=self.workspace
+        )
 
 
 def _applications(reply: types_pb2.ApplicationList) -> list[Application]:

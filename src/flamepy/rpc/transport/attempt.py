@@ -18,9 +18,10 @@ from flamepy.call_options import Pairs
 from flamepy.errors import DeadlineExceededError, FlameError
 from flamepy.rpc.retry.classifier import Failure, is_retryable
 from flamepy.rpc.transport.calls import CallerLeft, Calls
-from flamepy.rpc.transport.message_stream import MessageStream
+from flamepy.rpc.transport.message_stream import MessageExchange, MessageStream, Prepare
 from flamepy.rpc.transport.status import Call, from_rpc
 from flamepy.rpc.transport.streams import Outcome, ignore
+from flamepy.wire.services import NEW_NAMES
 
 T = TypeVar("T")
 Send = Callable[["float | None", Pairs], Awaitable[Any]]
@@ -48,9 +49,17 @@ class Transport:
         self, call: Call, request: Message, timeout: float | None, *, attempt: int = 1
     ) -> MessageStream:
         """Return a stream of answers; ``around`` is around its opening."""
+        prepare = self._around_opening(call, attempt, timeout)
+        return self.calls.stream(call.name, request, timeout, prepare)
+
+    def exchange(self, call: Call) -> MessageExchange:
+        """Return a stream each way without a deadline; ``around`` is around its opening."""
+        return self.calls.exchange(call.name, self._around_opening(call, 1, None))
+
+    def _around_opening(self, call: Call, attempt: int, timeout: float | None) -> Prepare | None:
         around = self.around
         if around is None:
-            return self.calls.stream(call.name, request, timeout)
+            return None
 
         async def prepare() -> tuple[float | None, Pairs]:
             async def opened(seconds: float | None, metadata: Pairs) -> tuple[float | None, Pairs]:
@@ -59,7 +68,7 @@ class Transport:
             found: tuple[float | None, Pairs] = await around(call, attempt, timeout, opened)
             return found
 
-        return self.calls.stream(call.name, request, timeout, prepare)
+        return prepare
 
 
 class Attempt(Generic[T]):
@@ -93,7 +102,9 @@ class Attempt(Generic[T]):
             return await self._surrounded(transport.around, seconds)
         began = asyncio.get_running_loop().time()
         try:
-            reply = await transport.calls.unary(call.name, self._request, seconds, metadata)
+            calls = transport.calls
+            send = calls.either if call.name in NEW_NAMES else calls.unary
+            reply = await send(call.name, self._request, seconds, metadata)
         except grpc.aio.AioRpcError as error:
             raise self._failed(error, began) from error
         transport.outcome(None, began)

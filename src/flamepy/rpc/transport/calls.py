@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from flamepy.call_options import Pairs
 from flamepy.errors import ConnectionClosedError, FlameError
+from flamepy.rpc.dialect import OLD_NAMES, WATCH, Names, other_name
 from flamepy.rpc.retry.classifier import may_cut
 from flamepy.rpc.transport.in_flight import (
     InFlightCall,
@@ -25,10 +26,16 @@ from flamepy.rpc.transport.in_flight import (
     without_frames,
 )
 from flamepy.rpc.transport.link_holder import LinkHolder
-from flamepy.rpc.transport.message_stream import MessageStream, Prepare
+from flamepy.rpc.transport.message_stream import (
+    MessageExchange,
+    MessageStream,
+    Prepare,
+    is_answer,
+    is_unknown,
+)
 from flamepy.runtime.clocks import Timeout
 from flamepy.runtime.forks import CLIENT, hold, release
-from flamepy.wire.services import FRONTEND
+from flamepy.wire.services import FRONTEND, NEW_NAMES, RENAMED, Method
 
 FORK_READ_WAIT = 0.25  # seconds that a fork waits for answers that can be asked for again
 CLOSE_WRITE_WAIT = 2.0  # seconds that a close waits for tasks that are just being made
@@ -61,6 +68,7 @@ class Calls:
     def __init__(self, open_channel: Callable[[], grpc.aio.Channel], endpoint: str) -> None:
         self.streams: set[MessageStream] = set()
         self.closed = False
+        self.names = Names()
         self._open_channel = open_channel
         self._endpoint = endpoint
         self._holder = LinkHolder(self)
@@ -112,6 +120,46 @@ class Calls:
             finally:
                 self._pending.discard(pending)
                 pending.end()
+
+    async def either(
+        self, name: str, request: Message, timeout: float, metadata: Pairs | None = None
+    ) -> Any:
+        """Do ``unary`` for a call that has two names: by the one known last, else by the other.
+
+        UNIMPLEMENTED of the first one proves that nothing ran. Of both it says nothing of names:
+        then the error is that of the name in 0.6.
+
+        Args:
+            name: in 0.6.
+            request: its message.
+            timeout: seconds after which the call is over, both tries together.
+            metadata: what is sent with it.
+
+        Raises:
+            grpc.aio.AioRpcError, ConnectionClosedError: as ``unary``.
+        """
+        now = asyncio.get_running_loop().time
+        end, used, names = now() + timeout, self.names.first(name), self.names
+        try:
+            reply = await self.unary(used, request, timeout, metadata)
+        except grpc.aio.AioRpcError as error:
+            if not is_unknown(error):
+                raise
+            refused = error
+        else:
+            names.answered(used)
+            return reply
+        used = other_name(used)
+        try:
+            reply = await self.unary(used, request, max(SHORTEST, end - now()), metadata)
+        except grpc.aio.AioRpcError as error:
+            if is_unknown(error) and used in OLD_NAMES:
+                raise refused from None
+            if is_answer(error):
+                names.answered(used)
+            raise
+        names.answered(used)
+        return reply
 
     async def detachable(
         self,
@@ -196,17 +244,23 @@ class Calls:
         """Return a stream of answers; ``prepare`` is awaited before it is opened."""
         return MessageStream(self, name, request, timeout, prepare)
 
+    def exchange(self, name: str, prepare: Prepare | None = None) -> MessageExchange:
+        """Return a stream each way, without a deadline; ``prepare`` is awaited first."""
+        return MessageExchange(self, name, prepare)
+
     def open_stream(
         self,
         stream: MessageStream,
-        request: Message,
+        request: Message | None,
         timeout: float | None,
         metadata: Pairs | None,
     ) -> Any:
-        """Return gRPC's call of a stream."""
+        """Return gRPC's call of a stream; its ``used`` is the name that is called."""
         self.streams.add(stream)
         limit = None if timeout is None else Timeout(timeout)
-        return self._stubs[stream.name](request, timeout=limit, metadata=metadata)
+        # What a stream of requests begins with; an exchange writes its own.
+        sent = request if stream.used != NEW_NAMES[WATCH] else request and [request]
+        return self._stubs[stream.used](sent, timeout=limit, metadata=metadata)
 
     # ------------------------------------------------------------------ the channel
 
@@ -232,13 +286,8 @@ class Calls:
 
     def _open(self) -> grpc.aio.Channel:
         channel = self._open_channel()
-        for method in FRONTEND.values():
-            make = channel.unary_stream if method.streams else channel.unary_unary
-            self._stubs[method.name] = make(
-                method.path,
-                request_serializer=method.request.SerializeToString,
-                response_deserializer=method.response.FromString,
-            )
+        for method in (*FRONTEND.values(), *RENAMED.values()):
+            self._stubs[method.name] = _stub(channel, method)
         return channel
 
     async def aclose(self) -> None:
@@ -273,7 +322,7 @@ class Calls:
         await wait_all(self._unended(), min(FORK_READ_WAIT, limit))
         self._cut_streams("WatchTask", "ListTask")
         for pending in self._pending:
-            if may_cut(pending.name):
+            if may_cut(OLD_NAMES.get(pending.name, pending.name)):
                 pending.cut = True
                 pending.call.cancel()
         await wait_all(self._unended(), limit)
@@ -312,3 +361,15 @@ class Calls:
         gate, self._gate = self._gate, None
         if gate is not None:
             gate.set()
+
+
+def _stub(channel: grpc.aio.Channel, method: Method) -> Callable[..., Any]:
+    if method.requests_stream:
+        make: Any = channel.stream_stream
+    else:
+        make = channel.unary_stream if method.streams else channel.unary_unary
+    return make(  # type: ignore[no-any-return]  # each kind of call has a type of its own
+        method.path,
+        request_serializer=method.request.SerializeToString,
+        response_deserializer=method.response.FromString,
+    )

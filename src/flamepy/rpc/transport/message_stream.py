@@ -9,11 +9,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
+import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
 from flamepy.call_options import Pairs
+from flamepy.rpc.dialect import OLD_NAMES, Names, other_name
 from flamepy.rpc.transport.in_flight import is_cancelled, without_frames
+from flamepy.wire.services import NEW_NAMES
 
 # Returns the seconds of a stream and its metadata, once all that is around its opening has run.
 Prepare = Callable[[], Awaitable[tuple["float | None", Pairs]]]
@@ -23,6 +26,7 @@ class StreamOpener(Protocol):
     """Opens gRPC's calls for streams; ``Calls`` is one."""
 
     streams: set[MessageStream]
+    names: Names
 
     async def enter(self) -> None:
         """Return when calls may be made."""
@@ -30,7 +34,7 @@ class StreamOpener(Protocol):
     def open_stream(
         self,
         stream: MessageStream,
-        request: Message,
+        request: Message | None,
         timeout: float | None,
         metadata: Pairs | None,
     ) -> Any:
@@ -41,24 +45,52 @@ class CutOff(Exception):
     """A stream was ended by a fork or the connection's close."""
 
 
+def is_unknown(error: grpc.aio.AioRpcError) -> bool:
+    """Return True if the engine does not know the call; nothing ran then."""
+    return error.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def _hides_unknown(error: grpc.aio.AioRpcError) -> bool:
+    """Return True if gRPC's failure to write may have replaced the engine's UNIMPLEMENTED.
+
+    A stream of requests that is refused at once breaks under the first one that is written.
+    """
+    internal = error.code() is grpc.StatusCode.INTERNAL
+    return internal and error.details() == "Internal error from Core"
+
+
+def is_answer(error: grpc.aio.AioRpcError) -> bool:
+    """Return True if the call itself refused, which neither gRPC nor a proxy does like this."""
+    return error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+
+
 class MessageStream:
-    """A stream of messages; the call is made when it is first iterated."""
+    """A stream of messages; the call is made when it is first iterated.
+
+    A call that has two names is made by the one known last, and by the other one after
+    UNIMPLEMENTED, as ``Calls.either`` does.
+
+    Attributes:
+        name: of the RPC, in 0.6.
+        used: the name that is called.
+    """
 
     def __init__(
         self,
         calls: StreamOpener,
         name: str,
-        request: Message,
+        request: Message | None,
         timeout: float | None,
         prepare: Prepare | None = None,
     ) -> None:
-        self.name = name
+        self.name = self.used = name
         self.ended: asyncio.Future[None] | None = None
         self._calls = calls
         self._request = request
         self._timeout = timeout
         self._prepare = prepare
         self._cancelled = self._cut = self._reading = False
+        self._unproven = False  # whether it is open whether the engine knows ``used``
         self._call: Any = None  # gRPC's, as the next one; both are None once it has ended
         self._iterator: Any = None
 
@@ -70,29 +102,65 @@ class MessageStream:
         await self._calls.enter()
         if self._cancelled:
             return
-        self._call = self._calls.open_stream(self, self._request, timeout, metadata)
-        self._iterator = self._call.__aiter__()
+        self._begin(timeout, metadata)
         self.ended = asyncio.get_running_loop().create_future()
+        refused: grpc.aio.AioRpcError | None = None
         try:
             while self._iterator is not None:
                 self._reading = True
                 try:
                     message = await self._iterator.__anext__()
                 except StopAsyncIteration:
+                    self._answered()
                     return
                 except asyncio.CancelledError:
                     if self._cut and not is_cancelled():
                         break  # gRPC raises the same for a call that is cancelled
                     raise
                 except grpc.aio.AioRpcError as error:
-                    raise without_frames(error) from None
+                    last = self._failed(without_frames(error), refused)
+                    if last is not None:
+                        raise last from None
+                    refused = error
+                    self._begin(timeout, metadata)
+                    continue
                 finally:
                     self._reading = False
+                if self._unproven:
+                    self._answered()
                 yield message
             if self._cut:
                 raise CutOff
         finally:
             self.cancel()
+
+    def _first_name(self) -> str:
+        return self._calls.names.first(self.name)
+
+    def _begin(self, timeout: float | None, metadata: Pairs | None) -> None:
+        """Make the call; a second time, by its other name: UNIMPLEMENTED comes at once."""
+        if self.name in NEW_NAMES:
+            self.used = other_name(self.used) if self._unproven else self._first_name()
+            self._unproven = True
+        self._call = self._calls.open_stream(self, self._request, timeout, metadata)
+        self._iterator = self._call.__aiter__()
+
+    def _answered(self) -> None:
+        if self._unproven:
+            self._unproven = False
+            self._calls.names.answered(self.used)
+
+    def _failed(
+        self, error: grpc.aio.AioRpcError, refused: grpc.aio.AioRpcError | None
+    ) -> grpc.aio.AioRpcError | None:
+        """Return the error to raise, or None if the other name is to be called."""
+        if self._unproven and (is_unknown(error) or _hides_unknown(error)):
+            if refused is None:
+                return None
+            return refused if self.used in OLD_NAMES else error
+        if is_answer(error):
+            self._answered()
+        return error
 
     def cancel(self) -> None:
         """End it; safe to call twice."""
@@ -111,3 +179,60 @@ class MessageStream:
             self._call.cancel()
         else:
             self.cancel()
+
+
+class MessageExchange(MessageStream):
+    """A stream each way: iterate the answers, ``send`` requests meanwhile.
+
+    It has the newer name of its call and no other: what UNIMPLEMENTED means is for its reader.
+    """
+
+    def __init__(self, calls: StreamOpener, name: str, prepare: Prepare | None = None) -> None:
+        super().__init__(calls, name, None, None, prepare)
+        self._open = asyncio.Event()
+        self._sending = asyncio.Lock()
+
+    def _begin(self, timeout: float | None, metadata: Pairs | None) -> None:
+        self.used, self._unproven = NEW_NAMES[self.name], True
+        self._call = self._calls.open_stream(self, None, timeout, metadata)
+        self._iterator = self._call.__aiter__()
+        self._open.set()
+
+    def _failed(
+        self, error: grpc.aio.AioRpcError, refused: grpc.aio.AioRpcError | None
+    ) -> grpc.aio.AioRpcError | None:
+        if self._unproven and (is_unknown(error) or _hides_unknown(error)):
+            self._calls.names.refused(self.used)
+        elif is_answer(error):
+            self._answered()
+        return error
+
+    async def send(self, request: Message) -> bool:
+        """Send a request, once the stream is open and there is room for it.
+
+        A caller that is cancelled here ends the stream, as gRPC does.
+
+        Returns:
+            False if the stream is over: its reader has the reason.
+        """
+        async with self._sending:  # gRPC takes one at a time
+            await self._open.wait()
+            if self._call is None or self._call.done():
+                return False
+            try:
+                await self._call.write(request)
+            except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                return False
+            return True
+
+    async def finish(self) -> None:
+        """Say that no more requests come; the answers go on until the engine ends them."""
+        async with self._sending:
+            await self._open.wait()
+            if self._call is not None and not self._call.done():
+                await self._call.done_writing()
+
+    def cancel(self) -> None:
+        """End it; safe to call twice."""
+        super().cancel()
+        self._open.set()  # a caller that waits to send continues

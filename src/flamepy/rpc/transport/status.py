@@ -225,6 +225,8 @@ def _make(kind: type[FlameError], text: str, code: grpc.StatusCode | None) -> Fl
 
 def _not_found(text: str, call: Call) -> type[NotFoundError]:
     if call.name in ("GetTask", "WatchTask"):
+        if call.task_id is None:  # a stream of several tasks
+            return SessionNotFoundError if text == call.session_id else TaskNotFoundError
         return TaskNotFoundError if text == call.task_id else SessionNotFoundError
     return _NOT_FOUND_CALLS.get(call.name, NotFoundError)
 

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import grpc.aio
+from google.protobuf.message import Message
 
 from flamepy.errors import DeadlineExceededError, FlameError, UnavailableError
 from flamepy.rpc.retry.classifier import Failure, is_retryable
-from flamepy.rpc.transport.message_stream import CutOff, MessageStream
+from flamepy.rpc.transport.message_stream import CutOff, MessageExchange, MessageStream
 from flamepy.rpc.transport.status import Call, from_rpc
 from flamepy.types import Task
 from flamepy.wire.tasks import decode_task
@@ -79,3 +80,43 @@ class TaskStream:
     def cancel(self) -> None:
         """End the stream; safe to call twice."""
         self._stream.cancel()
+
+
+class TaskExchange(TaskStream):
+    """A stream of tasks of one session, of those that were added so far.
+
+    Each task that is added comes in its present state first, then at its changes until its end,
+    after which it is left out. One that the engine does not know ends the stream for all, with
+    TaskNotFoundError: add what a reply has shown alone. The engine reads what is added only while
+    its answers are read (docs/protocol.md#dialects).
+
+    Args:
+        exchange: gRPC's.
+        call: WatchTask, for messages.
+        request: returns the message that adds a task.
+        outcome: as of ``TaskStream``.
+    """
+
+    def __init__(
+        self,
+        exchange: MessageExchange,
+        call: Call,
+        request: Callable[[str], Message],
+        *,
+        outcome: Outcome = ignore,
+    ) -> None:
+        super().__init__(exchange, call, outcome=outcome)
+        self._exchange = exchange
+        self._request = request
+
+    async def add(self, task_id: str) -> bool:
+        """Add a task; waits while the engine takes no more. A cancelled wait ends the stream.
+
+        Returns:
+            False if the stream is over: its reader has the reason.
+        """
+        return await self._exchange.send(self._request(task_id))
+
+    async def finish(self) -> None:
+        """Add no more: the engine ends the stream when all tasks have ended."""
+        await self._exchange.finish()

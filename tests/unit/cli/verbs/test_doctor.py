@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from support.renaming_proxy import RenamingProxy
 from support.tls import TlsFrontend
 
 from flamepy.cli.checks import answers
@@ -28,7 +29,7 @@ from flamepy.types import SessionInfo, SessionState
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
 CHECKS = [
     *("versions", "official SDK", "address", "proxy", "dns", "port", "tls", "frontend"),
-    *("port + 1", "clock", "keepalive"),
+    *("dialect", "port + 1", "clock", "keepalive"),
 ]
 
 
@@ -74,6 +75,18 @@ def test_a_healthy_engine_passes_every_check(fake_engine: FakeEngine) -> None:
     assert fake_engine.calls["ListSession"] == 1
     changes = {name for name in fake_engine.calls if not name.startswith(("List", "Get"))}
     assert not changes, "it changed something"
+
+
+@pytest.mark.parametrize(("newer", "says"), [(False, "0.6 (ListAppl"), (True, "next (ListAppl")])
+def test_what_the_engine_speaks_and_the_workspace_are_shown(
+    fake_engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, *, newer: bool, says: str
+) -> None:
+    monkeypatch.setenv("FLAME_WORKSPACE", "team-a")
+    with RenamingProxy(fake_engine.endpoint, newer=newer) as proxy:
+        found = doctor(proxy.endpoint)["dialect"]
+    assert found.verdict is Verdict.OK
+    assert found.says.startswith(says)
+    assert found.says.endswith("workspace team-a")
 
 
 def test_an_address_that_is_none() -> None:
