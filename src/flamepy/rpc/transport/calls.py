@@ -8,7 +8,7 @@ forgotten in a frame keeps gRPC's threads alive. Everything here runs on the lin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import grpc.aio
@@ -35,11 +35,12 @@ from flamepy.rpc.transport.message_stream import (
 )
 from flamepy.runtime.clocks import Timeout
 from flamepy.runtime.forks import CLIENT, hold, release
-from flamepy.wire.services import FRONTEND, NEW_NAMES, RENAMED, Method
+from flamepy.wire.services import FRONTEND, NEW_NAMES, RENAMED
 
 FORK_READ_WAIT = 0.25  # seconds that a fork waits for answers that can be asked for again
 CLOSE_WRITE_WAIT = 2.0  # seconds that a close waits for tasks that are just being made
 NEVER_CANCELLED = "CreateTask"  # an engine whose handler is cancelled may leave a task unseen
+_METHODS = {one.name: one for one in (*FRONTEND.values(), *RENAMED.values())}
 SHORTEST = 0.001  # seconds: gRPC takes no deadline that has passed
 
 
@@ -73,7 +74,7 @@ class Calls:
         self._endpoint = endpoint
         self._holder = LinkHolder(self)
         self._channel: grpc.aio.Channel | None = None
-        self._stubs: dict[str, Callable[..., Any]] = {}
+        self._stubs: Mapping[str, Callable[..., Any]] = {}
         self._pending: set[InFlightCall] = set()
         self._detached: set[asyncio.Task[None]] = set()  # CreateTasks that outlive their callers
         self._gate: asyncio.Event | None = None  # there is one while calls have to wait
@@ -286,8 +287,7 @@ class Calls:
 
     def _open(self) -> grpc.aio.Channel:
         channel = self._open_channel()
-        for method in (*FRONTEND.values(), *RENAMED.values()):
-            self._stubs[method.name] = _stub(channel, method)
+        self._stubs = _Stubs(channel)
         return channel
 
     async def aclose(self) -> None:
@@ -363,13 +363,22 @@ class Calls:
             gate.set()
 
 
-def _stub(channel: grpc.aio.Channel, method: Method) -> Callable[..., Any]:
-    if method.requests_stream:
-        make: Any = channel.stream_stream
-    else:
-        make = channel.unary_stream if method.streams else channel.unary_unary
-    return make(  # type: ignore[no-any-return]  # each kind of call has a type of its own
-        method.path,
-        request_serializer=method.request.SerializeToString,
-        response_deserializer=method.response.FromString,
-    )
+class _Stubs(dict[str, Callable[..., Any]]):
+    """The stubs of a channel by the names of their calls, made for the first call of each."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        method = _METHODS[name]
+        if method.requests_stream:
+            make: Any = self._channel.stream_stream
+        else:
+            make = self._channel.unary_stream if method.streams else self._channel.unary_unary
+        stub: Callable[..., Any] = make(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
+        self[name] = stub
+        return stub

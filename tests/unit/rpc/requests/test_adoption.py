@@ -38,6 +38,8 @@ class Replies:
         self.asked.append(name)
         return self.replies[name]
 
+    either = unary
+
 
 def frontend(**replies: Any) -> Frontend:
     calls: Any = Replies(**replies)
