@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         TaskID,
         TaskInformer,
         TaskInput,
+        TaskOptions,
         TaskOutput,
         TaskState,
         TaskWatcher,
@@ -107,6 +108,7 @@ __all__ = [
     "TaskID",
     "TaskInformer",
     "TaskInput",
+    "TaskOptions",
     "TaskOutput",
     "TaskState",
     "TaskWatcher",
@@ -141,7 +143,7 @@ __getattr__, __dir__ = lazy_names(
             "FLAME_INSTANCE_ENDPOINT FlameContext FlameContextRunner FlameError "
             "FlameErrorCode FlamePackage FlameService Message ObjectRef ResourceRequirement "
             "Session SessionAttributes SessionContext SessionID SessionState Shim Task "
-            "TaskContext TaskFuture TaskID TaskInformer TaskInput TaskOutput TaskState "
+            "TaskContext TaskFuture TaskID TaskInformer TaskInput TaskOptions TaskOutput TaskState "
             "TaskWatcher close_session connect create_session get_application get_object "
             "get_objects get_session list_applications list_executors list_nodes list_sessions "
             "open_session put_object put_objects register_application run unregister_application "

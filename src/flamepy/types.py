@@ -9,7 +9,7 @@ here talks to anybody: ``wire`` turns these into messages and back, ``resources`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
@@ -317,6 +317,17 @@ class SessionAttributes:
     batch_size: int = 1
     resreq: ResourceRequirement | None = None
     priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOptions:
+    """The options of a task to create, as SDKs after 0.6 have them.
+
+    Attributes:
+        affinity: as the argument of ``create_task``.
+    """
+
+    affinity: Collection[bytes] = ()
 
 
 @shared_class(_TYPES)

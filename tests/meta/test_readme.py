@@ -80,6 +80,15 @@ def official_layers() -> bool:
     return all(hasattr(package, name) for package in found for name in package.__all__)
 
 
+def newer_names() -> bool:
+    return (
+        core.Session.submit is core.Session.run
+        and core.aio.connect is importlib.import_module("flamepy.aio").connect
+        and core.TaskOptions(affinity={b"a"}).affinity == {b"a"}
+        and int(core.Shim.CRI) == 3
+    )
+
+
 CHECKS: dict[str, Callable[[], bool]] = {
     "connect": same_session_calls,
     "register_application": lambda: takes(client.register_application, "name", "app_attrs"),
@@ -100,6 +109,7 @@ CHECKS: dict[str, Callable[[], bool]] = {
     "flamepy.service": official_layers,
     "flamepy.runner": official_layers,
     "flamepy.core.cache": lambda: importlib.import_module("flamepy.proto.types_pb2").Task,  # peer
+    "names of the SDK after 0.6": newer_names,
     "flamepy.tools": official_layers,
 }
 

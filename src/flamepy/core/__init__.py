@@ -80,6 +80,7 @@ if TYPE_CHECKING:
         TaskContext,
         TaskID,
         TaskInput,
+        TaskOptions,
         TaskOutput,
         TaskState,
     )
@@ -107,8 +108,8 @@ _HOMES = {
         "FLAME_INSTANCE_ENDPOINT Application ApplicationAttributes ApplicationContext "
         "ApplicationID ApplicationSchema ApplicationState CommonData Event Executor "
         "ExecutorState Message Node NodeState ResourceRequirement SessionAttributes "
-        "SessionContext SessionID SessionState Shim Task TaskContext TaskID TaskInput TaskOutput "
-        "TaskState"
+        "SessionContext SessionID SessionState Shim Task TaskContext TaskID TaskInput "
+        "TaskOptions TaskOutput TaskState"
     ),
 }
 
@@ -154,6 +155,7 @@ __all__ = [
     "TaskID",
     "TaskInformer",
     "TaskInput",
+    "TaskOptions",
     "TaskOutput",
     "TaskState",
     "TaskWatcher",
@@ -187,4 +189,4 @@ __all__ = [
     "upload_object",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, _HOMES, ("cache", "client", "service", "types"))
+__getattr__, __dir__ = lazy_names(__name__, _HOMES, ("aio", "cache", "client", "service", "types"))

@@ -20,6 +20,8 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
+from flamepy._proto import types_pb2
+from flamepy.core.answer_shape import AnswerShape
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
 from flamepy.host import platforms
 from flamepy.host.addresses import unix_target
@@ -69,12 +71,15 @@ LINGER = 0.2  # seconds from the end of a stream to that of its connection
 class FlameService:
     """The base of a service; override ``on_task_invoke`` and what else you need.
 
+    A process serves one session after another under engines after 0.6: enter, tasks, leave, and
+    enter again. Engine 0.6 and the embedded cluster start one for each session.
+
     All three are called on one thread, one after another. An exception fails the task (or the
     session's start) with ``str(exception)``.
     """
 
     def on_session_enter(self, context: SessionContext) -> None:
-        """Prepare for a session; called once, before its first task."""
+        """Prepare for a session; called before its first task."""
 
     def on_task_invoke(self, context: TaskContext) -> bytes | None:
         """Do a task and return its output; None leaves the output unset."""
@@ -93,7 +98,8 @@ def run(service: FlameService) -> None:
     Raises:
         InvalidArgumentError: it is no service, but a class for example.
         FlameError: INVALID_CONFIG without ``FLAME_INSTANCE_ENDPOINT``, or if the socket cannot
-            be bound; the message says how services are started.
+            be bound; the message says how services are started. Or ``FLAME_DIALECT`` is neither
+            ``0.6`` nor ``next``.
     """
     given: object = service
     if isinstance(given, type) or not callable(getattr(given, "on_task_invoke", None)):
@@ -115,7 +121,12 @@ def run(service: FlameService) -> None:
 
 
 def serve(service: FlameService, path: str, stop: Flag) -> None:
-    """Serve the Instance protocol on a Unix socket until ``stop`` is set."""
+    """Serve the Instance protocol on a Unix socket until ``stop`` is set.
+
+    Raises:
+        FlameError: INVALID_CONFIG, see ``run``.
+    """
+    shape = AnswerShape(os.environ)
     log_relay.install()  # what a log handler raises must not become a task's answer
     platforms.require(
         "a service process",
@@ -134,7 +145,7 @@ def serve(service: FlameService, path: str, stop: Flag) -> None:
     )
     instance = _Instance(service)
     stream = _TaskStream(instance.invoke)
-    server.add_generic_rpc_handlers((_handlers(instance), stream.handler()))
+    server.add_generic_rpc_handlers((_handlers(instance, shape), stream.handler()))
     Path(path).unlink(missing_ok=True)  # left by a process of the same name that was killed
     try:
         server.add_insecure_port(unix_target(path))
@@ -148,8 +159,10 @@ def serve(service: FlameService, path: str, stop: Flag) -> None:
         ) from error
     server.start()
     logger.info("serving on %s", path)
+    shape.begin()
     while not stop.wait(0.5):
         pass
+    shape.close()
     limit = monotonic() + GRACE
     if stream.stop(GRACE):
         # Its other end may have sent a task meanwhile, and reads that the stream is over only while
@@ -188,7 +201,7 @@ class _Instance:
         self._service = service
         self._log = RepeatedLog(logger)
 
-    def enter(self, request: Any, context: grpc.ServicerContext) -> Message:
+    def enter(self, request: Any, context: grpc.ServicerContext) -> types_pb2.Result:
         try:
             enter = getattr(self._service, "on_session_enter", None)
             if enter is not None:
@@ -200,7 +213,7 @@ class _Instance:
         context.set_trailing_metadata((TASK_STREAM_OFFER,))
         return encode_result()
 
-    def invoke(self, request: Any, context: grpc.ServicerContext) -> Message:
+    def invoke(self, request: Any, context: grpc.ServicerContext) -> types_pb2.TaskResult:
         task = decode_task_context(request)
         try:
             output: object = self._service.on_task_invoke(task)
@@ -216,7 +229,7 @@ class _Instance:
             return encode_task_result(message=error_text(error))
         return encode_task_result(output=None if output is None else bytes(output))
 
-    def leave(self, request: Any, context: grpc.ServicerContext) -> Message:
+    def leave(self, request: Any, context: grpc.ServicerContext) -> types_pb2.Result:
         self._log.flush(everything=True)
         try:
             leave = getattr(self._service, "on_session_leave", None)
@@ -289,10 +302,22 @@ class _TaskStream:
         return True
 
 
-def _handlers(instance: _Instance) -> grpc.GenericRpcHandler:
+def _serialized(answer: Message) -> bytes:
+    return answer.SerializeToString()
+
+
+def _handlers(instance: _Instance, shape: AnswerShape) -> grpc.GenericRpcHandler:
+    def enter(request: Any, context: grpc.ServicerContext) -> Message:
+        shape.saw(request.workspace)
+        return shape.shaped(instance.enter(request, context))
+
+    def invoke(request: Any, context: grpc.ServicerContext) -> Message:
+        shape.saw(request.workspace)
+        return shape.shaped(instance.invoke(request, context))
+
     behaviours: dict[str, Callable[[Any, grpc.ServicerContext], Message]] = {
-        "OnSessionEnter": instance.enter,
-        "OnTaskInvoke": instance.invoke,
+        "OnSessionEnter": enter,
+        "OnTaskInvoke": invoke,
         "OnSessionLeave": instance.leave,
     }
     return grpc.method_handlers_generic_handler(
@@ -301,7 +326,7 @@ def _handlers(instance: _Instance) -> grpc.GenericRpcHandler:
             name: grpc.unary_unary_rpc_method_handler(
                 behaviour,
                 request_deserializer=INSTANCE[name].request.FromString,
-                response_serializer=INSTANCE[name].response.SerializeToString,
+                response_serializer=_serialized,
             )
             for name, behaviour in behaviours.items()
         },

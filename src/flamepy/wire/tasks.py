@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from flamepy._proto import frontend_pb2, types_pb2
 from flamepy.types import Task, TaskState
@@ -81,7 +81,7 @@ def task_message(
 
 
 def encode_create_task(
-    session_id: str, payload: bytes | None, workspace: str, affinity: Sequence[bytes] = ()
+    session_id: str, payload: bytes | None, workspace: str, affinity: Collection[bytes] = ()
 ) -> frontend_pb2.CreateTaskRequest:
     """Return the request of CreateTask."""
     request = frontend_pb2.CreateTaskRequest()

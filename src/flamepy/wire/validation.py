@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 
 from flamepy.errors import InvalidArgumentError
@@ -22,11 +22,15 @@ from flamepy.types import (
     ResourceRequirement,
     SessionAttributes,
     Shim,
+    TaskOptions,
 )
 
 PAYLOAD_LIMIT = 4 * 1024 * 1024 - 64 * 1024
 SESSION_ID_LIMIT = 128
 APPLICATION_NAME_LIMIT = 253
+AFFINITY_KEYS = 1024
+AFFINITY_KEY_LIMIT = 256  # bytes
+AFFINITY_LIMIT = 64 * 1024  # bytes of all keys
 _SESSION_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _APPLICATION_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _U32 = (1 << 32) - 1
@@ -79,6 +83,31 @@ def task_id(value: object) -> str:
     if len(text) > len(str(_I64)) or int(text) > _I64:
         raise InvalidArgumentError(f"task id {_short(value)} must be a number up to {_I64}")
     return text
+
+
+def affinity(value: object, option: TaskOptions | None = None) -> tuple[bytes, ...]:
+    """Return the keys of executors that a task prefers, of the argument or else of the options."""
+    if option is not None:
+        if not isinstance(option, TaskOptions):
+            raise InvalidArgumentError(f"option must be TaskOptions, got {_short(option)}")
+        value = value or option.affinity
+    if isinstance(value, (str, bytes, bytearray)) or not isinstance(value, Iterable):
+        raise InvalidArgumentError(
+            f"affinity must be a list of keys, each bytes, got {_short(value)}"
+        )
+    keys = tuple(value)
+    for key in keys:
+        if not isinstance(key, bytes) or not 1 <= len(key) <= AFFINITY_KEY_LIMIT:
+            raise InvalidArgumentError(
+                f"affinity: each key must be 1 to {AFFINITY_KEY_LIMIT} bytes, got {_short(key)}"
+            )
+    size = sum(map(len, keys))
+    if len(keys) > AFFINITY_KEYS or size > AFFINITY_LIMIT:
+        raise InvalidArgumentError(
+            f"affinity: {len(keys)} keys of {size} bytes; at most {AFFINITY_KEYS} keys of "
+            f"{AFFINITY_LIMIT} bytes in all are allowed"
+        )
+    return keys
 
 
 def payload(value: object, what: str = "input_data") -> bytes:

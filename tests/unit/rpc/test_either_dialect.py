@@ -12,9 +12,14 @@ from support.renaming_proxy import RenamingProxy
 
 from flamepy import aio
 from flamepy._proto import frontend_pb2
-from flamepy.errors import InternalError, SessionNotFoundError, TaskNotFoundError
+from flamepy.errors import (
+    InternalError,
+    InvalidArgumentError,
+    SessionNotFoundError,
+    TaskNotFoundError,
+)
 from flamepy.testing import FakeEngine
-from flamepy.types import Dialect, SessionState, Task, TaskState
+from flamepy.types import Dialect, SessionState, Task, TaskOptions, TaskState
 from flamepy.wire.services import FRONTEND, NEW_NAMES
 
 
@@ -273,6 +278,22 @@ def test_lists_of_sessions_are_filtered_whether_the_engine_does_it_or_not(
     run(main())
     sent = frontend_pb2.ListSessionRequest.FromString(proxy.requests["ListSessions"])
     assert (sent.HasField("application"), sent.state) == (False, 1)
+
+
+def test_affinity_goes_with_the_task(engine: FakeEngine, proxy: RenamingProxy) -> None:
+    async def main() -> None:
+        async with connected(proxy) as connection:
+            session = await connection.get_session("s")
+            for options in ({"affinity": [b"a", b"b"]}, {"option": TaskOptions((b"a", b"b"))}):
+                await session.run(b"x", **options)  # type: ignore[arg-type]  # of two types
+                raw = proxy.requests.pop("CreateTask")
+                sent = frontend_pb2.CreateTaskRequest.FromString(raw).task
+                assert list(sent.affinity) == [b"a", b"b"]
+            with pytest.raises(InvalidArgumentError):
+                await session.create_task(b"x", affinity=[b""])
+            assert "CreateTask" not in proxy.requests
+
+    run(main())
 
 
 def test_every_call_of_a_workspace_names_it(engine: FakeEngine, proxy: RenamingProxy) -> None:

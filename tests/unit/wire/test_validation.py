@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,7 @@ from flamepy.types import (
     ApplicationSchema,
     ResourceRequirement,
     SessionAttributes,
+    TaskOptions,
 )
 from flamepy.wire import validation
 
@@ -51,6 +53,30 @@ class TestNames:
         with pytest.raises(InvalidArgumentError, match="up to 9223372036854775807") as caught:
             validation.task_id(given)
         assert len(caught.value.message) < 300
+
+
+class TestAffinity:
+    @pytest.mark.parametrize(
+        "given", [[], [b"a"], {b"a"}, (b"x" * 256,) * 256, [b"a"] * 1024, (one for one in [b"a"])]
+    )
+    def test_keys(self, given: Any) -> None:
+        keys = list(given)
+        assert list(validation.affinity(keys)) == keys
+
+    def test_options_say_the_same(self) -> None:
+        assert validation.affinity((), TaskOptions(affinity={b"a"})) == (b"a",)
+
+    @pytest.mark.parametrize(
+        "given",
+        [b"a", "a", 5, None, ["a"], [b""], [b"x" * 257], [b"a"] * 1025, [b"x" * 256] * 257],
+    )
+    def test_bad_keys(self, given: object) -> None:
+        with pytest.raises(InvalidArgumentError, match="affinity"):
+            validation.affinity(given)
+
+    def test_options_of_another_kind(self) -> None:
+        with pytest.raises(InvalidArgumentError, match="option must be TaskOptions"):
+            validation.affinity((), {"affinity": [b"a"]})  # type: ignore[arg-type]
 
 
 class TestPayloads:

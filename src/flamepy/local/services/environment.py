@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flamepy.local.services.builtin import replaced
-from flamepy.types import FLAME_INSTANCE_ENDPOINT, Application
+from flamepy.types import FLAME_INSTANCE_ENDPOINT, Application, Dialect
 
 SOCKET_NAME = 13  # characters of an executor's id; the path of a socket is limited
+SPOKEN = {"FLAME_DIALECT": Dialect.OLD.value}  # so that no service has to ask the frontend
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 
@@ -89,7 +90,7 @@ def launch(
         "FLAME_CA_FILE": ca_file,
         "PWD": str(folder),
     }
-    child.update({name: value for name, value in ours.items() if value is not None})
+    child.update({name: value for name, value in ours.items() if value is not None} | SPOKEN)
     for name in ("TMPDIR", "TEMP", "TMP"):
         child.setdefault(name, str(scratch))
     child.update(package(child) if package is not None else {})

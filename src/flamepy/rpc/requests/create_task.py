@@ -8,7 +8,7 @@ task is left out when other calls look for theirs (``adoption``). Times: docs/re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -64,7 +64,7 @@ class Creation:
         payload: bytes | None,
         on_ambiguous: str,
         retry: RetryPolicy | None,
-        affinity: Sequence[bytes] = (),
+        affinity: Collection[bytes] = (),
     ) -> None:
         if on_ambiguous != VERIFY:
             check_mode(on_ambiguous)

@@ -7,7 +7,7 @@ Every call has a deadline, repeats by ``retry`` and raises by ``status``. ``link
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from functools import partial
 from itertools import count
 
@@ -239,7 +239,7 @@ class Frontend(RpcCaller):
         timeout: float | None = None,
         retry: RetryPolicy | None = None,
         on_ambiguous: str = VERIFY,
-        affinity: Sequence[bytes] = (),
+        affinity: Collection[bytes] = (),
     ) -> Task:
         """Create a task; see ``create_task``. Raises SessionNotFoundError, SessionClosedError."""
         creation = Creation(self, session_id, payload, on_ambiguous, retry, affinity)

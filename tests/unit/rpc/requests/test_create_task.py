@@ -54,6 +54,7 @@ class Engine:
     """
 
     endpoint = "http://there"
+    workspace = "default"
 
     def __init__(self, fates: list[str], delays: list[float], existing: int = 0) -> None:
         self.fates, self.delays = list(fates), list(delays)
