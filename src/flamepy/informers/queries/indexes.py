@@ -1,9 +1,8 @@
 """Indexes of listers: a query costs what it returns and what changed since the last one.
 
-An ``Index`` is made of everything at its first query. Then the store notes what changes in a
-``ChangeLog``, which the next query applies; between queries nothing is computed. What left the
-store is found, and dropped, when it is about to be returned. Functions of users run on the thread
-that queries, under no lock.
+An ``Index`` is made of everything at its first query. Then the store notes what changes and what
+leaves it in a ``ChangeLog``, which the next query applies; between queries nothing is computed.
+Functions of users run on the thread that queries, under no lock.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ from flamepy.watching.state.store import Store
 R = TypeVar("R", bound=Hashable)
 V = TypeVar("V")
 
-SPARE = 64  # entries of what left the store that do not matter
-
 
 class Source(Generic[R, V]):
     """The records of a store and the object that each of them shows."""
@@ -37,7 +34,7 @@ class Source(Generic[R, V]):
 
     @abstractmethod
     def follow(self, log: ChangeLog[R]) -> None:
-        """Note in ``log`` which records show another object, from now on."""
+        """Note in ``log`` which records show another object, or none, from now on."""
 
 
 class TaskSource(Source[TaskRecord, Task]):
@@ -106,33 +103,21 @@ class Index(Generic[R, V]):
         self._log: ChangeLog[R] | None = None
         self._taken = 0  # entries of the log that were applied
         self._entries: dict[R, tuple[V, Any]] = {}  # Any: what the function returned
-        self._by_value: dict[Any, dict[R, None]] = {}
-        self._unhashable: dict[R, None] = {}
-        self._changes = 0  # since what left the store was last dropped,
-        self._kept = 0  # and how many entries there were then
+        self._by_value: dict[Any, dict[R, V]] = {}
+        self._unhashable: dict[R, V] = {}
 
     def find(self, wanted: object) -> list[tuple[R, V]]:
         """Return the records and objects whose value equals ``wanted``, in no order."""
         self._refresh()
-        found: list[tuple[R, V]] = []
-        left: list[R] = []
-        for record, known, value in self._candidates(wanted):
-            shown = self._source.shown(record)
-            if shown is None:
-                left.append(record)
-            elif (value if shown is known else self._function(shown)) == wanted:
-                found.append((record, shown))
-        self._drop(left)
-        return found
-
-    def _candidates(self, wanted: object) -> list[tuple[R, V, Any]]:
         with self._guard:
-            records: Iterable[R]
             try:
-                records = [*self._by_value.get(wanted, ()), *self._unhashable]
-            except TypeError:  # it cannot be hashed, but may equal what can: {1} and frozenset({1})
-                records = self._entries
-            return [(one, *self._entries[one]) for one in records]
+                found = list(self._by_value.get(wanted, {}).items())
+                others = list(self._unhashable)
+            except TypeError:  # unhashable, but may equal what is not: {1} and frozenset({1})
+                found, others = [], list(self._entries)
+            entries = [(record, *self._entries[record]) for record in others]
+        found += [(record, shown) for record, shown, value in entries if value == wanted]
+        return found
 
     # ------------------------------------------------------------------ keeping it current
 
@@ -144,72 +129,52 @@ class Index(Generic[R, V]):
 
     def _apply_changes(self, log: ChangeLog[R]) -> bool:
         """Apply what a log has; False if everything must be read."""
-        with self._guard:
-            start, changed = self._taken, log.records[:]
-        if log.full:  # looked at after the copy: a log that becomes full is emptied
-            return False
-        shown = [(record, self._source.shown(record)) for record in dict.fromkeys(changed)]
-        values = [(record, one, self._function(one)) for record, one in shown if one is not None]
-        with self._guard:
-            if self._log is not log:
-                return False  # another thread has read everything, maybe before these changes
-            self._set(values)
-            new = start + len(changed) - self._taken
-            if new > 0:
-                del log.records[:new]
-                self._taken += new
-                self._changes += new
-            log.limit = max(log.limit, len(self._entries))
-        if self._changes > self._kept + SPARE:
-            self._sweep()
-        return True
+        while True:
+            with self._guard:
+                start, changed = self._taken, log.records[:]
+            if log.full:  # looked at after the copy: a log that becomes full is emptied
+                return False
+            values = [self._valued(record, self._source.shown(record)) for record in set(changed)]
+            with self._guard:
+                if self._log is not log:
+                    return False  # another thread has read everything, maybe before these changes
+                if self._taken != start:
+                    continue  # another thread has applied these changes, maybe later ones as well
+                self._set(values)
+                del log.records[: len(changed)]
+                self._taken += len(changed)
+                log.limit = max(log.limit, len(self._entries))
+                return True
 
     def _read_all(self) -> None:
         log: ChangeLog[R] = ChangeLog()
         self._source.follow(log)  # first: what changes while it is read is noted
-        values = [(record, shown, self._function(shown)) for record, shown in self._source.all()]
+        values = [self._valued(record, shown) for record, shown in self._source.all()]
         with self._guard:
-            self._log, self._taken, self._changes = log, 0, 0
+            self._log, self._taken = log, 0
             log.limit = max(log.limit, len(values))
             self._entries.clear()
             self._by_value.clear()
             self._unhashable.clear()
             self._set(values)
-            self._kept = len(self._entries)
 
-    def _set(self, values: Iterable[tuple[R, V, Any]]) -> None:
+    def _valued(self, record: R, shown: V | None) -> tuple[R, V | None, Any]:
+        return record, shown, None if shown is None else self._function(shown)
+
+    def _set(self, values: Iterable[tuple[R, V | None, Any]]) -> None:
         for record, shown, value in values:  # what is outdated by now comes again with the log
-            known = self._entries.get(record)
+            known = self._entries.pop(record, None)
             if known is not None:
-                if known[0] is shown:
-                    continue
-                self._leave(record, known[1])
-            self._entries[record] = (shown, value)
-            self._bucket(value)[record] = None
+                bucket = self._bucket(known[1])
+                bucket.pop(record, None)
+                if not bucket and bucket is not self._unhashable:
+                    del self._by_value[known[1]]
+            if shown is not None:
+                self._entries[record] = (shown, value)
+                self._bucket(value)[record] = shown
 
-    def _bucket(self, value: Any) -> dict[R, None]:
+    def _bucket(self, value: Any) -> dict[R, V]:
         try:
             return self._by_value.setdefault(value, {})
         except TypeError:
             return self._unhashable
-
-    def _leave(self, record: R, value: Any) -> None:
-        bucket = self._bucket(value)
-        bucket.pop(record, None)
-        if not bucket and bucket is not self._unhashable:
-            del self._by_value[value]
-
-    def _drop(self, records: Iterable[R]) -> None:
-        with self._guard:
-            for record in records:
-                entry = self._entries.get(record)
-                if entry is not None and self._source.shown(record) is None:
-                    del self._entries[record]
-                    self._leave(record, entry[1])
-
-    def _sweep(self) -> None:
-        with self._guard:
-            self._changes = 0
-            records = list(self._entries)
-        self._drop(one for one in records if self._source.shown(one) is None)
-        self._kept = len(self._entries)

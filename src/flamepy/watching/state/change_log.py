@@ -1,7 +1,7 @@
 """Which records changed since a reader last looked, for indexes over the store. Pure.
 
-The store notes a change in every log on the loop; a reader on another thread takes from its own
-log. Nothing is noted where there is no log, and each log is bounded.
+The store notes in every log, on the loop, what changed or left it; a reader on another thread takes
+from its own log. Nothing is noted where there is no log, and each log is bounded.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ChangeLogs(Generic[R]):
         self._logs.append(ref(log))
 
     def note(self, record: R) -> None:
-        """Record that a record changed, after it did; on the loop."""
+        """Record that a record changed, or left the store, after it did; on the loop."""
         ended: list[ref[ChangeLog[R]]] = []
         for one in self._logs:
             log = one()
@@ -59,6 +59,13 @@ class ChangeLogs(Generic[R]):
                 ended.append(one)
         for one in ended:
             self._logs.remove(one)
+
+    def end(self) -> None:
+        """End every log, for too much has changed: their readers must read everything."""
+        for log in filter(None, (one() for one in self._logs)):
+            log.full = True
+            log.records.clear()
+        self._logs.clear()
 
     def __bool__(self) -> bool:
         return bool(self._logs)

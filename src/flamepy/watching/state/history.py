@@ -44,16 +44,19 @@ class History:
         """Record that a task left the store for another reason than its age."""
         self._kept -= record.end_delivered
 
-    def trim(self, sessions: Mapping[str, SessionRecord]) -> None:
+    def trim(self, sessions: Mapping[str, SessionRecord]) -> list[TaskRecord]:
         """Retire the oldest finished tasks over the limit that no subscription needs any more.
+
+        Returns which these are.
 
         Not before a poll has shown their session after their end: until then they may belong to
         another session of its id, which has not been seen yet.
         """
         if len(self._ended) > 2 * self._kept + 64:
             self._ended = deque(one for one in self._ended if _is_there(one, sessions))
+        retired: list[TaskRecord] = []
         if self._kept <= self.retain:
-            return
+            return retired
         needed = self._needed()
         while self._kept > self.retain:
             known = self._ended[0]
@@ -64,8 +67,10 @@ class History:
                 if needed is not None and known.sequence > needed:
                     break
                 session.retire(known.number)
+                retired.append(known)
                 self._kept -= 1
             self._ended.popleft()
+        return retired
 
     # ------------------------------------------------------------------ deletes
 

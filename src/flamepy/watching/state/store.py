@@ -60,7 +60,7 @@ class Store:
     Attributes:
         payloads: keep the tasks' inputs and outputs.
         history: what was evicted; how many finished tasks stay is set there.
-        task_changes: logs of the tasks that show another state than before, for indexes.
+        task_changes: logs of the tasks that show another state than before, or left, for indexes.
         session_changes: of the sessions likewise.
     """
 
@@ -96,6 +96,8 @@ class Store:
                 self.history.remember(record.id, record.epoch, record.since)
         self.sessions.clear()
         self.history.clear()
+        self.task_changes.end()
+        self.session_changes.end()
 
     # ------------------------------------------------------------------ sessions
 
@@ -160,6 +162,8 @@ class Store:
             outcome.reset = record.epoch + 1
             reason = Reason.LOST
         outcome.missed = missed_ends(record, reason)
+        self.session_changes.note(record)
+        self._note_tasks(record.tasks.values())
         for known in record.tasks.values():
             self.history.left(known)
             if known.held and record.info is not None:  # its text cannot be had any more
@@ -306,11 +310,11 @@ class Store:
         record = self.sessions.get(session_id)
         if record is not None and number in record.tasks:
             self.history.left(record.tasks[number])
-            record.forget(number)
+            self.task_changes.note(record.forget(number))
 
     def trim(self) -> None:
         """Evict the oldest finished tasks over the limit, and deletes that are not needed."""
-        self.history.trim(self.sessions)
+        self._note_tasks(self.history.trim(self.sessions))
         self.history.prune_deleted()
 
     # ------------------------------------------------------------------ reading
@@ -447,7 +451,7 @@ class Store:
         self, record: SessionRecord, known: TaskRecord, window: Window, source: EventSource
     ) -> tuple[TaskEvent, ...]:
         self.history.left(known)
-        record.forget(known.number)
+        self.task_changes.note(record.forget(known.number))
         return (self._delete(record, known, window, source),) if known.delivered else ()
 
     def _delete(
@@ -471,8 +475,9 @@ class Store:
             self._note_tasks([known])
 
     def _note_tasks(self, records: Iterable[TaskRecord]) -> None:
-        for known in records:
-            self.task_changes.note(known)
+        if self.task_changes:
+            for known in records:
+                self.task_changes.note(known)
 
 
 def _tasks_of_new_session(record: SessionRecord, info: SessionInfo) -> list[TaskRecord]:
