@@ -400,6 +400,20 @@ class TestCluster:
             assert end(fork(lambda: call_afresh(cluster.endpoint))) == 0
             assert session.invoke(b"pid", timeout=30) == first
 
+    def test_a_task_that_runs_on_a_service_process_is_neither_cut_nor_in_the_way(self) -> None:
+        spec = ApplicationAttributes(command=sys.executable, arguments=[SERVICE])
+        with (
+            LocalCluster(executors=1, apps=[("app", spec)]) as cluster,
+            connect(cluster.endpoint) as connection,
+        ):
+            session = connection.create_session("app")
+            first = session.invoke(b"pid", timeout=30)
+            future = session.run(b"sleep 2000")
+            eventually(lambda: session.refresh().info.counts.running == 1, "the task to run")
+            assert end(fork(lambda: call_afresh(cluster.endpoint))) == 0
+            assert future.result(30) == b"slept 2000"
+            assert session.invoke(b"pid", timeout=30) == first
+
     def test_in_the_child_it_is_dead_and_touches_nothing(self, tmp_path: Path) -> None:
         with LocalCluster(executors=1, data=tmp_path) as cluster:
             root = cluster._life.folders.work

@@ -123,16 +123,14 @@ def test_answers_may_be_compressed(connection: Connection, mode: str, way: str) 
     assert len({session.invoke(b"x", timeout=60) for _ in range(3)}) == 1
 
 
-@WAYS
-def test_headers_and_trailers_may_be_long(connection: Connection, way: str) -> None:
-    session = service(connection, "metadata", way)
+def test_headers_and_trailers_may_be_long(connection: Connection) -> None:
+    session = service(connection, "metadata")
     assert session.invoke(b"x", timeout=60)
 
 
-@WAYS
-def test_the_text_of_a_status_may_be_long(connection: Connection, way: str) -> None:
+def test_the_text_of_a_status_may_be_long(connection: Connection) -> None:
     """It comes as metadata, of which gRPC takes 8 KiB by default, and drops all of what is over."""
-    session = service(connection, "abort-long", way)
+    session = service(connection, "abort-long")
     with pytest.raises(TaskFailedError, match="no memory \N{SNOWMAN}"):
         session.invoke(b"x", timeout=60)
 
@@ -200,7 +198,6 @@ def test_a_service_that_exits_at_its_third_task_fails_that_one(
         ("large", r"message length too large: found 52428\d\d bytes"),
         ("code-without-text", "Task failed with state <Failed>"),
         ("code-with-output", "half done"),
-        ("abort", "no memory"),
         ("garbage", "answer is no TaskResult"),
     ],
 )
@@ -213,15 +210,32 @@ def test_an_answer_that_is_none_fails_the_task(
             session.invoke(b"x", timeout=60)
 
 
-def test_a_service_that_offers_a_stream_gets_its_tasks_by_one(connection: Connection) -> None:
+def test_a_status_fails_the_task(connection: Connection) -> None:
+    session = service(connection, "abort")
+    for _ in range(2):
+        with pytest.raises(TaskFailedError, match="no memory"):
+            session.invoke(b"x", timeout=60)
+
+
+def test_a_service_that_takes_a_stream_gets_its_tasks_by_it(connection: Connection) -> None:
     session = service(connection, "one-stream", "stream")
     assert len({session.invoke(b"x", timeout=60) for _ in range(3)}) == 1
 
 
-def test_a_stream_that_ends_without_an_answer_fails_its_task(connection: Connection) -> None:
-    session = service(connection, "no-answer", "stream")
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [
+        ("no-answer", r"broke \(the service closed its stream of tasks\); it has not ended"),
+        ("begins-none", r"the service leaves"),
+    ],
+)
+def test_a_stream_that_ends_without_an_answer_fails_its_task(
+    connection: Connection, mode: str, says: str
+) -> None:
+    """At once if the task may have begun; else once several services have left before it."""
+    session = service(connection, mode, "stream")
     for _ in range(2):
-        with pytest.raises(TaskFailedError, match="ended its stream of tasks without an answer"):
+        with pytest.raises(TaskFailedError, match=says):
             session.invoke(b"x", timeout=60)
 
 
@@ -291,7 +305,7 @@ run(Service())
 def test_a_service_that_is_asked_to_end_at_any_moment_fails_no_task(
     connection: Connection, tmp_path: Path
 ) -> None:
-    """While it waits for a task, it cancels its stream, on which the next one may be already."""
+    """While it waits for a task, it ends its stream, on which the next one may be already."""
     script = tmp_path / "leaves.py"
     script.write_text(LEAVES)
     spec = ApplicationAttributes(command=sys.executable, arguments=[str(script)], delay_release=1)

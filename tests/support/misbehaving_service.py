@@ -1,10 +1,11 @@
-"""A service that misbehaves in one way, named by its argument; "stream" behind it offers a stream.
+"""A service that misbehaves in one way, named by its argument; "stream" after it takes a stream.
 
 On bare gRPC, without the library's service base, so that it can answer what that never would.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -15,16 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 
-from flamepy.wire.services import (
-    INSTANCE,
-    INSTANCE_SERVICE,
-    TASK_STREAM,
-    TASK_STREAM_OFFER,
-    TASK_STREAM_SERVICE,
-)
+from flamepy.wire.services import INSTANCE, INSTANCE_SERVICE
+from flamepy.wire.task_stream import LEAVING, TASK_STREAM_KEY, Frames, frame
 
 mode = sys.argv[1]
-enters = tasks = streams = 0
+enters = tasks = 0
+stream = socket.socket(socket.AF_UNIX)
 SLEEP = [sys.executable, "-c", "import threading; threading.Event().wait()"]
 
 
@@ -49,7 +46,8 @@ def enter(request, context):
         say("dying in enter")
         os._exit(4)
     if "stream" in sys.argv:
-        context.set_trailing_metadata((TASK_STREAM_OFFER,))
+        stream.connect(dict(context.invocation_metadata())[TASK_STREAM_KEY])
+        threading.Thread(target=invoke_each, daemon=True).start()
     return INSTANCE["OnSessionEnter"].response(return_code=0)
 
 
@@ -66,6 +64,8 @@ def invoke(request, context):
         os._exit(5)
     if mode == "deaf" and tasks == 2:
         server.stop(0)
+        with contextlib.suppress(OSError):  # it may not be connected
+            stream.shutdown(socket.SHUT_RDWR)
         threading.Event().wait()  # the call is cut; nothing answers it
     if mode == "hang" and request.input_sdk == b"hang":
         threading.Event().wait()
@@ -98,21 +98,26 @@ def invoke_alone(request, context):
     return invoke(request, context)
 
 
-def invoke_each(requests, context):
-    global streams
-    streams += 1
-    if mode == "one-stream" and streams > 1:
-        context.abort(grpc.StatusCode.INTERNAL, "not the first stream")
-    for request in requests:
-        if mode == "no-answer":
-            return
-        yield b"\xff\xff\xff" if mode == "garbage" else encoded(invoke(request, context))
-        if mode == "one-each":
-            return
+def invoke_each():
+    frames = Frames()
+    while data := stream.recv(1 << 16):
+        frames.feed(data)
+        if (task := frames.take()) is not None and not invoke_by_stream(task):
+            break
+    stream.close()
 
 
-def encoded(answer):
-    return answer.SerializeToString()
+def invoke_by_stream(task):
+    """Answer a task; False: it was the last."""
+    if mode == "no-answer":
+        return False
+    if mode != "begins-none":
+        answer = invoke(INSTANCE["OnTaskInvoke"].request.FromString(task), None)
+        garbage = b"\xff\xff\xff"
+        stream.sendall(frame(garbage if mode == "garbage" else answer.SerializeToString()))
+    if mode in ("one-each", "begins-none"):
+        stream.sendall(frame(LEAVING))
+    return mode not in ("one-each", "begins-none")
 
 
 def leave(request, context):
@@ -163,10 +168,6 @@ def serve() -> None:
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler(INSTANCE_SERVICE, handlers),)
     )
-    each = grpc.stream_stream_rpc_method_handler(invoke_each, TASK_STREAM.request.FromString)
-    if "stream" in sys.argv:
-        named = grpc.method_handlers_generic_handler(TASK_STREAM_SERVICE, {TASK_STREAM.name: each})
-        server.add_generic_rpc_handlers((named,))
     server.add_insecure_port(f"unix:{os.environ['FLAME_INSTANCE_ENDPOINT']}")
     server.start()
     server.wait_for_termination()

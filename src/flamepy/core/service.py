@@ -7,12 +7,14 @@ under an engine's executor manager and under ``flamepy up``.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -38,14 +40,7 @@ from flamepy.types import (
     SessionContext,
     TaskContext,
 )
-from flamepy.wire.services import (
-    INSTANCE,
-    INSTANCE_SERVICE,
-    TASK_STREAM,
-    TASK_STREAM_GRACE,
-    TASK_STREAM_OFFER,
-    TASK_STREAM_SERVICE,
-)
+from flamepy.wire.services import INSTANCE, INSTANCE_SERVICE
 from flamepy.wire.shim import (
     decode_session_context,
     decode_task_context,
@@ -53,6 +48,7 @@ from flamepy.wire.shim import (
     encode_task_result,
     error_text,
 )
+from flamepy.wire.task_stream import CHUNK, LEAVING, TASK_STREAM_KEY, Frames, frame
 
 __all__ = [
     "ApplicationContext",
@@ -64,8 +60,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-GRACE = TASK_STREAM_GRACE
-LINGER = 0.2  # seconds from the end of a stream to that of its connection
+GRACE = 5.0  # seconds that a task gets to end once the service was asked to end
 
 
 class FlameService:
@@ -144,8 +139,8 @@ def serve(service: FlameService, path: str, stop: Flag) -> None:
         ],
     )
     instance = _Instance(service)
-    stream = _TaskStream(instance.invoke)
-    server.add_generic_rpc_handlers((_handlers(instance, shape), stream.handler()))
+    stream = _TaskStream(instance.invoke, pool)
+    server.add_generic_rpc_handlers((_handlers(instance, shape, stream),))
     Path(path).unlink(missing_ok=True)  # left by a process of the same name that was killed
     try:
         server.add_insecure_port(unix_target(path))
@@ -164,10 +159,7 @@ def serve(service: FlameService, path: str, stop: Flag) -> None:
         pass
     shape.close()
     limit = monotonic() + GRACE
-    if stream.stop(GRACE):
-        # Its other end may have sent a task meanwhile, and reads that the stream is over only while
-        # the connection is there.
-        Flag().wait(LINGER)
+    stream.stop(GRACE)
     server.stop(max(0.0, limit - monotonic())).wait()
     pool.shutdown(wait=False)
     Path(path).unlink(missing_ok=True)
@@ -201,7 +193,7 @@ class _Instance:
         self._service = service
         self._log = RepeatedLog(logger)
 
-    def enter(self, request: Any, context: grpc.ServicerContext) -> types_pb2.Result:
+    def enter(self, request: Any) -> types_pb2.Result:
         try:
             enter = getattr(self._service, "on_session_enter", None)
             if enter is not None:
@@ -210,10 +202,9 @@ class _Instance:
             text = "on_session_enter raised"
             self._log.log(logging.ERROR, kind_of(error), text, error=error)
             return encode_result(error_text(error))
-        context.set_trailing_metadata((TASK_STREAM_OFFER,))
         return encode_result()
 
-    def invoke(self, request: Any, context: grpc.ServicerContext) -> types_pb2.TaskResult:
+    def invoke(self, request: Any) -> types_pb2.TaskResult:
         task = decode_task_context(request)
         try:
             output: object = self._service.on_task_invoke(task)
@@ -229,7 +220,7 @@ class _Instance:
             return encode_task_result(message=error_text(error))
         return encode_task_result(output=None if output is None else bytes(output))
 
-    def leave(self, request: Any, context: grpc.ServicerContext) -> types_pb2.Result:
+    def leave(self, request: Any) -> types_pb2.Result:
         self._log.flush(everything=True)
         try:
             leave = getattr(self._service, "on_session_leave", None)
@@ -243,82 +234,109 @@ class _Instance:
 
 
 class _TaskStream:
-    """Tasks one after another in one call, on the thread of the others.
+    """Tasks one after another by a socket, on the thread of the calls.
 
     ``stop`` comes from another thread; under the lock it sees whether a task is running, whose
     answer must be awaited, and keeps a later task from starting.
+
+    Args:
+        invoke: does a task.
+        pool: the thread of the calls.
     """
 
-    def __init__(self, invoke: Callable[[Any, grpc.ServicerContext], Message]) -> None:
+    def __init__(self, invoke: Callable[[Any], Message], pool: DaemonPool) -> None:
         self._invoke = invoke
+        self._pool = pool
         self._lock = threading.Lock()
         self._stopping = False
-        self._idle: grpc.ServicerContext | None = None
+        self._idle: socket.socket | None = None  # waits for a task
         self._over = Flag()  # of the last stream
         self._over.set()
 
-    def handler(self) -> grpc.GenericRpcHandler:
-        """Return what a gRPC server needs to serve it."""
-        method = grpc.stream_stream_rpc_method_handler(
-            self._answers,
-            request_deserializer=TASK_STREAM.request.FromString,
-            response_serializer=TASK_STREAM.response.SerializeToString,
-        )
-        return grpc.method_handlers_generic_handler(TASK_STREAM_SERVICE, {TASK_STREAM.name: method})
-
-    def _answers(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Message]:
+    def connect(self, context: grpc.ServicerContext) -> None:
+        """Connect to an executor that offers a stream; tasks are done after the call at hand."""
+        offered = dict(context.invocation_metadata()).get(TASK_STREAM_KEY)
+        if offered is None:
+            return
+        connection = socket.socket(socket.AF_UNIX)
+        try:
+            connection.connect(offered)
+        except OSError as error:  # tasks come by calls
+            connection.close()
+            logger.warning("no stream of tasks by %s: %s", repr_of(offered), text_of(error))
+            return
         over = self._over = Flag()
-        if not context.add_callback(over.set):
-            return  # it is over already
-        while self._may_wait(context):
-            request = next(requests, None)
-            if request is None or not self._may_begin():
-                return
-            yield self._invoke(request, context)
+        self._pool.submit(self._serve, connection, over)
 
-    def _may_wait(self, context: grpc.ServicerContext) -> bool:
+    def _serve(self, connection: socket.socket, over: Flag) -> None:
+        try:
+            with connection:
+                self._answer_all(connection)
+        except OSError as error:
+            logger.debug("the stream of tasks broke: %s", text_of(error))
+        finally:
+            over.set()
+
+    def _answer_all(self, connection: socket.socket) -> None:
+        method, frames = INSTANCE["OnTaskInvoke"], Frames()
+        while (task := self._next(connection, frames)) is not None:
+            answer = self._invoke(method.request.FromString(task))
+            connection.sendall(frame(answer.SerializeToString()))
+        connection.sendall(frame(LEAVING))
+
+    def _next(self, connection: socket.socket, frames: Frames) -> bytes | None:
+        """Wait for a task; return None if none is to be begun."""
         with self._lock:
-            self._idle = context
-            return not self._stopping
-
-    def _may_begin(self) -> bool:
+            if self._stopping:
+                return None
+            self._idle = connection
+        task = _receive(connection, frames)
         with self._lock:
             self._idle = None
-            return not self._stopping
+            return None if self._stopping else task
 
-    def stop(self, limit: float) -> bool:
-        """Begin no more tasks; end a stream that waits for one, and wait for one with a task.
-
-        Returns True if there was a stream, which is over within ``limit`` seconds or stays.
-        """
+    def stop(self, limit: float) -> None:
+        """Begin no more tasks; wait ``limit`` seconds for the one that runs by the stream."""
         with self._lock:
             self._stopping = True
-            idle, over = self._idle, self._over
-        if over.is_set():
-            return False
-        if idle is not None:
-            idle.cancel()
-        over.wait(limit)
-        return True
+            if self._idle is not None:
+                with contextlib.suppress(OSError):  # its other end is gone
+                    self._idle.shutdown(socket.SHUT_RD)  # ends its wait
+        self._over.wait(limit)
+
+
+def _receive(connection: socket.socket, frames: Frames) -> bytes | None:
+    """Wait for a frame; return None at the end of the connection."""
+    while (message := frames.take()) is None:
+        data = connection.recv(CHUNK)
+        if not data:
+            return None
+        frames.feed(data)
+    return message
 
 
 def _serialized(answer: Message) -> bytes:
     return answer.SerializeToString()
 
 
-def _handlers(instance: _Instance, shape: AnswerShape) -> grpc.GenericRpcHandler:
+def _handlers(
+    instance: _Instance, shape: AnswerShape, stream: _TaskStream
+) -> grpc.GenericRpcHandler:
     def enter(request: Any, context: grpc.ServicerContext) -> Message:
         shape.saw(request.workspace)
-        return shape.shaped(instance.enter(request, context))
+        answer = instance.enter(request)
+        if answer.return_code == 0:
+            stream.connect(context)
+        return shape.shaped(answer)
 
     def invoke(request: Any, context: grpc.ServicerContext) -> Message:
         shape.saw(request.workspace)
-        return shape.shaped(instance.invoke(request, context))
+        return shape.shaped(instance.invoke(request))
 
     behaviours: dict[str, Callable[[Any, grpc.ServicerContext], Message]] = {
         "OnSessionEnter": enter,
         "OnTaskInvoke": invoke,
-        "OnSessionLeave": instance.leave,
+        "OnSessionLeave": lambda request, context: instance.leave(request),
     }
     return grpc.method_handlers_generic_handler(
         INSTANCE_SERVICE,

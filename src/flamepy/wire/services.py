@@ -2,9 +2,7 @@
 
 Clients (``rpc.requests.frontend``, ``local.services.executor``) and servers (``local.frontend``,
 ``core.service``) build their gRPC multicallables and handlers from these two tables, so no
-generated stub exists and a method is written down once, in ``protos/``. ``TASK_STREAM`` is no
-method of Flame's: it is what our executors and our services speak where both can
-(docs/protocol.md#task-stream).
+generated stub exists and a method is written down once, in ``protos/``.
 """
 
 from __future__ import annotations
@@ -65,18 +63,3 @@ RENAMED: Mapping[str, Method] = {old: _ALL[new] for old, new in NEW_NAMES.items(
 """By the name in 0.6: what it is after it."""
 
 INSTANCE: Mapping[str, Method] = _methods(shim_pb2.DESCRIPTOR.services_by_name["Instance"])
-
-TASK_STREAM_SERVICE = "flamepy.v1.TaskStream"
-TASK_STREAM = Method(
-    name="InvokeEach",
-    path=f"/{TASK_STREAM_SERVICE}/InvokeEach",
-    request=INSTANCE["OnTaskInvoke"].request,
-    response=INSTANCE["OnTaskInvoke"].response,
-    streams=True,
-)
-TASK_STREAM_OFFER = ("flamepy-task-stream", "1")
-"""What a service that serves ``TASK_STREAM`` has in the trailer of its answer to OnSessionEnter."""
-
-TASK_STREAM_GRACE = 5.0
-"""Seconds before a service that leaves cancels a stream with a task that it has begun; at once it
-cancels one without."""

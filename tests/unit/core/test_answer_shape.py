@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import grpc
 import pytest
 from support.renaming_proxy import RenamingProxy
+from support.service_stream import Stream
 from support.waiting import eventually
 
 from flamepy._proto import shim_pb2, types_pb2
@@ -19,7 +20,7 @@ from flamepy.errors import FlameError, FlameErrorCode, UnavailableError
 from flamepy.runtime.flags import Flag
 from flamepy.testing import FakeEngine
 from flamepy.types import Dialect
-from flamepy.wire.services import INSTANCE, TASK_STREAM
+from flamepy.wire.services import INSTANCE
 from flamepy.wire.shim import encode_result, encode_task_result
 
 OUTPUT = encode_task_result(output=b"x")
@@ -193,8 +194,9 @@ def test_failures_come_in_the_newer_shape(newer_service: grpc.Channel) -> None:
     assert (failed.return_code, failed.message) == (-1, "no input")
 
 
-def test_the_stream_of_the_embedded_cluster_keeps_its_shape(newer_service: grpc.Channel) -> None:
-    begin = newer_service.stream_stream(TASK_STREAM.path)
-    request = TASK_STREAM.request(task_id="1", session_id="s", input_sdk=b"x").SerializeToString()
-    answers = list(begin(iter([request]), timeout=20, wait_for_ready=True))
-    assert [TASK_STREAM.response.FromString(raw).output for raw in answers] == [b" 0"]
+def test_the_stream_of_the_embedded_cluster_keeps_its_shape(
+    newer_service: grpc.Channel, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    stream = Stream(newer_service, str(tmp_path_factory.mktemp("t") / "i"))
+    assert stream.ask("1", b"x").output == b"s 1"
+    stream.close()

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import os
-import queue
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import unittest.mock
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from support.service_stream import Stream
 from support.waiting import eventually
 
 from flamepy._proto import types_pb2
 from flamepy.core import service as service_module
 from flamepy.core.service import FlameService, SessionContext, TaskContext, run, serve
 from flamepy.errors import FlameError, FlameErrorCode, InvalidArgumentError
-from flamepy.runtime.flags import Flag
+from flamepy.runtime.pools import DaemonPool
 from flamepy.types import FLAME_INSTANCE_ENDPOINT
-from flamepy.wire.services import INSTANCE, TASK_STREAM, TASK_STREAM_OFFER
+from flamepy.wire.services import INSTANCE
+from flamepy.wire.task_stream import LEAVING, TASK_STREAM_KEY, frame
 
 SERVICE = str(Path(__file__).parents[2] / "support" / "recorded_service.py")
 
@@ -88,29 +88,6 @@ def call(channel: grpc.Channel, name: str, **fields: Any) -> Any:
         response_deserializer=method.response.FromString,
     )
     return send(method.request(**fields), timeout=20, wait_for_ready=True)
-
-
-class Stream:
-    """A stream of tasks as an executor has it: one at a time."""
-
-    def __init__(self, channel: grpc.Channel) -> None:
-        self._requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        begin = channel.stream_stream(
-            TASK_STREAM.path,
-            request_serializer=TASK_STREAM.request.SerializeToString,
-            response_deserializer=TASK_STREAM.response.FromString,
-        )
-        self.call = begin(iter(self._requests.get, None), timeout=30, wait_for_ready=True)
-
-    def send(self, task: str, payload: bytes) -> None:
-        self._requests.put(TASK_STREAM.request(task_id=task, session_id="s", input=payload))
-
-    def ask(self, task: str, payload: bytes) -> Any:
-        self.send(task, payload)
-        return next(self.call)
-
-    def close(self) -> None:
-        self._requests.put(None)
 
 
 def test_enter_invoke_leave(served: tuple[Recorder, grpc.Channel]) -> None:
@@ -234,23 +211,11 @@ def test_a_service_without_the_method_says_so(served: tuple[Recorder, grpc.Chann
         FlameService().on_task_invoke(TaskContext("1", "s"))
 
 
-def test_the_answer_to_enter_offers_the_stream_of_tasks(
-    served: tuple[Recorder, grpc.Channel],
-) -> None:
-    method = INSTANCE["OnSessionEnter"]
-    send = served[1].unary_unary(method.path, method.request.SerializeToString)
-    _, sent = send.with_call(method.request(session_id="s"), timeout=20, wait_for_ready=True)
-    assert TASK_STREAM_OFFER in sent.trailing_metadata()
-    _, sent = send.with_call(method.request(session_id="bad"), timeout=20)
-    assert TASK_STREAM_OFFER not in sent.trailing_metadata(), "there will be no tasks"
-
-
-def test_a_stream_answers_one_task_behind_another_on_the_thread_of_the_calls(
-    served: tuple[Recorder, grpc.Channel],
+def test_a_stream_answers_one_task_after_another_on_the_thread_of_the_calls(
+    served: tuple[Recorder, grpc.Channel], socket_path: str
 ) -> None:
     service, channel = served
-    call(channel, "OnSessionEnter", session_id="s")
-    stream = Stream(channel)
+    stream = Stream(channel, socket_path)
     answers = [stream.ask(str(n), data) for n, data in enumerate([b"a", b"raise", b"b"])]
     stream.close()
     call(channel, "OnSessionLeave")
@@ -263,45 +228,48 @@ def test_a_stream_answers_one_task_behind_another_on_the_thread_of_the_calls(
         "leave",
     ]
     assert len(service.threads) == 1
-    assert stream.call.code() is grpc.StatusCode.OK
 
 
-def test_a_stream_that_is_cut_frees_the_thread_and_says_nothing(
-    served: tuple[Recorder, grpc.Channel], caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("session", ["s", "bad"])
+def test_a_stream_that_nobody_answers_at_leaves_the_calls(
+    served: tuple[Recorder, grpc.Channel], session: str
 ) -> None:
+    """The path of one that is gone, and a session that was refused."""
     _, channel = served
-    stream = Stream(channel)
-    assert stream.ask("1", b"x").output == b"x"
-    stream.call.cancel()
+    method = INSTANCE["OnSessionEnter"]
+    send = channel.unary_unary(method.path, method.request.SerializeToString)
+    offer = ((TASK_STREAM_KEY, b"/no/such/i.task"),)
+    send(method.request(session_id=session), metadata=offer, timeout=20, wait_for_ready=True)
     assert call(channel, "OnTaskInvoke", task_id="2", session_id="s", input=b"y").output == b"y"
-    stream.close()
-    assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
-def test_a_connection_outlives_the_end_of_its_stream_by_a_moment(
-    patient: None, socket_path: str, monkeypatch: pytest.MonkeyPatch
+def test_a_session_that_is_refused_has_no_stream(
+    served: tuple[Recorder, grpc.Channel], socket_path: str
 ) -> None:
-    """Or a task that is sent meanwhile breaks it, and nobody knows that it was not begun."""
-    waited = threading.Event()
-    monkeypatch.setattr(service_module, "LINGER", 3600.0)
-    monkeypatch.setattr(service_module, "Flag", lambda: waited if stop.is_set() else Flag())
-    stop = threading.Event()
-    thread = threading.Thread(target=serve, args=(Recorder(), socket_path, stop))
-    thread.start()
-    with grpc.insecure_channel(f"unix:{socket_path}") as channel:
-        call(channel, "OnSessionEnter", session_id="s")
-        stream = Stream(channel)
-        assert stream.ask("1", b"x").output == b"x"
-        stop.set()
-        with contextlib.suppress(grpc.RpcError):
-            assert next(stream.call, None) is None
-        stream.close()
-        thread.join(1.0)
-        assert thread.is_alive()
-        assert call(channel, "OnTaskInvoke", task_id="2", session_id="s", input=b"y").output == b"y"
-    waited.set()
-    thread.join(30)
-    assert not thread.is_alive()
+    method = INSTANCE["OnSessionEnter"]
+    send = served[1].unary_unary(method.path, method.request.SerializeToString)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{socket_path}.task")
+        listener.listen(1)
+        listener.setblocking(False)
+        offer = ((TASK_STREAM_KEY, os.fsencode(f"{socket_path}.task")),)
+        send(method.request(session_id="bad"), metadata=offer, timeout=20, wait_for_ready=True)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+def test_a_stream_that_breaks_frees_the_thread_and_says_nothing(
+    served: tuple[Recorder, grpc.Channel], socket_path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    service, channel = served
+    stream = Stream(channel, socket_path)
+    assert stream.ask("1", b"x").output == b"x"
+    stream.send("2", b"long")
+    assert service.begun.wait(20)
+    stream.close()
+    service.enough.set()
+    assert call(channel, "OnTaskInvoke", task_id="3", session_id="s", input=b"y").output == b"y"
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
 
 
 @pytest.fixture
@@ -315,15 +283,13 @@ def test_a_stop_ends_a_stream_that_waits_for_a_task(patient: None, socket_path: 
     thread = threading.Thread(target=serve, args=(Recorder(), socket_path, stop))
     thread.start()
     with grpc.insecure_channel(f"unix:{socket_path}") as channel:
-        call(channel, "OnSessionEnter", session_id="s")
-        stream = Stream(channel)
+        stream = Stream(channel, socket_path)
         assert stream.ask("1", b"x").output == b"x"
         stop.set()
         thread.join(30)
         assert not thread.is_alive()
+        assert (stream.read(), stream.read()) == (LEAVING, None)
         stream.close()
-        with contextlib.suppress(grpc.RpcError):  # or it ended before it began to wait
-            assert next(stream.call, None) is None
 
 
 def test_a_stop_waits_for_the_task_of_a_stream_and_begins_no_other(
@@ -332,8 +298,8 @@ def test_a_stop_waits_for_the_task_of_a_stream_and_begins_no_other(
     made: list[Any] = []
 
     class Known(service_module._TaskStream):
-        def __init__(self, invoke: Any) -> None:
-            super().__init__(invoke)
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
             made.append(self)
 
     monkeypatch.setattr(service_module, "_TaskStream", Known)
@@ -341,35 +307,45 @@ def test_a_stop_waits_for_the_task_of_a_stream_and_begins_no_other(
     thread = threading.Thread(target=serve, args=(service, socket_path, stop))
     thread.start()
     with grpc.insecure_channel(f"unix:{socket_path}") as channel:
-        call(channel, "OnSessionEnter", session_id="s")
-        stream = Stream(channel)
+        stream = Stream(channel, socket_path)
         stream.send("1", b"long")
         stream.send("2", b"x")
         assert service.begun.wait(30)
         stop.set()
         eventually(lambda: made[0]._stopping, "the stop to begin")
         service.enough.set()
-        answers = list(stream.call)
+        answer, last = stream.read(), stream.read()
         stream.close()
     thread.join(30)
     assert not thread.is_alive()
-    assert [one.output for one in answers] == [b"long"]
+    assert INSTANCE["OnTaskInvoke"].response.FromString(answer or b"").output == b"long"
+    assert last == LEAVING
     assert ("2", "s", b"x") not in service.calls
 
 
 def test_a_task_that_comes_while_a_stop_ends_its_stream_is_not_begun() -> None:
-    """Its answer could not be told any more."""
+    """It was sent before the stream ended, and read after that."""
     begun: list[object] = []
-    context = unittest.mock.Mock(spec=grpc.ServicerContext)
-    stream = service_module._TaskStream(lambda request, _: begun.append(request))
+    stream = service_module._TaskStream(begun.append, DaemonPool(1, name="unused"))  # type: ignore[arg-type]  # a fake
+    near, far = socket.socketpair()
 
-    def requests() -> Iterator[Any]:
-        assert stream.stop(0.0)
-        yield TASK_STREAM.request(task_id="1")
+    class Late:
+        """A socket that is stopped while it waits, and receives a task all the same."""
 
-    assert list(stream._answers(requests(), context)) == []
+        def recv(self, size: int) -> bytes:
+            stream.stop(0.0)
+            return frame(b"")
+
+        def shutdown(self, how: int) -> None:
+            near.shutdown(how)
+
+        def sendall(self, data: bytes) -> None:
+            near.sendall(data)
+
+    with near, far:
+        stream._answer_all(Late())  # type: ignore[arg-type]  # a fake
+        assert far.recv(100) == frame(LEAVING)
     assert begun == []
-    context.cancel.assert_called_once_with()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

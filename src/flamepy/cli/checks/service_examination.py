@@ -134,7 +134,8 @@ class _Examination:
             if finding.verdict is Verdict.FAILED:
                 return
             given = wanted.common_data is not None
-            reply = await self._enter(trial, wanted.common_data if given else b"common data")
+            data = wanted.common_data if given else b"common data"
+            reply = await trial.enter(self._context(data))
             yield verdicts.enter("enter", reply, given=given)
             if reply.kind is not Kind.ANSWER:
                 return
@@ -154,14 +155,16 @@ class _Examination:
     async def _tasks(self, trial: Trial) -> AsyncGenerator[Finding, None]:
         """Invoke tasks one after another, until one of them is the service's end."""
         must_succeed = self._wanted.input is not None
-        reply = await self._invoke(trial, "1", self._input)
+        if trial.stream is not None:
+            request = encode_task_context(TaskContext("1", "check", self._input))
+            reply = await trial.by_stream(trial.stream, request)
+            yield verdicts.task("task stream", reply, must_succeed=must_succeed)
+            if trial.gone:
+                return
+        reply = await self._invoke(trial, "2", self._input)
         finding = verdicts.task("task", reply, must_succeed=must_succeed)
         yield verdicts.small_output(finding, reply)
         refuses_all = reply.kind is Kind.STATUS
-        if trial.offers_stream and not trial.gone:
-            request = encode_task_context(TaskContext("2", "check", self._input))
-            reply = await trial.by_stream(request)
-            yield verdicts.task("task stream", reply, must_succeed=must_succeed)
         for number, check, data in (("3", "no input", None), ("4", "0 bytes", b"")):
             if not trial.gone:
                 yield verdicts.task(check, await self._invoke(trial, number, data))
@@ -260,8 +263,10 @@ class _Examination:
         )
 
     async def _enter(self, trial: Trial, common_data: bytes | None) -> verdicts.Reply:
-        request = encode_session_context("check", self._application, common_data)
-        return await trial.call("OnSessionEnter", request)
+        return await trial.call("OnSessionEnter", self._context(common_data))
+
+    def _context(self, common_data: bytes | None) -> Message:
+        return encode_session_context("check", self._application, common_data)
 
     async def _invoke(self, trial: Trial, number: str, data: bytes | None) -> verdicts.Reply:
         context = TaskContext(number, "check", data)

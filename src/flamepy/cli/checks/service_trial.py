@@ -22,14 +22,15 @@ from flamepy.host.addresses import unix_target
 from flamepy.local.background import in_thread
 from flamepy.local.services.child import Child, Command
 from flamepy.local.services.environment import Launch
+from flamepy.local.services.instance import TaskNotBegun
 from flamepy.local.services.logfiles import NOTE, bound_logs, tail
-from flamepy.local.services.process import GRACE, OPTIONS
+from flamepy.local.services.process import GRACE, OPTIONS, Metadata
 from flamepy.local.services.reaper import Reaper
-from flamepy.local.services.task_stream import TaskStream, offers_stream
+from flamepy.local.services.task_stream import TaskListener, TaskStream
 from flamepy.runtime.clocks import Timeout, monotonic
 from flamepy.texts import text_of
 from flamepy.types import FLAME_INSTANCE_ENDPOINT
-from flamepy.wire.services import INSTANCE, TASK_STREAM
+from flamepy.wire.services import INSTANCE
 
 POLL = 0.01
 LONGEST = 500  # characters that are shown of the end of standard error
@@ -59,12 +60,13 @@ class Trial:
         self._over = False
         self._logs: asyncio.Task[None] | None = None
         self._channel: grpc.aio.Channel | None = None
-        self.offers_stream = False
+        self.stream: TaskStream | None = None  # until a task was sent by it
 
     async def __aenter__(self) -> Trial:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
+        self.close_stream()
         if self._channel is not None:
             await self._channel.close()
         if self._child is not None and not self._over:
@@ -126,7 +128,17 @@ class Trial:
 
     # ------------------------------------------------------------------ calls
 
-    async def call(self, name: str, request: Message) -> Reply:
+    async def enter(self, request: Message) -> Reply:
+        """Call OnSessionEnter; a service that takes a stream of tasks connects meanwhile."""
+        listener = TaskListener(self._plan.socket.with_suffix(".task"))
+        try:
+            reply = await self.call("OnSessionEnter", request, metadata=listener.metadata)
+            self.stream = await listener.accept()
+        finally:
+            listener.close()
+        return reply
+
+    async def call(self, name: str, request: Message, *, metadata: Metadata = ()) -> Reply:
         """Make one call and return what came of it."""
         assert self._channel is not None
         method = INSTANCE[name]
@@ -134,24 +146,24 @@ class Trial:
             method.path, request_serializer=method.request.SerializeToString
         )
         began = monotonic()
-        call = stub(request, timeout=Timeout(self._timeout))
-        reply = await self._reply(asyncio.ensure_future(_answer(call)), began, method.response)
-        if name == "OnSessionEnter" and reply.kind is Kind.ANSWER:
-            self.offers_stream = offers_stream(await call.trailing_metadata())
-        return reply
+        call = stub(request, timeout=Timeout(self._timeout), metadata=metadata)
+        return await self._reply(asyncio.ensure_future(_answer(call)), began, method.response)
 
-    async def by_stream(self, request: Message) -> Reply:
-        """Send one task by the stream that the service offers."""
-        assert self._channel is not None
+    async def by_stream(self, stream: TaskStream, request: Message) -> Reply:
+        """Send one task by the stream, and close it: calls have the service's thread from then."""
         began = monotonic()
-        stream = TaskStream(self._channel)
-        asked = asyncio.ensure_future(asyncio.wait_for(stream.ask(request), self._timeout))
-        reply = await self._reply(asked, began, TASK_STREAM.response)
-        if reply.kind is Kind.ANSWER:
-            await stream.close(MOMENT)
-        else:
-            stream.call.cancel()
-        return reply
+        asking = stream.ask(request.SerializeToString())
+        asked = asyncio.ensure_future(asyncio.wait_for(asking, self._timeout))
+        try:
+            return await self._reply(asked, began, INSTANCE["OnTaskInvoke"].response)
+        finally:
+            self.close_stream()
+
+    def close_stream(self) -> None:
+        """Close the stream, if there is one."""
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            stream.close()
 
     async def _reply(
         self, answer: asyncio.Future[bytes], began: float, expected: type[Message]
@@ -171,7 +183,7 @@ class Trial:
             return await self._failure(error, seconds)
         except asyncio.TimeoutError:
             return self._silence(seconds)
-        except Exception as error:  # TaskNotBegun, of a stream that ended
+        except (TaskNotBegun, EOFError) as error:  # of a stream that ended
             if await self._ends_soon():
                 return Reply(Kind.GONE, seconds, text=self._how())
             return Reply(Kind.STATUS, seconds, status="none", text=str(error))

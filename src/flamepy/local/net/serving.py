@@ -3,7 +3,7 @@
 Before a fork of this process everything of gRPC is closed, after it the server listens at the same
 port again: clients here are held meanwhile, others are disconnected for some milliseconds. A call
 to a service process cannot be cut in two: while one runs, everything stays open, and gRPC
-raises InvalidStateError in the child (``forks``).
+raises InvalidStateError in the child (``forks``). Tasks by a stream are no calls of gRPC.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import shutil
 import signal
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +37,7 @@ from flamepy.local.services.instance import (
 from flamepy.local.services.kept_logs import KeptLogs
 from flamepy.local.services.logfiles import bound_logs, tail
 from flamepy.local.services.reaper import Reaper
-from flamepy.local.services.task_stream import TaskStream, offers_stream
+from flamepy.local.services.task_stream import TaskListener, TaskStream
 from flamepy.runtime.clocks import Timeout
 from flamepy.texts import text_of
 from flamepy.types import Application, SessionInfo, TaskContext
@@ -47,6 +46,7 @@ from flamepy.wire.shim import encode_session_context, encode_task_context
 
 logger = logging.getLogger(__name__)
 
+Metadata = tuple[tuple[str, bytes], ...]
 POLL = 0.01
 LEAVE_TIMEOUT = 2.0
 GRACE = 2.0
@@ -105,7 +105,6 @@ class ProcessInstance:
         self._connected = False
         self._channel: grpc.aio.Channel | None = None
         self._stubs: dict[str, grpc.aio.UnaryUnaryMultiCallable[Any, bytes]] = {}
-        self._offers_stream = False
         self._stream: TaskStream | None = None
         self._calls: set[grpc.aio.Call] = set()  # in flight
         self._exit: asyncio.Task[None] | None = None
@@ -145,10 +144,7 @@ class ProcessInstance:
     async def disconnect(self) -> None:
         """Close the channel; the next call makes another."""
         channel, self._channel = self._channel, None
-        stream, self._stream = self._stream, None
         self._stubs = {}
-        if stream is not None:
-            stream.call.cancel()
         if channel is not None:
             await channel.close()
 
@@ -235,9 +231,17 @@ class ProcessInstance:
     # ------------------------------------------------------------------ calls
 
     async def enter(self, session: SessionInfo, application: Application) -> None:
-        """Call OnSessionEnter. Raises BindFailure 11, 12."""
+        """Call OnSessionEnter; a service that takes a stream of tasks connects meanwhile.
+
+        Raises BindFailure 11, 12.
+        """
         request = encode_session_context(session.id, application, session.common_data)
-        answer = await self._call("OnSessionEnter", request)
+        listener = TaskListener(self._plan.socket.with_suffix(".task"))
+        try:
+            answer = await self._call("OnSessionEnter", request, metadata=listener.metadata)
+            self._stream = await listener.accept()
+        finally:
+            listener.close()
         if isinstance(answer, str):
             if not self.alive:
                 raise _failed(answer, died=True)
@@ -250,10 +254,11 @@ class ProcessInstance:
 
         Raises TaskNotBegun.
         """
-        try:
-            answer = await self._call("OnTaskInvoke", encode_task_context(task))
-        except TaskNotBegun as error:
-            raise TaskNotBegun(await self._broken(str(error))) from error
+        request = encode_task_context(task)
+        if self._stream is None:
+            answer = await self._call("OnTaskInvoke", request)
+        else:
+            answer = await self._ask(self._stream, request)
         if isinstance(answer, str):
             return TaskOutcome(-1, message=answer)
         size = answer.ByteSize()
@@ -262,6 +267,15 @@ class ProcessInstance:
         output = answer.output if answer.HasField("output") else None
         message = answer.message if answer.HasField("message") else None
         return TaskOutcome(answer.return_code, output, message)
+
+    async def _ask(self, stream: TaskStream, task: Message) -> Any:
+        """Return the answer, or the text of why none came. Raises TaskNotBegun."""
+        try:
+            return _decoded(INSTANCE["OnTaskInvoke"], await stream.ask(task.SerializeToString()))
+        except TaskNotBegun as error:
+            raise TaskNotBegun(await self._broken(str(error))) from error
+        except EOFError as error:
+            return await self._broken(str(error))
 
     async def leave(self) -> None:
         """Call OnSessionLeave, for a bounded time."""
@@ -273,34 +287,35 @@ class ProcessInstance:
             kind = ("leave", command, self._plan.arguments)
             repeated.log(logging.WARNING, kind, said, command, text)
 
-    async def _call(self, name: str, request: Message, *, timeout: float | None = None) -> Any:
+    async def _call(
+        self,
+        name: str,
+        request: Message,
+        *,
+        timeout: float | None = None,
+        metadata: Metadata = (),
+    ) -> Any:
         """Return the answer, or the text of why none came."""
         async with self._traffic:
             if not self._connected or self._exit is None:
                 return f"service {self._how_it_ended()}"
+            self._close_stream()  # it has the service's one thread
             method = INSTANCE[name]
-            if name == "OnTaskInvoke" and self._offers_stream:
-                stream = self._open_stream()
-                return await self._answer(self._exit, method, stream.call, stream.ask(request))
-            if self._stream is not None:
-                await self._stream.close(LEAVE_TIMEOUT)  # it has the service's one thread
             limit = None if timeout is None else Timeout(timeout)
-            call = self._stub(method)(request, timeout=limit)
-            answer = await self._answer(self._exit, method, call, call)
-            if name == "OnSessionEnter" and not isinstance(answer, str):
-                self._offers_stream = offers_stream(await call.trailing_metadata())
-            return answer
+            call = self._stub(method)(request, timeout=limit, metadata=metadata)
+            return await self._answer(self._exit, method, call)
 
     async def _answer(
-        self, ended: asyncio.Task[None], method: Method, call: grpc.aio.Call, raw: Awaitable[bytes]
+        self,
+        ended: asyncio.Task[None],
+        method: Method,
+        call: grpc.aio.UnaryUnaryCall[Any, bytes],
     ) -> Any:
         self._calls.add(call)
         if ended.done():
             self._cut()
         try:
-            return method.response.FromString(await raw)
-        except DecodeError as error:
-            return f"the service's answer is no {method.response.DESCRIPTOR.name}: {text_of(error)}"
+            return _decoded(method, await call)
         except grpc.aio.AioRpcError as error:
             return await self._why(error)
         except asyncio.CancelledError:
@@ -310,10 +325,10 @@ class ProcessInstance:
         finally:
             self._calls.discard(call)
 
-    def _open_stream(self) -> TaskStream:
-        if self._stream is None:
-            self._stream = TaskStream(self._open())
-        return self._stream
+    def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
 
     def _stub(self, method: Method) -> grpc.aio.UnaryUnaryMultiCallable[Any, bytes]:
         channel = self._open()
@@ -326,12 +341,14 @@ class ProcessInstance:
 
     def _cut(self) -> None:
         """End the calls to a process that is gone, a moment later: its answer may be in flight."""
-        if self._calls:
+        if self._calls or self._stream is not None:
             asyncio.get_running_loop().call_later(0.5, self._cut_now)
 
     def _cut_now(self) -> None:
         for call in list(self._calls):
             call.cancel()
+        if self._stream is not None:
+            self._stream.close()  # children of the process may have it as well
 
     async def _why(self, error: grpc.aio.AioRpcError | None) -> str:
         if error is not None and error.code() not in ENDED:
@@ -376,6 +393,7 @@ class ProcessInstance:
         """
         self._connected = False
         self._stopped = True
+        self._close_stream()
         try:
             await self.disconnect()
             await self._settle()
@@ -424,6 +442,14 @@ def _is_cancelled() -> bool:
     # Python 3.10 cannot say; there the end of a process is taken for the reason.
     cancelling = getattr(asyncio.current_task(), "cancelling", None)
     return cancelling is not None and cancelling() > 0
+
+
+def _decoded(method: Method, raw: bytes) -> Any:
+    """Return an answer, or why the bytes are not one."""
+    try:
+        return method.response.FromString(raw)
+    except DecodeError as error:
+        return f"the service's answer is no {method.response.DESCRIPTOR.name}: {text_of(error)}"
 
 
 def _failed(text: str, *, died: bool = False) -> BindFailure:

@@ -1,88 +1,126 @@
-"""All tasks of a service by one stream, where the service offers it (docs/protocol.md#task-stream).
+"""All tasks of a service by one Unix socket, if it takes that (docs/protocol.md#task-stream).
 
-A message there and one back take less than half of what a call of ``OnTaskInvoke`` takes, in both
+A task there and its answer back take a tenth of what a call of ``OnTaskInvoke`` takes, in both
 processes. The next task is written after the answer to the last, so a service has one at a time
-either way. ``process`` opens, asks and closes it.
+either way. ``process`` listens before the service enters its session, asks, and closes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
-
-import grpc.aio
-from google.protobuf.message import Message
+import contextlib
+import os
+import socket
+from pathlib import Path
+from typing import cast
 
 from flamepy.local.services.instance import TaskNotBegun
-from flamepy.runtime.clocks import monotonic
-from flamepy.wire.services import TASK_STREAM, TASK_STREAM_GRACE, TASK_STREAM_OFFER
-
-NOT_BEGUN = TASK_STREAM_GRACE * 0.9  # seconds; see ``TaskStream``
+from flamepy.wire.task_stream import LEAVING, TASK_STREAM_KEY, Frames, frame
 
 
-class TaskStream:
-    """One stream of a channel.
+class TaskListener:
+    """Where a service connects before it answers OnSessionEnter, if it takes a stream.
 
-    A service ends it with the status OK when it leaves, and begins nothing that it did not answer.
-    One that waits for a task meanwhile can only cancel it, and may do so when the next task is
-    in flight already. A task that it has begun gets ``TASK_STREAM_GRACE`` seconds before that, so
-    the time shows which it was.
+    Args:
+        path: of the socket, which is there until ``close``.
 
     Attributes:
-        call: the stream as gRPC has it; cancelling it ends what waits in ``ask``.
+        metadata: of the call of OnSessionEnter.
+
+    Raises:
+        OSError: there can be no socket.
     """
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
-        begin: grpc.aio.StreamStreamMultiCallable[Any, bytes] = channel.stream_stream(
-            TASK_STREAM.path, request_serializer=TASK_STREAM.request.SerializeToString
-        )
-        self.call = begin()
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.metadata = ((TASK_STREAM_KEY, os.fsencode(path)),)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.setblocking(False)
+        try:
+            self._socket.bind(os.fspath(path))
+            self._socket.listen(1)
+        except BaseException:
+            self._socket.close()
+            raise
 
-    @property
-    def over(self) -> bool:
-        """True once the stream has ended: its service leaves."""
-        return self.call.done()
+    async def accept(self) -> TaskStream | None:
+        """Return the stream of a service that connected; None if it did not."""
+        try:
+            connection, _ = self._socket.accept()
+        except BlockingIOError:
+            return None
+        connection.setblocking(False)
+        stream = TaskStream(connection)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, connection)
+        return stream
 
-    async def ask(self, request: Message) -> bytes:
+    def close(self) -> None:
+        """Stop listening, and remove the socket's file."""
+        self._socket.close()
+        self._path.unlink(missing_ok=True)
+
+
+class TaskStream(asyncio.Protocol):
+    """One connection to a service; closed by either side.
+
+    A service that leaves says so in its last frame, and begins nothing that it did not answer. One
+    that closes the connection without reading a task causes an error of the connection. So only a
+    connection that ends without either may have cut a task that had begun.
+
+    Args:
+        connection: its socket.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+        self._answer: asyncio.Future[bytes] | None = None
+        self._over = False
+
+    async def ask(self, task: bytes) -> bytes:
         """Send a task and return its answer, one at a time.
 
         Raises:
-            grpc.aio.AioRpcError: the stream broke while the task ran, or the service broke it off.
-            TaskNotBegun: it broke before the task was sent, or the service ended it.
+            EOFError: the stream ended; the task may have begun.
+            TaskNotBegun: the stream had ended before, or the service leaves.
         """
-        if self.over:
+        if self._over or self._transport is None:
             raise TaskNotBegun("the service ended its stream of tasks")
-        try:
-            await self.call.write(request)
-        except grpc.aio.AioRpcError as error:  # INTERNAL, where the service just died
-            raise TaskNotBegun("the connection to the service broke") from error
-        answer = await self._read()
-        if isinstance(answer, bytes):
-            return answer
-        raise TaskNotBegun("the service ended its stream of tasks without an answer")
+        self._answer = asyncio.get_running_loop().create_future()
+        self._transport.write(frame(task))
+        return await self._answer
 
-    async def _read(self) -> object:
-        began = monotonic()
-        try:
-            return await self.call.read()
-        except grpc.aio.AioRpcError as error:
-            cancelled = error.code() is grpc.StatusCode.CANCELLED
-            if cancelled and monotonic() - began < NOT_BEGUN:
-                raise TaskNotBegun("the service cancelled its stream of tasks") from error
-            raise
+    def close(self) -> None:
+        """End the stream: the service's thread is free for other calls, ``ask`` raises EOFError."""
+        with contextlib.suppress(OSError):  # it has ended
+            self._socket.shutdown(socket.SHUT_RDWR)  # a forked child may have the socket as well
+        if self._transport is not None:
+            self._transport.abort()
 
-    async def close(self, limit: float) -> None:
-        """End the stream, so that the service's thread is free; within ``limit`` seconds."""
-        if self.call.done():
-            return
-        await self.call.done_writing()
-        status = asyncio.ensure_future(self.call.code())
-        await asyncio.wait({status}, timeout=limit)
-        if not status.done():
-            self.call.cancel()
-            await status
+    # ------------------------------------------------------------------ of asyncio.Protocol
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
 
-def offers_stream(trailer: grpc.aio.Metadata | None) -> bool:
-    """Return True if the trailer of OnSessionEnter says that the service takes a task stream."""
-    return trailer is not None and TASK_STREAM_OFFER in tuple(trailer)
+    def data_received(self, data: bytes) -> None:
+        """Hand on an answer."""
+        self._frames.feed(data)
+        message = self._frames.take()
+        if message == LEAVING:
+            self._end(TaskNotBegun("the service leaves"))
+        elif message is not None and self._answer is not None and not self._answer.done():
+            self._answer.set_result(message)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End what waits."""
+        if error is None:
+            self._end(EOFError("the service closed its stream of tasks"))
+        else:
+            self._end(TaskNotBegun("the service closed its stream of tasks unread"))
+
+    def _end(self, error: Exception) -> None:
+        self._over = True
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(error)

@@ -1,123 +1,128 @@
-"""A stream of tasks whose far end does what no real one does (the rest: test_process)."""
+"""A stream of tasks whose far end does what services do, and what no real one does."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import socket
+from collections.abc import Callable
+from pathlib import Path
 
-import grpc
-import grpc.aio
 import pytest
+from support.loops import run
 
-from flamepy.local.services import task_stream
 from flamepy.local.services.instance import TaskNotBegun
-from flamepy.local.services.task_stream import TaskStream, offers_stream
-from flamepy.wire.services import TASK_STREAM, TASK_STREAM_GRACE, TASK_STREAM_OFFER
+from flamepy.local.services.task_stream import TaskListener, TaskStream
+from flamepy.wire.task_stream import LEAVING, TASK_STREAM_KEY, frame
 
 
-class Far:
-    """A channel and its one stream: what is written fails, what is read is the end."""
-
-    def __init__(self, refuses: bool = False) -> None:
-        self._refuses = refuses
-        self.ended = asyncio.Event()
-
-    def stream_stream(self, path: str, request_serializer: object) -> Any:
-        return lambda: self
-
-    async def write(self, request: object) -> None:
-        if self._refuses:
-            no = grpc.aio.Metadata()
-            raise grpc.aio.AioRpcError(grpc.StatusCode.INTERNAL, no, no, details="from Core")
-
-    async def read(self) -> object:
-        return grpc.aio.EOF
-
-    def done(self) -> bool:
-        return self.ended.is_set()
-
-    async def done_writing(self) -> None:
-        """Say so, to somebody who does not listen."""
-
-    async def code(self) -> object:
-        await self.ended.wait()
-        return grpc.StatusCode.CANCELLED
-
-    def cancel(self) -> bool:
-        self.ended.set()
-        return True
+@pytest.fixture
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("s") / "i.task"
 
 
-@pytest.mark.parametrize(
-    ("refuses", "says"), [(True, "connection to the service broke"), (False, "without an answer")]
-)
-def test_a_task_that_cannot_be_sent_or_is_not_answered(refuses: bool, says: str) -> None:
-    async def ask() -> None:
-        await TaskStream(Far(refuses)).ask(TASK_STREAM.request())  # type: ignore[arg-type]  # a fake
-
-    with pytest.raises(TaskNotBegun, match=says):
-        asyncio.run(ask())
-
-
-def test_a_stream_that_has_ended_takes_no_task() -> None:
-    async def ask() -> None:
-        far = Far()
-        stream = TaskStream(far)  # type: ignore[arg-type]  # a fake
-        far.cancel()
-        await stream.ask(TASK_STREAM.request())
-
-    with pytest.raises(TaskNotBegun, match=r"ended its stream of tasks$"):
-        asyncio.run(ask())
+async def connected(path: Path) -> tuple[TaskStream, socket.socket]:
+    """Return a stream and the service's end of it."""
+    listener = TaskListener(path)
+    ((key, value),) = listener.metadata
+    assert key == TASK_STREAM_KEY
+    far = socket.socket(socket.AF_UNIX)
+    far.connect(value)
+    stream = await listener.accept()
+    listener.close()
+    assert stream is not None
+    assert not path.exists()
+    return stream, far
 
 
-@pytest.mark.parametrize(
-    ("code", "seconds", "begun"),
-    [
-        (grpc.StatusCode.CANCELLED, 0.0, False),
-        (grpc.StatusCode.CANCELLED, TASK_STREAM_GRACE, True),
-        (grpc.StatusCode.UNAVAILABLE, 0.0, True),
-    ],
-)
-def test_a_stream_that_a_leaving_service_cancels_at_once_has_not_begun_its_task(
-    code: grpc.StatusCode, seconds: float, begun: bool, monkeypatch: pytest.MonkeyPatch
+def asked(path: Path, act: Callable[[socket.socket], object], times: int = 1) -> bytes:
+    """Return the last answer to tasks for each of which the far end does something."""
+
+    async def ask() -> bytes:
+        stream, far = await connected(path)
+        try:
+            for _ in range(times):
+                asking = asyncio.ensure_future(stream.ask(b"task"))
+                await asyncio.sleep(0)
+                act(far)
+                answer = await asking
+        finally:
+            stream.close()
+            far.close()
+        return answer
+
+    return run(ask())
+
+
+def answers(far: socket.socket) -> None:
+    assert far.recv(100) == frame(b"task")
+    far.sendall(frame(b"done"))
+
+
+def closes_after_reading(far: socket.socket) -> None:
+    assert far.recv(100) == frame(b"task")
+    far.close()
+
+
+def leaves(far: socket.socket) -> None:
+    far.sendall(frame(LEAVING))
+    far.close()
+
+
+def test_one_task_after_another_is_answered(path: Path) -> None:
+    assert asked(path, answers, times=3) == b"done"
+
+
+def test_a_service_that_does_not_connect_has_no_stream(path: Path) -> None:
+    async def accept() -> TaskStream | None:
+        listener = TaskListener(path)
+        try:
+            return await listener.accept()
+        finally:
+            listener.close()
+
+    assert run(accept()) is None
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("act", [leaves, socket.socket.close])
+def test_a_task_that_was_not_read_has_not_begun(
+    path: Path, act: Callable[[socket.socket], object]
 ) -> None:
-    """A task that it has begun gets some seconds first."""
-    clock = iter((100.0, 100.0 + seconds))
-    monkeypatch.setattr(task_stream, "monotonic", lambda: next(clock))
+    with pytest.raises(TaskNotBegun):
+        asked(path, act)
 
-    class Cut(Far):
-        async def read(self) -> object:
-            no = grpc.aio.Metadata()
-            raise grpc.aio.AioRpcError(code, no, no)
 
+def test_a_task_that_was_read_may_have_begun(path: Path) -> None:
+    with pytest.raises(EOFError, match="closed its stream"):
+        asked(path, closes_after_reading)
+
+
+def test_a_close_ends_the_wait_also_if_a_fork_has_the_socket(path: Path) -> None:
+    async def ask() -> bytes:
+        stream, far = await connected(path)
+        copy = stream._socket.dup()
+        asking = asyncio.ensure_future(stream.ask(b"task"))
+        await asyncio.sleep(0)
+        assert far.recv(100) == frame(b"task")
+        stream.close()
+        with pytest.raises(EOFError):
+            await asking
+        rest = far.recv(100)
+        far.close()
+        copy.close()
+        return rest
+
+    assert run(ask()) == b""
+
+
+def test_a_stream_that_has_ended_takes_no_task(path: Path) -> None:
     async def ask() -> None:
-        await TaskStream(Cut()).ask(TASK_STREAM.request())  # type: ignore[arg-type]  # a fake
+        stream, far = await connected(path)
+        far.close()
+        with pytest.raises((TaskNotBegun, EOFError)):
+            await stream.ask(b"first")
+        with pytest.raises(TaskNotBegun, match="ended its stream"):
+            await stream.ask(b"second")
+        stream.close()
 
-    with pytest.raises(grpc.aio.AioRpcError if begun else TaskNotBegun):
-        asyncio.run(ask())
-
-
-def test_a_close_that_nobody_answers_cuts_the_stream() -> None:
-    async def close() -> bool:
-        stream = TaskStream(Far())  # type: ignore[arg-type]  # a fake
-        await stream.close(0.01)
-        await stream.close(0.01)
-        return stream.over
-
-    assert asyncio.run(close())
-
-
-@pytest.mark.parametrize(
-    ("trailer", "offers"),
-    [
-        (None, False),
-        (grpc.aio.Metadata(), False),
-        (grpc.aio.Metadata(("other", "1")), False),
-        (grpc.aio.Metadata(("flamepy-task-stream", "2")), False),
-        (grpc.aio.Metadata(("other", "1"), TASK_STREAM_OFFER), True),
-    ],
-)
-def test_only_the_trailer_offers_the_stream(
-    trailer: grpc.aio.Metadata | None, offers: bool
-) -> None:
-    assert offers_stream(trailer) is offers
+    run(ask())
