@@ -13,24 +13,14 @@ from contextlib import suppress
 from typing import Any
 
 from flamepy.aio.pump import Input, Launch, Pump
+from flamepy.aio.read_ahead import ReadAhead, Window
 from flamepy.aio.result_order import Result
 from flamepy.errors import FlameError, InvalidArgumentError
 from flamepy.rpc.link import Link
-from flamepy.texts import repr_of
 from flamepy.types import RetryPolicy
 from flamepy.wire import validation
 
-WINDOW = 1024
 CHUNK = 64  # inputs that are taken from an iterable without a pause
-
-
-def check_window(window: object) -> int:
-    """Return it. Raises InvalidArgumentError."""
-    if not isinstance(window, int) or isinstance(window, bool) or window < 1:
-        raise InvalidArgumentError(
-            f"window must be a whole number of tasks, 1 or more, got {repr_of(window)}"
-        )
-    return window
 
 
 def check_inputs(inputs: object, *, asynchronous: bool = False) -> None:
@@ -59,19 +49,21 @@ class _Feed:
         done: True when it is at its end.
     """
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: Window) -> None:
         self.left = 0
         self.error: Exception | asyncio.CancelledError | GeneratorExit | None = None
         self.done = False
         self.bell = asyncio.Event()
-        self._window = window
+        self._now = asyncio.get_running_loop().time
+        self._ahead = ReadAhead(window, self._now())
         self._room = asyncio.Event()
         self._chunk: list[Input] = []
         self._count = 0
 
-    def handed_on(self) -> None:
+    def handed_on(self, value: object) -> None:
         """Make room for one more."""
         self.left -= 1
+        self._ahead.taken(value, self._now())
         self._room.set()
 
     async def run(self, inputs: Iterable[Any] | AsyncIterable[Any], pump: Pump) -> None:
@@ -84,7 +76,7 @@ class _Feed:
             else:
                 for value in inputs:
                     self._add(value)
-                    if len(self._chunk) >= CHUNK or self.left >= self._window:
+                    if len(self._chunk) >= CHUNK or self.left >= self._ahead.limit:
                         await self._pass_on(pump)
         except (Exception, asyncio.CancelledError, GeneratorExit) as error:  # whatever inputs raise
             self.error = error
@@ -94,6 +86,7 @@ class _Feed:
 
     def _add(self, value: object) -> None:
         self._chunk.append(checked(self._count, value))
+        self._ahead.read(value)
         self._count += 1
         self.left += 1
 
@@ -101,7 +94,7 @@ class _Feed:
         chunk, self._chunk = self._chunk, []
         pump.submit(chunk)
         await asyncio.sleep(0)
-        while self.left >= self._window:
+        while self.left >= self._ahead.limit:
             self._room.clear()
             await self._room.wait()
 
@@ -111,7 +104,7 @@ async def results(
     session_id: str,
     inputs: Iterable[Any] | AsyncIterable[Any],
     *,
-    window: int,
+    window: Window,
     ordered: bool = True,
     return_exceptions: bool = False,
     launch: Launch | None = None,
@@ -140,7 +133,7 @@ async def results(
         while not feed.done or feed.left:
             while ready:
                 result = ready.popleft()
-                feed.handed_on()
+                feed.handed_on(result.value)
                 yield value_of(result, return_exceptions)
             if not feed.done or feed.left:
                 feed.bell.clear()

@@ -23,8 +23,9 @@ from typing import Literal, overload
 from tenacity import AsyncRetrying, retry_if_exception_type
 
 from flamepy.aio.close_errors import explained, warn_left_open
-from flamepy.aio.mapping import WINDOW, check_inputs, check_window, results
+from flamepy.aio.mapping import check_inputs, results
 from flamepy.aio.outcomes import outcome
+from flamepy.aio.read_ahead import AUTO, Window, check_window
 from flamepy.errors import DeadlineExceededError, FlameError, SessionBusyError
 from flamepy.progress_bars import areported, size_of
 from flamepy.rpc.link import Link
@@ -238,7 +239,7 @@ class Session:
         self,
         inputs: Iterable[bytes] | AsyncIterable[bytes],
         *,
-        window: int = WINDOW,
+        window: Window = AUTO,
         retry: RetryPolicy | None = None,
         on_ambiguous: str | None = None,
     ) -> list[TaskHandle]:
@@ -246,7 +247,7 @@ class Session:
 
         Args:
             inputs: see ``map``; all of them are read before this returns.
-            window: inputs that are read and not yet acknowledged, at most.
+            window: inputs that are read and not yet acknowledged, at most; see ``map``.
             retry: instead of the connection's policy.
             on_ambiguous: see ``create_task``.
 
@@ -271,7 +272,7 @@ class Session:
         self,
         inputs: Iterable[bytes] | AsyncIterable[bytes],
         *,
-        window: int = ...,
+        window: Window = ...,
         ordered: bool = ...,
         return_exceptions: Literal[False] = ...,
         progress: bool = ...,
@@ -284,7 +285,7 @@ class Session:
         self,
         inputs: Iterable[bytes] | AsyncIterable[bytes],
         *,
-        window: int = ...,
+        window: Window = ...,
         ordered: bool = ...,
         return_exceptions: bool,
         progress: bool = ...,
@@ -296,7 +297,7 @@ class Session:
         self,
         inputs: Iterable[bytes] | AsyncIterable[bytes],
         *,
-        window: int = WINDOW,
+        window: Window = AUTO,
         ordered: bool = True,
         return_exceptions: bool = False,
         progress: bool = False,
@@ -312,7 +313,8 @@ class Session:
         Args:
             inputs: bytes, from any iterable or asynchronous iterable. What it raises is raised
                 here, after the results of what came before.
-            window: inputs that are read and whose result was not taken yet, at most.
+            window: inputs that are read and whose result was not taken yet, at most; ``"auto"``
+                follows how fast the tasks end (docs/performance.md).
             ordered: results come in the order of the inputs; False: as tasks end.
             return_exceptions: an input's own error (its task failed, was cancelled or lost, it is
                 not bytes, too large) takes the place of its result; else it is raised there, and

@@ -13,6 +13,7 @@ from typing import Any
 
 from flamepy.aio.mapping import CHUNK, checked, value_of
 from flamepy.aio.pump import Input, Launch, Notice, Pump
+from flamepy.aio.read_ahead import ReadAhead, Window
 from flamepy.aio.result_order import Result
 from flamepy.rpc.link import Link
 from flamepy.runtime.clocks import monotonic
@@ -31,25 +32,29 @@ class _Source:
         done: True when it is at its end.
     """
 
-    def __init__(self, inputs: Iterable[Any], window: int) -> None:
+    def __init__(self, inputs: Iterable[Any], window: Window) -> None:
         self.left = 0
         self.error: Exception | None = None
         self.done = False
         self._inputs: Iterator[Any] = iter(inputs)
-        self._window = window
-        self._refill = max(1, window // 4)
+        self._ahead = ReadAhead(window, monotonic())
         self._count = 0
 
     def wants(self, idle: bool) -> bool:
         """Return True if inputs should be taken now: at once if there is nothing else to do."""
-        room = self._window - self.left
-        return not self.done and room >= (1 if idle else self._refill)
+        limit = self._ahead.limit
+        return not self.done and limit - self.left >= (1 if idle else max(1, limit // 4))
+
+    def handed_on(self, value: object) -> None:
+        """Record that a result is taken."""
+        self.left -= 1
+        self._ahead.taken(value, monotonic())
 
     def take(self) -> list[Input]:
         """Return some inputs, one at least unless the iterable is at its end."""
         chunk: list[Input] = []
         end = monotonic() + SLOW
-        for _ in range(min(CHUNK, self._window - self.left)):
+        for _ in range(min(CHUNK, self._ahead.limit - self.left)):
             try:
                 value = next(self._inputs)
             except StopIteration:
@@ -59,6 +64,7 @@ class _Source:
                 self.done, self.error = True, error
                 break
             chunk.append(checked(self._count, value))
+            self._ahead.read(value)
             self._count += 1
             if monotonic() >= end:
                 break
@@ -71,7 +77,7 @@ def results(
     session_id: str,
     inputs: Iterable[Any],
     *,
-    window: int,
+    window: Window,
     ordered: bool = True,
     return_exceptions: bool = False,
     launch: Launch | None = None,
@@ -108,7 +114,7 @@ def results(
                 ready.extend(inbox.get())
             if ready:
                 result = ready.popleft()
-                source.left -= 1
+                source.handed_on(result.value)
                 yield value_of(result, return_exceptions)
             elif source.done and not source.left:
                 break

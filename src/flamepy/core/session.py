@@ -17,7 +17,8 @@ from typing import Any, Literal, overload
 
 from flamepy import aio
 from flamepy.aio.close_errors import warn_left_open
-from flamepy.aio.mapping import WINDOW, check_inputs, check_window
+from flamepy.aio.mapping import check_inputs
+from flamepy.aio.read_ahead import AUTO, Window, check_window
 from flamepy.aio.session import CLOSE_WAIT, EXIT_TIMEOUT
 from flamepy.core.futures import TaskFuture
 from flamepy.core.mapping import results
@@ -240,7 +241,7 @@ class Session:
         self,
         inputs: Iterable[bytes],
         *,
-        window: int = WINDOW,
+        window: Window = AUTO,
         retry: RetryPolicy | None = None,
         on_ambiguous: str | None = None,
     ) -> list[TaskFuture]:
@@ -248,7 +249,7 @@ class Session:
 
         Args:
             inputs: see ``map``; all of them are read before this returns.
-            window: inputs that are read and not yet acknowledged, at most.
+            window: inputs that are read and not yet acknowledged, at most; see ``map``.
             retry: instead of the connection's policy.
             on_ambiguous: what to do when the answer is lost: ``"verify"``, ``"raise"`` or
                 ``"retry"`` (docs/retry.md#tasks-of-unknown-fate); by default the connection's.
@@ -280,7 +281,7 @@ class Session:
         self,
         inputs: Iterable[bytes],
         *,
-        window: int = ...,
+        window: Window = ...,
         ordered: bool = ...,
         informer: TaskInformer | None = ...,
         return_exceptions: Literal[False] = ...,
@@ -294,7 +295,7 @@ class Session:
         self,
         inputs: Iterable[bytes],
         *,
-        window: int = ...,
+        window: Window = ...,
         ordered: bool = ...,
         informer: TaskInformer | None = ...,
         return_exceptions: bool,
@@ -307,7 +308,7 @@ class Session:
         self,
         inputs: Iterable[bytes],
         *,
-        window: int = WINDOW,
+        window: Window = AUTO,
         ordered: bool = True,
         informer: TaskInformer | None = None,
         return_exceptions: bool = False,
@@ -324,7 +325,8 @@ class Session:
         Args:
             inputs: bytes, from any iterable, endless perhaps. What it raises is raised here, after
                 the results of what came before.
-            window: inputs that are read and whose result was not taken yet, at most.
+            window: inputs that are read and whose result was not taken yet, at most; ``"auto"``
+                follows how fast the tasks end (docs/performance.md).
             ordered: results come in the order of the inputs; False: as tasks end.
             informer: receives the changes of each task, as of ``run``.
             return_exceptions: an input's own error takes the place of its result; else it is

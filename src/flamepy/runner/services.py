@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from flamepy.aio.connection import short_name
-from flamepy.aio.mapping import WINDOW
+from flamepy.aio.read_ahead import AUTO, Window
 from flamepy.core.cache import ObjectRef, delete_objects, get_object, put_object
 from flamepy.core.client import open_session
 from flamepy.core.closing import ClosesAtExit
@@ -211,7 +211,7 @@ class RemoteMethod:
     def map(
         self,
         *iterables: Iterable[Any],
-        window: int = WINDOW,
+        window: Window = AUTO,
         ordered: bool = True,
         return_exceptions: bool = False,
         progress: bool = False,
@@ -224,7 +224,8 @@ class RemoteMethod:
 
         Args:
             *iterables: of any length, endless perhaps.
-            window: items that are read and whose result was not taken yet, at most.
+            window: items that are read and whose result was not taken yet, at most;
+                ``"auto"`` follows how fast they are answered.
             ordered: results come in the order of the items; False: as calls end.
             return_exceptions: a call's own error takes the place of its result; else it is raised
                 there, and the iterator is over.

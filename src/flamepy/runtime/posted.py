@@ -38,7 +38,7 @@ class Posted(Generic[T]):
         self._loop = loop
         self._coroutine = coroutine
         self._answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
-        self._task: asyncio.Task[T] | None = None
+        self._task: asyncio.Task[None] | None = None
         self._dropped = False
 
     def begin(self) -> None:
@@ -46,16 +46,20 @@ class Posted(Generic[T]):
         if self._dropped:
             self._coroutine.close()
             return
-        self._task = self._loop.create_task(self._coroutine)
+        self._task = self._loop.create_task(self._run())
         self._task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[T]) -> None:
+    async def _run(self) -> None:
+        # The answer leaves with the last step: a callback of the task comes a turn later.
+        value = await self._coroutine
+        self._answers.put((value, None))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
+            self._coroutine.close()  # if it never began
             self._answers.put((None, concurrent.futures.CancelledError()))
         elif (error := task.exception()) is not None:
             self._answers.put((None, error))
-        else:
-            self._answers.put((task.result(), None))
 
     def wait(self, timeout: float | None = None) -> T:
         """Return its result or raise its error; an error in the wait, as Ctrl-C, cancels it.

@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from flamepy.aio.connection import short_name
-from flamepy.aio.mapping import WINDOW
+from flamepy.aio.read_ahead import AUTO, Window
 from flamepy.core.cache import ObjectRef, delete_objects, get_object, put_object
 from flamepy.core.client import create_session, open_session
 from flamepy.core.closing import ClosesAtExit
@@ -119,7 +119,7 @@ class Session(ClosesAtExit):
         self,
         requests: Iterable[Any],
         *,
-        window: int = WINDOW,
+        window: Window = AUTO,
         ordered: bool = True,
         return_exceptions: bool = False,
     ) -> Generator[Any, None, None]:
@@ -127,7 +127,8 @@ class Session(ClosesAtExit):
 
         Args:
             requests: any iterable, endless perhaps; read as results are taken.
-            window: requests that are read and whose result was not taken yet, at most.
+            window: requests that are read and whose result was not taken yet, at most;
+                ``"auto"`` follows how fast they are answered.
             ordered: results come in the order of the requests; False: as tasks end.
             return_exceptions: a task's own error takes the place of its result; else it is raised
                 there, and the iterator is over.

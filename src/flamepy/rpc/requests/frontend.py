@@ -314,7 +314,10 @@ class Frontend(RpcCaller):
 
         async def attempt(left: float) -> list[Task]:
             stream = self.list_tasks(session_id, timeout=left, attempt=next(tries))
-            return [task async for task in stream]
+            try:
+                return [task async for task in stream]
+            finally:
+                stream.cancel()
 
         return await self.retrier.run("ListTask", terms, attempt)
 

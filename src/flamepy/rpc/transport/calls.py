@@ -349,7 +349,7 @@ class Calls:
                 stream.cut()
 
     def _unended(self) -> list[asyncio.Future[Any]]:
-        ended = [one.ended for one in self.streams if one.ended is not None]
+        ended = [end for one in self.streams if (end := one.ended()) is not None]
         return [
             one
             for one in (*(pending.ended() for pending in self._pending), *ended)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 import grpc
@@ -65,10 +65,11 @@ def is_answer(error: grpc.aio.AioRpcError) -> bool:
 
 
 class MessageStream:
-    """A stream of messages; the call is made when it is first iterated.
+    """A stream of messages, its own iterator; the call is made when the first one is asked for.
 
-    A call that has two names is made by the one known last, and by the other one after
-    UNIMPLEMENTED, as ``Calls.either`` does.
+    No generator: one that is left before its end is closed by a task of its own. A call that has
+    two names is made by the one known last, and by the other one after UNIMPLEMENTED, as
+    ``Calls.either`` does.
 
     Attributes:
         name: of the RPC, in 0.6.
@@ -84,92 +85,107 @@ class MessageStream:
         prepare: Prepare | None = None,
     ) -> None:
         self.name = self.used = name
-        self.ended: asyncio.Future[None] | None = None
         self._calls = calls
         self._request = request
         self._timeout = timeout
+        self._metadata: Pairs | None = None
         self._prepare = prepare
-        self._cancelled = self._cut = self._reading = False
+        self._over = self._cut = self._reading = False
         self._unproven = False  # whether it is open whether the engine knows ``used``
-        self._call: Any = None  # gRPC's, as the next one; both are None once it has ended
-        self._iterator: Any = None
+        self._refused: grpc.aio.AioRpcError | None = None  # by the first of two names
+        self._call: Any = None  # gRPC's; None before it is made and once it has ended
+        self._ended: asyncio.Future[None] | None = None
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        """Yield messages. Raises CutOff, grpc.aio.AioRpcError."""
-        timeout, metadata = self._timeout, None
-        if self._prepare is not None:
-            timeout, metadata = await self._prepare()
-        await self._calls.enter()
-        if self._cancelled:
-            return
-        self._begin(timeout, metadata)
-        self.ended = asyncio.get_running_loop().create_future()
-        refused: grpc.aio.AioRpcError | None = None
-        try:
-            while self._iterator is not None:
-                self._reading = True
-                try:
-                    message = await self._iterator.__anext__()
-                except StopAsyncIteration:
-                    self._answered()
-                    return
-                except asyncio.CancelledError:
-                    if self._cut and not is_cancelled():
-                        break  # gRPC raises the same for a call that is cancelled
-                    raise
-                except grpc.aio.AioRpcError as error:
-                    last = self._failed(without_frames(error), refused)
-                    if last is not None:
-                        raise last from None
-                    refused = error
-                    self._begin(timeout, metadata)
-                    continue
-                finally:
-                    self._reading = False
-                if self._unproven:
-                    self._answered()
-                yield message
-            if self._cut:
-                raise CutOff
-        finally:
+    def __aiter__(self) -> MessageStream:
+        return self
+
+    async def __anext__(self) -> Any:
+        """Return the next message. Raises CutOff, grpc.aio.AioRpcError."""
+        if self._call is None and not self._over:
+            await self._enter()
+        message = None
+        while message is None:
+            if self._over:
+                raise CutOff if self._cut else StopAsyncIteration
+            message = await self._read()
+        if self._unproven:
+            self._answered()
+        if message is grpc.aio.EOF:
             self.cancel()
+            raise StopAsyncIteration
+        return message
+
+    async def _enter(self) -> None:
+        """Begin it as soon as calls may be made, unless it is cancelled before."""
+        try:
+            if self._prepare is not None:
+                self._timeout, self._metadata = await self._prepare()
+            await self._calls.enter()
+        except BaseException:
+            self.cancel()
+            raise
+        if not self._over:
+            self._begin()
+
+    async def _read(self) -> Any:
+        """Return the next message, EOF, or None where another call was made or this one was cut."""
+        self._reading = True
+        try:
+            return await self._call.read()
+        except asyncio.CancelledError:
+            cut = self._cut and not is_cancelled()  # gRPC raises the same for a call that we cancel
+            self.cancel()
+            if not cut:
+                raise
+        except grpc.aio.AioRpcError as error:
+            last = self._failed(without_frames(error))
+            if last is not None:
+                self.cancel()
+                raise last from None
+            self._refused = error
+            self._begin()
+        finally:
+            self._reading = False
 
     def _first_name(self) -> str:
         return self._calls.names.first(self.name)
 
-    def _begin(self, timeout: float | None, metadata: Pairs | None) -> None:
+    def _begin(self) -> None:
         """Make the call; a second time, by its other name: UNIMPLEMENTED comes at once."""
         if self.name in NEW_NAMES:
             self.used = other_name(self.used) if self._unproven else self._first_name()
             self._unproven = True
-        self._call = self._calls.open_stream(self, self._request, timeout, metadata)
-        self._iterator = self._call.__aiter__()
+        self._call = self._calls.open_stream(self, self._request, self._timeout, self._metadata)
 
     def _answered(self) -> None:
         if self._unproven:
             self._unproven = False
             self._calls.names.answered(self.used)
 
-    def _failed(
-        self, error: grpc.aio.AioRpcError, refused: grpc.aio.AioRpcError | None
-    ) -> grpc.aio.AioRpcError | None:
+    def _failed(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError | None:
         """Return the error to raise, or None if the other name is to be called."""
         if self._unproven and (is_unknown(error) or _hides_unknown(error)):
-            if refused is None:
+            if self._refused is None:
                 return None
-            return refused if self.used in OLD_NAMES else error
+            return self._refused if self.used in OLD_NAMES else error
         if is_answer(error):
             self._answered()
         return error
 
+    def ended(self) -> asyncio.Future[None] | None:
+        """Return a future of the call's end, made at the first call; None where there is none."""
+        if self._call is not None and self._ended is None:
+            self._ended = asyncio.get_running_loop().create_future()
+        return self._ended
+
     def cancel(self) -> None:
         """End it; safe to call twice."""
-        self._cancelled = True
-        call, self._call, self._iterator = self._call, None, None
+        self._over = True
+        call, self._call = self._call, None
         if call is not None:
             call.cancel()
-        if self.ended is not None and not self.ended.done():
-            self.ended.set_result(None)
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
         self._calls.streams.discard(self)
 
     def cut(self) -> None:
@@ -192,15 +208,12 @@ class MessageExchange(MessageStream):
         self._open = asyncio.Event()
         self._sending = asyncio.Lock()
 
-    def _begin(self, timeout: float | None, metadata: Pairs | None) -> None:
+    def _begin(self) -> None:
         self.used, self._unproven = NEW_NAMES[self.name], True
-        self._call = self._calls.open_stream(self, None, timeout, metadata)
-        self._iterator = self._call.__aiter__()
+        self._call = self._calls.open_stream(self, None, self._timeout, self._metadata)
         self._open.set()
 
-    def _failed(
-        self, error: grpc.aio.AioRpcError, refused: grpc.aio.AioRpcError | None
-    ) -> grpc.aio.AioRpcError | None:
+    def _failed(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError | None:
         if self._unproven and (is_unknown(error) or _hides_unknown(error)):
             self._calls.names.refused(self.used)
         elif is_answer(error):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import grpc.aio
 from google.protobuf.message import Message
@@ -23,7 +23,10 @@ def ignore(error: FlameError | None, began: float) -> None:
 
 
 class TaskStream:
-    """A stream of tasks: iterate it, or ``cancel`` it from anywhere on the loop."""
+    """A stream of tasks, its own iterator: iterate it once, and ``cancel`` it when you leave early.
+
+    ``cancel`` may be called from anywhere on the loop, and after the end as well.
+    """
 
     def __init__(
         self,
@@ -39,16 +42,23 @@ class TaskStream:
         self._payloads = payloads
         self._wanted = wanted
         self._outcome = outcome
+        self._began: float | None = None
         self.received = 0  # bytes of the messages so far
 
-    async def __aiter__(self) -> AsyncIterator[Task]:
-        began = asyncio.get_running_loop().time()
+    def __aiter__(self) -> TaskStream:
+        return self
+
+    async def __anext__(self) -> Task:
+        """Return the next task. Raises FlameError."""
+        if self._began is None:
+            self._began = asyncio.get_running_loop().time()
         try:
-            async for message in self._stream:
+            while True:
+                message = await self._stream.__anext__()
                 self.received += message.ByteSize()
                 key = message.metadata
                 if self._wanted is None or self._wanted(key.name or key.id):
-                    yield decode_task(message, payloads=self._payloads)
+                    return decode_task(message, payloads=self._payloads)
         except CutOff:
             cut = UnavailableError(
                 f"{self._call.name} at {self._call.endpoint} was ended by a fork of this process, "
@@ -60,10 +70,8 @@ class TaskStream:
         except grpc.aio.AioRpcError as error:
             failure = from_rpc(error, self._call)
             if not self._was_cut(failure):
-                self._outcome(failure, began)
+                self._outcome(failure, self._began)
             raise failure from error
-        finally:
-            self._stream.cancel()
 
     def _was_cut(self, failure: FlameError) -> bool:
         """Return True if only this stream ended, which says nothing of the engine.

@@ -1,7 +1,7 @@
 """Read the ends of awaited tasks that have no stream, session by session.
 
 Rounds ask for the counters of the sessions concerned; changes that they show are read by GetTask
-or by one list, as ``completion_planner`` decides from the measured costs of both. Rounds come
+or by one list, as ``completion_planner`` decides from what both cost. Rounds come
 quickly while tasks end and rest in proportion to what they take. Runs on the link's loop, while
 any task is awaited without a stream; ``observer`` gets what is found.
 """
@@ -94,6 +94,7 @@ class Gatherer:
         wanted = (
             planner.rest(
                 self._waiters.unwatched_in(session_id),
+                self._now(),
                 blocking=self._waiters.blocking_in(session_id),
             )
             for session_id, planner in self._planners.items()
@@ -190,7 +191,7 @@ class Gatherer:
         self, asked: list[Interest], planner: CompletionPlanner, *, at_once: int = AT_ONCE
     ) -> int:
         """Ask for tasks; return how many have ended."""
-        left, began = iter(asked), self._now()
+        left = iter(asked)
 
         async def ask() -> None:
             for interest in left:
@@ -198,27 +199,17 @@ class Gatherer:
                     await self._reader.ask(interest)
 
         await asyncio.gather(*(ask() for _ in range(min(at_once, len(asked)))))
-        if len(asked) >= AT_ONCE and (
-            took := self._net_duration(asked[0], began, len(asked), planner)
-        ):
-            planner.costs.learn_get(took / len(asked))
+        found = [one.task for one in asked if one.task is not None]
+        planner.read(
+            sum(len(one.input or b"") + len(one.output or b"") for one in found), len(found)
+        )
         return sum(one.ended for one in asked)
 
     async def _list(
         self, session_id: str, awaited: list[Interest], planner: CompletionPlanner
     ) -> None:
         """List a session; probe the awaited tasks that the list lacks."""
-        began = self._now()
-        shown = await self._reader.list_awaited(session_id, self._waiters.numbers_in(session_id))
-        if awaited and (took := self._net_duration(awaited[0], began, planner.total, planner)):
-            planner.costs.learn_list(took, planner.total)
+        numbers = self._waiters.numbers_in(session_id)
+        shown, size = await self._reader.list_awaited(session_id, numbers)
+        planner.read(size, planner.total)
         await self._probe([one for one in awaited if one.number not in shown], planner)
-
-    def _net_duration(
-        self, one: Interest, began: float, calls: int, planner: CompletionPlanner
-    ) -> float:
-        """Return the seconds that calls took, without those of others; 0.0 if unknown."""
-        others = self._waiters.added_in(one.session_id)
-        if others > calls / 4:
-            return 0.0  # tasks are being made meanwhile: it was mostly their time
-        return max(0.0, self._now() - began - others * planner.costs.get)

@@ -151,12 +151,15 @@ class Reader:
             text = f"task {interest.number} of session {repr_of(interest.session_id)} is gone"
             self._waiters.lose(interest, TaskLostError(f"{text}; how it ended is unknown"))
 
-    async def list_awaited(self, session_id: str, awaited: Container[int]) -> set[int]:
-        """List a session with awaited tasks, regardless of the limits; return which it has.
+    async def list_awaited(self, session_id: str, awaited: Container[int]) -> tuple[set[int], int]:
+        """List a session with awaited tasks, regardless of the limits.
 
         Args:
             session_id: which one.
             awaited: their numbers; other tasks are left out, unless the session has a subscription.
+
+        Returns:
+            Which tasks it has, and the bytes of all of them.
 
         Raises:
             FlameError: the list broke off; what came before was observed.
@@ -180,7 +183,7 @@ class Reader:
         finally:
             stream.cancel()
             self.limits.received(stream.received, self._clock(), lists=True)
-        return shown
+        return shown, stream.received
 
     async def probe_until_settled(self, record: SessionRecord, *, limit: int) -> bool:
         """Probe until the counters are accounted for; return False if a list is cheaper.

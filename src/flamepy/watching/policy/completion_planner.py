@@ -10,10 +10,10 @@ streams.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flamepy.types import TaskCounts
-from flamepy.watching.policy.sync_planner import Costs, retry_delay
+from flamepy.watching.policy.sync_planner import retry_delay
 from flamepy.watching.state.waiters import WaiterChanges
 
 FEW = 8  # streams for tasks that are awaited together, as soon as nothing is left to read
@@ -22,12 +22,16 @@ SAFETY = (2.0, 60.0)  # seconds after which all tasks are read, whatever the cou
 REST = (0.002, 1.0)  # seconds between steps: the first, and after many that found nothing
 FIRST_RATE = 1000.0  # ends a second, until it was seen: the first callers do not wait for that
 HANDFUL = 16  # ends that are worth asking for the counters
-PAUSE = (
-    0.1,
-    0.5,
-)  # seconds for which a growing number of waiters is left alone, at least and at most ...
-SPARE = 40.0  # ... else this multiple of the step's duration
+FAST = 160.0  # ends a second from which on it pays to let more of them come
+PAUSE = (0.1, 2.0)  # seconds for which it does so: at least, at most ...
+SPARE = 50.0  # ... else this multiple of what a list takes
 LOAD = 50.0  # ... at least this multiple of its duration
+
+
+# Seconds of CPU on a machine of 2025, with gRPC 1.7x and 1.8x: one GetTask, one task of a list, and
+# for either a byte. Only their proportions matter. They are not measured as they are made: among
+# other calls a list takes its turn with all of them, and seems several times as dear.
+GET, LISTED, BYTE = 110e-6, 45e-6, 1.5e-9
 
 
 def shared(budget: int) -> int:
@@ -52,14 +56,14 @@ class CompletionPlanner:
     """The account of one session in which many tasks are awaited.
 
     Attributes:
-        costs: what calls take here; seconds of the whole connection's time, not of one caller.
+        size: bytes of one task's input and output, recently.
         debt: the number of ends that were counted and not delivered, awaited ones included.
         wanted: how many of them may be found.
         running, total: tasks that ran, and all of them, when the counters were last shown.
         busy: True while a step is carried out.
     """
 
-    costs: Costs = field(default_factory=lambda: Costs(get=120e-6, listed=35e-6))
+    size: float = 0.0
     debt: int = 0
     wanted: int = 0
     running: int = 0
@@ -92,7 +96,7 @@ class CompletionPlanner:
             waiting: awaited tasks without a stream.
             now: monotonic seconds.
             blocking: the number of them that callers block on. If that is half or more, callers
-                create tasks one after another, and waiting for more tasks would delay each.
+                create tasks one after another, and waiting for more ends would delay each.
         """
         shown = counts.terminal - self._terminal
         if now > self._asked_at > float("-inf"):
@@ -108,42 +112,58 @@ class CompletionPlanner:
         if self._due == float("inf"):
             self._due = now + self._safety_interval(waiting)
         if now >= self._due:
-            return self._cheaper(waiting, counts.total, GatherStep.ALL)
+            return self._cheaper(waiting, GatherStep.ALL)
         if self.wanted > 0 and now >= self._not_before:
-            step = self._cheaper(self.wanted, counts.total, GatherStep.PROBE)
-            grows = changes.added > 0 and waiting > max(FEW, 2 * blocking)
-            return GatherStep.WAIT if grows and self._waits_for_more(step, now) else step
+            more = changes.added > 0 or self.wanted < waiting
+            if more and waiting > max(FEW, 2 * blocking) and self._pays_to_wait(waiting, now):
+                return GatherStep.WAIT
+            return self._cheaper(self.wanted, GatherStep.PROBE)
         self._since = None
         if now - self._moved_at >= QUIET:
             return GatherStep.SHARE
         return GatherStep.FIRST if self.wanted <= 0 else GatherStep.NOTHING
 
-    def rest(self, waiting: int, *, blocking: int = 0) -> float:
-        """Return the seconds in which a handful of tasks ends.
+    def rest(self, waiting: int, now: float, *, blocking: int = 0) -> float:
+        """Return the seconds until the counters are worth asking for.
 
         Args:
             waiting: awaited tasks without a stream.
+            now: monotonic seconds.
             blocking: on how many of them callers block; then it is no large part of the waiters.
         """
-        wanted = min(HANDFUL, waiting / 4) if blocking else HANDFUL
-        return wanted / self._rate if self._rate > 0.0 else float("inf")
+        if self._rate <= 0.0:
+            return float("inf")
+        if self._since is not None:
+            return min((waiting - self.wanted) / self._rate, self._since + self._pause() - now)
+        return (min(HANDFUL, waiting / 4) if blocking else HANDFUL) / self._rate
 
-    def _waits_for_more(self, step: GatherStep, now: float) -> bool:
-        """Return True while it pays to wait: more come, and one step does for all of them."""
+    def _pays_to_wait(self, waiting: int, now: float) -> bool:
+        """Return True for a while: ends come fast, and one list does for all of them."""
+        could_list = self._cheaper(waiting, GatherStep.PROBE) is GatherStep.LIST
+        if not could_list or self._rate < FAST:
+            self._since = None
+            return False
         if self._since is None:
             self._since = now
-        cost = (
-            self.total * self.costs.listed
-            if step is GatherStep.LIST
-            else self.wanted * self.costs.get
-        )
-        return now - self._since < min(max(PAUSE[0], SPARE * cost), PAUSE[1])
+        return now - self._since < self._pause()
 
-    def _cheaper(self, wanted: int, total: int, probing: GatherStep) -> GatherStep:
-        costs = self.costs
-        if total * costs.listed + costs.get < wanted * costs.get:
-            return GatherStep.LIST
-        return probing
+    def _pause(self) -> float:
+        return min(max(PAUSE[0], SPARE * self._list_cost()), PAUSE[1])
+
+    def _list_cost(self) -> float:
+        return self.total * (LISTED + self.size * BYTE)
+
+    def _probe_cost(self, wanted: int) -> float:
+        return wanted * (GET + self.size * BYTE)
+
+    def _cheaper(self, wanted: int, probing: GatherStep) -> GatherStep:
+        lists = self._list_cost() + GET < self._probe_cost(wanted)
+        return GatherStep.LIST if lists else probing
+
+    def read(self, size: int, tasks: int) -> None:
+        """Record that so many tasks were read, with so many bytes of inputs and outputs."""
+        if tasks:
+            self.size += (size / tasks - self.size) * 0.5
 
     def suspect(self) -> None:
         """Read all tasks with the next step: an outage may hide any change."""
@@ -173,6 +193,5 @@ class CompletionPlanner:
 
     def _safety_interval(self, waiting: int) -> float:
         """Return the seconds until all are asked, so that it takes a small part of the time."""
-        costs = self.costs
-        cost = min(self.total * costs.listed, waiting * costs.get)
+        cost = min(self._list_cost(), self._probe_cost(waiting))
         return max(retry_delay(self._passes, first=SAFETY[0], limit=SAFETY[1]), LOAD * cost)

@@ -197,11 +197,6 @@ class Waiters:
         session = self._sessions.get(session_id)
         return () if session is None else session.interests.keys()
 
-    def added_in(self, session_id: str) -> int:
-        """Return how many tasks are awaited since ``changes`` was asked."""
-        session = self._sessions.get(session_id)
-        return 0 if session is None else session.added
-
     def unwatched_in(self, session_id: str) -> int:
         """Return how many awaited tasks of a session have no stream."""
         session = self._sessions.get(session_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -183,6 +184,29 @@ def test_a_watch_ends_with_cut_off_also_when_nobody_reads() -> None:
 
 def aiter_(stream: Any) -> Any:
     return stream.__aiter__()
+
+
+def test_a_stream_that_is_left_early_has_nothing_to_close() -> None:
+    """A generator would be closed by a task of its own, in another turn of the loop."""
+
+    async def play() -> None:
+        async with serving() as (_, calls):
+            left = []
+            hooks = sys.get_asyncgen_hooks()
+            sys.set_asyncgen_hooks(firstiter=lambda made: left.append(made.__qualname__))
+            try:
+                stream = calls.stream("WatchTask", FRONTEND["WatchTask"].request(), None)
+                async for _ in stream:
+                    break
+            finally:
+                sys.set_asyncgen_hooks(*hooks)
+            stream.cancel()
+            assert [one for one in left if "watch" not in one] == [], "but the server's own"
+            assert not calls.streams
+            with pytest.raises(StopAsyncIteration):
+                await stream.__anext__()
+
+    run(play())
 
 
 def test_a_cancelled_reader_is_cancelled_and_not_cut_off() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import grpc
 import grpc.aio
@@ -27,9 +26,10 @@ class _Wire:
         self._code = code
         self._text = text
 
-    async def __aiter__(self) -> AsyncIterator[types_pb2.Task]:
-        for number in range(self._messages):
-            yield task_message(str(number + 1), "s", state=0, created=0, payload=b"")
+    async def __anext__(self) -> types_pb2.Task:
+        if self._messages:
+            self._messages -= 1
+            return task_message("1", "s", state=0, created=0, payload=b"")
         empty = grpc.aio.Metadata()
         raise grpc.aio.AioRpcError(self._code, empty, empty, self._text)
 

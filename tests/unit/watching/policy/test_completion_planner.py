@@ -13,30 +13,38 @@ from flamepy.watching.policy.completion_planner import (
     FEW,
     FIRST_RATE,
     HANDFUL,
+    LISTED,
     LOAD,
     PAUSE,
     QUIET,
     REST,
     SAFETY,
+    SPARE,
     CompletionPlanner,
     GatherStep,
     WaiterChanges,
     shared,
 )
-from flamepy.watching.policy.sync_planner import Costs
 
 STILL = WaiterChanges(0, 0)
 
 
-def new_planner(get: float = 100e-6, listed: float = 40e-6) -> CompletionPlanner:
-    return CompletionPlanner(Costs(get=get, listed=listed))
+def new_planner() -> CompletionPlanner:
+    return CompletionPlanner()
 
 
 def test_a_list_is_taken_where_it_is_cheaper() -> None:
     assert new_planner().decide(TaskCounts(succeed=100), STILL, 100, 0.0) is GatherStep.LIST
     assert new_planner().decide(TaskCounts(900, 0, 100), STILL, 100, 0.0) is GatherStep.PROBE
-    cheap = new_planner(listed=1e-6)
-    assert cheap.decide(TaskCounts(900, 0, 100), STILL, 100, 0.0) is GatherStep.LIST
+
+
+def test_large_tasks_that_are_not_awaited_make_a_list_dear() -> None:
+    for size, step in ((100, GatherStep.LIST), (1 << 20, GatherStep.PROBE)):
+        planner = new_planner()
+        for _ in range(10):
+            planner.read(50 * size, 50)
+        assert planner.size == pytest.approx(size, rel=0.01)
+        assert planner.decide(TaskCounts(succeed=1000), STILL, 600, 0.0) is step
 
 
 def test_ten_new_tasks_among_a_million_are_probed() -> None:
@@ -90,13 +98,37 @@ def test_a_growing_number_is_left_alone_for_a_moment_and_no_longer() -> None:
     assert new_planner().decide(counts, STILL, FEW + 1, 0.0) is GatherStep.LIST, "no more are added"
 
 
-def test_the_more_ends_gather_the_longer_it_pays_to_wait() -> None:
-    """A look at all of them takes a small part of the time, and a list then does for many."""
-    for ended, step in ((10, GatherStep.PROBE), (100, GatherStep.WAIT)):
-        planner, grows = new_planner(), WaiterChanges(added=10, ended=0)
-        counts = TaskCounts(pending=5000, succeed=ended)
-        assert planner.decide(counts, grows, 5000, 0.0) is GatherStep.WAIT
-        assert planner.decide(counts, grows, 5000, PAUSE[0] + 0.2) is step
+def test_the_longer_a_list_takes_the_longer_it_pays_to_wait() -> None:
+    """Lists take a small part of the time, and one does for many ends; none is late by seconds."""
+    for total, pause in ((10, PAUSE[0]), (400, SPARE * 400 * LISTED), (5000, PAUSE[1])):
+        planner, counts = new_planner(), TaskCounts(pending=total - 5, succeed=5)
+        assert planner.decide(counts, STILL, total, 0.0) is GatherStep.WAIT
+        assert planner.rest(total, 0.0) == min(pause, (total - 5) / FIRST_RATE)
+        later = TaskCounts(pending=total - 9, succeed=9)
+        planner._rate = FIRST_RATE  # ends have come at this rate
+        assert planner.decide(later, STILL, total, 0.9 * pause) is GatherStep.WAIT
+        planner._rate = FIRST_RATE
+        assert planner.decide(later, STILL, total, 1.01 * pause) is not GatherStep.WAIT
+
+
+def test_what_has_ended_altogether_is_read_at_once() -> None:
+    planner = new_planner()
+    assert planner.decide(TaskCounts(5, 4, 500), STILL, 509, 0.0) is GatherStep.WAIT
+    assert planner.decide(TaskCounts(succeed=509), STILL, 509, 0.01) is GatherStep.LIST
+
+
+def test_slow_ends_are_read_as_they_come() -> None:
+    planner = new_planner()
+    for tick in range(60):
+        counts = TaskCounts(pending=500 - tick, running=4, succeed=tick)
+        step = planner.decide(counts, WaiterChanges(added=0, ended=tick > 1), 500, tick / 10)
+        planner.asked(step, found=1, waiting=500, took=0.0, now=tick / 10)
+    assert step is GatherStep.PROBE, "ten in a second"
+
+
+def test_in_a_session_too_large_to_be_listed_no_end_waits_for_others() -> None:
+    counts, grows = TaskCounts(pending=100, succeed=100_000), WaiterChanges(added=9, ended=0)
+    assert new_planner().decide(counts, grows, 150, 0.0) is GatherStep.PROBE
 
 
 def test_a_caller_that_blocks_on_each_task_does_not_wait_for_more_to_end() -> None:
@@ -106,18 +138,20 @@ def test_a_caller_that_blocks_on_each_task_does_not_wait_for_more_to_end() -> No
 
 
 def test_the_first_rest_is_short_and_later_ones_are_as_long_as_ends_take() -> None:
-    planner = new_planner()
-    assert planner.rest(16, blocking=1) < 0.005, "or the first callers wait until a rate is known"
+    planner, now = new_planner(), 0.0
+    first = planner.rest(16, now, blocking=1)
+    assert first < 0.005, "or the first callers wait until a rate is known"
     for tick in range(40):
         planner.decide(TaskCounts(pending=100, succeed=tick), STILL, 100, tick / 10)
-    assert 0.3 < planner.rest(16, blocking=1) < 0.5, "ten end in a second"
-    assert 1.2 < planner.rest(16) < 2.0, "where no caller blocks, it waits for several"
+    now = 3.9
+    assert 0.3 < planner.rest(16, now, blocking=1) < 0.5, "ten end in a second"
+    assert 1.2 < planner.rest(16, now) < 2.0, "where no caller blocks, it waits for several"
 
 
 def test_the_rate_is_one_of_the_last_steps_whatever_comes_in_between() -> None:
-    planner = new_planner()
+    planner, now = new_planner(), 0.0
     planner.decide(TaskCounts(pending=1000), STILL, 100, 0.0)
-    assert planner.rest(16) == HANDFUL / FIRST_RATE, "one look shows no rate"
+    assert planner.rest(16, now) == HANDFUL / FIRST_RATE, "one look shows no rate"
     ended = 0
     for tick in range(1, 60):  # 100 ends a second, in bursts
         ended += 20 if tick % 2 else 0
@@ -126,11 +160,11 @@ def test_the_rate_is_one_of_the_last_steps_whatever_comes_in_between() -> None:
     for tick in range(60, 70):
         ended += 20 if tick % 2 else 0
         planner.decide(TaskCounts(pending=1000, succeed=ended), STILL, 100, tick / 10)
-        rests.append(planner.rest(16))
+        rests.append(planner.rest(16, now))
     assert HANDFUL / 150 < min(rests) <= max(rests) < HANDFUL / 50
     for tick in range(70, 5000):
         planner.decide(TaskCounts(pending=1000, succeed=ended), STILL, 100, tick / 10)
-    assert planner.rest(16) > 1e6, "nothing ends any more"
+    assert planner.rest(16, now) > 1e6, "nothing ends any more"
 
 
 def test_counters_that_shrink_have_everything_looked_at_at_once() -> None:
@@ -187,14 +221,6 @@ def test_steps_follow_each_other_while_they_find_and_rest_longer_while_they_do_n
         now += 1.1 * rest
 
 
-def test_a_list_that_costs_little_is_not_waited_for_as_long_as_probes_would_be() -> None:
-    planner, counts = new_planner(), TaskCounts(succeed=200)
-    growing = WaiterChanges(added=3, ended=0)
-    assert planner.decide(counts, growing, 200, 0.0) is GatherStep.WAIT
-    assert planner.decide(counts, growing, 200, 0.3) is GatherStep.WAIT
-    assert planner.decide(counts, growing, 200, 0.35) is GatherStep.LIST
-
-
 def test_a_few_are_not_left_alone() -> None:
     counts = TaskCounts(succeed=FEW)
     assert (
@@ -224,10 +250,10 @@ def test_ends_that_were_counted_before_their_creation_was_answered_stay_wanted()
 
 def test_very_many_are_not_asked_for_as_a_whole_every_few_seconds() -> None:
     planner, counts = new_planner(), TaskCounts(pending=100_000)
-    steps = [planner.decide(counts, STILL, 100_000, float(second)) for second in range(190)]
+    steps = [planner.decide(counts, STILL, 100_000, float(second)) for second in range(220)]
     assert GatherStep.ALL not in steps
     assert GatherStep.LIST not in steps
-    assert planner.decide(counts, STILL, 100_000, 201.0) is GatherStep.LIST
+    assert planner.decide(counts, STILL, 100_000, 226.0) is GatherStep.LIST
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=40))
