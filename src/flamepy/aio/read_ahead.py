@@ -1,8 +1,8 @@
 """``ReadAhead``: how many inputs of a ``map`` are read ahead of the results that were taken. Pure.
 
-A number of the caller's own stays as it is. Otherwise it begins with ``FIRST`` and doubles as long
-as so many tasks end within a moment, so that one list of the session shows the ends of many; where
-they take longer it shrinks, so that a caller who leaves early leaves few tasks behind. The bytes of
+A number of the caller's own stays as it is. Otherwise it begins with ``FIRST`` and doubles while a
+whole window of tasks ends within a moment, so that one list of the session shows the ends of many;
+where they take longer it shrinks, so that a caller who leaves early leaves few tasks. The bytes of
 inputs and outputs bound it in any case. ``mapping`` and ``core.mapping`` ask.
 """
 

@@ -173,7 +173,7 @@ class MessageStream:
         return error
 
     def ended(self) -> asyncio.Future[None] | None:
-        """Return a future of the call's end, made at the first call; None where there is none."""
+        """Return a future of the call's end, made at the first call; None while it is not made."""
         if self._call is not None and self._ended is None:
             self._ended = asyncio.get_running_loop().create_future()
         return self._ended

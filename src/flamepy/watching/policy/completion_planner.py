@@ -161,7 +161,7 @@ class CompletionPlanner:
         return GatherStep.LIST if lists else probing
 
     def read(self, size: int, tasks: int) -> None:
-        """Record that so many tasks were read, with so many bytes of inputs and outputs."""
+        """Record the bytes of the inputs and outputs of tasks that were read."""
         if tasks:
             self.size += (size / tasks - self.size) * 0.5
 
