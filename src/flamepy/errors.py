@@ -114,6 +114,7 @@ class FlameError(Exception):
 
     Attributes:
         code: the kind of error.
+        short_code: of the class, and never changed: for ``flamepy explain-error FL311``.
         message: the text alone, as the engine or this library wrote it.
         grpc_code: name of the gRPC status it came from (``"UNAVAILABLE"``), or None.
         attempts: how many times the call was tried.
@@ -125,6 +126,7 @@ class FlameError(Exception):
     """
 
     default_code: ClassVar[FlameErrorCode] = FlameErrorCode.INTERNAL
+    short_code: ClassVar[str] = "FL000"
 
     def __init__(
         self,
@@ -214,69 +216,91 @@ class _CodedError(FlameError):
 class ConfigError(_CodedError):
     """The configuration is unusable; the message names the file or variable, key and rule."""
 
+    short_code = "FL001"
     default_code = FlameErrorCode.INVALID_CONFIG
 
 
 class MissingExtraError(_CodedError, ImportError):
     """An optional dependency is missing; the message holds the ``pip install`` to run."""
 
+    short_code = "FL002"
     default_code = FlameErrorCode.INVALID_CONFIG
 
 
 class InvalidArgumentError(_CodedError, ValueError):
     """A value breaks a rule; the message names the value and the rule."""
 
+    short_code = "FL100"
     default_code = FlameErrorCode.INVALID_ARGUMENT
 
 
 class SessionClosedError(InvalidArgumentError):
     """The session is closed: it takes no tasks and cannot be opened again."""
 
+    short_code = "FL101"
+
 
 class PickleRefusedError(InvalidArgumentError):
     """The object's bytes are a pickle that names classes or functions, and none may be loaded."""
+
+    short_code = "FL102"
 
 
 class NotFoundError(_CodedError):
     """The engine does not know the object."""
 
+    short_code = "FL200"
     default_code = FlameErrorCode.NOT_FOUND
 
 
 class ApplicationNotFoundError(NotFoundError):
     """No application of that name is registered (or enabled)."""
 
+    short_code = "FL201"
+
 
 class SessionNotFoundError(NotFoundError):
     """The engine does not know the session: never made, deleted, evicted or lost."""
+
+    short_code = "FL202"
 
 
 class TaskNotFoundError(NotFoundError):
     """The session exists and has no task of that id."""
 
+    short_code = "FL203"
+
 
 class ObjectNotFoundError(NotFoundError, KeyError, ValueError):
     """The object cache has no object of that key: never put, deleted, or evicted from memory."""
+
+    short_code = "FL204"
 
 
 class AlreadyExistsError(_CodedError):
     """The name or id is taken."""
 
+    short_code = "FL300"
     default_code = FlameErrorCode.ALREADY_EXISTS
 
 
 class InvalidStateError(_CodedError):
     """The object exists, in a state that forbids the call."""
 
+    short_code = "FL310"
     default_code = FlameErrorCode.INVALID_STATE
 
 
 class SessionBusyError(InvalidStateError):
     """The session has running tasks, so it cannot be closed now; later it can."""
 
+    short_code = "FL311"
+
 
 class SessionRetryLimitError(InvalidStateError):
     """No service of the session could be started; the engine stopped trying (event 1002)."""
+
+    short_code = "FL312"
 
 
 class TaskFailedError(_CodedError):
@@ -286,6 +310,7 @@ class TaskFailedError(_CodedError):
         task: the ``types.Task`` as last read, or None. ``message`` is the service's own text.
     """
 
+    short_code = "FL400"
     default_code = FlameErrorCode.INTERNAL
 
     def __init__(self, message: str, *, task: object | None = None) -> None:
@@ -300,6 +325,7 @@ class TaskCancelledError(_CodedError, CancelledError):
         task: the ``types.Task`` as last read, or None.
     """
 
+    short_code = "FL401"
     default_code = FlameErrorCode.CANCELLED
 
     def __init__(self, message: str, *, task: object | None = None) -> None:
@@ -310,6 +336,7 @@ class TaskCancelledError(_CodedError, CancelledError):
 class TaskLostError(_CodedError):
     """The task or its session is gone, so its outcome cannot be known."""
 
+    short_code = "FL402"
     default_code = FlameErrorCode.NOT_FOUND
 
 
@@ -320,6 +347,8 @@ class SessionLostError(TaskLostError):
     nothing (storage ``none``).
     """
 
+    short_code = "FL403"
+
 
 class InformerError(_CodedError):
     """A callback of an informer raised; the exception is the ``__cause__``.
@@ -328,6 +357,7 @@ class InformerError(_CodedError):
         event: the event that it was called with, of ``on_batch`` the list; None without an event.
     """
 
+    short_code = "FL500"
     default_code = FlameErrorCode.INTERNAL
 
     def __init__(self, message: str, *, attempts: int = 1, event: object | None = None) -> None:
@@ -338,50 +368,61 @@ class InformerError(_CodedError):
 class PluginError(_CodedError):
     """An informer plugin cannot be loaded; the message names it and its distribution."""
 
+    short_code = "FL501"
     default_code = FlameErrorCode.INVALID_CONFIG
 
 
 class UnavailableError(_CodedError, ConnectionError):
     """Nothing usable answers at the endpoint; the message names it and says why."""
 
+    short_code = "FL600"
     default_code = FlameErrorCode.UNAVAILABLE
 
 
 class ConnectionClosedError(UnavailableError):
     """The connection was closed on this side."""
 
+    short_code = "FL601"
+
 
 class TlsError(UnavailableError):
     """No TLS connection can be made; the message says what is wrong and the way out."""
+
+    short_code = "FL602"
 
 
 class DeadlineExceededError(_CodedError, TimeoutError):
     """The call did not end within its ``timeout``."""
 
+    short_code = "FL603"
     default_code = FlameErrorCode.DEADLINE_EXCEEDED
 
 
 class PermissionDeniedError(_CodedError):
     """A proxy in front of the engine refused the call."""
 
+    short_code = "FL700"
     default_code = FlameErrorCode.PERMISSION_DENIED
 
 
 class UnauthenticatedError(_CodedError):
     """A proxy in front of the engine does not know the caller."""
 
+    short_code = "FL701"
     default_code = FlameErrorCode.UNAUTHENTICATED
 
 
 class ResourceExhaustedError(_CodedError):
     """A limit was hit, most often a message that is too large."""
 
+    short_code = "FL702"
     default_code = FlameErrorCode.RESOURCE_EXHAUSTED
 
 
 class AmbiguousResultError(_CodedError):
     """A write was sent and its answer lost: it may or may not have happened."""
 
+    short_code = "FL800"
     default_code = FlameErrorCode.AMBIGUOUS
 
 
@@ -412,4 +453,5 @@ class ObjectBatchError(_CodedError):
 class InternalError(_CodedError):
     """Any other failure inside the engine; the message is the engine's."""
 
+    short_code = "FL900"
     default_code = FlameErrorCode.INTERNAL

@@ -19,6 +19,7 @@ CONNECT_TIMEOUT = 5.0
 CALL_TIMEOUT = 60.0
 COMPLETION_TIMEOUT = 1.0
 DOCTOR = "`flamepy doctor`"
+EXPLAIN = "flamepy explain-error"
 
 
 def endpoint_option(command: F) -> F:
@@ -58,13 +59,15 @@ def engine(endpoint: str | None, timeout: float = CONNECT_TIMEOUT) -> Iterator[A
             yield connection
     except UnavailableError as error:
         more = "" if DOCTOR in error.message else f"; {DOCTOR} shows where it fails"
-        raise failure(f"{error.message}{more}") from None
+        raise failure(f"{error.message}{more}", code=error.short_code) from None
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
 
 
-def failure(message: str, status: int = 1) -> SystemExit:
+def failure(what: str | FlameError, status: int = 1, *, code: str | None = None) -> SystemExit:
     """Write the command and the message as the last line; return the end of the program.
+
+    An error's code follows its message, as the command that explains it.
 
     Log lines, which another thread writes, come before it. Text and line end are one write: with
     an unbuffered stream ``print`` makes two, and a line of another writer gets between them.
@@ -72,7 +75,11 @@ def failure(message: str, status: int = 1) -> SystemExit:
     for handler in logging.getLogger().handlers:
         handler.flush()
     path = click.get_current_context().command_path
-    sys.stderr.write(f"{path}: {printable(' '.join(message.split()))}\n")
+    message, code = (
+        (what.message, what.short_code) if isinstance(what, FlameError) else (what, code)
+    )
+    more = f" ({EXPLAIN} {code})" if code else ""
+    sys.stderr.write(f"{path}: {printable(' '.join(message.split()))}{more}\n")
     sys.stderr.flush()
     return SystemExit(status)
 

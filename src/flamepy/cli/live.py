@@ -94,7 +94,7 @@ def ends_quietly() -> Iterator[Interrupts]:
     except UnavailableError as error:
         raise failure(f"{error.message}; `flamepy doctor` shows where it fails") from None
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
     if interrupts.numbers:
         raise SystemExit(128 + interrupts.numbers[0])
 

@@ -44,7 +44,7 @@ def register(file: str, update: bool, endpoint: str | None) -> None:
     try:
         name, attributes = read_manifest(file)
     except ConfigError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
     with engine(endpoint) as connection:
         try:
             connection.register_application(name, attributes, timeout=CALL_TIMEOUT)

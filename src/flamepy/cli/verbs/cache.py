@@ -166,4 +166,4 @@ def client_of(endpoint: str | None) -> Iterator[ObjectClient]:
         finally:
             client.close()
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None

@@ -60,7 +60,7 @@ def check_service(
     try:
         found = asyncio.run(_report(wanted, say=_silent if as_json else _line))
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
     broken = any(one.verdict is Verdict.FAILED for one in found)
     if as_json:
         click.echo(json.dumps(_plain(wanted, found, ok=not broken), indent=2))

@@ -96,7 +96,7 @@ def dashboard(
     try:
         settings = FlameContext(endpoint, context=context)
     except ConfigError as error:
-        raise failure(error.message, UNUSABLE) from None
+        raise failure(error, UNUSABLE) from None
     try:
         from flamepy.dashboard import Dashboard
         from flamepy.informers import Reactor
@@ -119,4 +119,4 @@ def dashboard(
                 pass
             served.stop()
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None

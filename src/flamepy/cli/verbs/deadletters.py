@@ -174,4 +174,4 @@ def _in(path: Path, act: Callable[[DeadLetters], T]) -> T:
     try:
         return act(DeadLetters(SharedFile(path)))
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None

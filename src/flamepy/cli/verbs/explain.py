@@ -25,7 +25,7 @@ def explain(address: str, session: str, task: str | None, form: Form | None) -> 
     try:
         found = ask(address, "GET", "explain", session=session, task=task)
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
     if chosen(form).kind not in ("table", "wide"):
         show_one(found, chosen(form))
         return

@@ -95,4 +95,4 @@ def ask_process(address: str, method: str, *path: str, **query: str | None) -> B
     try:
         return ask(address, method, *path, **query)
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None

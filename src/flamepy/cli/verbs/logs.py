@@ -45,7 +45,7 @@ def logs(
     try:
         folder = find(FlameContext(endpoint).address).logs
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
     follower, printer = Follower(folder, session, stream), _Printer()
     found = list(follower.skip_to(tail))
     if not found and not follow:

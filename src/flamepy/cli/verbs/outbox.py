@@ -149,4 +149,4 @@ def _in(path: Path, act: Callable[[OutboxFile], T]) -> T:
     try:
         return act(OutboxFile(SharedFile(path)))
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None

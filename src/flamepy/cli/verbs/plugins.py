@@ -77,7 +77,7 @@ def _check_file(path: str, context: str | None, form: Form | None, *, checkpoint
     try:
         found = check_file(path, context, checkpoint=checkpoint)
     except ConfigError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
     form = chosen(form)
     if form.kind in ("json", "yaml"):
         problems = [{"file": path, **asdict(one)} for one in found.findings]
@@ -96,7 +96,7 @@ def _settings(context: str | None) -> FlameContext:
     try:
         return FlameContext(context=context)
     except ConfigError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
 
 
 def _show(found: list[PluginInfo], form: Form | None) -> None:

@@ -100,9 +100,9 @@ def replay(
         with interrupts.handled():
             report = playback.run(interrupts.between(recording.items()))
     except (ConfigError, PluginError) as error:
-        raise failure(error.message, UNUSABLE) from None
+        raise failure(error, UNUSABLE) from None
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
     if interrupts.numbers:
         raise SystemExit(128 + interrupts.numbers[0])
     for handler in logging.getLogger().handlers:

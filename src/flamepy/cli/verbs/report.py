@@ -75,7 +75,7 @@ def report(
         )
         output.write_text(made, encoding="utf-8")
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
     except OSError as error:
         raise failure(f"{output} cannot be written: {error.strerror}") from None
     click.echo(f"wrote {output} ({output.stat().st_size:,} bytes)")

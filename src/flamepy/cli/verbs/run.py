@@ -209,4 +209,4 @@ def _with_dashboard(
 
 
 def _end(status: int, error: FlameError) -> NoReturn:
-    raise failure(error.message, status)
+    raise failure(error, status)

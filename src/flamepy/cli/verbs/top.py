@@ -65,4 +65,4 @@ def top(allow_actions: bool, address: str | None, endpoint: str | None) -> None:
     except UnavailableError as error:
         raise failure(f"{error.message}; `flamepy doctor` shows where it fails") from None
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None

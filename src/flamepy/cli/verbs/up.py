@@ -170,7 +170,7 @@ def up(log_format: str, verbose: int, quiet: bool, demo: bool, **options: Any) -
         cluster = LocalCluster(tls=tls, keep_logs=True, **options)
         cluster.start()
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
     try:
         status = StatusLine(handler, cluster) if on_screen and handler is not None else None
         with (
@@ -181,7 +181,7 @@ def up(log_format: str, verbose: int, quiet: bool, demo: bool, **options: Any) -
             _announce(cluster, options, address, quiet=quiet, demo=demo)
             _wait(stop, status)
     except FlameError as error:
-        raise failure(error.message) from None
+        raise failure(error) from None
     finally:
         cluster.stop()
 
