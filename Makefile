@@ -47,6 +47,7 @@ check: $(READY)
 	@$(BIN)/python scripts/check_words.py
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/generate_protos.py --check
+	@$(BIN)/python scripts/generate_reference.py --check
 	@$(BIN)/python -m pip check
 
 docs: $(DOCS)/.ready

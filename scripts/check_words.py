@@ -66,6 +66,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "plugins/flamepy-sql/tests/sql_servers.py": {'"nobody"': "the system's user"},
     "docs/proxies.md": {"no change behind any of them": "a proxy's upstream is behind it"},
     "docs/retry.md": {"an engine that lives, behind a proxy": "a proxy's upstream is behind it"},
+    "docs/reference/signals.md": {"`event`, `told`": "the same argument"},
     "docs/runner.md": {"has none of the three": "a plain negation"},
 }
 

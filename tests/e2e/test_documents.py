@@ -19,10 +19,11 @@ from flamepy.local.manifest import read_manifest
 
 ROOT = Path(__file__).parents[2]
 SERVICE = ROOT / "examples" / "byte_service" / "service.py"
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 ENVIRONMENT = ("$ python3 -m venv venv", "$ . venv/bin/activate")
 EVALUATED = re.compile(r'^eval "\$\((.*)\)"$')
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+WALKED = ROOT / "docs" / "tutorial"  # tests/e2e/test_tutorials.py does what they say
 
 
 def blocks(kind: str) -> list[object]:
@@ -30,7 +31,7 @@ def blocks(kind: str) -> list[object]:
         pytest.param(match.group(2), id=f"{path.stem}-{number}")
         for path in DOCUMENTS
         for number, match in enumerate(BLOCK.finditer(path.read_text()))
-        if match.group(1) == kind
+        if match.group(1) == kind and WALKED not in path.parents
     ]
 
 

@@ -21,12 +21,19 @@ PROGRAMS = sorted((Path(__file__).parent / "programs").glob("*.py"))
 MISTAKES = "mistakes"
 DOCUMENTS = [
     path
-    for folder in (ROOT, ROOT / "docs", *sorted((ROOT / "plugins").iterdir()))
+    for folder in (
+        *(
+            ROOT,
+            ROOT / "docs",
+            *sorted(path for path in (ROOT / "docs").iterdir() if path.is_dir()),
+        ),
+        *sorted((ROOT / "plugins").iterdir()),
+    )
     for path in sorted(folder.glob("*.md"))
 ]
 # As if they were installed.
 PLUGINS = [*sorted((ROOT / "plugins").glob("*/src")), Path(__file__).parent / "stand_ins"]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python(?: title=[^\n]*)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 OLDEST = "3.10"
 
 pytestmark = pytest.mark.timeout(300)
@@ -117,4 +124,4 @@ def test_each_mistake_is_found_and_nothing_else(checker: object, folder: Path) -
 
 def test_every_document_is_looked_at() -> None:
     blocks = [name for name in programs() if name.startswith(("readme_", "docs_", "plugins_"))]
-    assert len(blocks) == sum(path.read_text().count("```python\n") for path in DOCUMENTS) > 15
+    assert len(blocks) == sum(path.read_text().count("```python") for path in DOCUMENTS) > 15

@@ -1,0 +1,4 @@
+from flamepy.core import TaskInformer
+
+class Slow(TaskInformer):
+    def __init__(self, *, seconds: float = ...) -> None: ...
