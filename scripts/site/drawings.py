@@ -16,6 +16,7 @@ EDGE = re.compile(rf'^\s*{NODE}\s*(?:--\s*(?:"([^"]*)"|(\S+))\s*)?-->\s*{NODE}\s
 ALONE = re.compile(rf"^\s*{NODE}\s*$")
 WIDTH = 26  # characters of a node's line
 CHARACTER, LINE, PADDING = 7.2, 18, 12
+ON_EDGE_CHARACTER = 6.6
 GAP = {"TB": (24, 34), "LR": (24, 34)}  # between nodes beside and after one another
 ON_EDGE = 24  # characters of a line on an edge
 
@@ -82,7 +83,9 @@ def place(boxes: dict[str, Box], edges: list[tuple[str, str, list[str]]], way: s
     """
     down = way == "TB" or len({box.rank for box in boxes.values()}) > 4
     beside, after = GAP[way]
-    after += 12 + max((len(said) for *_, said in edges), default=0) * (LINE if down else 0)
+    lines = [line for *_, said in edges for line in said]
+    most = max((len(said) for *_, said in edges), default=0)
+    after += 12 + (most * LINE if down else max(map(len, lines), default=0) * ON_EDGE_CHARACTER)
     at = 0.0
     for rank in sorted({box.rank for box in boxes.values()}):
         row = [box for box in boxes.values() if box.rank == rank]
@@ -128,6 +131,7 @@ def drawn(boxes: dict[str, Box], edges: list[tuple[str, str, list[str]]], down: 
             'stroke-width="1.5" marker-end="url(#tip)"/>'
         )
         x, y = (x1 + x2) / 2 + (8 if down else 0), (y1 + y2) / 2 - (len(said) - 1) * LINE / 2
+        y -= 0 if down else 7  # above the line
         anchor = "start" if down else "middle"
         parts += [
             f'<text x="{x:.0f}" y="{y + at * LINE + 4:.0f}" text-anchor="{anchor}" '

@@ -436,6 +436,7 @@ class ObjectBatchError(_CodedError):
         errors: what failed, by place. A place that is in neither was not begun.
     """
 
+    short_code = "FL205"
     default_code = FlameErrorCode.INTERNAL
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -164,6 +165,16 @@ def test_the_table_of_commands_has_a_row_for_each() -> None:
 
 
 @pytest.mark.parametrize("drawing", blocks("mermaid"))
+def test_a_drawing_can_be_drawn(drawing: str) -> None:
+    assert runpy.run_path(str(ROOT / "scripts/site/drawings.py"))["svg"](drawing).count("<rect") > 3
+
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "drawing", [text for kind, text in BLOCK.findall(ARCHITECTURE) if kind == "mermaid"]
+)
 def test_a_drawing_names_real_rooms(drawing: str) -> None:
     assert drawing.startswith("flowchart ")
     rooms = {path.stem for path in (ROOT / "src" / "flamepy").rglob("*")}

@@ -86,6 +86,11 @@ HELP: dict[str, Help] = {
         ("flamepy cache list",),
         "Store it again; give the cache more room or a disk if it evicts what is needed.",
     ),
+    "FL205": Help(
+        "`put_objects` or `get_objects` stopped before the end; the error has what was done and what failed, by place.",
+        ("error.errors", "error.results", "flamepy cache list"),
+        "Repeat the places that are not in `error.results`, if `error.retryable` is True; else mend what `error.errors` says.",
+    ),
     "FL300": Help(
         "The name or id is taken.",
         ("flamepy apps", "flamepy sessions"),

@@ -22,7 +22,7 @@ CODES = {
     **{"FL100": "InvalidArgumentError", "FL101": "SessionClosedError"},
     **{"FL102": "PickleRefusedError", "FL200": "NotFoundError"},
     **{"FL201": "ApplicationNotFoundError", "FL202": "SessionNotFoundError"},
-    **{"FL203": "TaskNotFoundError", "FL204": "ObjectNotFoundError"},
+    **{"FL203": "TaskNotFoundError", "FL204": "ObjectNotFoundError", "FL205": "ObjectBatchError"},
     **{"FL300": "AlreadyExistsError", "FL310": "InvalidStateError", "FL311": "SessionBusyError"},
     **{"FL312": "SessionRetryLimitError", "FL400": "TaskFailedError"},
     **{"FL401": "TaskCancelledError", "FL402": "TaskLostError", "FL403": "SessionLostError"},
