@@ -52,6 +52,8 @@ ENVIRONMENT = {
     "FLAME_DASHBOARD_TOKEN": "the token of `flamepy dashboard`",
     "FLAME_INSTANCE_ENDPOINT": "of a service: the path of the socket to serve",
     "FLAME_LOG": "of a service: the level of its logs",
+    "FLAME_WORKSPACE": "the workspace, of engines that have workspaces",
+    "FLAME_DIALECT": "of a service: the wire of its engine, `0.6` or `next`",
     "FLAME_HOME": "of an engine's machine: where its own services are installed",
     "FLAME_PYTHON_VERSION": "of an application: the Python that runs it, such as `3.12`",
     "FLAME_APP_DIR": "of a service: the folder into which the application's package was unpacked",
