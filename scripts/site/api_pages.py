@@ -24,6 +24,7 @@ PUBLIC_MODULES = (
     "flamepy.informers.signals",
     "flamepy.aio",
     "flamepy.core",
+    "flamepy.core.aio",
     "flamepy.core.cache",
     "flamepy.core.client",
     "flamepy.core.service",
