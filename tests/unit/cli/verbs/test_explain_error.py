@@ -65,7 +65,7 @@ def test_a_code_and_a_class_are_explained(asked: str) -> None:
     assert done.exit_code == 0
     assert done.output.startswith("FL311 SessionBusyError (INVALID_STATE)")
     assert "flamepy tasks SESSION" in done.output
-    assert "docs/errors.md#fl311" in done.output
+    assert "docs/errors.md" + "#fl311" in done.output
     assert "### FL311\n" in (ROOT / "docs" / "errors.md").read_text()
 
 
