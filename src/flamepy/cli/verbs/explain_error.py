@@ -6,6 +6,7 @@ import click
 
 from flamepy.cli.error_help import HELP, classes, meant
 from flamepy.cli.showing.output import printable
+from flamepy.texts import repr_of
 
 
 @click.command()
@@ -22,7 +23,7 @@ def explain_error(code: str | None) -> None:
         return
     found = meant(code)
     if found is None:
-        raise click.UsageError(f"no error is {code!r}; flamepy explain-error lists them")
+        raise click.UsageError(f"no error is {repr_of(code)}; flamepy explain-error lists them")
     kind, known = classes()[found], HELP[found]
     lines = [
         f"{found} {kind.__name__} ({kind.default_code.name})",
