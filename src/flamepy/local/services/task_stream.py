@@ -1,8 +1,8 @@
 """All tasks of a service by one Unix socket, if it takes that (docs/protocol.md#task-stream).
 
-A task there and its answer back take a tenth of what a call of ``OnTaskInvoke`` takes, in both
-processes. The next task is written after the answer to the last, so a service has one at a time
-either way. ``process`` listens before the service enters its session, asks, and closes.
+A task there and its answer back take less than half of what a call of ``OnTaskInvoke`` takes, in
+both processes. The next task is written after the answer to the last, so a service has one at a
+time either way. ``process`` listens before the service enters its session, asks, and closes.
 """
 
 from __future__ import annotations
