@@ -7,7 +7,7 @@
 #                faults, 100 kills of a data folder; then beside the official SDK (half an hour)
 # make docs      build the documentation's site, strictly and offline, into .cache/docs/site
 # make docs-serve  the same, and serve it at http://127.0.0.1:8000 until Ctrl-C; PORT=8001 elsewhere
-# make check     format, lint, types, words, layers, generated code, dependencies
+# make check     format, lint, types, words, spelling, layers, generated code, dependencies
 # make bench     compare speed with the official SDK and bare gRPC stubs (a quarter of an hour);
 #                BENCH="--grpcio 1.71 1.75 latest" compares versions of grpcio, BENCH=--help says more
 #
@@ -18,6 +18,9 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.10; 
 BIN := .venv/bin
 DOCS := .cache/docs/venv
 READY := .venv/.ready
+
+SPELLED := README.md CONTRIBUTING.md CHANGELOG.md docs src examples plugins scripts deploy benchmarks
+UNSPELLED := *.svg,*.png,*.ipynb,*.json,*_pb2*,*/target/*,*/static/*,*/tests/*,*/__pycache__/*,*.egg-info/*
 
 .PHONY: demo test test-ci test-all soak check docs docs-serve protos bench clean
 
@@ -45,6 +48,7 @@ check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python scripts/check_words.py
+	@$(BIN)/codespell $(SPELLED) --ignore-words scripts/spelling.txt --skip "$(UNSPELLED)" && echo "spelling: ok"
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/generate_protos.py --check
 	@$(BIN)/python scripts/generate_reference.py --check
