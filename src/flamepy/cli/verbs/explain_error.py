@@ -12,7 +12,7 @@ from flamepy.texts import repr_of
 @click.command()
 @click.argument("code", required=False)
 def explain_error(code: str | None) -> None:
-    """Say what causes an error, which command finds the cause, and the way out.
+    """Say what causes the error CODE, and the way out of it.
 
     CODE is the code at the end of an error's line, such as FL311, or the name of its class.
     Without it: all of them.
