@@ -5,15 +5,17 @@ from __future__ import annotations
 import concurrent.futures
 from collections.abc import (
     AsyncGenerator,
+    Awaitable,
+    Callable,
     Collection,
-    Coroutine,
     Generator,
     Iterable,
     Iterator,
 )
 from datetime import datetime
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 from flamepy import aio
 from flamepy.aio.close_errors import warn_left_open
@@ -216,7 +218,8 @@ class Session:
             option: another way to give it.
         """
         follow = None if informer is None else follow_tasks(self._link, informer, self.application)
-        creation = self._aio.create_task(
+        create = partial(
+            self._aio.create_task,
             input_data,
             timeout=timeout,
             retry=retry,
@@ -224,15 +227,17 @@ class Session:
             affinity=affinity,
             option=option,
         )
-        task, future = self._link.run(self._start(creation))
+        task, future = self._link.run(self._start(create))
         if follow is not None:
             follow(self.id, task.id)
         return future
 
     submit = run  # the name of SDKs after 0.6, whose ``run`` waits for the output
 
-    async def _start(self, creation: Coroutine[Any, Any, Task]) -> tuple[Task, TaskFuture]:
-        task = await creation
+    async def _start(self, create: Callable[[], Awaitable[Task]]) -> tuple[Task, TaskFuture]:
+        task = (
+            await create()
+        )  # made here: a coroutine of a call that is refused would stay unawaited
         future = TaskFuture(self._link, self.id, task.id)
         future.listener.interest = Hub.of(self._link).notify_end(task, future.listener)
         return task, future
