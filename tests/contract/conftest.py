@@ -20,6 +20,7 @@ from flamepy.wire.cluster import decode_executor
 from flamepy.wire.sessions import decode_session
 from flamepy.wire.tasks import decode_task
 
+BOTH_DIALECTS = ("test_sessions", "test_tasks")  # these also run on an engine after 0.6
 SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
 
 
@@ -45,6 +46,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "endpoint" in metafunc.fixturenames:
         given = metafunc.config.getoption("--flame-endpoint")
         targets = ("local", "process", "given") if given else ("local", "process")
+        if metafunc.module.__name__.rpartition(".")[2] in BOTH_DIALECTS:
+            targets = ("local-next", *targets)
         metafunc.parametrize("endpoint", targets, indirect=True, scope="module")
     if "cache_endpoint" in metafunc.fixturenames:
         given = metafunc.config.getoption("--flame-cache-endpoint")
@@ -60,8 +63,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="module")
 def endpoint(request: pytest.FixtureRequest) -> Iterator[tuple[str, bool]]:
     """Yield an endpoint and whether it is ours alone."""
-    if request.param == "local":
-        with LocalCluster(executors=2) as cluster:
+    if request.param in ("local", "local-next"):
+        dialect = "next" if request.param == "local-next" else "0.6"
+        with LocalCluster(executors=2, dialect=dialect) as cluster:
             yield cluster.endpoint, True
     elif request.param == "process":
         command = [sys.executable, "-m", "flamepy", "up", "--port", "0", "--executors", "2"]
@@ -114,13 +118,16 @@ def ends() -> Ends:
 
 
 @pytest.fixture
-def target(endpoint: tuple[str, bool], ends: Ends) -> Iterator[Target]:
+def target(
+    request: pytest.FixtureRequest, endpoint: tuple[str, bool], ends: Ends
+) -> Iterator[Target]:
     """Yield the engine; afterwards, what must be true of any engine of ours is checked."""
     url, own = endpoint
     with connect(url) as connection:
         yield Target(url, connection, own)
     if own:
-        with Stubs(url) as stubs:
+        newer = request.node.callspec.params["endpoint"] == "local-next"
+        with Stubs(url, newer=newer) as stubs:
             check_cluster(stubs, ends)
 
 

@@ -17,9 +17,8 @@ import grpc
 import grpc.aio
 
 from flamepy._proto import frontend_pb2, types_pb2
-from flamepy.wire.services import FRONTEND, NEW_NAMES
+from flamepy.wire.services import FRONTEND, NEW_NAMES, OLD_NAMES
 
-OLD_NAMES = {new: old for old, new in NEW_NAMES.items()}
 START = "/flame.v1.Frontend/"
 
 

@@ -46,6 +46,7 @@ from flamepy.local.services.process import ProcessInstance
 from flamepy.local.services.threads import ServiceSource, ThreadInstance
 from flamepy.local.state.applications import default_set
 from flamepy.local.state.cluster_state import ClusterState
+from flamepy.local.state.dialects import checked_dialect
 from flamepy.local.state.journal import Stored
 from flamepy.local.state.refusal import Refusal
 from flamepy.local.state.totals import ClusterTotals
@@ -62,6 +63,7 @@ from flamepy.texts import repr_of, text_of
 from flamepy.types import (
     Application,
     ApplicationAttributes,
+    Dialect,
     Node,
     NodeState,
     ResourceRequirement,
@@ -118,6 +120,8 @@ class LocalCluster:
         cache_memory: bytes of objects that the cache holds in memory at most.
         keep_logs: whether what services write to standard output and standard error stays after
             their end, in ``log_folder``: 256 MiB of it at most, the newest.
+        dialect: which engine it is to clients and services, ``"0.6"`` or ``"next"``: the one that
+            is released, or its unreleased line (docs/protocol.md#dialects).
     """
 
     def __init__(
@@ -135,6 +139,7 @@ class LocalCluster:
         cache_port: int | None = 0,
         cache_memory: int = MEMORY,
         keep_logs: bool = False,
+        dialect: str = Dialect.OLD,
     ) -> None:
         _check_range("executors", executors, 1)
         _check_range("max_sessions", max_sessions, 1)
@@ -148,6 +153,7 @@ class LocalCluster:
         self._max_sessions = max_sessions
         self._task_timeout = seconds_or_none("task_timeout", task_timeout, zero=False)
         self._tls = tls
+        self._dialect = checked_dialect(dialect)
         self._folder = DataFolder(data) if data is not None else None
         self._cache: ObjectCache | None = None
         self._no_cache = NOT_WANTED
@@ -272,6 +278,7 @@ class LocalCluster:
             now=_now,
             stored=stored,
             max_sessions=self._max_sessions,
+            dialect=self._dialect,
         )
         self._engine = Engine(
             state,
@@ -509,6 +516,7 @@ class LocalCluster:
             ca_file=self._tls.trusted if self._tls is not None else None,
             environ=os.environ,
             package=installed.environment if installed is not None else None,
+            dialect=self._dialect,
         )
         if self._logs is not None and self._engine is not None:
             session_id = self._engine.state.executors[executor_id].session_id
@@ -520,6 +528,7 @@ class LocalCluster:
             bind_timeout=self._bind_timeout,
             reaper=self._life.reaper,
             traffic=self._traffic,
+            dialect=self._dialect,
         )
 
     def _call(self, coroutine: Coroutine[Any, Any, T]) -> T:

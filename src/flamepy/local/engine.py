@@ -24,10 +24,12 @@ from flamepy.local.state.scheduler import Demand, Idle, decide
 from flamepy.local.state.schemas import is_loaded, load
 from flamepy.local.state.totals import ClusterTotals, totals_of
 from flamepy.local.storage.commits import Commits, application_key, session_key
+from flamepy.local.watch_streams import Asked, WatchStreams
 from flamepy.runtime.repeats import kind_of
 from flamepy.texts import repr_of
 from flamepy.types import (
     ApplicationAttributes,
+    Dialect,
     SessionAttributes,
     SessionInfo,
     SessionState,
@@ -40,6 +42,9 @@ _Creation = tuple[str, bytes | None, "asyncio.Future[TaskRow]"]
 BIND_BACKOFF = 0.1
 BIND_BACKOFF_LIMIT = 2.0
 RESTART_PAUSE = 2.0
+DRAIN_INTERVAL = 1.0  # seconds between two looks at disabled applications
+FORKS = "the cluster's process forks; watch again"
+STOPS = "the cluster is being stopped; watch again"
 EVICTION = "eviction", ""  # a key: sessions over the limit are counted once
 
 
@@ -80,6 +85,8 @@ class Engine:
         self._wanting: dict[str, None] = {}  # sessions that may want executors
         self._starved: tuple[str, ...] = ()  # as of the last decision: reported once
         self._watchers: dict[tuple[str, int], set[asyncio.Event]] = {}
+        self._streams = WatchStreams(state.sessions)
+        self._draining: asyncio.Task[None] | None = None
         self._creations: list[_Creation] = []
         self._creating: asyncio.Task[None] | None = None
         self._scheduled = False
@@ -105,8 +112,41 @@ class Engine:
     # ------------------------------------------------------------------ applications
 
     async def unregister_application(self, name: str) -> None:
-        """Remove an application and its sessions. Raises Refusal."""
-        await self._apart(self._unregister(name))
+        """Remove an application and its sessions; after 0.6, begin to. Raises Refusal."""
+        if self.state.dialect is Dialect.NEXT:
+            await self._apart(self._disable(name))
+        else:
+            await self._apart(self._unregister(name))
+
+    async def _disable(self, name: str) -> None:
+        steps = self.state.disable_application(name)
+        await self._commits.make(steps, alone=(application_key(name),))
+        note(logger, "application disabled", application=name)
+        self._drain_soon()
+
+    def _drain_soon(self) -> None:
+        if self._draining is None and not self._closed:
+            self._draining = self._loop.create_task(self._drain_all())
+
+    async def _drain_all(self) -> None:
+        """Remove disabled applications, each second, until there are none."""
+        try:
+            while self.state.dialect is Dialect.NEXT and self.state.draining():
+                await asyncio.sleep(DRAIN_INTERVAL)
+                for name in self.state.draining():
+                    await self._drain(name)
+        finally:
+            self._draining = None
+
+    async def _drain(self, name: str) -> None:
+        try:
+            for session_id in self.state.deletable(name):
+                await self._delete(session_id)
+            if not self.state.has_open(name):
+                await self._unregister(name)
+        except Refusal as refusal:
+            text = "application %s stays for now: %s"
+            repeated.log(logging.WARNING, ("drain", name), text, name, refusal.message)
 
     async def _unregister(self, name: str) -> None:
         steps = self.state.unregister_application(name)
@@ -182,6 +222,7 @@ class Engine:
             note(logger, "session closed", session=session_id, cancelled=len(cancelled) or None)
         for number in cancelled:
             self._task_changed(session_id, number)
+        self._streams.closed(session_id)
         self._release(session_id)
         await self._evict()
         return info
@@ -218,6 +259,7 @@ class Engine:
 
     def _session_ended(self, session_id: str) -> None:
         self._release(session_id)
+        self._streams.gone(session_id)
         for key in [key for key in self._watchers if key[0] == session_id]:
             self._task_changed(*key)
 
@@ -308,6 +350,14 @@ class Engine:
         number = task_number(task_id)
         return self._changes(session_id, number)
 
+    def watch_tasks(self, requests: AsyncIterator[Asked]) -> AsyncIterator[TaskRow]:
+        """Yield the tasks of one session that are asked for, as engines after 0.6 do.
+
+        Read a row at once: it changes later. Raises Refusal, for all of them, at one that cannot
+        be watched and where the session ends.
+        """
+        return self._streams.follow(requests)
+
     async def _changes(self, session_id: str, number: int) -> AsyncIterator[TaskRow]:
         task = self.state.find_task(session_id, number)
         if task is None:
@@ -328,7 +378,7 @@ class Engine:
                 changed.clear()
                 await changed.wait()
                 if self._interrupts != interrupts:
-                    raise Refusal("UNAVAILABLE", "the cluster's process forks; watch again")
+                    raise Refusal("UNAVAILABLE", FORKS)
                 if self._closed or self.state.find_task(session_id, number) is not task:
                     return
         finally:
@@ -340,6 +390,7 @@ class Engine:
         """End every watch with UNAVAILABLE."""
         self._interrupts += 1
         self._wake_watchers()
+        self._streams.interrupt(FORKS)
 
     def _wake_watchers(self) -> None:
         for watchers in list(self._watchers.values()):
@@ -347,6 +398,7 @@ class Engine:
                 changed.set()
 
     def _task_changed(self, session_id: str, number: int) -> None:
+        self._streams.changed(session_id, number)
         for changed in self._watchers.get((session_id, number), ()):
             changed.set()
 
@@ -491,6 +543,7 @@ class Engine:
             if session_id in self.state.interrupted:
                 self._hold_back(session_id, RESTART_PAUSE)
             self._want(session_id)
+        self._drain_soon()
 
     async def aclose(self, timeout: float) -> None:
         """End every executor and watch, within about ``timeout`` seconds.
@@ -502,6 +555,9 @@ class Engine:
         for run in list(self._runs.values()):
             run.release()
         self._wake_watchers()
+        self._streams.interrupt(STOPS)
+        if self._draining is not None:
+            self._draining.cancel()
         jobs = list(self._jobs.values())
         if jobs:
             await asyncio.wait(jobs, timeout=timeout)

@@ -10,11 +10,10 @@ engine that answered: after a reconnect there may be another one, and ``doubt`` 
 from __future__ import annotations
 
 from flamepy.connections import Dialect
-from flamepy.wire.services import NEW_NAMES
+from flamepy.wire.services import NEW_NAMES, OLD_NAMES
 
 WATCH = "WatchTask"
 LISTS = frozenset(NEW_NAMES) - {WATCH}
-OLD_NAMES = {new: old for old, new in NEW_NAMES.items()}
 
 
 def other_name(name: str) -> str:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
@@ -25,6 +26,7 @@ from flamepy.local.frontend import Frontend
 from flamepy.local.net.serving import Server
 from flamepy.local.services.instance import BindFailure, Instance
 from flamepy.local.state.cluster_state import ClusterState
+from flamepy.local.state.dialects import checked_dialect
 from flamepy.runtime import log_relay
 from flamepy.runtime.clocks import wall
 from flamepy.runtime.loops import new_loop, retire, run_forever
@@ -33,8 +35,8 @@ from flamepy.runtime.surroundings import check_threads
 from flamepy.runtime.threads import check_may_block
 from flamepy.testing.engine_script import EngineScript
 from flamepy.testing.faults import BEFORE, Faults, Request, When, check_code, check_fault
-from flamepy.types import Application, TaskState
-from flamepy.wire.services import Method
+from flamepy.types import Application, Dialect, TaskState
+from flamepy.wire.services import OLD_NAMES, Method
 
 T = TypeVar("T")
 NAME = "flamepy-fake-engine"
@@ -47,15 +49,24 @@ class FakeEngine(EngineScript):
 
     Args:
         options: of gRPC, for its server: ``{"grpc.max_connection_age_ms": 2000}``, for example.
+        dialect: which engine it is, ``"0.6"`` or ``"next"`` (docs/protocol.md#dialects); calls have
+            their names in 0.6 here, whichever it is. ``restart`` may change it.
 
     Attributes:
         calls: how often each RPC reached the engine, by name: not where ``fail`` kept it away.
+            Of WatchTasks each registration counts, as WatchTask.
         task_calls: how often GetTask, ListTask or WatchTask named a session, by session id.
-        open_streams, most_streams: WatchTask streams now, and at most.
+        open_streams, most_streams: WatchTask or WatchTasks streams now, and at most.
+
+    Raises:
+        InvalidArgumentError: there is no such dialect.
     """
 
-    def __init__(self, *, options: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, *, options: Mapping[str, int] | None = None, dialect: str = Dialect.OLD
+    ) -> None:
         check_threads()
+        self._dialect = checked_dialect(dialect)
         self._options = {"grpc.so_reuseport": 0, **(options or {})}
         self.calls: Counter[str] = Counter()
         self.task_calls: Counter[str] = Counter()
@@ -136,14 +147,20 @@ class FakeEngine(EngineScript):
         """End the server and every stream; the state stays. Does nothing if it is killed."""
         self._call(self._kill(), though_frozen=True)
 
-    def restart(self, *, lose_state: bool = False) -> None:
+    def restart(self, *, lose_state: bool = False, dialect: str | None = None) -> None:
         """Serve again on the same port; running tasks are pending again, as after a crash.
 
         An engine that runs, or is frozen, is killed first.
 
         Args:
             lose_state: forget sessions, tasks and applications, as an engine without storage.
+            dialect: which engine it is from now on, as after an upgrade; None leaves it.
+
+        Raises:
+            InvalidArgumentError: there is no such dialect.
         """
+        if dialect is not None:
+            self._dialect = checked_dialect(dialect)
         self._call(self._restart(lose_state=lose_state), though_frozen=True)
 
     def freeze(self) -> None:
@@ -258,6 +275,8 @@ class FakeEngine(EngineScript):
         if lose_state:
             await self._forget()
         assert self._engine is not None
+        self._engine.state.dialect = self._dialect
+        self._engine.resume()
         for session in self._engine.state.sessions.values():
             for task in session.tasks.values():
                 if task.state == TaskState.RUNNING:
@@ -329,9 +348,16 @@ class _CountingFrontend(Frontend):
         self._faults = faults
 
     def around(self, method: Method, call: Callable[..., Any]) -> Callable[..., Any]:
+        name = OLD_NAMES.get(method.name, method.name)
+        if method.requests_stream:
+            return self._faults.exchange(name, call)
         if method.streams:
-            return self._faults.stream(method.name, call)
-        return self._faults.unary(method.name, call)
+            return self._faults.stream(name, call)
+        return self._faults.unary(name, call)
+
+    def list_sessions(self, request: frontend_pb2.ListSessionRequest) -> types_pb2.SessionList:
+        self._fake.calls["ListSession"] += 1
+        return super().list_sessions(request)
 
     def list_session(self, request: frontend_pb2.ListSessionRequest) -> types_pb2.SessionList:
         self._fake.calls["ListSession"] += 1
@@ -358,16 +384,42 @@ class _CountingFrontend(Frontend):
         async for task in super().list_task(request):
             yield task
 
+    async def list_tasks(
+        self, request: frontend_pb2.ListTaskRequest
+    ) -> AsyncIterator[types_pb2.Task]:
+        self._count("ListTask", request.session_id)
+        async for task in super().list_tasks(request):
+            yield task
+
     async def watch_task(
         self, request: frontend_pb2.WatchTaskRequest
     ) -> AsyncIterator[types_pb2.Task]:
-        fake = self._fake
         self._count("WatchTask", request.session_id)
+        with self._one_more():
+            async for task in super().watch_task(request):
+                yield task
+
+    async def watch_tasks(
+        self, requests: AsyncIterator[frontend_pb2.WatchTaskRequest]
+    ) -> AsyncIterator[types_pb2.Task]:
+        with self._one_more():
+            async for task in super().watch_tasks(self._counted(requests)):
+                yield task
+
+    async def _counted(
+        self, requests: AsyncIterator[frontend_pb2.WatchTaskRequest]
+    ) -> AsyncIterator[frontend_pb2.WatchTaskRequest]:
+        async for request in requests:
+            self._count("WatchTask", request.session_id)
+            yield request
+
+    @contextmanager
+    def _one_more(self) -> Iterator[None]:
+        fake = self._fake
         fake.open_streams += 1
         fake.most_streams = max(fake.most_streams, fake.open_streams)
         try:
-            async for task in super().watch_task(request):
-                yield task
+            yield
         finally:
             fake.open_streams -= 1
 

@@ -17,7 +17,7 @@ from flamepy.errors import InvalidArgumentError
 from flamepy.local.state.refusal import Refusal
 from flamepy.runtime.seconds import seconds as checked_seconds
 from flamepy.texts import repr_of
-from flamepy.wire.services import FRONTEND
+from flamepy.wire.services import FRONTEND, OLD_NAMES
 
 Request = Callable[[Any], object]  # Any: the request of an RPC, as of protos/frontend.proto
 When = str | Request
@@ -65,6 +65,7 @@ def check_fault(
     when: When = BEFORE,
 ) -> Fault:
     """Return a fault. Raises InvalidArgumentError."""
+    rpc = OLD_NAMES.get(rpc, rpc)
     if rpc not in FRONTEND:
         raise InvalidArgumentError(
             f"there is no RPC {repr_of(rpc)}; there are {', '.join(FRONTEND)}"
@@ -162,19 +163,42 @@ class Faults:
 
         async def serve(request: Any) -> AsyncIterator[Message]:
             fault = await self.before(rpc, request)
-            cut: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
-            self._streams.add(cut)
-            messages = call(request)
-            try:
-                async for message in _until(cut, messages):
-                    yield message
-                self.after(fault)
-            finally:
-                self._streams.discard(cut)
-                cut.cancel()
-                await messages.aclose()  # type: ignore[attr-defined]  # each is a generator
+            async for message in self._cuttable(call(request)):
+                yield message
+            self.after(fault)
 
         return serve
+
+    def exchange(
+        self, rpc: str, call: Callable[[AsyncIterator[Any]], AsyncIterator[Message]]
+    ) -> Callable[[AsyncIterator[Any]], AsyncIterator[Message]]:
+        """Return a stream both ways whose requests are calls to which faults happen."""
+
+        async def serve(requests: AsyncIterator[Any]) -> AsyncIterator[Message]:
+            lost: list[Fault] = []
+
+            async def asked() -> AsyncIterator[Any]:
+                async for request in requests:
+                    if (fault := await self.before(rpc, request)) is not None:
+                        lost.append(fault)
+                    yield request
+
+            async for message in self._cuttable(call(asked())):
+                yield message
+            self.after(lost[0] if lost else None)
+
+        return serve
+
+    async def _cuttable(self, messages: AsyncIterator[Message]) -> AsyncIterator[Message]:
+        cut: asyncio.Future[Refusal | None] = asyncio.get_running_loop().create_future()
+        self._streams.add(cut)
+        try:
+            async for message in _until(cut, messages):
+                yield message
+        finally:
+            self._streams.discard(cut)
+            cut.cancel()
+            await messages.aclose()  # type: ignore[attr-defined]  # each is a generator
 
 
 async def _until(

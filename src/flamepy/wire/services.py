@@ -55,6 +55,7 @@ NEW_NAMES: Mapping[str, str] = {
 """The calls of engine 0.6 that later engines have by another name only; WatchTasks is also another
 call: its requests are a stream, of one session, each of which begins with the present state."""
 
+OLD_NAMES: Mapping[str, str] = {new: old for old, new in NEW_NAMES.items()}
 _ALL = _methods(frontend_pb2.DESCRIPTOR.services_by_name["Frontend"])
 FRONTEND: Mapping[str, Method] = {
     name: method for name, method in _ALL.items() if name not in NEW_NAMES.values()

@@ -107,6 +107,23 @@ def in_new_shape(answer: types_pb2.Result | types_pb2.TaskResult) -> Message:
     return shim_pb2.OnSessionEnterResponse(result=answer)
 
 
+def of_new_shape(name: str, answer: bytes) -> types_pb2.Result | types_pb2.TaskResult:
+    """Return what a service answered in the shape that executors after 0.6 understand.
+
+    Args:
+        name: of the call.
+        answer: the bytes of its answer.
+
+    Raises:
+        DecodeError: they are of another message.
+    """
+    if name == "OnTaskInvoke":
+        return shim_pb2.OnTaskInvokeResponse.FromString(answer).task_result
+    if name == "OnSessionEnter":
+        return shim_pb2.OnSessionEnterResponse.FromString(answer).result
+    return types_pb2.Result.FromString(answer)
+
+
 def encode_task_result(
     output: bytes | None = None, message: str | None = None
 ) -> types_pb2.TaskResult:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flamepy.rpc.dialect import LISTS, OLD_NAMES, WATCH, Names, other_name
+from flamepy.rpc.dialect import LISTS, WATCH, Names, other_name
 from flamepy.types import Dialect
-from flamepy.wire.services import NEW_NAMES
+from flamepy.wire.services import NEW_NAMES, OLD_NAMES
 
 CALLS = st.sampled_from(sorted(NEW_NAMES))
 

@@ -33,6 +33,7 @@ from flamepy.local.net.listening import check_free
 from flamepy.local.net.tls import ClusterTls
 from flamepy.local.services.changes import EXECUTORS, TASKS, note
 from flamepy.local.services.orphans import Orphans
+from flamepy.local.state.dialects import SPOKEN
 from flamepy.resources import parse_resources
 from flamepy.texts import repr_of
 from flamepy.wire.objects import PORT
@@ -115,6 +116,13 @@ def _size(context: click.Context, parameter: click.Parameter, value: str) -> int
     show_default=True,
     metavar="SECONDS",
     help="Time that a service has to open its socket.",
+)
+@click.option(
+    "--dialect",
+    type=click.Choice([one.value for one in SPOKEN]),
+    default=SPOKEN[0].value,
+    show_default=True,
+    help="Which engine to be: the released one, or its unreleased line.",
 )
 @click.option("--tls-cert", type=FILE, help="Serve https with this certificate (PEM, with chain).")
 @click.option("--tls-key", type=FILE, help="The certificate's key (PEM, not encrypted).")

@@ -16,7 +16,6 @@ from flamepy.local.services.builtin import replaced
 from flamepy.types import FLAME_INSTANCE_ENDPOINT, Application, Dialect
 
 SOCKET_NAME = 13  # characters of an executor's id; the path of a socket is limited
-SPOKEN = {"FLAME_DIALECT": Dialect.OLD.value}  # so that no service has to ask the frontend
 _VARIABLE = re.compile(r"\$(?:\{([A-Za-z_][A-Za-z0-9_]*)\}|([A-Za-z_][A-Za-z0-9_]*))")
 
 
@@ -59,6 +58,7 @@ def launch(
     ca_file: str | None = None,
     environ: Mapping[str, str],
     package: Callable[[Mapping[str, str]], Mapping[str, str]] | None = None,
+    dialect: Dialect = Dialect.OLD,
 ) -> Launch:
     """Return how to start the service of an application for one executor.
 
@@ -72,14 +72,12 @@ def launch(
         ca_file: the authority by which the frontend is known, if it uses TLS.
         environ: the environment to inherit.
         package: returns the variables of an installed package, given the others.
+        dialect: what the service has to answer in, so that none has to ask the frontend.
     """
     private = application.working_directory is None
     folder = root / "work" / executor_id if private else Path(application.working_directory or "")
     scratch = folder / "work" / application.name / "tmp"
     socket = sockets / f"{executor_id[:SOCKET_NAME]}.sock"
-    child = dict(environ)
-    for name, text in (application.environments or {}).items():
-        child[name] = expand(text, environ)
     level = environ.get("RUST_LOG", "info")
     ours = {
         "RUST_LOG": level,
@@ -89,8 +87,9 @@ def launch(
         "FLAME_CACHE_ENDPOINT": cache_endpoint,
         "FLAME_CA_FILE": ca_file,
         "PWD": str(folder),
+        "FLAME_DIALECT": dialect.value,
     }
-    child.update({name: value for name, value in ours.items() if value is not None} | SPOKEN)
+    child = _variables(application, environ, ours)
     for name in ("TMPDIR", "TEMP", "TMP"):
         child.setdefault(name, str(scratch))
     child.update(package(child) if package is not None else {})
@@ -108,3 +107,14 @@ def launch(
         stdout=folder / f"{executor_id}.out",
         stderr=folder / f"{executor_id}.err",
     )
+
+
+def _variables(
+    application: Application, environ: Mapping[str, str], ours: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Return the inherited variables, then the application's, then ours that have a value."""
+    child = dict(environ)
+    for name, text in (application.environments or {}).items():
+        child[name] = expand(text, environ)
+    child.update({name: value for name, value in ours.items() if value is not None})
+    return child

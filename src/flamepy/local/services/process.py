@@ -40,9 +40,9 @@ from flamepy.local.services.reaper import Reaper
 from flamepy.local.services.task_stream import TaskListener, TaskStream
 from flamepy.runtime.clocks import Timeout
 from flamepy.texts import text_of
-from flamepy.types import Application, SessionInfo, TaskContext
+from flamepy.types import Application, Dialect, SessionInfo, TaskContext
 from flamepy.wire.services import INSTANCE, Method
-from flamepy.wire.shim import encode_session_context, encode_task_context
+from flamepy.wire.shim import encode_session_context, encode_task_context, of_new_shape
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +80,7 @@ class ProcessInstance:
         grace: seconds between SIGTERM and SIGKILL.
         traffic: the cluster's, which holds calls around a fork.
         kept: prepares the folder of the files that its output goes to, if they stay.
+        dialect: which shape the answers to calls have; a stream of tasks has one of its own.
     """
 
     def __init__(
@@ -91,9 +92,11 @@ class ProcessInstance:
         grace: float = GRACE,
         traffic: Traffic | None = None,
         kept: KeptLogs | None = None,
+        dialect: Dialect = Dialect.OLD,
     ) -> None:
         self._plan = plan
         self._kept = kept
+        self._is_newer = dialect is Dialect.NEXT
         self._reaper = reaper
         self._logs: asyncio.Task[None] | None = None
         self._bind_timeout = bind_timeout
@@ -315,7 +318,7 @@ class ProcessInstance:
         if ended.done():
             self._cut()
         try:
-            return _decoded(method, await call)
+            return _decoded(method, await call, newer=self._is_newer)
         except grpc.aio.AioRpcError as error:
             return await self._why(error)
         except asyncio.CancelledError:
@@ -444,9 +447,11 @@ def _is_cancelled() -> bool:
     return cancelling is not None and cancelling() > 0
 
 
-def _decoded(method: Method, raw: bytes) -> Any:
+def _decoded(method: Method, raw: bytes, *, newer: bool = False) -> Any:
     """Return an answer, or why the bytes are not one."""
     try:
+        if newer:
+            return of_new_shape(method.name, raw)
         return method.response.FromString(raw)
     except DecodeError as error:
         return f"the service's answer is no {method.response.DESCRIPTOR.name}: {text_of(error)}"

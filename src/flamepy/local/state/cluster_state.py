@@ -17,6 +17,13 @@ from collections.abc import Callable, Sequence
 from flamepy.local.state.applications import NO_FILE, Applications, default_set
 from flamepy.local.state.comparison import compare
 from flamepy.local.state.defaults import DEFAULT_RESOURCES, RETRY_LIMIT
+from flamepy.local.state.draining import (
+    check_update,
+    deletable,
+    disabled,
+    is_draining,
+    refusal,
+)
 from flamepy.local.state.journal import Ending, Steps, Stored
 from flamepy.local.state.refusal import Refusal
 from flamepy.local.state.rows import (
@@ -31,6 +38,7 @@ from flamepy.types import (
     Application,
     ApplicationAttributes,
     ApplicationState,
+    Dialect,
     Executor,
     ExecutorState,
     Node,
@@ -57,6 +65,10 @@ class ClusterState:
         retry_limit: failed binds after which a session gets no more executors.
         max_sessions: closed sessions are dropped, oldest end first, while there are this many
             or more; None keeps all.
+        dialect: which engine's rules and calls these are.
+
+    Attributes:
+        dialect: the same; it may be changed while no client is connected.
     """
 
     def __init__(
@@ -67,8 +79,10 @@ class ClusterState:
         stored: Stored | None = None,
         retry_limit: int = RETRY_LIMIT,
         max_sessions: int | None = None,
+        dialect: Dialect = Dialect.OLD,
     ) -> None:
         self.node = node
+        self.dialect = dialect
         self._now = now
         self._retry_limit = retry_limit
         self._max_sessions = max_sessions
@@ -100,7 +114,9 @@ class ClusterState:
         self, name: str, attributes: ApplicationAttributes | None
     ) -> Steps[None]:
         """Replace an application. Raises Refusal."""
-        open_sessions = self._has_open(name)
+        if self._is_newer:
+            check_update(self.applications.find(name))
+        open_sessions = self.has_open(name)
         made = self.applications.updated(name, attributes, open_sessions=open_sessions)
         yield from self._put(made)
 
@@ -108,9 +124,25 @@ class ClusterState:
         yield lambda journal: journal.application_put(application)
         self.applications.put(application)
 
+    @property
+    def _is_newer(self) -> bool:
+        return self.dialect is Dialect.NEXT
+
+    def disable_application(self, name: str) -> Steps[None]:
+        """Let an application have no new sessions, until it is removed. Raises Refusal."""
+        yield from self._put(disabled(name, self.applications.find(name)))
+
+    def draining(self) -> list[str]:
+        """Return the names of applications that are removed when they have no open session."""
+        return [one.name for one in self.applications.list() if is_draining(one)]
+
+    def deletable(self, name: str) -> list[str]:
+        """Return the ids of an application's closed sessions."""
+        return deletable(name, self.sessions.values())
+
     def unregister_application(self, name: str) -> Steps[list[str]]:
         """Remove an application and its sessions; return the ids of those. Raises Refusal."""
-        self.applications.check_removable(name, open_sessions=self._has_open(name))
+        self.applications.check_removable(name, open_sessions=self.has_open(name))
         gone = [row for row in self.sessions.values() if row.application == name]
         yield lambda journal: journal.application_gone(name, gone)
         self.applications.remove(name)
@@ -123,7 +155,8 @@ class ClusterState:
             del self.sessions[session_id]
         return found
 
-    def _has_open(self, name: str) -> bool:
+    def has_open(self, name: str) -> bool:
+        """Return True if an application has an open session."""
         return any(
             row.application == name and row.state == SessionState.OPEN
             for row in self.sessions.values()
@@ -146,6 +179,8 @@ class ClusterState:
         if spec is None:
             raise Refusal("INVALID_ARGUMENT", "session spec")
         application = self.applications.get(spec.application)
+        if self._is_newer and is_draining(application):
+            raise refusal(spec.application)
         if application.state != ApplicationState.ENABLED:
             raise Refusal("INVALID_ARGUMENT", f"Application {spec.application} is not enabled")
         if session_id in self.sessions:
@@ -183,9 +218,15 @@ class ClusterState:
         """Return a session with its events. Raises Refusal NOT_FOUND with the bare id."""
         return self._session(session_id).view(events=True)
 
-    def list_sessions(self) -> list[SessionInfo]:
-        """Return all sessions with their events."""
-        return [row.view(events=True) for row in self.sessions.values()]
+    def list_sessions(
+        self, *, application: str | None = None, state: int | None = None
+    ) -> list[SessionInfo]:
+        """Return sessions with their events: all, or those of an application or in a state."""
+        return [
+            row.view(events=True)
+            for row in self.sessions.values()
+            if application in (None, row.application) and state in (None, row.state)
+        ]
 
     def close_session(self, session_id: str) -> Steps[tuple[SessionInfo, list[int]]]:
         """Close a session; return it and the numbers of the tasks it cancelled. Raises Refusal."""

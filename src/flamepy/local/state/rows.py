@@ -51,7 +51,10 @@ class EventRow(NamedTuple):
 
 @dataclass(slots=True)
 class TaskRow:
-    """One task. ``shown`` are the events that GetTask left on it for lists and watches."""
+    """One task. ``shown`` are the events that GetTask left on it for lists and watches.
+
+    ``affinity`` is kept in memory alone: nothing here is scheduled by it.
+    """
 
     number: int
     session_id: str
@@ -62,6 +65,7 @@ class TaskRow:
     completed: int | None = None
     events: list[EventRow] = field(default_factory=list)
     shown: tuple[EventRow, ...] = ()
+    affinity: tuple[bytes, ...] = ()
 
     @property
     def id(self) -> str:

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from flamepy.call_options import Pairs
 from flamepy.errors import ConnectionClosedError, FlameError
-from flamepy.rpc.dialect import OLD_NAMES, WATCH, Names, other_name
+from flamepy.rpc.dialect import WATCH, Names, other_name
 from flamepy.rpc.retry.classifier import may_cut
 from flamepy.rpc.transport.in_flight import (
     InFlightCall,
@@ -35,7 +35,7 @@ from flamepy.rpc.transport.message_stream import (
 )
 from flamepy.runtime.clocks import Timeout
 from flamepy.runtime.forks import CLIENT, hold, release
-from flamepy.wire.services import FRONTEND, NEW_NAMES, RENAMED
+from flamepy.wire.services import FRONTEND, NEW_NAMES, OLD_NAMES, RENAMED
 
 FORK_READ_WAIT = 0.25  # seconds that a fork waits for answers that can be asked for again
 CLOSE_WRITE_WAIT = 2.0  # seconds that a close waits for tasks that are just being made

@@ -14,9 +14,9 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from flamepy.call_options import Pairs
-from flamepy.rpc.dialect import OLD_NAMES, Names, other_name
+from flamepy.rpc.dialect import Names, other_name
 from flamepy.rpc.transport.in_flight import is_cancelled, without_frames
-from flamepy.wire.services import NEW_NAMES
+from flamepy.wire.services import NEW_NAMES, OLD_NAMES
 
 # Returns the seconds of a stream and its metadata, once all that is around its opening has run.
 Prepare = Callable[[], Awaitable[tuple["float | None", Pairs]]]

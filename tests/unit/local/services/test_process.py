@@ -9,6 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.loops import run
@@ -19,7 +20,7 @@ from flamepy.local.services.environment import launch
 from flamepy.local.services.instance import BindFailure, TaskNotBegun, TaskOutcome
 from flamepy.local.services.process import ProcessInstance
 from flamepy.local.services.reaper import Reaper
-from flamepy.types import Application, ApplicationState, TaskContext
+from flamepy.types import Application, ApplicationState, Dialect, TaskContext
 
 SERVICE = str(Path(__file__).parents[3] / "support" / "recorded_service.py")
 
@@ -36,7 +37,14 @@ def application(command: str, *arguments: str, folder: str | None = None) -> App
     )
 
 
-def instance(made: Application, root: Path, *, bind_timeout: float = 20.0, grace: float = 2.0):
+def instance(
+    made: Application,
+    root: Path,
+    *,
+    bind_timeout: float = 20.0,
+    grace: float = 2.0,
+    dialect: Dialect = Dialect.OLD,
+):
     plan = launch(
         made,
         "12345678-1234-1234-1234-123456789012",
@@ -45,9 +53,14 @@ def instance(made: Application, root: Path, *, bind_timeout: float = 20.0, grace
         endpoint="http://127.0.0.1:1",
         cache_endpoint=None,
         environ=os.environ,
+        dialect=dialect,
     )
     return ProcessInstance(
-        plan, bind_timeout=bind_timeout, reaper=Reaper(Folders(root, root)), grace=grace
+        plan,
+        bind_timeout=bind_timeout,
+        reaper=Reaper(Folders(root, root)),
+        grace=grace,
+        dialect=dialect,
     )
 
 
@@ -55,7 +68,7 @@ def with_service(
     made: Application,
     root: Path,
     act: Callable[[ProcessInstance], Awaitable[object]],
-    **more: float,
+    **more: Any,
 ) -> object:
     async def go() -> object:
         one = instance(made, root, **more)
@@ -322,3 +335,16 @@ def gone(process: int) -> bool:
         return "(zombie)" in Path(f"/proc/{process}/status").read_text()
     except OSError:
         return True
+
+
+def test_a_service_is_asked_in_the_shape_of_its_cluster(root: Path) -> None:
+    """Executors after 0.6 read other messages: an output is lost where only one side has them."""
+
+    async def act(service: ProcessInstance) -> None:
+        service._close_stream()  # then tasks come by calls
+        assert await service.invoke(TaskContext("1", "s1", b"echo x")) == TaskOutcome(0, b"x")
+        failed = await service.invoke(TaskContext("2", "s1", b"fail why"))
+        assert (failed.return_code, failed.message) == (-1, "why")
+        await service.leave()
+
+    with_service(application(sys.executable, SERVICE), root, act, dialect=Dialect.NEXT)
