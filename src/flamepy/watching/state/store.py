@@ -314,7 +314,8 @@ class Store:
 
     def trim(self) -> None:
         """Evict the oldest finished tasks over the limit, and deletes that are not needed."""
-        self._note_tasks(self.history.trim(self.sessions))
+        if evicted := self.history.trim(self.sessions):
+            self._note_tasks(evicted)
         self.history.prune_deleted()
 
     # ------------------------------------------------------------------ reading
