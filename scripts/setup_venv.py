@@ -1,7 +1,8 @@
 """Make or reuse ``.venv`` in the checkout and install what the tests, checks and examples need.
 
-With ``docs`` as argument: ``.cache/docs/venv``, with what the documentation's site needs. Run by
-make. Says in one line what is missing when something is. Only the standard library.
+With ``docs`` as argument: ``.cache/docs/venv``, with what the documentation's site needs. With
+``dist``: ``.cache/dist/venv``, with what builds and checks the distributions. Run by make. Says
+in one line what is missing when something is. Only the standard library.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
-DOCS_VENV = ROOT / ".cache" / "docs" / "venv"
+APART = ("docs", "dist")  # groups with an environment of their own, without the library
 GROUPS = ("test", "lint", "typing", "proto")
 EXTRAS = "cli,local,dashboard"
 
@@ -28,17 +29,17 @@ def main() -> int:
         import venv
     except ImportError:
         return missing(f"the venv module of {sys.executable} (on Debian: apt install python3-venv)")
-    docs = sys.argv[1:] == ["docs"]
-    folder = DOCS_VENV if docs else VENV
+    apart = next((name for name in APART if sys.argv[1:] == [name]), None)
+    folder = ROOT / ".cache" / apart / "venv" if apart else VENV
     name, python = folder.relative_to(ROOT), folder / "bin" / "python"
     if not usable(python):
         print(f"making {name}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         venv.create(folder, with_pip=True)
     print(f"installing into {name} (a minute or two, once)", flush=True)
-    groups = ("docs",) if docs else GROUPS
+    groups = (apart,) if apart else GROUPS
     wanted = [requirement for group in groups for requirement in read_group(group)]
-    if not docs:
+    if not apart:
         wanted = ["--editable", f"{ROOT}[{EXTRAS}]", *wanted]
     pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     for arguments in (["--upgrade", "pip>=24"], wanted):

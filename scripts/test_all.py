@@ -1,12 +1,15 @@
 """Run the tests on every Python here, with old and new dependencies, from the built wheel.
 
 ``python scripts/test_all.py [NAME ...] [--tests PATH ...]`` runs the named environments, or all,
-with all tests or those below the paths; ``--list`` shows the environments. Each has a virtual
-environment of its own below ``.cache/test-all``. Run by make. Only the standard library.
+with all tests or those below the paths; ``--list`` shows the environments. ``--matrix`` runs those
+of the compatibility matrix instead, whose names are a Python, then grpcio and pyarrow, each ``old``
+or ``new``: ``3.13-old-new``. Each has a virtual environment of its own below ``.cache/test-all``.
+Run by make. Only the standard library.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -22,6 +25,15 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 OF_THE_LOWEST = ("3.10", "3.11")  # the lowest dependencies have no wheels for newer ones
 EXTRAS = "cli,local,dashboard"
 EVERY_EXTRA = "all,pytest"
+AGES = ("old", "new")
+# What touches grpcio or pyarrow: the wire, the cluster's servers, the object cache.
+MATRIX_TESTS = (
+    "tests/contract",
+    "tests/golden",
+    "tests/unit/objects",
+    "tests/unit/rpc/transport",
+    "tests/unit/wire",
+)
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from setup_venv import missing, read_group  # noqa: E402
@@ -40,12 +52,15 @@ class Environment:
 
 def main(arguments: list[str]) -> int:
     """Return 0 when every chosen environment passed."""
-    environments = plan(find_pythons())
+    is_matrix = arguments[:1] == ["--matrix"]
+    arguments = arguments[is_matrix:]
+    pythons = find_pythons()
+    environments = matrix(pythons) if is_matrix else plan(pythons)
     if not environments:
         return missing(f"Python {', '.join(PYTHONS)} on PATH or below $PYENV_ROOT/versions")
     if arguments == ["--list"]:
         for one in environments.values():
-            print(f"{one.name:10} {one.about} ({one.python})")
+            print(f"{one.name:12} {one.about} ({one.python})")
         return 0
     arguments, tests = split(arguments)
     unknown = set(arguments) - set(environments)
@@ -53,15 +68,17 @@ def main(arguments: list[str]) -> int:
         names = ", ".join(environments)
         return missing(f"environment {', '.join(sorted(unknown))}; there are: {names}")
     chosen = [environments[name] for name in arguments or environments]
+    tests = tests or (list(MATRIX_TESTS) if is_matrix else [])
     # A folder of its own: two of these programs may run side by side.
-    wheel = build_wheel(CACHE / f"wheel-{'-'.join(one.name for one in chosen)}")
+    names = "matrix" if is_matrix else "-".join(one.name for one in chosen)
+    wheel = build_wheel(CACHE / f"wheel-{names}")
     results = [(one, *run(one, wheel, tests)) for one in chosen]
     print()
     for one, passed, seconds in results:
-        print(f"{'ok' if passed else 'FAILED':7} {one.name:10} {seconds:6.0f} s  {one.about}")
+        print(f"{'ok' if passed else 'FAILED':7} {one.name:12} {seconds:6.0f} s  {one.about}")
     for name in (*PYTHONS, "lowest"):
-        if not arguments and name not in environments:
-            print(f"{'-':7} {name:10} {'':8}  its Python is not installed here")
+        if not arguments and not is_matrix and name not in environments:
+            print(f"{'-':7} {name:12} {'':8}  its Python is not installed here")
     return 0 if all(passed for _, passed, _ in results) else 1
 
 
@@ -115,6 +132,31 @@ def plan(pythons: dict[str, Path]) -> dict[str, Environment]:
     about = f"Python {newest}, every extra, so that every loop is uvloop's"
     made.append(Environment("all", pythons[newest], about, EVERY_EXTRA))
     return {one.name: one for one in made}
+
+
+def matrix(pythons: dict[str, Path]) -> dict[str, Environment]:
+    """Return each Python with the oldest and the newest grpcio and pyarrow; docs/releases.md."""
+    made = [
+        Environment(
+            f"{version}-{grpcio}-{pyarrow}",
+            python,
+            f"Python {version}, {grpcio} grpcio, {pyarrow} pyarrow",
+            pins=(*oldest("grpcio", grpcio), *oldest("pyarrow", pyarrow)),
+        )
+        for version, python in pythons.items()
+        for grpcio, pyarrow in itertools.product(AGES, AGES)
+    ]
+    return {one.name: one for one in made}
+
+
+def oldest(package: str, age: str) -> tuple[str, ...]:
+    """Return the pin of a package to its oldest minor version, or none if the newest is wanted."""
+    if age == "new":
+        return ()
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(rf'"{package}>=([\d.]+)"', text)
+    assert found is not None
+    return (f"{package}=={found[1]}.*",)
 
 
 def _minor(version: str) -> int:

@@ -51,6 +51,7 @@ def collect() -> Site:
     sources["examples/README.md"] = site.places["examples"] = "examples/index.md"
     sources["CONTRIBUTING.md"] = "project/contributing.md"
     sources["CHANGELOG.md"] = "project/changelog.md"
+    sources["SECURITY.md"] = "project/security.md"
     site.places |= sources
     site.places["README.md"] = "index.md"
     for source, place in sources.items():
