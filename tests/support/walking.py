@@ -22,7 +22,7 @@ from support.waiting import eventually
 
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 FILES = ("python", "yaml", "toml", "ini")
-PREPARING = ("python3 -m venv", ". venv/bin/activate", "pip ")
+PREPARING = ("python3 -m venv", ". venv/bin/activate", ". fresh/bin/activate", "pip ")
 READY = re.compile(r"ready: (\S+) cache: (\S+)")
 USUAL = "http://127.0.0.1:8080"  # where the pages have a cluster
 LIMIT = 90  # seconds for a command
