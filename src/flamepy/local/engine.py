@@ -134,7 +134,7 @@ class Engine:
             while self.state.dialect is Dialect.NEXT and self.state.draining():
                 await asyncio.sleep(DRAIN_INTERVAL)
                 for name in self.state.draining():
-                    await self._drain(name)
+                    await self._apart(self._drain(name))
         finally:
             self._draining = None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Any
@@ -294,3 +296,17 @@ def test_an_executor_shows_its_application() -> None:
             stubs.CreateTask(task=task)
             found = eventually(lambda: list(stubs.ListExecutors().executors), "an executor")
             assert [one.spec.application for one in found] == ["echo"]
+
+
+def test_flamepy_up_speaks_it() -> None:
+    command = [sys.executable, "-m", "flamepy", "up", "--port", "0", "--dialect", "next", "-q"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        endpoint = process.stdout.readline().split()[1]
+        try:
+            with Stubs(endpoint) as stubs:
+                assert stubs.ListApplications().applications
+                assert refusal(lambda: [stubs.ListApplication()])[0] == "UNIMPLEMENTED"
+        finally:
+            process.terminate()
+        assert process.wait(20) == 0
