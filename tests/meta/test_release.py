@@ -97,3 +97,19 @@ def test_two_builds_with_other_bytes_are_seen(scripts: dict[str, object], tmp_pa
         for name in names:
             (tmp_path / folder / f"{name}.whl").write_text(folder if name == "b" else name)
     assert differences(tmp_path / "one", tmp_path / "two") == ["b.whl", "c.whl", "d.whl"]
+
+
+def test_the_matrix_has_each_python_with_old_and_new_grpcio_and_pyarrow(
+    scripts: dict[str, object],
+) -> None:
+    matrix, pythons = scripts["matrix"], scripts["PYTHONS"]
+    assert callable(matrix)
+    assert isinstance(pythons, tuple)
+    made = matrix({version: Path(version) for version in pythons})
+    assert len(made) == 4 * len(pythons)
+    for version in pythons:
+        assert made[f"{version}-new-new"].pins == ()
+        assert made[f"{version}-old-old"].pins == ("grpcio==1.71.*", "pyarrow==18.*")
+    page = (ROOT / "docs" / "releases.md").read_text()
+    assert "| grpcio | 1.71 |" in page
+    assert "| pyarrow (extra `cache`) | 18 |" in page
