@@ -9,7 +9,7 @@ plugin is unusable.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -149,17 +149,35 @@ def run(
             if not informers:
                 reactor.stop()
                 raise ConfigError(NOTHING)
-            logger.info("watching %s with: %s", settings.address.url, informers)
-            warn_of_unsent(file := given.get("checkpoint"), reactor.registrations)
-            reactor.run_looking(
-                Reloader(
-                    *(reactor, plugins, settings), chosen=chosen, hangups=hangups, checkpoint=file
-                )
+            file = given.get("checkpoint")
+            reload = Reloader(
+                *(reactor, plugins, settings), chosen=chosen, hangups=hangups, checkpoint=file
             )
+
+            def announced() -> None:
+                logger.info("watching %s with: %s", settings.address.url, informers)
+                warn_of_unsent(file, reactor.registrations)
+
+            reactor.run_looking(_after(announced, reload))
     except (ConfigError, InvalidArgumentError, PluginError) as error:
         _end(UNUSABLE, error)
     except FlameError as error:
         _end(FATAL, error)
+
+
+def _after(first: Callable[[], None], then: Callable[[], object]) -> Callable[[], None]:
+    """Return what calls ``then``, and ``first`` before the first time.
+
+    Looks begin when signals are noted: who reads that it watches may stop it at once.
+    """
+    waiting = [first]
+
+    def look() -> None:
+        if waiting:
+            waiting.pop()()
+        then()
+
+    return look
 
 
 @contextmanager
