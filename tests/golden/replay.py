@@ -23,7 +23,6 @@ from support.waiting import eventually
 from flamepy.types import TaskState
 from flamepy.wire.services import FRONTEND
 
-NEWER = ("affinity", "application")
 SERVICE = str(Path(__file__).parent.parent / "support" / "recorded_service.py")
 TERMINAL = {"Succeed", "Failed", "Cancelled"}
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -378,23 +377,9 @@ def differences(expected: Any, got: Any, where: str = "") -> list[str]:
 
 
 def to_json(message: Any) -> Any:
-    found = MessageToDict(
+    return MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    return as_of_0_6(found)
-
-
-def as_of_0_6(found: Any) -> Any:
-    """Leave out empty fields that engine 0.6 does not have: nothing of them is on the wire."""
-    if isinstance(found, list):
-        return [as_of_0_6(one) for one in found]
-    if not isinstance(found, dict):
-        return found
-    return {
-        key: as_of_0_6(one)
-        for key, one in found.items()
-        if one or isinstance(one, (bool, int)) or key not in NEWER
-    }
 
 
 def tidy(answer: Any) -> Any:

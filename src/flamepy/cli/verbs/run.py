@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -144,40 +145,42 @@ def run(
             if dashboard and address is not None
             else _served(reactor, address)
         ):
-            reactor.start()
-            informers = ", ".join(one.name for one in reactor.registrations)
-            if not informers:
-                reactor.stop()
-                raise ConfigError(NOTHING)
             file = given.get("checkpoint")
-            reload = Reloader(
-                *(reactor, plugins, settings), chosen=chosen, hangups=hangups, checkpoint=file
+            reloader = partial(
+                Reloader,
+                *(reactor, plugins, settings),
+                chosen=chosen,
+                hangups=hangups,
+                checkpoint=file,
             )
-
-            def announced() -> None:
-                logger.info("watching %s with: %s", settings.address.url, informers)
-                warn_of_unsent(file, reactor.registrations)
-
-            reactor.run_looking(_after(announced, reload))
+            _watch(reactor, reloader, settings.address.url, file)
     except (ConfigError, InvalidArgumentError, PluginError) as error:
         _end(UNUSABLE, error)
     except FlameError as error:
         _end(FATAL, error)
 
 
-def _after(first: Callable[[], None], then: Callable[[], object]) -> Callable[[], None]:
-    """Return what calls ``then``, and ``first`` before the first time.
+def _watch(
+    reactor: Reactor, reloader: Callable[[], Reloader], engine: str, checkpoint: str | None
+) -> None:
+    """Run the reactor until a signal; who reads that it watches may send one at once."""
+    reactor.start()
+    informers = ", ".join(one.name for one in reactor.registrations)
+    if not informers:
+        reactor.stop()
+        raise ConfigError(NOTHING)
+    reload = reloader()  # it knows the informers that were started
+    announced = False
 
-    Looks begin when signals are noted: who reads that it watches may stop it at once.
-    """
-    waiting = [first]
+    def look() -> None:  # begins when signals are noted
+        nonlocal announced
+        if not announced:
+            announced = True
+            logger.info("watching %s with: %s", engine, informers)
+            warn_of_unsent(checkpoint, reactor.registrations)
+        reload()
 
-    def look() -> None:
-        if waiting:
-            waiting.pop()()
-        then()
-
-    return look
+    reactor.run_looking(look)
 
 
 @contextmanager
