@@ -278,7 +278,7 @@ class _Channel:
 
 
 class _Stream:
-    """A call as gRPC's: iterate it, or cancel it, which ends its reader with CancelledError."""
+    """A call as gRPC's: read it, or cancel it, which ends its reader with CancelledError."""
 
     def __init__(
         self, engine: InlineEngine, name: str, request: Message, timeout: float | None
@@ -294,14 +294,13 @@ class _Stream:
             self._timer = asyncio.get_running_loop().call_later(float(timeout), self.end, LATE)
         engine.streams[self] = None
 
-    def __aiter__(self) -> _Stream:
-        return self
-
-    async def __anext__(self) -> Message:
+    async def read(self) -> Any:
         if self._ended is None:
             self._reading = asyncio.ensure_future(self._messages.__anext__())
             try:
                 return await self._reading
+            except StopAsyncIteration:
+                return grpc.aio.EOF
             except asyncio.CancelledError:
                 if self._ended is None or not self._reading.cancelled():
                     raise
@@ -309,6 +308,8 @@ class _Stream:
                 self._reading = None
         self._engine.streams.pop(self, None)
         await self._messages.aclose()
+        if isinstance(self._ended, StopAsyncIteration):
+            return grpc.aio.EOF
         raise self._ended
 
     def end(self, status: Status | None) -> None:
