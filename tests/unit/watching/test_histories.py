@@ -125,10 +125,13 @@ class Watcher:
         text_known = answer.source is EventSource.PROBE
         window = Window(answer.sent, answer.window_end)
         self.seen.setdefault(answer.list_id, set()).add(answer.number)
-        events, rest = (), [task]
+        events = []
+        rest = [task]
         if answer.list_id >= 0:
             record = self.store.session("s1")
-            events, rest = self.store.observe_list(record, [task], window, answer.source, initial=0)
+            rest = self.store.observe_list(
+                record, [task], window, answer.source, initial=0, emit=events.append
+            )
         observation = Observation(Verdict.APPLIED, tuple(events))
         for task in rest:
             observation = self.store.observe_task(

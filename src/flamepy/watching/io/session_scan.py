@@ -103,10 +103,13 @@ class SessionScan:
         rest: Sequence[Task] = tasks
         if plain and record.info is not None and not self._waiters.waits_in(record.id):
             initial = self._subscribers.initial_up_to(record)
-            events, rest = self._store.observe_list(record, tasks, window, source, initial=initial)
-            if events:
+            before = self._store.sequence
+            emit = self._subscribers.adding(record)
+            rest = self._store.observe_list(
+                record, tasks, window, source, initial=initial, emit=emit
+            )
+            if self._store.sequence > before:
                 self._observer.activity.moved = True
-                self._subscribers.emit_added(record, events)
                 self._observer.check_drained(record)
                 self._store.trim()
         for task in rest:

@@ -251,7 +251,8 @@ class Store:
         source: EventSource,
         *,
         initial: float,
-    ) -> tuple[list[TaskEvent], list[Task]]:
+        emit: Callable[[TaskEvent], object],
+    ) -> list[Task]:
         """Record the new and the unchanged tasks of a list, which most of them are.
 
         Args:
@@ -260,15 +261,15 @@ class Store:
             window: when that was true.
             source: LIST or AUDIT.
             initial: new tasks up to this number get events that are ``initial``.
+            emit: gets the event of each new task before the next one is recorded: a queue that it
+                fills must not find later tasks in the store.
 
         Returns:
-            The events of new tasks, and the tasks for ``observe_task``: nothing of these was
-            recorded.
+            The tasks for ``observe_task``: nothing of these was recorded.
         """
-        events: list[TaskEvent] = []
         rest: list[Task] = []
         if record.info is None or window.start < record.since:
-            return events, list(tasks)
+            return list(tasks)
         for task in tasks:
             number = int(task.id) if task.id.isdecimal() else -1
             known = record.tasks.get(number)
@@ -282,8 +283,8 @@ class Store:
                 record.add(known)
                 event = self._make.added(record, known, source, initial=number <= initial)
                 self._note_delivered(record, known)
-                events.append(event)
-        return events, rest
+                emit(event)
+        return rest
 
     def _is_new(self, record: SessionRecord, number: int, task: Task) -> bool:
         """Return whether a task without a record can be delivered as it is."""

@@ -6,7 +6,7 @@ holds no lock and calls sinks directly: a sink only queues.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -171,15 +171,25 @@ class Subscribers:
             default=0,
         )
 
-    def emit_added(self, record: SessionRecord, events: Sequence[TaskEvent]) -> None:
-        """Deliver what a list has shown for the first time; see ``initial_up_to``."""
-        for one in self._following(record):
-            last = one.initial_up_to(record.id, record.epoch)
-            for event in events:
+    def adding(self, record: SessionRecord) -> Callable[[TaskEvent], None]:
+        """Return what delivers events of tasks that a list shows for the first time.
+
+        Who follows the session, and what is initial for it, is decided now for all of them; see
+        ``initial_up_to``.
+        """
+        following = [
+            (one.sink, one.initial_up_to(record.id, record.epoch))
+            for one in self._following(record)
+        ]
+
+        def emit(event: TaskEvent) -> None:
+            for sink, last in following:
                 initial = event.initial and int(event.task.id) <= last
-                one.sink.task_event(
+                sink.task_event(
                     event if initial == event.initial else replace(event, initial=initial)
                 )
+
+        return emit
 
     def _following(self, record: SessionRecord) -> list[Subscription]:
         application = record.application

@@ -42,8 +42,16 @@ class TestLists:
     @staticmethod
     def listed(store: Store, *tasks, at: float = 1.0, initial: float = 0):
         record = store.session("s1")
-        window = Window(at, at)
-        return store.observe_list(record, tasks, window, EventSource.LIST, initial=initial)
+        window, events = Window(at, at), []
+
+        def emit(event) -> None:
+            assert event.sequence == store.sequence, "the next one is not recorded yet"
+            events.append(event)
+
+        rest = store.observe_list(
+            record, tasks, window, EventSource.LIST, initial=initial, emit=emit
+        )
+        return events, rest
 
     def test_new_tasks_are_added_in_their_order_and_initial_up_to_a_number(self) -> None:
         store = seen()

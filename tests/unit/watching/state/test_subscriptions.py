@@ -153,8 +153,8 @@ def test_each_subscription_gets_its_own_answer_to_what_of_a_list_is_initial() ->
     subscribers.add(Subscription(Scope(session="s2"), elsewhere))
     assert subscribers.initial_up_to(record) == 3
     tasks = [made_task(number, TaskState.PENDING) for number in (1, 2, 4)]
-    events, _ = store.observe_list(record, tasks, Window(1, 1), EventSource.LIST, initial=3)
-    subscribers.emit_added(record, events)
+    emit, window = subscribers.adding(record), Window(1, 1)
+    store.observe_list(record, tasks, window, EventSource.LIST, initial=3, emit=emit)
     assert [[initial for _, initial in heard.items] for heard in found] == [
         [True, True, False],
         [True, False, False],
