@@ -340,7 +340,7 @@ STEPS = {
     "an event is told": "_observer.emit",
     "a future is told": "_waiters.deliver",
     "old ones leave": "store.trim",
-    "a list is read": "_reader._scan",
+    "a list is read": "_sync._list._scan",
     "a task is read": "_reader.probe",
 }
 

@@ -16,9 +16,10 @@ from flamepy.watching.io.observer import Observer
 from flamepy.watching.io.reader import Reader
 from flamepy.watching.state.diff import missing
 from flamepy.watching.state.events import EventSource, Window
+from flamepy.watching.state.number_set import NumberSet
 from flamepy.watching.state.records import SessionRecord
 
-AT_ONCE = 32  # lists; with fewer gRPC wakes the loop more often for the same messages
+AT_ONCE = 8  # lists; their bytes are known afterwards only, so more of them exceed the limits
 CHUNK = 256  # tasks between two turns of the loop
 
 
@@ -60,7 +61,7 @@ class SessionScan:
     async def _scan(self, record: SessionRecord, source: EventSource) -> list[int]:
         start = self._clock()
         window: Window | None = None  # one for the whole list
-        shown: set[int] = set()
+        shown = NumberSet()
         chunk: list[Task] = []
         charged = 0
         stream = self._engine.list_tasks(record.id, payloads=self._reader.payloads)
@@ -81,7 +82,7 @@ class SessionScan:
                 self._observe(record, chunk, window, source, shown)
             self._charge(stream.received - charged)
         end = self._clock()
-        self._reader.costs.learn_list(end - start, len(shown))
+        self._reader.costs.learn_list(end - start, shown.count)
         if self._store.sessions.get(record.id) is not record:
             return []  # it was reset meanwhile
         return missing(record.tasks.values(), shown, window or Window(start, end))
@@ -95,10 +96,12 @@ class SessionScan:
         tasks: Sequence[Task],
         window: Window,
         source: EventSource,
-        shown: set[int],
+        shown: NumberSet,
     ) -> list[Task]:
         """Record and deliver a part of a list; add its numbers to ``shown``; return []."""
-        shown.update(int(task.id) for task in tasks if task.id.isdecimal())
+        for task in tasks:
+            if task.id.isdecimal():
+                shown.add(int(task.id))
         plain = self._store.sessions.get(record.id) is record and self._subscribers.follow(record)
         rest: Sequence[Task] = tasks
         if plain and record.info is not None and not self._waiters.waits_in(record.id):
