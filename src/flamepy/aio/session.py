@@ -165,7 +165,7 @@ class Session:
                 was made, send it again if not), ``"raise"`` (AmbiguousResultError) or
                 ``"retry"`` (send it again, perhaps a second time); by default the connection's.
             affinity: keys of executors that it prefers, at most 1,024 of 1 to 256 bytes, 64 KiB in
-                all. Engine 0.6 drops them without a word, and the embedded cluster does as well.
+                all. Engine 0.6 drops them without a word.
             option: another way to give ``affinity``, as SDKs after 0.6 do.
 
         Raises:

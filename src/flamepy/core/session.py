@@ -145,7 +145,7 @@ class Session:
             on_ambiguous: what to do when the answer is lost: ``"verify"``, ``"raise"`` or
                 ``"retry"`` (docs/retry.md#tasks-of-unknown-fate); by default the connection's.
             affinity: keys of executors that it prefers, at most 1,024 of 1 to 256 bytes, 64 KiB in
-                all. Engine 0.6 drops them without a word, and the embedded cluster does as well.
+                all. Engine 0.6 drops them without a word.
             option: another way to give ``affinity``, as SDKs after 0.6 do.
 
         Raises:
