@@ -1,8 +1,9 @@
 """All tasks of a service by one Unix socket, if it takes that (docs/protocol.md#task-stream).
 
 It takes less CPU than a stream of gRPC: 0.4 of it in the service, 0.7 in the cluster
-(docs/performance-notes.md#what-holds-it). The next task is written after the answer to the last, so a service has one at a
-time either way. ``process`` listens before the service enters its session, asks, and closes.
+(docs/performance-notes.md#what-holds-it). The next task is written after the answer to the last, so
+a service has one at a time either way. ``process`` listens before the service enters its session,
+asks, and closes.
 """
 
 from __future__ import annotations
