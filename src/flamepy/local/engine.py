@@ -24,6 +24,7 @@ from flamepy.local.state.scheduler import Demand, Idle, decide
 from flamepy.local.state.schemas import is_loaded, load
 from flamepy.local.state.totals import ClusterTotals, totals_of
 from flamepy.local.storage.commits import Commits, application_key, session_key
+from flamepy.local.task_watches import TaskWatches
 from flamepy.local.watch_streams import Asked, WatchStreams
 from flamepy.runtime.repeats import kind_of
 from flamepy.texts import repr_of
@@ -33,6 +34,7 @@ from flamepy.types import (
     SessionAttributes,
     SessionInfo,
     SessionState,
+    Task,
 )
 
 logger = logging.getLogger(__name__)
@@ -84,13 +86,12 @@ class Engine:
         self._held: set[str] = set()  # sessions that get no executor for a moment
         self._wanting: dict[str, None] = {}  # sessions that may want executors
         self._starved: tuple[str, ...] = ()  # as of the last decision: reported once
-        self._watchers: dict[tuple[str, int], set[asyncio.Event]] = {}
+        self._watches = TaskWatches(state.find_task)
         self._streams = WatchStreams(state.sessions)
         self._draining: asyncio.Task[None] | None = None
         self._creations: list[_Creation] = []
         self._creating: asyncio.Task[None] | None = None
         self._scheduled = False
-        self._interrupts = 0
         self._closed = False
         self._stopping = asyncio.Event()
 
@@ -221,7 +222,7 @@ class Engine:
         if changes:
             note(logger, "session closed", session=session_id, cancelled=len(cancelled) or None)
         for number in cancelled:
-            self._task_changed(session_id, number)
+            self.task_changed(session_id, number, False)
         self._streams.closed(session_id)
         self._release(session_id)
         await self._evict()
@@ -260,8 +261,7 @@ class Engine:
     def _session_ended(self, session_id: str) -> None:
         self._release(session_id)
         self._streams.gone(session_id)
-        for key in [key for key in self._watchers if key[0] == session_id]:
-            self._task_changed(*key)
+        self._watches.gone(session_id)
 
     # ------------------------------------------------------------------ tasks
 
@@ -338,17 +338,16 @@ class Engine:
         if self._idle or self._alive.get(session_id, 0) != most:
             self._schedule_soon()  # else it has all that it may have, and no executor can be freed
 
-    async def watch_task(self, session_id: str, task_id: str) -> AsyncIterator[TaskRow]:
-        """Yield a task at each change until it ended; as coarse as an engine's watch.
+    async def watch_task(self, session_id: str, task_id: str) -> AsyncIterator[Task]:
+        """Yield a task at each change until it ended.
 
-        Unknown ids end it at once; the state at the call is not sent unless it is terminal; what
-        changes between two rounds is skipped unless it is terminal (docs/protocol.md#watch). Read
-        a row at once: it changes later.
+        Unknown ids end it at once; the state at the call is not sent unless it is terminal. That
+        it began is sent even if it has ended by then, as an engine does in a task's normal life
+        (docs/protocol.md#watch).
 
         Raises Refusal for an id that is not a number, before anything is sent.
         """
-        number = task_number(task_id)
-        return self._changes(session_id, number)
+        return self._watches.follow(session_id, task_number(task_id))
 
     def watch_tasks(self, requests: AsyncIterator[Asked]) -> AsyncIterator[TaskRow]:
         """Yield the tasks of one session that are asked for, as engines after 0.6 do.
@@ -358,49 +357,21 @@ class Engine:
         """
         return self._streams.follow(requests)
 
-    async def _changes(self, session_id: str, number: int) -> AsyncIterator[TaskRow]:
-        task = self.state.find_task(session_id, number)
-        if task is None:
-            return
-        changed = asyncio.Event()
-        watchers = self._watchers.setdefault((session_id, number), set())
-        watchers.add(changed)
-        interrupts = self._interrupts
-        try:
-            before = task.state
-            while True:
-                if task.state.is_terminal or task.state != before:
-                    before = task.state
-                    yield task
-                    if before.is_terminal:
-                        return
-                    continue
-                changed.clear()
-                await changed.wait()
-                if self._interrupts != interrupts:
-                    raise Refusal("UNAVAILABLE", FORKS)
-                if self._closed or self.state.find_task(session_id, number) is not task:
-                    return
-        finally:
-            watchers.discard(changed)
-            if not watchers:
-                self._watchers.pop((session_id, number), None)
-
     def interrupt(self) -> None:
         """End every watch with UNAVAILABLE."""
-        self._interrupts += 1
-        self._wake_watchers()
+        self._watches.interrupt(FORKS)
         self._streams.interrupt(FORKS)
 
-    def _wake_watchers(self) -> None:
-        for watchers in list(self._watchers.values()):
-            for changed in watchers:
-                changed.set()
+    def task_changed(self, session_id: str, number: int, began: bool) -> None:
+        """Tell the watches that a task changed its state, which may be an earlier one: ``began``.
 
-    def _task_changed(self, session_id: str, number: int) -> None:
+        Args:
+            session_id: of the task.
+            number: of the task.
+            began: the change is that it runs.
+        """
         self._streams.changed(session_id, number)
-        for changed in self._watchers.get((session_id, number), ()):
-            changed.set()
+        self._watches.changed(session_id, number, began=began)
 
     # ------------------------------------------------------------------ scheduling
 
@@ -474,7 +445,7 @@ class Engine:
             self.state,
             commits=self._commits,
             instances=self._instances,
-            changed=self._task_changed,
+            changed=self.task_changed,
             idle=self._set_idle,
             keep=self._needed,
             stopping=self._stopping,
@@ -554,7 +525,7 @@ class Engine:
         self._stopping.set()
         for run in list(self._runs.values()):
             run.release()
-        self._wake_watchers()
+        self._watches.close()
         self._streams.interrupt(STOPS)
         if self._draining is not None:
             self._draining.cancel()

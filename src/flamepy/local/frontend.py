@@ -217,7 +217,7 @@ class Frontend:
     ) -> AsyncIterator[types_pb2.Task]:
         """WatchTask."""
         async for task in await self._engine.watch_task(request.session_id, request.task_id):
-            yield encode_task(task.view())
+            yield encode_task(task)
 
     async def list_task(
         self, request: frontend_pb2.ListTaskRequest

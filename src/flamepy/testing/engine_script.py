@@ -73,7 +73,7 @@ class EngineScript(ABC):
         def put(engine: Engine) -> None:
             session, task = _find(engine, session_id, task_id)
             session.move(task, TaskState(number))
-            engine._task_changed(session_id, task.number)
+            engine.task_changed(session_id, task.number, number == TaskState.RUNNING)
 
         self._do(put)
 
@@ -128,7 +128,7 @@ class EngineScript(ABC):
             task.events.append(EventRow(code, text, now))
             if state.is_terminal:
                 task.completed, task.output = whole_seconds(now), output or None
-            engine._task_changed(session_id, task.number)
+            engine.task_changed(session_id, task.number, state == TaskState.RUNNING)
 
         self._do(move)
 

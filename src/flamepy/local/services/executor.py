@@ -53,6 +53,7 @@ class _Stopping(Exception):
 
 MAX_EARLY_EXITS = 3  # services that may leave before they begin a task; then it fails
 STOP_NOTICE = 0.5  # seconds in which a cluster that is stopped with its services learns of it
+BEGUN = "task running"
 RECORD_DELAY = 0.1
 RECORD_DELAY_LIMIT = 2.0
 
@@ -65,7 +66,8 @@ class ExecutorRun:
         state: of the cluster.
         commits: makes its changes.
         instances: makes the service.
-        changed: called with (session id, task number) when a task changed its state.
+        changed: called with (session id, task number, whether it began) when a task changed its
+            state; that it began may be reported once it has ended.
         idle: called when this executor begins or stops waiting for a task.
         keep: returns True if an idle executor must stay (``min_instances``).
         stopping: set once the cluster is being stopped.
@@ -79,7 +81,7 @@ class ExecutorRun:
         *,
         commits: Commits,
         instances: InstanceFactory,
-        changed: Callable[[str, int], None],
+        changed: Callable[[str, int, bool], None],
         idle: Callable[[ExecutorRun, bool], None],
         keep: Callable[[str], bool],
         stopping: asyncio.Event,
@@ -200,7 +202,7 @@ class ExecutorRun:
             if task is None:
                 task = await self._record(lambda: self._state.launch(self.row))
                 if task is not None:
-                    self._unreported.append(("task running", task))
+                    self._unreported.append((BEGUN, task))
                     self._report()
             if task is None:
                 if not await self._wait_for_task():
@@ -234,7 +236,7 @@ class ExecutorRun:
         if following is None:
             self._report()
         else:
-            self._unreported.append(("task running", following))
+            self._unreported.append((BEGUN, following))
             # The service gets its next task in the loop's next turn, before this is reported.
             soon = asyncio.get_running_loop().call_soon
             soon(soon, self._report)
@@ -261,7 +263,7 @@ class ExecutorRun:
         changes, self._unreported = self._unreported, []
         for what, task in changes:
             self._note(what, task=task.number)
-            self._changed(task.session_id, task.number)
+            self._changed(task.session_id, task.number, what == BEGUN)
 
     async def _invoke(self, instance: Instance, task: TaskRow) -> TaskOutcome:
         context = TaskContext(task.id, task.session_id, task.input)

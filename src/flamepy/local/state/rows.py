@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from flamepy.types import (
@@ -84,6 +84,10 @@ class TaskRow:
             completion_time=None if self.completed is None else from_millis(self.completed),
             events=tuple(one.view() for one in self.shown),
         )
+
+    def running_view(self) -> Task:
+        """Return the task as an answer showed it while it ran."""
+        return replace(self.view(), state=TaskState.RUNNING, output=None, completion_time=None)
 
 
 @dataclass(slots=True)
