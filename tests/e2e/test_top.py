@@ -70,7 +70,8 @@ def test_a_pipe_is_told_what_to_use() -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "flamepy top: this needs a terminal; "
-        "in a pipe take flamepy watch or flamepy sessions list\n"
+        "in a pipe, `flamepy sessions` lists the sessions once, `flamepy sessions --watch` prints "
+        "those that change, and `flamepy watch` every change\n"
     )
 
 

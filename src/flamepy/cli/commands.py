@@ -13,6 +13,7 @@ import click
 
 from flamepy._version import __version__
 from flamepy.cli import verbs
+from flamepy.cli.groups import CommandGroup
 
 COMMANDS = {
     found.name.replace("_", "-"): f"{verbs.__name__}.{found.name}"
@@ -21,7 +22,7 @@ COMMANDS = {
 """The module of each command: ``cli/verbs/check_service.py`` has ``flamepy check-service``."""
 
 
-class LazyGroup(click.Group):
+class LazyGroup(CommandGroup):
     """A group that imports a command when it is asked for: module ``COMMANDS[name]``, its name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

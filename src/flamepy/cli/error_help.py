@@ -99,12 +99,15 @@ HELP: dict[str, Help] = {
     "FL310": Help(
         "The object is in a state that forbids the call.",
         ("flamepy describe session SESSION",),
-        "Wait for another state, or make the other call; the message names both.",
+        "Wait for another state, or make the other call; the message names both. "
+        "`flamepy sessions close SESSION` waits until a session can be closed, and with `--cancel-pending` cancels "
+        "the tasks that have not begun; `flamepy sessions delete SESSION --close` does so before it deletes.",
     ),
     "FL311": Help(
         "An engine does not close a session while one of its tasks runs.",
         ("flamepy tasks SESSION", "flamepy describe session SESSION"),
-        "`session.close(wait=60)`, or `flamepy sessions close SESSION --wait 60`, tries until the tasks have ended.",
+        "`session.close(wait=60)`, or `flamepy sessions close SESSION --wait 60`, tries until the tasks have ended; "
+        "the command waits for those that have not begun as well, unless `--cancel-pending` cancels them.",
     ),
     "FL312": Help(
         "No service of the session could be started, several times in a row, so the engine stopped trying.",

@@ -324,5 +324,32 @@ class TestExplain:
 
     def test_what_is_not_known_is_said(self, running: Reactor) -> None:
         running.register(Noting(), session="s", name="of s")
-        assert "not known" in str(running.explain("nothing", 1))
+        running.wait_synced(20)
+        text = running.explain("nothing", 1).text
+        assert text.startswith(
+            "nothing/1: not known; no poll has shown a session 'nothing'; `flame"
+        )
         assert running.explain("nothing").handlers[0].text == "registered for another session"
+
+    def test_a_mistyped_session_is_named_with_those_that_are_alike(
+        self, fake_engine: FakeEngine, running: Reactor
+    ) -> None:
+        for name in ("bills-a1b2c3", "mails-x9y8z7"):
+            fake_engine.add_session(name)
+        running.register(Noting())
+        running.wait_synced(20)
+        eventually(lambda: "open" in running.explain("bills-a1b2c3").text)
+        eventually(lambda: "open" in running.explain("mails-x9y8z7").text)
+        for typed in ("bills-a1b2d3", "bills"):
+            text = running.explain(typed).text
+            assert f"a session '{typed}'; did you mean 'bills-a1b2c3'? " in text, text
+            assert "mails" not in text
+
+    def test_a_session_that_left_is_gone_and_not_unknown(
+        self, fake_engine: FakeEngine, running: Reactor
+    ) -> None:
+        running.register(Noting())
+        running.wait_synced(20)
+        eventually(lambda: "open" in running.explain("s").text)
+        fake_engine.drop_session("s")
+        eventually(lambda: "s: gone; session 's' left the engine " in running.explain("s").text)

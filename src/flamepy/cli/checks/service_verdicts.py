@@ -167,7 +167,7 @@ def large(check: str, reply: Reply, *, size: int, required: bool) -> Finding:
         says = f"an input of {_size(size)} is refused: {_words(reply)}"
         advice = "raise the limit of messages that the server receives"
         if required:
-            return failed(check, says, f"{advice}: clusters send inputs of 4 MiB")
+            return failed(check, says, f"{advice}: every cluster sends inputs of that size")
         return warned(check, says, f"{advice}, if a cluster with a higher one is to be used")
     return passed(check, f"an input of {_size(size)}: {_words(reply)} ({_took(reply)})")
 
@@ -183,7 +183,8 @@ def leave(check: str, reply: Reply) -> Finding:
         return warned(check, f"OnSessionLeave took {reply.seconds:.1f} s", advice)
     if reply.kind is Kind.SILENCE:
         says = f"OnSessionLeave: {_words(reply)}"
-        return failed(check, says, f"answer it: an embedded cluster waits {LEAVE_LIMIT:g} s")
+        advice = "answer it: an embedded cluster ends the process, an engine waits for ever"
+        return failed(check, says, advice)
     if reply.kind is Kind.GONE:
         return failed(check, _words(reply), "answer OnSessionLeave before the process ends")
     return failed(check, _words(reply), "never fail it: an engine repeats it for ever")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from flamepy.cli.engine import CALL_TIMEOUT, COMPLETION_TIMEOUT, failure, silence_grpc
+from flamepy.cli.groups import CommandGroup
 from flamepy.cli.showing.forms import Form, Record, output_option
 from flamepy.cli.showing.output import show
 from flamepy.errors import FlameError, PickleRefusedError
@@ -49,7 +50,7 @@ def _keys(context: click.Context, parameter: click.Parameter, begun: str) -> lis
     return sorted(key for key in found if key.startswith(begun))
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 @_cache_option
 def cache(cache_url: str | None) -> None:
     """List, read, write and remove objects of an object cache."""

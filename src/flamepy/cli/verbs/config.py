@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from flamepy.cli.groups import CommandGroup
 from flamepy.config.schema.published import FILE, editor_line
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def config() -> None:
     """Show what may be in flame.yaml."""
 

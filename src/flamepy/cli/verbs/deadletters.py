@@ -20,6 +20,7 @@ from flamepy.cli.checkpoint_option import (
     letter_informers,
 )
 from flamepy.cli.engine import failure
+from flamepy.cli.groups import CommandGroup
 from flamepy.cli.showing.forms import Form, output_option
 from flamepy.cli.showing.output import printable, show, show_one
 from flamepy.errors import FlameError, NotFoundError
@@ -54,7 +55,7 @@ def _choice(command: F) -> F:
     return command
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def deadletters() -> None:
     """Show, retry and drop events that could not be handled."""
 

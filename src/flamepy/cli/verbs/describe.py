@@ -19,6 +19,7 @@ from flamepy.cli.engine import (
     endpoint_option,
     engine,
 )
+from flamepy.cli.groups import CommandGroup
 from flamepy.cli.service_logs import log_files, tail_lines
 from flamepy.cli.showing import reasons
 from flamepy.cli.showing.cards import show_card
@@ -38,7 +39,7 @@ PREVIEW = 400  # bytes
 SLOWEST = 5
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 @endpoint_option
 def describe(endpoint: str | None) -> None:
     """Show everything about one object, and why it is so."""

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from flamepy.cli.engine import failure
+from flamepy.cli.groups import CommandGroup
 from flamepy.cli.serving.control import Body, ask
 from flamepy.cli.showing.forms import Form, output_option
 from flamepy.cli.showing.output import chosen, show
@@ -43,7 +44,7 @@ def complete_handlers(context: click.Context, parameter: click.Parameter, begun:
     return sorted(one["name"] for one in found if one["name"].startswith(begun))
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def handlers() -> None:
     """Show, pause and resume the informers of a running process."""
 

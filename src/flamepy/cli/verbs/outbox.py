@@ -13,6 +13,7 @@ import click
 
 from flamepy.cli.checkpoint_option import checkpoint_option, completing_file, entry_ids, sink_names
 from flamepy.cli.engine import failure
+from flamepy.cli.groups import CommandGroup
 from flamepy.cli.showing.forms import Form, output_option
 from flamepy.cli.showing.output import printable, show
 from flamepy.errors import FlameError
@@ -47,7 +48,7 @@ def _choice(command: F) -> F:
     return command
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def outbox() -> None:
     """Show, send and drop events that wait in outboxes."""
 

@@ -10,6 +10,7 @@ import click
 
 from flamepy.cli.context_option import context_option
 from flamepy.cli.engine import failure
+from flamepy.cli.groups import CommandGroup
 from flamepy.cli.showing.forms import Form, as_text, output_option
 from flamepy.cli.showing.output import chosen, printable, show
 from flamepy.config import FlameContext
@@ -22,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 COLUMNS = ("name", "distribution", "version", "enabled", "value", "problem")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 def plugins() -> None:
     """Show the informer plugins that are installed."""
 

@@ -35,7 +35,9 @@ def top(allow_actions: bool, address: str | None, endpoint: str | None) -> None:
     """
     if not sys.stdout.isatty() or not sys.stdin.isatty():
         raise failure(
-            "this needs a terminal; in a pipe take flamepy watch or flamepy sessions list", 2
+            "this needs a terminal; in a pipe, `flamepy sessions` lists the sessions once, "
+            "`flamepy sessions --watch` prints those that change, and `flamepy watch` every change",
+            2,
         )
     silence_grpc()
     try:

@@ -8,7 +8,11 @@ from typing import Any
 
 from flamepy.informers.outcomes.history import Explanation
 from flamepy.runtime.clocks import monotonic
+from flamepy.texts import repr_of
 from flamepy.watching.state.store import Store
+
+COMPARED = 2000  # sessions whose ids are compared with an unknown one: some ten milliseconds
+ALIKE = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +57,10 @@ def explained(
     """Return what is known of a task or a session."""
     name = session if task is None else f"{session}/{task}"
     record = store.sessions.get(session)
-    text, observed = f"{name}: not known; no poll has shown the session", []
-    if record is not None and record.info is not None:
+    observed = []
+    if record is None or record.info is None:
+        text = f"{name}: {_absence(store, session)}"
+    else:
         counts = record.info.counts
         observed.append(
             f"session of {record.application}, {record.info.state.name.lower()}: "
@@ -73,4 +79,26 @@ def explained(
                 observed.append(f"the service said: {known.task.error}")
     return Explained(
         session=session, task=task, text=text, observed=tuple(observed), handlers=tuple(handlers)
+    )
+
+
+def _absence(store: Store, session: str) -> str:
+    """Say why nothing is known of a session: it is gone, or no poll has shown it."""
+    from difflib import get_close_matches  # most programs never ask
+
+    epoch, since = store.history.recall(session)
+    if epoch:
+        age = max(0.0, monotonic() - since)
+        return (
+            f"gone; session {repr_of(session)} left the engine {age:.1f} s ago: it was deleted, "
+            "evicted after its end, or lost by a restart; what is left is what each informer did"
+        )
+    known = [one.id for one in list(store.sessions.values())[-COMPARED:] if one.info is not None]
+    near = [one for one in known if session and one.startswith(session)][:3]
+    near = near or get_close_matches(session, known, n=3, cutoff=ALIKE)
+    hint = f"; did you mean {' or '.join(map(repr_of, near))}?" if near else ";"
+    return (
+        f"not known; no poll has shown a session {repr_of(session)}{hint} `flamepy sessions` lists "
+        "those of the engine; one that is new is known a second later, one that was gone before "
+        "this process began never is"
     )
