@@ -12,7 +12,7 @@
 # make dist      build wheels and sdists of the library and the plugins into dist, twice with the same bytes;
 #                check them, list their materials; VERSION=0.1.0 makes sure of the version
 # make dist-install  install these wheels on each Python here, and use them
-# make check     format, lint, types, words, spelling, layers, generated code, dependencies
+# make check     format, lint, types, words, spelling, prose, layers, generated code, dependencies
 # make bench     compare speed with the official SDK and bare gRPC stubs (a quarter of an hour);
 #                BENCH="--grpcio 1.71 1.75 latest" compares versions of grpcio, BENCH=--help says more
 #
@@ -58,6 +58,7 @@ check: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/python scripts/check_words.py
 	@$(BIN)/codespell $(SPELLED) --ignore-words scripts/spelling.txt --skip "$(UNSPELLED)" && echo "spelling: ok"
+	@$(BIN)/python scripts/check_prose.py
 	@$(BIN)/lint-imports
 	@$(BIN)/python scripts/generate_protos.py --check
 	@$(BIN)/python scripts/generate_reference.py --check

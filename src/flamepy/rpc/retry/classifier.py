@@ -106,7 +106,7 @@ HOW: Mapping[str, str] = {
     "CreateSession": "GetSession: ours if open and empty, with our attributes; else OpenSession",
     "CloseSession": "GetSession: closed is done; not found is reported",
     "DeleteSession": "GetSession: not found, or created at another time, is done",
-    "CreateTask": "GetTask above the highest number known before: see below",
+    "CreateTask": "GetTask above the highest number known before ([why](#tasks-of-unknown-fate))",
     "OpenSession": "open or create: the same however often",
     "WatchTask": "opened again, for ever, with GetTask after each end",
     "PutObject": "the key is chosen here: the same object however often; uploads as well",
