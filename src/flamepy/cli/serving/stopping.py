@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from types import FrameType
 
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.queues import Empty, SimpleQueue
 
+SLICE = 0.2  # seconds
 TOGETHER = 0.5  # seconds: service managers and terminals send several signals at the same moment
 
 
@@ -37,9 +39,13 @@ class StopSignals:
 
     def wait(self, seconds: float) -> bool:
         """Wait for a signal; return True if one came, also at an earlier moment."""
-        if self._first is None:
-            try:
-                self._received.get(timeout=seconds)
-            except Empty:
+        end = monotonic() + seconds
+        while self._first is None:
+            left = end - monotonic()
+            if left <= 0:
                 return False
+            # A signal that comes just before the thread sleeps, or on another thread, does not wake
+            # it: Python only notes it, and calls the handler when the sleep is over.
+            with suppress(Empty):
+                self._received.get(timeout=min(left, SLICE))
         return True
