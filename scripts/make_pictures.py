@@ -1,8 +1,8 @@
-"""Draw docs/images/demo.svg (moving) and docs/images/top.svg from the running product.
+"""Draw docs/images/demo.svg (moving), top.svg and top-light.svg from the running product.
 
 ``.venv/bin/python scripts/make_pictures.py`` runs the census in a terminal of 92 columns and
-``flamepy top`` on a cluster with a little load. Needs ``pyte`` and the extra ``top``. The pictures
-of the dashboard are made by its own tests. Run by a maintainer, not by CI.
+``flamepy top``, dark and light, on a cluster with a little load. Needs the group ``pictures`` and
+the extra ``top``; ``make_screenshots.py`` photographs the dashboard. Run by a maintainer, not CI.
 """
 
 from __future__ import annotations
@@ -44,13 +44,14 @@ STDLIB = sysconfig.get_paths()["stdlib"].encode()
 
 
 def main() -> None:
-    """Draw both."""
+    """Draw them."""
     IMAGES.mkdir(exist_ok=True)
     client = ROOT / "examples" / "stdlib_census" / "client.py"
     frames = record([sys.executable, str(client), "--limit", "900"])
     (IMAGES / "demo.svg").write_text(moving(frames), encoding="utf-8")
-    (IMAGES / "top.svg").write_text(asyncio.run(top()), encoding="utf-8")
-    for name in ("demo.svg", "top.svg"):
+    for name, picture in zip(("top.svg", "top-light.svg"), asyncio.run(top()), strict=True):
+        (IMAGES / name).write_text(picture, encoding="utf-8")
+    for name in ("demo.svg", "top.svg", "top-light.svg"):
         print(f"docs/images/{name}: {(IMAGES / name).stat().st_size // 1024} KiB")
 
 
@@ -140,8 +141,8 @@ def moving(frames: list[tuple[float, list[str]]]) -> str:
 # ---------------------------------------------------------------------- flamepy top
 
 
-async def top() -> str:
-    """Return the picture of ``flamepy top`` on a cluster with a little load."""
+async def top() -> list[str]:
+    """Return the pictures of ``flamepy top``, dark and light, on a cluster with a little load."""
     from flamepy.cli.top.app import TopApp
     from flamepy.core import connect
     from flamepy.informers import Reactor
@@ -153,9 +154,13 @@ async def top() -> str:
             app = TopApp(view)
             async with app.run_test(size=(100, 24)) as pilot:
                 await asyncio.sleep(3)
-                app.draw()
-                await pilot.pause()
-                return app.export_screenshot(title="flamepy top")
+                pictures = []
+                for theme in (app.theme, "textual-light"):
+                    app.theme = theme
+                    app.draw()
+                    await pilot.pause()
+                    pictures.append(app.export_screenshot(title="flamepy top"))
+                return pictures
 
 
 class cluster:
@@ -171,7 +176,7 @@ class cluster:
         endpoint = self._cluster.start().endpoint
         self._connection = connect(endpoint)
         for number, (name, tasks) in enumerate(
-            (("billing", 40), ("render", 120), ("billing", 25), ("training", 300), ("render", 90))
+            (("billing", 40), ("render", 900), ("billing", 25), ("training", 1200), ("render", 400))
         ):
             session = self._connection.create_session(name, session_id=f"{name}-{number + 1}")
             futures = session.run_many([b"work"] * tasks)
