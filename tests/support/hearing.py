@@ -107,9 +107,11 @@ class World:
         clock: FakeClock,
         settings: WatchSettings | None = None,
         source: type[ScriptedSource] = ScriptedSource,
+        *,
+        pushes: bool = False,
     ) -> None:
         self.clock = clock
-        self.source = source(clock)
+        self.source = source(clock, pushes=pushes)
         spread = random.Random(1)
         self.hub = Hub(self.source, "http://scripted", settings=settings, spread=spread)
 
@@ -135,12 +137,14 @@ def run(
     settings: WatchSettings | None = None,
     start: float = 1000.0,
     source: type[ScriptedSource] = ScriptedSource,
+    *,
+    pushes: bool = False,
 ) -> None:
     """Run ``await act(world)`` in fake time and close the hub."""
     clock = FakeClock(start)
 
     async def play() -> None:
-        world = World(clock, settings, source)
+        world = World(clock, settings, source, pushes=pushes)
         try:
             await act(world)  # type: ignore[misc]  # a coroutine function
         finally:

@@ -26,11 +26,14 @@ from typing import Any, TypeVar
 from flamepy.errors import (
     DeadlineExceededError,
     FlameError,
+    InternalError,
+    SessionClosedError,
     SessionNotFoundError,
     TaskNotFoundError,
 )
 from flamepy.rpc.retry.classifier import Failure, is_retryable
 from flamepy.runtime.clocks import monotonic
+from flamepy.testing.scripted_exchange import ScriptedExchange
 from flamepy.texts import repr_of
 from flamepy.types import Event, Node, SessionInfo, SessionState, Task, TaskCounts, TaskState
 
@@ -93,10 +96,13 @@ class ScriptedSource:
 
     Args:
         clock: seconds, for creation times; ``monotonic`` by default.
+        pushes: it has WatchTasks, as engines after 0.6.
 
     Attributes:
+        can_exchange: whether it has WatchTasks; may be changed.
+        exchanges: the streams of WatchTasks that were opened, by session id, open ones alone.
         calls: how often each call was made, by name: ``list_nodes``, ``list_sessions``,
-            ``get_session``, ``get_task``, ``list_tasks``, ``watch_task``.
+            ``get_session``, ``get_task``, ``list_tasks``, ``watch_task``, ``watch_tasks``.
         task_calls: how often a call named a session's task or its list, by session id.
         payload_bytes: bytes of inputs and outputs in the answers, also where a list left them
             out (the wire carries them in any case).
@@ -106,7 +112,9 @@ class ScriptedSource:
         open_streams, most_streams: watches now, and at most.
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic, *, pushes: bool = False) -> None:
+        self.can_exchange = pushes
+        self.exchanges: dict[str, list[ScriptedExchange]] = {}
         self.calls: Counter[str] = Counter()
         self.task_calls: Counter[str] = Counter()
         self.payload_bytes = 0
@@ -145,14 +153,19 @@ class ScriptedSource:
         session.info = replace(
             session.info, state=SessionState.CLOSED, completion_time=self._time()
         )
+        for exchange in self.exchanges.get(session_id, ()):
+            exchange.close()
 
     def drop_session(self, session_id: str) -> None:
         """Forget a session without notifying anything, as a deletion or an eviction does."""
         del self._sessions[session_id]
+        for exchange in self.exchanges.get(session_id, ()):
+            exchange.gone()
 
     def lose_state(self) -> None:
         """Forget everything, as an engine without storage does when it restarts."""
-        self._sessions.clear()
+        for session_id in list(self._sessions):
+            self.drop_session(session_id)
 
     def add_session_event(self, session_id: str, code: int, text: str) -> None:
         """Record an event of a session, such as 1001 or 1002."""
@@ -275,6 +288,8 @@ class ScriptedSource:
             news = self._news.pop((session_id, number), None)
             if news is not None:
                 news.set()
+            for exchange in self.exchanges.get(session_id, ()):
+                exchange.changed(number)
 
     def _time(self) -> datetime:
         return START + timedelta(milliseconds=int((self._clock() - self._began) * 1000))
@@ -296,6 +311,9 @@ class ScriptedSource:
         for news in self._news.values():
             news.set()
         self._news.clear()
+        if not calls or "watch_tasks" in calls:
+            for exchange in [one for streams in self.exchanges.values() for one in streams]:
+                exchange.end(_afresh(error))
 
     def answer_calls(self) -> None:
         """Answer all calls again."""
@@ -428,6 +446,34 @@ class ScriptedSource:
                 await self._change(session_id, number, row)
         finally:
             self.open_streams -= 1
+
+    def watch_tasks(self, session_id: str) -> ScriptedExchange:
+        """Return a stream of the changes of those tasks of a session that are added to it."""
+        streams = self.exchanges.setdefault(session_id, [])
+
+        def find(number: int) -> Task | None:
+            row = self._row(session_id, number)
+            if row is None:
+                return None
+            return row.full if row.full.state.is_terminal else row.listed
+
+        async def before() -> None:
+            await self._before("watch_tasks", session_id)
+            if not self.can_exchange:
+                raise InternalError("WatchTasks is not implemented")
+            session = self._sessions.get(session_id)
+            if session is None:
+                raise SessionNotFoundError(f"session {repr_of(session_id)} not found")
+            if session.info.state == SessionState.CLOSED:
+                raise SessionClosedError("session is closed")
+
+        async def after(task: Task) -> None:
+            await self._after("watch_tasks")
+            self.payload_bytes += _size(task)
+
+        exchange = ScriptedExchange(session_id, find, before=before, after=after)
+        self.exchanges[session_id] = [one for one in streams if not one.over] + [exchange]
+        return exchange
 
     def _row(self, session_id: str, number: int) -> _Row | None:
         session = self._sessions.get(session_id)

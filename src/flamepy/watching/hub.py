@@ -32,6 +32,7 @@ from flamepy.watching.io.outages import Health, Outages
 from flamepy.watching.io.poller import Poller
 from flamepy.watching.io.reader import Reader
 from flamepy.watching.io.session_poll import SessionPoll
+from flamepy.watching.io.session_streams import SessionStreams
 from flamepy.watching.io.session_sync import SessionSync
 from flamepy.watching.io.wakeups import Wakeups
 from flamepy.watching.io.watch_streams import WatchStreams
@@ -97,8 +98,9 @@ class Hub:
         self._observer = Observer(context)
         self._reader = Reader(context, self._observer)
         self._streams = WatchStreams(context, self._reader, self._outages)
+        self._pushes = SessionStreams(context, self._reader, self._outages, self._streams)
         self._gatherer = Gatherer(context, self._reader, self._streams, self._outages)
-        self._sync = SessionSync(context, self._reader, self._observer)
+        self._sync = SessionSync(context, self._reader, self._observer, self._pushes)
         self._sessions = SessionPoll(context, self._reader, self._observer, self._sync)
         self._poller = Poller(
             context,
@@ -158,6 +160,7 @@ class Hub:
         self.store.history.retain = settings.retain_terminal
         self._reader.limits.resize(settings.calls_per_second, settings.bytes_per_second)
         self._streams.resize(settings.watch_budget)
+        self._pushes.resize(settings.watch_budget)
         self._sync.audit_every(settings.audit)
         self._poller.configure(settings)
         self.store.trim()
@@ -313,7 +316,7 @@ class Hub:
         alone: bool = True,
     ) -> Interest:
         self._check_open()
-        interest = self._streams.add(session_id, number, listener, born, states=states, alone=alone)
+        interest = self._pushes.add(session_id, number, listener, born, states=states, alone=alone)
         self._poller.ensure()
         self._gatherer.ensure()
         return interest

@@ -207,6 +207,7 @@ def scripts(draw: st.DrawFn) -> list[tuple[float, int]]:
     outage=st.floats(0, 20),
     watched=st.sets(st.integers(1, 4)),
     looks=st.lists(st.tuples(st.floats(0, 12), st.integers(1, 4)), max_size=30),
+    pushes=st.booleans(),
 )
 def test_the_hub_delivers_an_ordered_part_of_the_truth_however_late_answers_are(
     tasks: list[Task],
@@ -216,12 +217,14 @@ def test_the_hub_delivers_an_ordered_part_of_the_truth_however_late_answers_are(
     outage: float,
     watched: set[int],
     looks: list[tuple[float, int]],
+    pushes: bool,
 ) -> None:
     chance = random.Random(seed)
 
     async def act(world: World) -> None:
         source = world.source
-        for call in ("list_sessions", "get_session", "get_task", "list_tasks", "watch_task"):
+        calls = ("list_sessions", "get_session", "get_task", "list_tasks")
+        for call in (*calls, "watch_task", "watch_tasks"):
             source.latency[call] = lambda: chance.random() * slow
         source.add_session("s")
         heard, _ = world.subscribe()
@@ -249,7 +252,7 @@ def test_the_hub_delivers_an_ordered_part_of_the_truth_however_late_answers_are(
         assert heard.drifts == []
         assert heard.resets == []
 
-    run(act, WatchSettings(audit=1.0, poll_interval=0.1, retain_terminal=1))
+    run(act, WatchSettings(audit=1.0, poll_interval=0.1, retain_terminal=1), pushes=pushes)
 
 
 async def look_beside(world: World, moment: float, number: int) -> None:

@@ -125,6 +125,10 @@ class TaskExchange(TaskStream):
         """
         return await self._exchange.send(self._request(task_id))
 
+    def cut(self) -> None:
+        """End the stream; its reader gets an UnavailableError, now or when it reads on."""
+        self._exchange.cut()
+
     async def finish(self) -> None:
         """Add no more: the engine ends the stream when all tasks have ended."""
         await self._exchange.finish()

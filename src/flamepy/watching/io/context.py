@@ -32,6 +32,16 @@ class TaskStream(Protocol):
         """Bytes of its messages so far."""
 
 
+class TaskExchange(TaskStream, Protocol):
+    """An open stream of the tasks of one session that were added to it."""
+
+    async def add(self, task_id: str) -> bool:
+        """Add a task that the engine knows; False if the stream is over."""
+
+    def cut(self) -> None:
+        """End the stream; its reader gets an UnavailableError."""
+
+
 class Engine(Protocol):
     """The calls of ``rpc.requests.frontend`` that watching needs; errors are FlameErrors."""
 
@@ -58,6 +68,13 @@ class Engine(Protocol):
 
     def watch_task(self, session_id: str, task_id: str) -> TaskStream:
         """Return the changes of one task."""
+
+    @property
+    def can_exchange(self) -> bool:
+        """Whether the engine probably has ``watch_tasks``."""
+
+    def watch_tasks(self, session_id: str) -> TaskExchange:
+        """Return the changes of those tasks of a session that are added to the stream."""
 
 
 Spawn = Callable[[Coroutine[object, object, None]], asyncio.Task[None]]

@@ -185,13 +185,20 @@ class Reader:
             self.limits.received(stream.received, self._clock(), lists=True)
         return shown, stream.received
 
-    async def probe_until_settled(self, record: SessionRecord, *, limit: int) -> bool:
+    async def probe_until_settled(
+        self, record: SessionRecord, *, limit: int, pushed: bool = False
+    ) -> bool:
         """Probe until the counters are accounted for; return False if a list is cheaper.
+
+        Args:
+            record: the session.
+            limit: probes at most.
+            pushed: a stream brings the changes of known tasks.
 
         Raises:
             FlameError: the engine did not answer.
         """
-        probing = ProbePass(record, limit=limit)
+        probing = ProbePass(record, limit=limit, pushed=pushed)
         while ids := probing.batch():
             answers = await asyncio.gather(
                 *(self.probe(record.id, number) for number in ids), return_exceptions=True

@@ -18,9 +18,16 @@ from flamepy.watching.io.context import WatchContext
 from flamepy.watching.io.observer import Observer
 from flamepy.watching.io.reader import Reader
 from flamepy.watching.io.session_scan import SessionScan
+from flamepy.watching.io.session_streams import SessionStreams
 from flamepy.watching.policy.resync_schedule import AuditSchedule
 from flamepy.watching.policy.retention import ReadQueue
-from flamepy.watching.policy.sync_planner import SyncStep, decide, retry_delay, settled
+from flamepy.watching.policy.sync_planner import (
+    SyncStep,
+    decide,
+    explained,
+    retry_delay,
+    settled,
+)
 from flamepy.watching.state.events import EventSource, Window
 from flamepy.watching.state.records import SessionRecord
 
@@ -37,6 +44,7 @@ class Progress:
     """How far the work on one session's counters got; times in loop seconds."""
 
     audit_at: float
+    pushed: bool = False  # a stream brings the changes of its known tasks
     refresh: bool = False  # list it whatever the counters say
     audit: bool = False  # ... because its audit is due
     list_took: float = 0.0
@@ -54,9 +62,17 @@ class SessionSync:
         context: of the hub.
         reader: makes the calls.
         observer: delivers what a list shows.
+        pushes: the streams that replace reading, of engines that have them.
     """
 
-    def __init__(self, context: WatchContext, reader: Reader, observer: Observer) -> None:
+    def __init__(
+        self,
+        context: WatchContext,
+        reader: Reader,
+        observer: Observer,
+        pushes: SessionStreams,
+    ) -> None:
+        self._pushes = pushes
         self._store = context.store
         self._subscribers = context.subscribers
         self._wakeups = context.wakeups
@@ -95,6 +111,7 @@ class SessionSync:
     def forget(self, session_id: str) -> None:
         """Drop what is known of the work on a session."""
         self._progress.pop(session_id, None)
+        self._pushes.forget(session_id)
 
     def clear(self) -> None:
         """Drop everything: no subscription is left."""
@@ -135,12 +152,21 @@ class SessionSync:
         if record.synced and now >= progress.audit_at:
             progress.refresh = progress.audit = True
             progress.audit_at = self._audit_schedule.next(progress.audit_at, now)
-        if not progress.refresh and decide(record, self._reader.costs) is SyncStep.NOTHING:
-            self._mark_current(record)
+        progress.pushed = self._is_pushed(record)
+        step = decide(record, self._reader.costs, pushed=progress.pushed)
+        if not progress.refresh and step is SyncStep.NOTHING:
+            self._pushes.cover(record)
+            if settled(record):
+                self._mark_current(record)
             return
         news = record.info is None or progress.tried != record.info.counts
         if (news and not progress.refresh) or now >= progress.due:
             self._start(record, progress, news=news)
+
+    def _is_pushed(self, record: SessionRecord) -> bool:
+        if not record.synced or self._subscribers.awaits(record.id):
+            return False  # what is shown to a new subscription is read
+        return self._pushes.brings(record, settled=settled(record))
 
     def order(self, left: Mapping[str, float]) -> None:
         """Decide, after a poll, which sessions are read first.
@@ -196,24 +222,26 @@ class SessionSync:
         if progress.tried != counts:
             progress.attempts = 0
         progress.tried = counts
-        step = decide(record, self._reader.costs)
+        step = decide(record, self._reader.costs, pushed=progress.pushed)
         if progress.refresh or (progress.attempts >= 3 and step is not SyncStep.NOTHING):
             step = SyncStep.LIST
         if step is SyncStep.PROBE:
             costs = self._reader.costs
             cheaper = int(counts.total * costs.listed / costs.get) + 1
-            if not await self._reader.probe_until_settled(record, limit=cheaper):
+            if not await self._reader.probe_until_settled(
+                record, limit=cheaper, pushed=progress.pushed
+            ):
                 step = SyncStep.LIST
         if step is SyncStep.LIST:
             await self._scan(record, progress)
         if self._progress.get(record.id) is not progress:
             return  # its last subscriber left meanwhile: what was read is not kept
-        explained = settled(record)
-        if explained:
+        self._pushes.cover(record)
+        if explained(record, pushed=progress.pushed):
             progress.attempts, progress.due = 0, 0.0
         else:
             self._try_later(progress)
-        if explained or step is SyncStep.LIST:
+        if settled(record) or step is SyncStep.LIST:
             self._mark_current(record)
 
     def _try_later(self, progress: Progress) -> None:

@@ -4,7 +4,7 @@ A stream delivers a change at once and costs as much as ten tasks of a list, so 
 tasks have one. A task that a caller awaits alone gets one at once. Of tasks that are awaited
 together, it is the one that a caller blocks on, the first few that have not ended at the first
 read, and in a session without progress the lowest ids (``completion_planner``); ``gatherer`` reads
-the others by counters.
+the others by counters. Where the engine pushes whole sessions, ``session_streams`` serves them.
 
 After a stream ends for any reason, GetTask reads the task: a stream that ends without a terminal
 message proves nothing. Nor does a silent one, which lacks what changed before it was opened and may
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
 
@@ -114,12 +115,23 @@ class WatchStreams:
         if alone and not interest.alone:
             interest.alone = True
             if not interest.watched:
-                self._queue[interest] = None
-                interest.job = QueuePlace(self._queue, interest)
+                self._enqueue(interest)
                 self._fill()
         if not interest.watched:
             self._wakeups.gather_now()
         return interest
+
+    def take_over(self, interests: Iterable[Interest]) -> None:
+        """See to the streams of awaited tasks that something else saw to, as ``add`` does."""
+        for interest in interests:
+            if interest.alone:
+                self._enqueue(interest)
+        self._fill()
+        self._wakeups.gather_now()
+
+    def _enqueue(self, interest: Interest) -> None:
+        self._queue[interest] = None
+        interest.job = QueuePlace(self._queue, interest)
 
     # ------------------------------------------------------------------ streams
 

@@ -56,25 +56,45 @@ def settled(record: SessionRecord) -> bool:
     return known.terminal > engine.terminal or known.running == engine.running
 
 
-def decide(record: SessionRecord, costs: Costs) -> SyncStep:
-    """Return the cheapest way to learn what the counters say has changed."""
+def explained(record: SessionRecord, *, pushed: bool = False) -> bool:
+    """Return True if nothing has to be read for the session's counters.
+
+    Args:
+        record: the session.
+        pushed: a stream brings the changes of known tasks: only new ones have to be read.
+    """
+    if settled(record):
+        return True
+    return pushed and record.info is not None and record.counts.total >= record.info.counts.total
+
+
+def decide(record: SessionRecord, costs: Costs, *, pushed: bool = False) -> SyncStep:
+    """Return the cheapest way to learn what the counters say has changed.
+
+    Args:
+        record: the session.
+        costs: of the calls.
+        pushed: see ``explained``.
+    """
     if record.info is None:
         return SyncStep.NOTHING
     total = record.info.counts.total
     if not record.synced:
         return SyncStep.LIST if total or record.tasks else SyncStep.NOTHING
-    if settled(record):
+    if explained(record, pushed=pushed):
         return SyncStep.NOTHING
-    probing = probes_needed(record) * costs.get
+    probing = probes_needed(record, pushed=pushed) * costs.get
     return SyncStep.PROBE if probing < costs.get + total * costs.listed else SyncStep.LIST
 
 
-def probes_needed(record: SessionRecord) -> int:
+def probes_needed(record: SessionRecord, *, pushed: bool = False) -> int:
     """Return about how many GetTasks explain the counters."""
     if record.info is None:
         return 0
     known, engine = record.counts, record.info.counts
     new = max(0, engine.total - known.total)
+    if pushed:
+        return new + 1
     ended = max(0, engine.terminal - known.terminal)
     return new + ended + max(engine.running, known.running) + 1
 
@@ -86,8 +106,9 @@ class ProbePass:
     were not found. The pass stops (``gave_up``) when it has asked more than a list would cost.
     """
 
-    def __init__(self, record: SessionRecord, *, limit: int) -> None:
+    def __init__(self, record: SessionRecord, *, limit: int, pushed: bool = False) -> None:
         self._record = record
+        self._pushed = pushed
         self._asked: set[int] = set()
         self._misses = 0
         self._next_new = record.highest + 1
@@ -97,9 +118,9 @@ class ProbePass:
     def batch(self) -> list[int]:
         """Return the next ids to ask; empty when the pass is over."""
         record = self._record
-        if record.info is None or settled(record):
+        if record.info is None or explained(record, pushed=self._pushed):
             return []
-        wanted = self._old() + self._new()
+        wanted = self._new() if self._pushed else self._old() + self._new()
         if len(wanted) > self._left:
             self.over_limit = True
             return []

@@ -277,6 +277,10 @@ class Subscribers:
             if record.info and one.scope.covers(record.id, record.application)
         }
 
+    def awaits(self, session_id: str) -> bool:
+        """Return True if a subscription waits for what a poll has shown of a session."""
+        return any(one.awaiting is None or session_id in one.awaiting for one in self._all)
+
     def session_current(self, session_id: str) -> None:
         """Record that all that a poll had shown of a session was delivered."""
         for one in self._all:
