@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.cluster_process import ClusterProcess
 from support.toolchains import left_out
 from support.waiting import eventually
 
+from flamepy.local import LocalCluster
 from flamepy.runtime.log_relay import flush
+from flamepy.testing import FakeEngine
 
 GRPC_POLLER = "_poll_wrapper"  # one per process, kept by gRPC as long as it has an asyncio object
 # Dummy: how Python knows a thread of Arrow Flight's server that has run a handler of ours once.
@@ -40,6 +43,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="URL",
         help="also run the contract tests against the object cache at this endpoint",
     )
+    parser.addoption(
+        "--flame-dialect",
+        default="0.6",
+        choices=["0.6", "next"],
+        help="what clusters and fake engines speak where a test does not say it",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for kind in (LocalCluster, FakeEngine):
+        kind.__init__.__kwdefaults__["dialect"] = config.getoption("--flame-dialect")
+    ClusterProcess.dialect = config.getoption("--flame-dialect")
 
 
 def golden_folder() -> Path | None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         FlameService,
         Message,
         ObjectRef,
+        Ref,
         ResourceRequirement,
         Session,
         SessionAttributes,
@@ -95,6 +96,7 @@ __all__ = [
     "Message",
     "ObjectRef",
     "Reactor",
+    "Ref",
     "ResourceRequirement",
     "Session",
     "SessionAttributes",
@@ -141,7 +143,7 @@ __getattr__, __dir__ = lazy_names(
             "ApplicationSchema ApplicationState CommonData Connection "
             "DEFAULT_FLAME_CACHE_ENDPOINT DEFAULT_FLAME_CONF DEFAULT_FLAME_ENDPOINT Event "
             "FLAME_INSTANCE_ENDPOINT FlameContext FlameContextRunner FlameError "
-            "FlameErrorCode FlamePackage FlameService Message ObjectRef ResourceRequirement "
+            "FlameErrorCode FlamePackage FlameService Message ObjectRef Ref ResourceRequirement "
             "Session SessionAttributes SessionContext SessionID SessionState Shim Task "
             "TaskContext TaskFuture TaskID TaskInformer TaskInput TaskOptions TaskOutput TaskState "
             "TaskWatcher close_session connect create_session get_application get_object "

@@ -15,6 +15,9 @@ SERVICE = str(Path(__file__).parent / "recorded_service.py")
 class ClusterProcess(ServerProcess):
     """A cluster that keeps its port from one start to the next.
 
+    Attributes:
+        dialect: what it speaks unless an option says it.
+
     Args:
         folder: for its temporary files and its standard error.
         options: of ``LocalCluster``; ``apps`` as (name, attributes as a mapping);
@@ -22,8 +25,11 @@ class ClusterProcess(ServerProcess):
             ``signals``, to end by a signal as ``flamepy up`` does, not by the end of stdin.
     """
 
+    dialect = "0.6"
+
     def __init__(self, folder: Path, **options: Any) -> None:
         self.folder = folder
+        options.setdefault("dialect", self.dialect)
         super().__init__(
             "support.cluster_process",
             folder / "cluster.err",

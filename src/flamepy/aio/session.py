@@ -235,6 +235,8 @@ class Session:
         hub = Hub.of(self._link)
         return TaskHandle(hub, task, hub.wait(task, alone=False))
 
+    submit = run  # the name of SDKs after 0.6, whose ``run`` waits for the output
+
     async def run_many(
         self,
         inputs: Iterable[bytes] | AsyncIterable[bytes],

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         WILDCARD_SESSION,
         ObjectKey,
         ObjectRef,
+        Ref,
         delete_objects,
         download_object,
         get_object,
@@ -90,7 +91,7 @@ _HOMES = {
     "flamepy.call_options": "install_interceptor",
     "flamepy.config": "FlameClientTls FlameContext FlameContextRunner FlamePackage",
     "flamepy.core.cache": (
-        "WILDCARD_SESSION ObjectKey ObjectRef delete_objects download_object get_object "
+        "WILDCARD_SESSION ObjectKey ObjectRef Ref delete_objects download_object get_object "
         "get_objects patch_object put_object put_objects update_object upload_object"
     ),
     "flamepy.core.client": (
@@ -142,6 +143,7 @@ __all__ = [
     "NodeState",
     "ObjectKey",
     "ObjectRef",
+    "Ref",
     "ResourceRequirement",
     "Session",
     "SessionAttributes",

@@ -25,6 +25,7 @@ __all__ = [
     "WILDCARD_SESSION",
     "ObjectKey",
     "ObjectRef",
+    "Ref",
     "cache_info",
     "clear",
     "delete_objects",
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 WILDCARD_SESSION = WILDCARD  # of a prefix: all sessions of an application
+Ref = ObjectRef  # the name of SDKs after 0.6
 
 put_object = blocking("put_object", __name__, ObjectCalls.put)
 get_object = blocking("get_object", __name__, ObjectCalls.get)

@@ -122,7 +122,7 @@ class ScriptedExchange:
             self._news.set()
 
     def lag(self) -> None:
-        """Send all tasks again, as to a client that lagged behind."""
+        """Send all tasks again, as to a client that lagged."""
         self._due.update(self._open)
         self._news.set()
 

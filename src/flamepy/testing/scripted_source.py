@@ -100,6 +100,7 @@ class ScriptedSource:
 
     Attributes:
         can_exchange: whether it has WatchTasks; may be changed.
+        listed: how many sessions the lists of sessions had.
         exchanges: the streams of WatchTasks that were opened, by session id, open ones alone.
         calls: how often each call was made, by name: ``list_nodes``, ``list_sessions``,
             ``get_session``, ``get_task``, ``list_tasks``, ``watch_task``, ``watch_tasks``.
@@ -115,6 +116,7 @@ class ScriptedSource:
     def __init__(self, clock: Callable[[], float] = monotonic, *, pushes: bool = False) -> None:
         self.can_exchange = pushes
         self.exchanges: dict[str, list[ScriptedExchange]] = {}
+        self.listed = 0
         self.calls: Counter[str] = Counter()
         self.task_calls: Counter[str] = Counter()
         self.payload_bytes = 0
@@ -349,13 +351,17 @@ class ScriptedSource:
         await self._after("list_nodes")
         return []
 
-    async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
-        """Return all sessions with their counters and events."""
-        return await _within("ListSession", timeout, self._sessions_now())
+    async def list_sessions(
+        self, *, application: str | None = None, timeout: float | None = None
+    ) -> list[SessionInfo]:
+        """Return all sessions, or those of an application, with their counters and events."""
+        return await _within("ListSession", timeout, self._sessions_now(application))
 
-    async def _sessions_now(self) -> list[SessionInfo]:
+    async def _sessions_now(self, application: str | None) -> list[SessionInfo]:
         await self._before("list_sessions")
-        shown = [session.shown() for session in self._sessions.values()]
+        found = [session.shown() for session in self._sessions.values()]
+        shown = [one for one in found if application in (None, one.application)]
+        self.listed += len(shown)
         await self._after("list_sessions")
         return shown
 

@@ -367,7 +367,7 @@ class Hub:
                     for event in self.store.replay(record, self.now()):
                         sink.task_event(event)
         subscription = Subscription(scope, sink)
-        if live and self._subscribers.pictured:
+        if live and self._subscribers.pictures(scope):
             self._subscribers.picture(subscription, self.store.sessions.values())
         self._subscribers.add(subscription)
         self._poller.ensure()

@@ -48,8 +48,10 @@ class Engine(Protocol):
     async def list_nodes(self, *, timeout: float | None = None) -> Sequence[object]:
         """Return the nodes; the cheapest call that every engine answers."""
 
-    async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
-        """Return all sessions with their counters and events."""
+    async def list_sessions(
+        self, *, application: str | None = None, timeout: float | None = None
+    ) -> list[SessionInfo]:
+        """Return all sessions, or those of an application, with their counters and events."""
 
     async def get_session(self, session_id: str, *, timeout: float | None = None) -> SessionInfo:
         """Return one session with its counters and events."""

@@ -22,6 +22,7 @@ from flamepy.watching.policy.retention import Retention
 from flamepy.watching.policy.settings import WatchSettings
 from flamepy.watching.policy.stall_detector import stuck_session
 from flamepy.watching.state.events import Window
+from flamepy.watching.state.records import SessionRecord
 from flamepy.watching.state.waiters import lost_session
 
 
@@ -87,7 +88,9 @@ class SessionPoll:
     async def _all(self, after_outage: bool, timeout: float) -> None:
         start = self._now()
         newcomers = self._subscribers.newcomers()
-        sessions = await self._engine.list_sessions(timeout=timeout)
+        application = self._only_application()
+        chosen = {} if application is None else {"application": application}
+        sessions = await self._engine.list_sessions(**chosen, timeout=timeout)
         window = Window(start, self._now())
         ends = (one.completion_time for one in sessions if _has_ended(one))
         self._oldest_end = min((end for end in ends if end is not None), default=None)
@@ -95,6 +98,8 @@ class SessionPoll:
         for info in sessions:
             self._record(info, window)
         records = list(self._store.sessions.values())
+        if application is not None:
+            records = self._of(application, records)
         absent = {one.id for one in records if one.info and one.window_end <= start} - listed
         absent |= {one for one in self._waiters.sessions() if one not in listed}
         vanished = self._drop_forgotten(absent, window) if not after_outage else 0
@@ -103,11 +108,35 @@ class SessionPoll:
         vanished += before - len(self._store.sessions)
         self._learn_retention(sessions, start, vanished)
         self._subscribers.pictured = bool(self._subscribers)
+        self._subscribers.pictured_application = application
         if newcomers:
             records = list(self._store.sessions.values())
             outdated = {one.id for one in records if self._sync.is_outdated(one)}
             for one in newcomers:
                 self._subscribers.polled(one, records, outdated)
+
+    def _only_application(self) -> str | None:
+        """Return the application whose sessions are all that is needed, where it can be asked for.
+
+        Those of awaited tasks may be of others; engine 0.6 has no such filter.
+        """
+        application = self._subscribers.application
+        if application is None or not self._engine.can_exchange:
+            return None
+        records = (self._store.sessions.get(one) for one in self._waiters.sessions())
+        alike = all(one is not None and one.application == application for one in records)
+        return application if alike else None
+
+    def _of(self, application: str, records: list[SessionRecord]) -> list[SessionRecord]:
+        """Return the records of an application; forget the others, which nothing needs."""
+        kept = []
+        for record in records:
+            if record.info is None or record.application == application:
+                kept.append(record)
+            else:
+                self._store.forget_session(record)
+                self._sync.forget(record.id)
+        return kept
 
     async def _one(self, session_id: str, after_outage: bool, timeout: float) -> None:
         start = self._now()

@@ -75,8 +75,8 @@ class PushPlan:
 class PushTrust:
     """Whether what the counters show and the stream did not is left to the stream.
 
-    The counters lag behind it, or it is about to show what they say. A re-queue is not announced,
-    and a half-dead stream shows nothing: then the session is read as without a stream.
+    The counters are older than what it showed, or it is about to show what they say. A re-queue
+    is not announced, and a half-dead stream shows nothing: then the session is read as without one.
     """
 
     def __init__(self) -> None:

@@ -21,7 +21,8 @@ class WatchSettings:
         poll_timeout: seconds after which a poll without an answer counts as failed and the engine
             as away; None derives it from what polls take: 5 to 30.
         audit: seconds within which every session is listed once, whatever its counters say.
-        watch_budget: watch streams open at most; they go to awaited tasks.
+        watch_budget: watch streams open at most; they go to awaited tasks. Of an engine that
+            pushes whole sessions, four times as many, one a session.
         calls_per_second: GetTask and ListTask calls of the hub at most, on average.
         bytes_per_second: bytes of their answers at most, on average.
         payloads: keep the tasks' inputs and outputs, and hand them on with every event.

@@ -179,6 +179,16 @@ class Store:
             outcome.sessions.append(gone)
         return outcome
 
+    def forget_session(self, record: SessionRecord) -> None:
+        """Drop a session that no subscription covers, without an event; its epoch stays."""
+        del self.sessions[record.id]
+        if record.epoch:
+            self.history.remember(record.id, record.epoch, record.since)
+        for known in record.tasks.values():
+            self.history.left(known)
+        self._note_tasks(record.tasks.values())
+        self.session_changes.note(record)
+
     def drained(self, record: SessionRecord, now: float) -> SessionEvent | None:
         """Return that a session is drained, once, if the end of every task was delivered."""
         info = record.info

@@ -112,12 +112,14 @@ class Subscribers:
     """All subscriptions of a hub.
 
     Attributes:
-        pictured: the last poll showed every session to one of them.
+        pictured: the last poll showed to one of them every session, of ``pictured_application``.
+        pictured_application: the only application whose sessions it showed; None for all.
     """
 
     def __init__(self) -> None:
         self._all: list[Subscription] = []
         self.pictured = False
+        self.pictured_application: str | None = None
 
     def __bool__(self) -> bool:
         return bool(self._all)
@@ -126,6 +128,17 @@ class Subscribers:
     def all_pictured(self) -> bool:
         """True when ``pictured``, and it is known for each of them what is initial."""
         return self.pictured and all(one.pictured for one in self._all)
+
+    @property
+    def application(self) -> str | None:
+        """The only application whose sessions any of them covers; None if there are others."""
+        names = {one.scope.application for one in self._all}
+        return names.pop() if len(names) == 1 else None
+
+    def pictures(self, scope: Scope) -> bool:
+        """Return True if the last poll showed every session of a scope."""
+        shown = self.pictured_application
+        return self.pictured and (shown is None or shown == scope.application)
 
     def add(self, subscription: Subscription) -> None:
         """Deliver everything to it from now on."""

@@ -15,6 +15,7 @@ from flamepy.errors import TaskLostError, TaskNotFoundError, UnavailableError
 from flamepy.testing.scripted_exchange import ScriptedExchange
 from flamepy.types import TaskState
 from flamepy.watching.policy.settings import WatchSettings
+from flamepy.watching.state.subscriptions import Scope
 
 RUNNING, SUCCEED = TaskState.RUNNING, TaskState.SUCCEED
 READS = ("get_task", "list_tasks", "watch_task")
@@ -282,5 +283,46 @@ def test_a_stream_that_nobody_needs_ends() -> None:
         await world.until(lambda: added(world))
         wait.release()
         await world.until(lambda: all(one.over for one in world.source.exchanges["s"]), limit=30.0)
+
+    run(act, pushes=True)
+
+
+def test_sessions_of_other_applications_are_not_listed_where_nothing_needs_them() -> None:
+    async def act(world: World) -> None:
+        for number in range(50):
+            world.source.add_session(f"other{number}", "other")
+        world.source.add_session("s", "mine")
+        world.source.add_task("s")
+        heard, _ = world.subscribe(Scope(application="mine"))
+        await world.until(lambda: heard.syncs)
+        before = world.source.listed
+        await asyncio.sleep(30.0)
+        assert world.source.listed - before == world.source.calls["list_sessions"] - 1
+        assert world.source.calls["get_session"] == 0
+        world.source.add_session("new", "mine")
+        await world.until(lambda: heard.kinds("new"))
+        everything, _ = world.subscribe()
+        await world.until(lambda: everything.syncs)
+        assert len({event.session.id for event in everything.sessions}) == 52
+        assert all(event.session.application == "mine" for event in heard.sessions)
+
+    run(act, pushes=True)
+
+
+def test_sessions_that_were_listed_before_the_filter_are_forgotten_without_an_event() -> None:
+    async def act(world: World) -> None:
+        world.source.can_exchange = False
+        world.source.add_session("other0", "other")
+        world.source.add_session("s", "mine")
+        heard, _ = world.subscribe(Scope(application="mine"))
+        await world.until(lambda: heard.syncs)
+        assert "other0" in world.hub.store.sessions
+        world.source.can_exchange = True
+        await world.until(lambda: "other0" not in world.hub.store.sessions)
+        assert heard.kinds("other0") == []
+        everything = Heard()
+        world.hub.subscribe(Scope(), everything, live=True)
+        await world.until(lambda: everything.kinds("other0"))
+        assert everything.sessions[-1].initial, "it was there before the subscription"
 
     run(act, pushes=True)
