@@ -138,7 +138,7 @@ class SessionStreams:
         self._refused.pop(session_id, None)
 
     def _session(self, session_id: str) -> _Pushed | None:
-        """Return a session's stream, opened if it has none and may have one."""
+        """Return a session's stream, opened where it may have one."""
         pushed = self._sessions.get(session_id)
         if pushed is None and self._may_open(session_id):
             pushed = self._sessions[session_id] = _Pushed(session_id, self._now())
