@@ -9,6 +9,7 @@ import pytest
 from contract.conftest import Target
 from support.waiting import eventually
 
+from flamepy.core import TaskFuture
 from flamepy.errors import SessionRetryLimitError, TaskFailedError
 
 
@@ -75,8 +76,15 @@ def test_the_higher_priority_goes_first(target: Target, application: str) -> Non
         pytest.skip("other sessions of a shared cluster would decide")
     low = target.connection.create_session(application, max_instances=2)
     high = target.connection.create_session(application, max_instances=2, priority=9)
-    blockers = [low.run(b"sleep 400") for _ in range(2)]
-    eventually(lambda: low.refresh().running == 2, "both executors busy")
+    blockers: list[TaskFuture] = []
+
+    def both_are_busy() -> bool:
+        # The second executor may start after the first one has ended its task.
+        waiting = sum(not one.done() for one in blockers)
+        blockers.extend(low.run(b"sleep 400") for _ in range(2 - waiting))
+        return low.refresh().running == 2
+
+    eventually(both_are_busy, "both executors busy")
     late = low.run(b"echo low")
     first = high.run(b"echo high")
     assert first.result(60) == b"high"
