@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+OURS = "--flame-"  # options of tests/conftest.py, each one word
 AGAIN = 3  # more than these are no accident
 
 
@@ -51,15 +52,16 @@ def main(arguments: Sequence[str]) -> int:
     accidents = status == 1 and not failures.broken and 0 < len(failures.tests) <= AGAIN
     if not accidents:
         return status
-    results = {name: passes_alone(name) for name in failures.tests}
+    ours = [one for one in arguments if one.startswith(OURS)]
+    results = {name: passes_alone(name, ours) for name in failures.tests}
     for name, passed in results.items():
         print(f"{'passed alone, failed among others' if passed else 'failed twice'}: {name}")
     return 0 if all(results.values()) else 1
 
 
-def passes_alone(test: str) -> bool:
-    """Return whether a test passes in a process of its own."""
-    command = [sys.executable, "-m", "pytest", "-q", test]
+def passes_alone(test: str, options: Sequence[str]) -> bool:
+    """Return whether a test passes in a process of its own, with options of these tests."""
+    command = [sys.executable, "-m", "pytest", "-q", test, *options]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
