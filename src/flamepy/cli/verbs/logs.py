@@ -53,11 +53,16 @@ def logs(
             f"services of session {repr_of(session)} wrote nothing that is kept; `flamepy describe "
             f"session {printable(session)}` says whether one was started"
         )
-    for file, data in found:
-        printer.show(file, data, several=len(found) > 1)
+
+    def begin() -> None:
+        for file, data in found:
+            printer.show(file, data, several=len(found) > 1)
+
     if not follow:
+        begin()
         return
     with ends_quietly() as interrupts:
+        begin()  # a signal may come as soon as this is read
         for _ in interrupts.between(every(LOOK)):
             for file, data in follower.more():
                 printer.show(file, data, several=True)

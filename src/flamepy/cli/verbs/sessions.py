@@ -6,7 +6,7 @@ import click
 
 from flamepy.cli.closing import Closing, wait_until_closed
 from flamepy.cli.engine import CALL_TIMEOUT, completions, endpoint_option, engine
-from flamepy.cli.live import ends_quietly, every, reactor, tell
+from flamepy.cli.live import Interrupts, ends_quietly, every, reactor, tell
 from flamepy.cli.showing.changed_sessions import ChangedSessions
 from flamepy.cli.showing.forms import Form, Record, output_option
 from flamepy.cli.showing.output import chosen, limit_option, newest, show
@@ -69,8 +69,10 @@ def sessions(
         show(records, COLUMNS, form, wide=WIDE)
         return
     rows = Rows(COLUMNS, chosen(form), wide=WIDE)
-    rows.show(records)
-    _follow(endpoint, application, state, rows, {info.id: info for info in found})
+    with ends_quietly() as interrupts:
+        rows.show(records)  # a signal may come as soon as this is read
+        shown = {info.id: info for info in found}
+        _follow(interrupts, endpoint, application, state, rows, shown)
 
 
 def _is_wanted(info: SessionInfo, application: str | None, state: str | None) -> bool:
@@ -78,6 +80,7 @@ def _is_wanted(info: SessionInfo, application: str | None, state: str | None) ->
 
 
 def _follow(
+    interrupts: Interrupts,
     endpoint: str | None,
     application: str | None,
     state: str | None,
@@ -85,7 +88,7 @@ def _follow(
     shown: dict[str, SessionInfo],
 ) -> None:
     """Print a row for each session that is another one than was shown, until a signal."""
-    with ends_quietly() as interrupts, reactor(endpoint, say=False) as made:
+    with reactor(endpoint, say=False) as made:
         changed = ChangedSessions()
         made.register(changed, application=application)
         for _ in interrupts.between(every(TICK)):
