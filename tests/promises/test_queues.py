@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from pathlib import Path
 
+import pytest
 from support.waiting import eventually
 
+from flamepy.core import Connection
 from flamepy.informers import Reactor, TaskEvent, TaskInformer, signals
 from flamepy.testing import FakeEngine, RecordingInformer
 from flamepy.types import Task
@@ -258,6 +261,45 @@ class TestG9Newcomers:
         engine.succeed("s", "2")
         for informer in informers.values():
             informer.wait_for(lambda seen: ("s", "2", "SUCCEED") in seen.terminal(), 30)
+
+    @pytest.mark.parametrize("replay", ["active", "none"])
+    @pytest.mark.parametrize("checkpoint", [False, True])
+    @pytest.mark.parametrize("polled", [False, True])
+    def test_what_is_created_after_the_registration_is_delivered_however_fast_it_ends(
+        self,
+        engine: FakeEngine,
+        connection: Connection,
+        tmp_path: Path,
+        *,
+        replay: str,
+        checkpoint: bool,
+        polled: bool,
+    ) -> None:
+        def run() -> str:
+            made = engine.add_task("s")
+            engine.start("s", made)
+            engine.succeed("s", made)
+            return made
+
+        run()
+        file = str(tmp_path / "state.db") if checkpoint else None
+        with Reactor(connection=connection, checkpoint=file) as reactor:
+            if polled:
+                reactor.register(RecordingInformer(), uid="other").wait_synced(30)
+            for number in range(5):
+                informer = RecordingInformer()
+                reactor.register(informer, uid=f"i{number}", replay=replay)
+                made = run()
+                informer.wait_for(
+                    lambda seen, made=made: ("s", made, "SUCCEED") in seen.terminal(), 30
+                )
+                assert {one.task.id for one in informer.events} == {made}
+        early = RecordingInformer()
+        reactor = Reactor(connection=connection)
+        reactor.register(early, replay=replay)
+        with reactor:
+            made = run()
+            early.wait_for(lambda seen: ("s", made, "SUCCEED") in seen.terminal(), 30)
 
     def test_synced_comes_behind_the_last_of_what_was_there(
         self, engine: FakeEngine, reactor: Reactor

@@ -70,6 +70,10 @@ CATCH_UP, FIRST_LOOK, LOOK = 2.0, 1.0, 0.05
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
 
 
+def _leaves_out(registration: Registration) -> bool:
+    return registration.options.replay != "all"
+
+
 class Reactor(ReactorQueries, Runnable):
     """Watches an engine and delivers every observed change to informers and signals.
 
@@ -297,8 +301,8 @@ class Reactor(ReactorQueries, Runnable):
             self._register_plugins(link.context)
             link.run(self._start(link))
             self._checkpoint.start(lambda: self._registry.registrations)
-            if self._hub is not None and events_connected():
-                link.run(self._hub.first_look(FIRST_LOOK))
+            if events_connected() or any(map(_leaves_out, self._registry.registrations)):
+                self._look(link)
             if wait:
                 link.run(link.connect(timeout))
         except BaseException:
@@ -382,7 +386,9 @@ class Reactor(ReactorQueries, Runnable):
     ) -> Registration:
         """Deliver to ``informer`` the present state in scope, then every observed change.
 
-        May be called before ``start`` and from a callback. It gets tasks of every process.
+        May be called before ``start`` and from a callback. It gets tasks of every process. With
+        ``replay="none"`` or ``"active"`` it waits for a first poll, a second at most: what is
+        created after it returned, or after ``start``, is delivered.
 
         Args:
             informer: an instance of a ``TaskInformer`` or ``SessionInformer`` subclass.
@@ -432,6 +438,8 @@ class Reactor(ReactorQueries, Runnable):
             self._checkpoint.prepare(registration)
             if self._link is not None and self._hub is not None:
                 on_loop(self._link, lambda: self._attach(registration))
+                if _leaves_out(registration):
+                    self._look(self._link)
         except BaseException:
             registration.remove()
             raise
@@ -442,6 +450,11 @@ class Reactor(ReactorQueries, Runnable):
         if self._link is None or self._hub is None:
             raise InvalidStateError("this reactor has not started yet; wait for start()")
         return self._link, self._hub
+
+    def _look(self, link: Link) -> None:
+        """Wait for the poll that decides what was there before: it alone is left out."""
+        if self._hub is not None:
+            link.run(self._hub.first_look(FIRST_LOOK))
 
     def _attach(self, registration: Registration) -> None:
         self._registry.attach(registration)

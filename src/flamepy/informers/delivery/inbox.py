@@ -145,6 +145,7 @@ class Inbox:
         self._tasks = wanted.tasks
         self._sessions = wanted.sessions
         self._replay = wanted.replay if wanted.compares is None else "all"
+        self._live = wanted.replay != "all"  # initial events are dropped, here or by who compares
         self._compares = wanted.compares
         self._notices = wanted.notices
         self._reserve = wanted.reserve
@@ -179,7 +180,7 @@ class Inbox:
     def subscribe(self, scope: Scope) -> Subscription:
         """Start: the present state first, then every change. Call on the loop."""
         subscription = self._subscription = self._hub.subscribe(
-            scope, self, replay=False, live=self._replay == "none"
+            scope, self, replay=False, live=self._live
         )
         for event in self._hub.present_sessions(scope):
             if self._sessions:
