@@ -70,10 +70,6 @@ CATCH_UP, FIRST_LOOK, LOOK = 2.0, 1.0, 0.05
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
 
 
-def _leaves_out(registration: Registration) -> bool:
-    return registration.options.replay != "all"
-
-
 class Reactor(ReactorQueries, Runnable):
     """Watches an engine and delivers every observed change to informers and signals.
 
@@ -301,8 +297,8 @@ class Reactor(ReactorQueries, Runnable):
             self._register_plugins(link.context)
             link.run(self._start(link))
             self._checkpoint.start(lambda: self._registry.registrations)
-            if events_connected() or any(map(_leaves_out, self._registry.registrations)):
-                self._look(link)
+            if self._hub and (events_connected() or self._registry.leaves_out):
+                link.run(self._hub.first_look(FIRST_LOOK))
             if wait:
                 link.run(link.connect(timeout))
         except BaseException:
@@ -438,8 +434,8 @@ class Reactor(ReactorQueries, Runnable):
             self._checkpoint.prepare(registration)
             if self._link is not None and self._hub is not None:
                 on_loop(self._link, lambda: self._attach(registration))
-                if _leaves_out(registration):
-                    self._look(self._link)
+                if registration.options.replay != "all":
+                    self._link.run(self._hub.first_look(FIRST_LOOK))
         except BaseException:
             registration.remove()
             raise
@@ -450,11 +446,6 @@ class Reactor(ReactorQueries, Runnable):
         if self._link is None or self._hub is None:
             raise InvalidStateError("this reactor has not started yet; wait for start()")
         return self._link, self._hub
-
-    def _look(self, link: Link) -> None:
-        """Wait for the poll that decides what was there before: it alone is left out."""
-        if self._hub is not None:
-            link.run(self._hub.first_look(FIRST_LOOK))
 
     def _attach(self, registration: Registration) -> None:
         self._registry.attach(registration)

@@ -189,6 +189,11 @@ class Registry:
         """Accept no more registrations and streams."""
         self._closed = True
 
+    @property
+    def leaves_out(self) -> bool:
+        """True if any registration does not get all of what was there before it."""
+        return any(one.options.replay != "all" for one in self._registrations)
+
     # ------------------------------------------------------------------ on the loop
 
     @property
