@@ -33,6 +33,12 @@ class Target:
     connection: Connection
     own: bool  # ours: nobody else uses it
 
+    @property
+    def is_newer(self) -> bool:
+        """True for an engine after 0.6."""
+        self.connection.list_applications()  # which shows it
+        return self.connection.dialect == "next"
+
     def register(self, **changes: object) -> str:
         """Register an application of the recorded service; return its name."""
         name = short_name("contract")

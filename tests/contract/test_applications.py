@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from contract.conftest import SERVICE, Target
+from support.waiting import eventually
 
 from flamepy.core import ApplicationAttributes, ApplicationState, short_name
 from flamepy.errors import (
@@ -48,15 +49,24 @@ def test_an_application_lives_and_goes(target: Target) -> None:
     assert updated is not None
     assert (updated.command, updated.description) == ("/bin/false", None), "replaced, not merged"
     target.connection.unregister_application(name)
+    if target.is_newer:  # it is removed a moment later
+        eventually(lambda: target.connection.get_application(name) is None)
     assert target.connection.get_application(name) is None
     with pytest.raises(ApplicationNotFoundError):
         target.connection.unregister_application(name)
 
 
 def test_an_open_session_protects_its_application(target: Target, application: str) -> None:
-    with target.connection.create_session(application):
-        with pytest.raises(InvalidStateError):
+    with target.connection.create_session(application) as session:
+        if target.is_newer:  # it is disabled, and stays while the session does
             target.connection.unregister_application(application)
+            shown = target.connection.get_application(application)
+            assert shown is not None
+            assert shown.state is ApplicationState.DISABLED
+            assert session.invoke(b"echo x") == b"x"
+        else:
+            with pytest.raises(InvalidStateError):
+                target.connection.unregister_application(application)
         with pytest.raises(InvalidStateError):
             target.connection.update_application(application, ApplicationAttributes(command="x"))
 

@@ -237,8 +237,7 @@ class Frontend:
         self, requests: AsyncIterator[frontend_pb2.WatchTaskRequest]
     ) -> AsyncIterator[types_pb2.Task]:
         """WatchTasks, of engines after 0.6."""
-        asked = ((one.session_id, one.task_id) async for one in requests)
-        async for task in self._engine.watch_tasks(asked):
+        async for task in self._engine.watch_tasks(_asked(requests)):
             events = task.events if task.state.is_terminal else ()
             shown = replace(task.view(), events=[one.view() for one in events])
             yield self._with_affinity(encode_task(shown))
@@ -255,6 +254,15 @@ async def _created(
     creation: Awaitable[TaskRow], affinity: tuple[bytes, ...] = ()
 ) -> types_pb2.Task:
     return _new(await creation, affinity)
+
+
+async def _asked(
+    requests: AsyncIterator[frontend_pb2.WatchTaskRequest],
+) -> AsyncIterator[tuple[str, str]]:
+    # No generator expression: that would begin with gRPC's iterator at once, and gRPC warns of one
+    # that was begun and never read, as of a stream that its client cancels as it opens it.
+    async for one in requests:
+        yield one.session_id, one.task_id
 
 
 def _new(task: TaskRow, affinity: tuple[bytes, ...] = ()) -> types_pb2.Task:
