@@ -56,19 +56,24 @@ def test_an_application_lives_and_goes(target: Target) -> None:
         target.connection.unregister_application(name)
 
 
-def test_an_open_session_protects_its_application(target: Target, application: str) -> None:
-    with target.connection.create_session(application) as session:
+def test_an_open_session_protects_its_application(target: Target) -> None:
+    name = target.register()
+    with target.connection.create_session(name) as session:
         if target.is_newer:  # it is disabled, and stays while the session does
-            target.connection.unregister_application(application)
-            shown = target.connection.get_application(application)
+            target.connection.unregister_application(name)
+            shown = target.connection.get_application(name)
             assert shown is not None
             assert shown.state is ApplicationState.DISABLED
             assert session.invoke(b"echo x") == b"x"
         else:
             with pytest.raises(InvalidStateError):
-                target.connection.unregister_application(application)
-        with pytest.raises(InvalidStateError):
-            target.connection.update_application(application, ApplicationAttributes(command="x"))
+                target.connection.unregister_application(name)
+            with pytest.raises(InvalidStateError):
+                target.connection.update_application(name, ApplicationAttributes(command="x"))
+    if target.is_newer:
+        eventually(lambda: target.connection.get_application(name) is None)
+    else:
+        target.connection.unregister_application(name)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a..b", ".a", "-a", "a b", "ü", "x" * 254])
