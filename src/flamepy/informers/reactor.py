@@ -382,7 +382,8 @@ class Reactor(ReactorQueries, Runnable):
     ) -> Registration:
         """Deliver to ``informer`` the present state in scope, then every observed change.
 
-        May be called before ``start`` and from a callback. It gets tasks of every process.
+        May be called before ``start`` and from a callback. It gets tasks of every process. Where a
+        ``replay`` leaves out what exists, it waits up to a second for a first poll to show that.
 
         Args:
             informer: an instance of a ``TaskInformer`` or ``SessionInformer`` subclass.
@@ -396,10 +397,10 @@ class Reactor(ReactorQueries, Runnable):
             queue_size: events that wait at most; more are coalesced, an end is never lost.
             retry: how a callback that raised is called again (see ``TemporaryError``).
             timeout: seconds after which a callback is reported, and a coroutine cancelled.
-            replay: existing tasks to deliver: ``"all"``; or, after a first poll if none was made,
-                ``"active"`` (not ended) or ``"none"``.
+            replay: existing tasks to deliver: ``"all"``, ``"active"`` (not ended), ``"none"``.
             resume: False has a checkpoint remember nothing of it.
-            batch_size, batch_delay: events that ``on_batch`` gets at most, and their age in seconds.
+            batch_size: the number of events that ``on_batch`` gets at most.
+            batch_delay: and their greatest age in seconds.
             workers: callbacks that run side by side at most, on threads or tasks of one loop.
             key: what they share out: events of one ``"task"`` (the default), ``"session"``,
                 ``"application"`` or answer of a function come in order, one at a time.
