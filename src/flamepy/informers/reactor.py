@@ -382,8 +382,7 @@ class Reactor(ReactorQueries, Runnable):
     ) -> Registration:
         """Deliver to ``informer`` the present state in scope, then every observed change.
 
-        May be called before ``start`` and from a callback. It gets tasks of every process. Where a
-        ``replay`` leaves out what exists, it waits up to a second for a first poll to show that.
+        May be called before ``start`` and from a callback. It gets tasks of every process.
 
         Args:
             informer: an instance of a ``TaskInformer`` or ``SessionInformer`` subclass.
