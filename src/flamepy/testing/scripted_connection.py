@@ -20,6 +20,7 @@ from flamepy.rpc.implicit import close_link
 from flamepy.rpc.link import Link
 from flamepy.rpc.transport.loop_thread import ReactorLoop
 from flamepy.testing.clock import FakeClock
+from flamepy.testing.scripted_exchange import ScriptedExchange
 from flamepy.testing.scripted_source import ScriptedSource, ScriptedStream
 from flamepy.types import Node, SessionInfo, Task
 
@@ -112,8 +113,15 @@ class _Told:
     async def list_nodes(self, *, timeout: float | None = None) -> list[Node]:
         return await self._tell(self._source.list_nodes(timeout=timeout))
 
-    async def list_sessions(self, *, timeout: float | None = None) -> list[SessionInfo]:
-        return await self._tell(self._source.list_sessions(timeout=timeout))
+    @property
+    def can_exchange(self) -> bool:
+        return self._source.can_exchange
+
+    async def list_sessions(
+        self, *, application: str | None = None, timeout: float | None = None
+    ) -> list[SessionInfo]:
+        chosen = {} if application is None else {"application": application}
+        return await self._tell(self._source.list_sessions(**chosen, timeout=timeout))
 
     async def get_session(self, session_id: str, *, timeout: float | None = None) -> SessionInfo:
         return await self._tell(self._source.get_session(session_id, timeout=timeout))
@@ -132,6 +140,9 @@ class _Told:
 
     def watch_task(self, session_id: str, task_id: str) -> ScriptedStream:
         return self._source.watch_task(session_id, task_id)
+
+    def watch_tasks(self, session_id: str) -> ScriptedExchange:
+        return self._source.watch_tasks(session_id)
 
     async def _tell(self, call: Coroutine[Any, Any, T]) -> T:
         try:

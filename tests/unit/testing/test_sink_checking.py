@@ -27,13 +27,15 @@ class Receiver:
         self.calls = 0
 
     def behave(self, how: str) -> None:
-        self.how = how
+        self.how, self.calls = how, 0
 
     def received(self) -> list[str]:
         return list(self.keys)
 
     def take(self, key: str) -> None:
         self.calls += 1
+        if self.how == "half" and self.calls == 1:
+            threading.Event().wait(0.5)  # meanwhile events come, which are sent together then
         if self.how == "refusing":
             raise Refused("400 Bad Request")
         if self.how == "slow":

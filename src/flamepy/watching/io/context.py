@@ -105,3 +105,8 @@ class WatchContext:
     clock: Callable[[], float]
     spawn: Spawn
     endpoint: str
+
+    @property
+    def is_pushed(self) -> bool:
+        """True while the engine has ``watch_tasks``, as its answers show; False if it never can."""
+        return bool(getattr(self.engine, "can_exchange", False))

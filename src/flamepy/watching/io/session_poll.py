@@ -43,6 +43,7 @@ class SessionPoll:
     def __init__(
         self, context: WatchContext, reader: Reader, observer: Observer, sync: SessionSync
     ) -> None:
+        self._context = context
         self._engine = context.engine
         self._store = context.store
         self._subscribers, self._waiters = context.subscribers, context.waiters
@@ -121,7 +122,7 @@ class SessionPoll:
         Those of awaited tasks may be of others; engine 0.6 has no such filter.
         """
         application = self._subscribers.application
-        if application is None or not self._engine.can_exchange:
+        if application is None or not self._context.is_pushed:
             return None
         records = (self._store.sessions.get(one) for one in self._waiters.sessions())
         alike = all(one is not None and one.application == application for one in records)

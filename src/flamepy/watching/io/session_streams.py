@@ -66,6 +66,7 @@ class SessionStreams:
         self, context: WatchContext, reader: Reader, outages: Outages, streams: WatchStreams
     ) -> None:
         self._streams = streams
+        self._context = context
         self._engine = context.engine
         self._store = context.store
         self._subscribers, self._waiters = context.subscribers, context.waiters
@@ -146,7 +147,7 @@ class SessionStreams:
         return pushed
 
     def _may_open(self, session_id: str) -> bool:
-        if len(self._sessions) >= self._limit or not self._engine.can_exchange:
+        if len(self._sessions) >= self._limit or not self._context.is_pushed:
             return False
         record = self._store.sessions.get(session_id)
         if record is not None and record.info and record.info.state == SessionState.CLOSED:
@@ -163,7 +164,7 @@ class SessionStreams:
         """Keep a session's stream open while it has tasks and the engine has such streams."""
         failures = 0
         try:
-            while not pushed.plan.empty and self._engine.can_exchange:
+            while not pushed.plan.empty and self._context.is_pushed:
                 opened = self._now()
                 try:
                     await self._stream(pushed)
@@ -175,7 +176,7 @@ class SessionStreams:
                     lasted = self._now() - opened
                     failures = 1 if lasted > LASTING else failures + 1
                 pushed.plan.broke()
-                if failures and self._engine.can_exchange and not pushed.plan.empty:
+                if failures and self._context.is_pushed and not pushed.plan.empty:
                     await self._rest(failures)
         finally:
             del self._sessions[pushed.id]
