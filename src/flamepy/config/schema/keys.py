@@ -159,7 +159,11 @@ REACTOR = Section(
         ),
         Key("poll_timeout", _or_null(_SECONDS_ABOVE), "seconds until a poll counts as failed"),
         Key("audit", _SECONDS_ABOVE, "seconds in which every session is listed once"),
-        Key("watch_budget", Number(least=0, whole=True), "streams open at most"),
+        Key(
+            "watch_budget",
+            Number(least=0, whole=True),
+            "streams of single tasks open at most, and a quarter of those of sessions",
+        ),
         Key("calls_per_second", Number(above=0), "calls that looking may cost"),
         Key("bytes_per_second", Number(above=0), "bytes that looking may cost"),
         Key("payloads", Flag(), "whether informers get inputs and outputs"),
