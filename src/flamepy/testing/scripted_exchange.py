@@ -55,6 +55,7 @@ class ScriptedExchange:
         self._due: dict[int, None] = {}
         self._news = asyncio.Event()
         self._ending: FlameError | None = None
+        self._finished = False
         self._over = False
 
     @property
@@ -96,6 +97,8 @@ class ScriptedExchange:
                     yield await self._message(number)
                 if self._ending is not None:
                     raise self._ending.with_traceback(None)
+                if self._finished:
+                    return
                 self._news.clear()
                 await self._news.wait()
         finally:
@@ -135,6 +138,11 @@ class ScriptedExchange:
     def gone(self) -> None:
         """End with a session that is gone."""
         self.end(SessionNotFoundError(f"session {repr_of(self._session_id)} not found"))
+
+    def finish(self) -> None:
+        """End well, as a proxy may do it, whatever its tasks do."""
+        self._finished = True
+        self._news.set()
 
     def end(self, error: FlameError) -> None:
         """End at once.

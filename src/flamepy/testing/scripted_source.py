@@ -466,7 +466,7 @@ class ScriptedSource:
         async def before() -> None:
             await self._before("watch_tasks", session_id)
             if not self.can_exchange:
-                raise InternalError("WatchTasks is not implemented")
+                raise InternalError("the engine does not know WatchTasks")
             session = self._sessions.get(session_id)
             if session is None:
                 raise SessionNotFoundError(f"session {repr_of(session_id)} not found")

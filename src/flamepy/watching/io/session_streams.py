@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 
-from flamepy.errors import FlameError, InvalidArgumentError, NotFoundError, SessionClosedError
+from flamepy.errors import FlameError, InvalidArgumentError, NotFoundError
 from flamepy.types import SessionState, TaskCounts
 from flamepy.watching.io.context import TaskExchange, WatchContext
 from flamepy.watching.io.outages import Outages
@@ -34,8 +34,9 @@ LOOK = 10.0  # seconds between two looks at whether a stream is needed, and live
 REST, LONG_REST = 1.0, 30.0  # seconds at most between two tries; of an engine that is away
 REFUSED = 10.0, 600.0  # seconds without a stream after a first and after many refusals
 MANY = 1000  # refusals before those that are over are dropped
+USELESS = 3  # short streams in a row, of an engine that is there: something cuts all of them
 LASTING = 5.0  # seconds after which an end is a proxy's cut, and no repeated failure
-REFUSALS = (NotFoundError, SessionClosedError, InvalidArgumentError)
+REFUSALS = (NotFoundError, InvalidArgumentError)  # a closed session is one of the latter
 
 
 class _Pushed:
@@ -166,21 +167,26 @@ class SessionStreams:
         try:
             while not pushed.plan.empty and self._context.is_pushed:
                 opened = self._now()
-                try:
-                    await self._stream(pushed)
-                    failures = 0
-                except REFUSALS:
+                refused = await self._ends_refused(pushed)
+                # One that ends well before its tasks did is as broken as one with an error.
+                failures = 1 if self._now() - opened > LASTING else failures + 1
+                if refused or (failures == USELESS and not self._outages.is_away):
                     await self._refuse(pushed)
                     return
-                except FlameError:
-                    lasted = self._now() - opened
-                    failures = 1 if lasted > LASTING else failures + 1
                 pushed.plan.broke()
-                if failures and self._context.is_pushed and not pushed.plan.empty:
+                if self._context.is_pushed and not pushed.plan.empty:
                     await self._rest(failures)
         finally:
             del self._sessions[pushed.id]
             self._give_back(pushed.id)
+
+    async def _ends_refused(self, pushed: _Pushed) -> bool:
+        """Read one stream to its end; return True if the engine refused it."""
+        try:
+            await self._stream(pushed)
+        except FlameError as error:
+            return isinstance(error, REFUSALS)
+        return False
 
     async def _stream(self, pushed: _Pushed) -> None:
         """Read one stream to its end. Raises FlameError."""
@@ -218,7 +224,7 @@ class SessionStreams:
                 await asyncio.wait_for(pushed.woken.wait(), LOOK)
                 continue
             if pushed.plan.empty or not self._is_needed(pushed.id):
-                pushed.plan = PushPlan()
+                pushed.plan, pushed.covered = PushPlan(), -1
                 stream.cut()
                 return
             if pushed.heard < looked and await self._has_missed(pushed):

@@ -11,7 +11,14 @@ import asyncio
 import pytest
 from support.hearing import Heard, World, run
 
-from flamepy.errors import TaskLostError, TaskNotFoundError, UnavailableError
+from flamepy.errors import (
+    FlameError,
+    InternalError,
+    TaskLostError,
+    TaskNotFoundError,
+    UnavailableError,
+)
+from flamepy.testing import ScriptedSource
 from flamepy.testing.scripted_exchange import ScriptedExchange
 from flamepy.types import TaskState
 from flamepy.watching.policy.settings import WatchSettings
@@ -242,6 +249,36 @@ def test_an_engine_that_stops_to_push_is_polled_and_one_that_begins_pushes() -> 
         assert reads(world) == before
 
     run(act, pushes=True)
+
+
+@pytest.mark.parametrize("error", [None, UnavailableError("cut"), InternalError("no")])
+def test_streams_that_are_always_cut_are_given_up_for_reads(
+    error: FlameError | None,
+) -> None:
+    """As of a proxy that lets no stream of requests through: no wait hangs, nothing spins."""
+
+    class Cut(ScriptedSource):
+        def watch_tasks(self, session_id: str) -> ScriptedExchange:
+            exchange = super().watch_tasks(session_id)
+            if error is None:
+                exchange.finish()
+            else:
+                exchange.end(error)
+            return exchange
+
+    async def act(world: World) -> None:
+        world.source.add_session("s")
+        world.source.add_tasks("s", 3)
+        heard, _ = world.subscribe()
+        waits = [world.watch("s", str(number)) for number in (1, 2)]
+        await asyncio.sleep(5.0)
+        for number in ("1", "2", "3"):
+            world.source.succeed("s", number)
+        await world.until(lambda: not any(one.active for one in waits), limit=5.0)
+        await world.until(lambda: len(heard.ends()) == 3, limit=5.0)
+        assert world.source.calls["watch_tasks"] < 8
+
+    run(act, source=Cut, pushes=True)
 
 
 def test_an_old_engine_is_never_asked_for_a_stream() -> None:
