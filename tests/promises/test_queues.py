@@ -301,6 +301,23 @@ class TestG9Newcomers:
             made = run()
             early.wait_for(lambda seen: ("s", made, "SUCCEED") in seen.terminal(), 30)
 
+    @pytest.mark.parametrize("replay", ["active", "none"])
+    @pytest.mark.parametrize("before", [False, True])
+    def test_so_it_is_by_a_stream(
+        self, engine: FakeEngine, connection: Connection, *, replay: str, before: bool
+    ) -> None:
+        engine.succeed("s", engine.add_task("s"))
+        reactor = Reactor(connection=connection)
+        early = reactor.stream(replay=replay) if before else None
+        with reactor:
+            stream = early or reactor.stream(replay=replay)
+            made = engine.add_task("s")
+            engine.succeed("s", made)
+            first = next(stream)
+            assert isinstance(first, TaskEvent)
+            assert first.task.id == made
+            stream.close()
+
     def test_synced_comes_behind_the_last_of_what_was_there(
         self, engine: FakeEngine, reactor: Reactor
     ) -> None:

@@ -39,7 +39,12 @@ from flamepy.informers.on import Shorthand
 from flamepy.informers.options import QUEUE_SIZE, TIMEOUT, KeyFunction, Options, Transform, Where
 from flamepy.informers.plugins.loading import Plugin, load_plugins
 from flamepy.informers.plugins.registering import register_plugin
-from flamepy.informers.queries.queries import HasLink, ReactorQueries, on_loop
+from flamepy.informers.queries.queries import (
+    FIRST_LOOK,
+    HasLink,
+    ReactorQueries,
+    subscribe_on_loop,
+)
 from flamepy.informers.reactor_checkpoint import ReactorCheckpoint
 from flamepy.informers.receivers.draining import Drain
 from flamepy.informers.receivers.routing import events_connected
@@ -65,7 +70,7 @@ logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT = 10.0
 EXIT_TIMEOUT = 2.0
-CATCH_UP, FIRST_LOOK, LOOK = 2.0, 1.0, 0.05
+CATCH_UP, LOOK = 2.0, 0.05
 
 Plugins = Iterable["str | Plugin"] | Mapping[str, Mapping[str, Any]]
 
@@ -430,10 +435,9 @@ class Reactor(ReactorQueries, Runnable):
             if callable(attach):
                 attach(self)
             self._checkpoint.prepare(registration)
-            if self._link is not None and self._hub is not None:
-                on_loop(self._link, lambda: self._attach(registration))
-                if registration.options.replay != "all":
-                    self._link.run(self._hub.first_look(FIRST_LOOK))
+            link, hub, replay = self._link, self._hub, registration.options.replay
+            if link is not None and hub is not None:
+                subscribe_on_loop(link, hub, lambda: self._attach(registration), replay=replay)
         except BaseException:
             registration.remove()
             raise

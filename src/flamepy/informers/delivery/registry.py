@@ -191,8 +191,10 @@ class Registry:
 
     @property
     def leaves_out(self) -> bool:
-        """True if any registration does not get all of what was there before it."""
-        return any(one.options.replay != "all" for one in self._registrations)
+        """True if any subscriber does not get all of what was there before it."""
+        replays = [one.options.replay for one in self._registrations]
+        replays += [one.replay for one in self._held()]
+        return any(one != "all" for one in replays)
 
     # ------------------------------------------------------------------ on the loop
 

@@ -38,6 +38,9 @@ class HasLink(Protocol):
         """The connection's link."""
 
 
+FIRST_LOOK = 1.0  # seconds at most for a first poll
+
+
 def on_loop(link: Link, act: Callable[[], None]) -> None:
     """Call a function on a link's loop and wait for it."""
 
@@ -45,6 +48,17 @@ def on_loop(link: Link, act: Callable[[], None]) -> None:
         act()
 
     link.run(run())
+
+
+def subscribe_on_loop(link: Link, hub: Hub, act: Callable[[], None], *, replay: str) -> None:
+    """Call what subscribes on a link's loop; return when all that comes from now on is delivered.
+
+    Where ``replay`` leaves out what exists, the first poll has to show that: what is created
+    before it would be left out too.
+    """
+    on_loop(link, act)
+    if replay != "all":
+        link.run(hub.first_look(FIRST_LOOK))
 
 
 class ReactorQueries:
@@ -189,7 +203,12 @@ class ReactorQueries:
         self._registry.add_stream(stream)
         try:
             if self._link is not None and self._hub is not None:
-                on_loop(self._link, lambda: self._registry.attach_stream(stream))
+                subscribe_on_loop(
+                    self._link,
+                    self._hub,
+                    lambda: self._registry.attach_stream(stream),
+                    replay=replay,
+                )
         except BaseException:
             stream.close()
             raise
