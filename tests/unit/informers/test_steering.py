@@ -322,6 +322,20 @@ class TestExplain:
         gate.set()
         eventually(lambda: running.explain("s", "2").handlers[0].text == "delivered")
 
+    def test_what_a_pause_holds_waits(
+        self, fake_engine: FakeEngine, running: Reactor, workers: int
+    ) -> None:
+        """The one that a thread has in its hand as well; as for an event that nobody took."""
+        handle = running.register(Noting(), name="held", workers=workers)
+        running.wait_synced(20)
+        handle.pause("repair")
+        fake_engine.add_task("s")
+        eventually(lambda: running.explain("s", "1").handlers[0].waiting == 1)
+        eventually(lambda: handle.stats.queued == 1)
+        assert running.explain("s", "1").handlers[0].text == "1 waiting, paused: repair"
+        handle.resume()
+        eventually(lambda: running.explain("s", "1").handlers[0].text == "delivered")
+
     def test_what_is_not_known_is_said(self, running: Reactor) -> None:
         running.register(Noting(), session="s", name="of s")
         running.wait_synced(20)

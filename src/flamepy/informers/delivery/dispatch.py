@@ -149,13 +149,15 @@ class Dispatcher(WorkSource):
         """Return key, group and lane of an item; see ``WorkSource``."""
         return self._places.of(item)
 
+    def admits(self) -> bool:
+        """Wait while the informer is paused or in quarantine, and for room in its outbox."""
+        if self.gate.shut and not self.gate.passes():
+            return False
+        outlet = self.recorder.outlet
+        return outlet is None or outlet.room(self.mailbox.discarded, self.recorder.commit)
+
     def handle(self, item: object, work: Work) -> Again | Kept | None:
         """Handle an item of the queue: an event, a marker between events, or what is left."""
-        if self.gate.shut and not self.gate.passes():
-            return None  # a stop drops it
-        outlet = self.recorder.outlet
-        if outlet is not None and not outlet.room(self.mailbox.discarded, self.recorder.commit):
-            return None
         if self._rules is not None and isinstance(item, (TaskEvent, SessionEvent)):
             self._rules.observe(item)
         if isinstance(item, (TaskEvent, SessionEvent)):

@@ -63,6 +63,14 @@ class WorkSource(Protocol):
             None when it was handled, else whether it is handled again.
         """
 
+    def admits(self) -> bool:
+        """Wait until the next item may be handled, which counts as waiting until then.
+
+        Returns:
+            False if a stop ended the wait: the item is dropped.
+        """
+        return True
+
     def place_of(self, item: object) -> tuple[Key, Hashable, bool]:
         """Return key, group and lane of an item, as ``KeyQueue.add`` takes them."""
         return Place.FREE, None, False
@@ -303,6 +311,9 @@ class Worker:
     def _handle(self, work: Work) -> float | None:
         """Handle what is in a place of the mailbox; return when the rest of it is, if there is."""
         mailbox = self.mailbox
+        if not self._admits():
+            mailbox.finish(work)
+            return None
         if work.rest:
             mailbox.resume(work)
             items, work.rest = work.rest, []
@@ -324,6 +335,14 @@ class Worker:
             return None  # the source handles it together with others
         mailbox.finish(work)
         return None
+
+    def _admits(self) -> bool:
+        try:
+            return self._source.admits()
+        except BaseException as error:  # as below; what handles it meets the fault as well
+            text, kind = "%s: an error before the next item", kind_of(error)
+            self._log.log(logging.ERROR, kind, text, self._name, error=error)
+            return True
 
     def _stays(self) -> bool:
         if self.mailbox.closed:

@@ -31,8 +31,10 @@ class Source(WorkSource):
         idle: Callable[[], None] = lambda: None,
         interrupt: Callable[[], None] = lambda: None,
         ended: Callable[[], None] = lambda: None,
+        admits: Callable[[], bool] = lambda: True,
     ) -> None:
         self._all = handle, due, idle, interrupt, ended
+        self.admits = admits  # type: ignore[method-assign]  # a function of the test's
 
     def handle(self, item: object, work: Work) -> None:
         self._all[0](item)
@@ -99,6 +101,31 @@ class TestWorker:
         once, again = caplog.messages
         assert once == "w: an error in the handling of 0"
         assert again.startswith("w: an error in the handling of 2 (2 times")
+
+    def test_what_is_not_admitted_yet_waits_and_what_a_stop_meets_there_is_dropped(self) -> None:
+        asked, gate, handled = threading.Event(), threading.Event(), list[object]()
+
+        def admits() -> bool:
+            asked.set()
+            return gate.wait(30) and "last" not in handled
+
+        worker = made("admitting", handled.append, admits=admits)
+        worker.put("last")
+        assert asked.wait(30)
+        assert worker.mailbox.waiting == 1
+        worker.put("not admitted")
+        gate.set()
+        eventually(lambda: worker.mailbox.unfinished == 0)
+        assert handled == ["last"]
+        assert worker.stop(10)
+
+    def test_an_error_before_an_item_loses_no_item(self, caplog: pytest.LogCaptureFixture) -> None:
+        handled: list[object] = []
+        worker = made("broken", handled.append, admits=lambda: bool(1 / 0))
+        worker.put("item")
+        assert worker.stop(10)
+        assert handled == ["item"]
+        assert "broken: an error before the next item" in caplog.text
 
     def test_one_that_does_not_linger_ends_and_comes_back(self) -> None:
         seen: list[object] = []
