@@ -23,6 +23,7 @@ OPEN = """
 import os, sys, threading
 from flamepy.core import connect, open_session
 from flamepy.informers import Reactor, TaskInformer
+from support.frozen import freeze
 
 session = open_session("s")
 futures = [session.run(b"") for _ in range(20)]
@@ -80,7 +81,11 @@ def run(code: str, endpoint: str) -> tuple[subprocess.Popen[str], str, str, floa
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "FLAME_ENDPOINT": endpoint},
+        env={
+            **os.environ,
+            "FLAME_ENDPOINT": endpoint,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
     ) as process:
         assert process.stdout is not None
         said = process.stdout.readline()
@@ -110,7 +115,7 @@ def test_an_engine_that_does_not_answer_does_not_hold_it_up(tmp_path: Path) -> N
         with connect(cluster.endpoint) as connection:
             connection.register_application("idle", {"command": "/bin/false"})
             connection.create_session("idle", session_id="s")
-        hang = f"os.kill({cluster.pid}, {int(signal.SIGSTOP)})\n"
+        hang = f"freeze({cluster.pid})\n"
         call = "threading.Thread(target=session.create_task, args=(b'',), daemon=True).start()\n"
         try:
             process, _, error, took = run(hang + call, cluster.endpoint)

@@ -53,10 +53,10 @@ os._exit(0)
 
 HANGING = """
 import os, signal, sys, threading
-from pathlib import Path
 from flamepy.core import connect
 from flamepy.errors import InvalidStateError
 from support.forking import end, fork
+from support.frozen import freeze
 from support.waiting import eventually
 
 def act():
@@ -71,11 +71,8 @@ connection = connect(endpoint)
 session = connection.open_session(session_id)
 made = []
 creating = threading.Thread(target=lambda: made.append(session.create_task(b"").id))
-os.kill(int(engine), signal.SIGSTOP)
-stat = Path(f"/proc/{engine}/stat")
 try:
-    if stat.exists():  # on a busy machine it answers for a moment more
-        eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+    freeze(int(engine))
     creating.start()
     eventually(lambda: connection.link._calls._pending)
     code = end(fork(act))

@@ -18,6 +18,7 @@ import pyarrow.flight as flight
 import pytest
 from support.cache_process import CacheProcess
 from support.forking import ask, end, fork
+from support.frozen import freeze
 from support.objects import client_of, serving
 from support.waiting import eventually
 
@@ -229,7 +230,7 @@ sys.stdin.read()
         self, cache: CacheProcess, client: ObjectClient
     ) -> None:
         ref = client.put("a/s", b"x")
-        os.kill(cache.pid, signal.SIGSTOP)
+        freeze(cache.pid)
         try:
             with pytest.raises(FlameError) as raised:
                 client.get(ObjectRef("", ref.key), timeout=0.5)

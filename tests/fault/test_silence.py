@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from support.cluster_process import ClusterProcess
+from support.frozen import freeze
 from support.waiting import eventually
 
 from flamepy.core import Connection, TaskFuture, connect
@@ -54,7 +55,7 @@ async def stream_ends(connection: Connection, session_id: str, task_id: str) -> 
 
 @contextmanager
 def stopped(cluster: ClusterProcess, proxy: ChaosProxy) -> Iterator[None]:
-    os.kill(cluster.pid, signal.SIGSTOP)
+    freeze(cluster.pid)
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.frozen import freeze
 from support.waiting import eventually
 
 from flamepy.local.folders import Folders
@@ -100,7 +101,7 @@ def test_one_that_is_stopped_holds_up_nobody(folder: Path) -> None:
     reaper.start()
     process = reaper._process
     assert process is not None
-    process.send_signal(signal.SIGSTOP)
+    freeze(process.pid)
     with started() as living, started() as stopped:
         reaper.add(living.pid)
         reaper.add(stopped.pid)
