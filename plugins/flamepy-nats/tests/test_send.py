@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -167,6 +170,38 @@ def test_a_password_is_in_the_url_and_nowhere_else(
         with pytest.raises(TemporaryError, match="Authorization Violation") as caught:
             send(sink, 1)
     assert SECRET not in str(caught.value) + caplog.text + repr(sink) + repr(vars(sink))
+
+
+def test_the_close_after_a_refusal_does_not_hide_it() -> None:
+    """The first connection gets the reason; the next ones are reset before they can read it."""
+
+    def serve(listener: socket.socket) -> None:
+        refusal, accepted = b"-ERR 'Authorization Violation'\r\n", 0
+        while True:
+            try:
+                peer, _ = listener.accept()
+            except OSError:
+                return
+            with peer:
+                accepted += 1
+                peer.sendall(b'INFO {"server_id":"x","version":"2.10.0","max_payload":1048576}\r\n')
+                peer.recv(4096)
+                if accepted == 1:
+                    peer.sendall(refusal)
+                else:
+                    resets = struct.pack("ii", 1, 0)
+                    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, resets)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        try:
+            sink = Nats(url=f"nats://127.0.0.1:{listener.getsockname()[1]}", timeout=3)
+            with pytest.raises(TemporaryError, match="Authorization Violation"):
+                send(sink, 1)
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
 
 
 def test_a_server_with_tls(server: Server, tmp_path: Path) -> None:

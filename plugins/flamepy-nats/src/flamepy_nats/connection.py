@@ -145,8 +145,10 @@ class Connection:
         return f": {self._last_error}" if self._last_error else ""
 
     async def _failed(self, error: Exception) -> None:
-        self._last_error = _text(error)
-        log.debug("NATS at %s: %s", self._settings.hosts, self._last_error)
+        # A server that refuses says why and closes: the next try may see the close alone.
+        if not (self._last_error and isinstance(error, (ConnectionResetError, BrokenPipeError))):
+            self._last_error = _text(error)
+        log.debug("NATS at %s: %s", self._settings.hosts, _text(error))
 
     async def _lost(self) -> None:
         if self._client is not None:
