@@ -146,6 +146,8 @@ class WatchStreams:
         if interest is None or interest.watched or interest.useless:
             return
         self._waiters.block(interest)
+        if self._waiters.blocking_in(session_id) == 1:
+            self._wakeups.gather.wake()  # it rested while no caller waited
         if len(self._waiters.numbers_in(session_id)) > FEW or not self._share(interest):
             self._wakeups.gather_now()
 

@@ -9,7 +9,7 @@ from flamepy.errors import FlameError
 from flamepy.types import Task
 from flamepy.watching.io.context import WatchContext
 from flamepy.watching.io.outages import Outages
-from flamepy.watching.io.wakeups import Wakeups
+from flamepy.watching.io.wakeups import FASTEST_GATHER, Wakeups
 from flamepy.watching.io.watch_streams import WatchStreams
 from flamepy.watching.policy.completion_planner import FEW
 from flamepy.watching.state.store import Store
@@ -89,6 +89,15 @@ def test_among_many_the_task_that_a_caller_blocks_on_is_gathered_with_the_others
     case.streams.hasten("s", 2)
     assert (case.opened, case.gathers) == (0, True)
     assert case.waiters.blocking_in("s") == 1
+
+
+def test_the_first_caller_that_blocks_ends_the_rest_of_the_gatherer() -> None:
+    case = Case(3 * FEW)
+    for number, wakes in ((2, True), (3, False)):
+        case.pulse.round_begins()
+        case.pulse.interval = FASTEST_GATHER
+        case.streams.hasten("s", number)
+        assert case.pulse._wakeup.is_set() is wakes, "of several that block the first one alone"
 
 
 def test_streams_are_shared_up_to_a_number() -> None:

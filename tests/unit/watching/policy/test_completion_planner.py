@@ -111,6 +111,19 @@ def test_the_longer_a_list_takes_the_longer_it_pays_to_wait() -> None:
         assert planner.decide(later, STILL, total, 1.01 * pause) is not GatherStep.WAIT
 
 
+def test_while_tasks_are_created_and_nobody_blocks_the_counters_rest_for_the_whole_pause() -> None:
+    """Those that wait have nearly all ended, each time: more come, so no look would be the last."""
+    counts, waiting = TaskCounts(running=1, succeed=FEW + 3), FEW + 4
+    for growing, blocking, rest in (
+        (WaiterChanges(added=9, ended=0), 0, PAUSE[0]),
+        (WaiterChanges(added=9, ended=0), 1, 1 / FIRST_RATE),
+        (STILL, 0, 1 / FIRST_RATE),
+    ):
+        planner = new_planner()
+        assert planner.decide(counts, growing, waiting, 0.0, blocking=blocking) is GatherStep.WAIT
+        assert planner.rest(waiting, 0.0, blocking=blocking) == pytest.approx(rest)
+
+
 def test_what_has_ended_altogether_is_read_at_once() -> None:
     planner = new_planner()
     assert planner.decide(TaskCounts(5, 4, 500), STILL, 509, 0.0) is GatherStep.WAIT
@@ -250,7 +263,8 @@ def test_ends_that_were_counted_before_their_creation_was_answered_stay_wanted()
 
 def test_very_many_are_not_asked_for_as_a_whole_every_few_seconds() -> None:
     planner, counts = new_planner(), TaskCounts(pending=100_000)
-    steps = [planner.decide(counts, STILL, 100_000, float(second)) for second in range(220)]
+    until = int(LOAD * 100_000 * LISTED)  # a list takes a small part of the time
+    steps = [planner.decide(counts, STILL, 100_000, float(second)) for second in range(until)]
     assert GatherStep.ALL not in steps
     assert GatherStep.LIST not in steps
     assert planner.decide(counts, STILL, 100_000, 226.0) is GatherStep.LIST
