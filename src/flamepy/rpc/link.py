@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -100,7 +101,7 @@ class Link:
         self.state = ConnectionState.DISCONNECTED
         self.closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._calls = Calls(self._open_channel, self._open_lists, self.endpoint)
+        self._calls = Calls(self._open_channel, self._lists_opener(), self.endpoint)
         self._process = os.getpid()
         self._retrier = Retrier(
             self.policy, way_out=start_one(self.endpoint), scheduled=self._take_retry
@@ -197,9 +198,10 @@ class Link:
         context = self.context
         return open_channel(context.address, context.tls, keepalive=context.keepalive)
 
-    def _open_lists(self) -> grpc.Channel:
+    def _lists_opener(self) -> Callable[[], grpc.Channel] | None:
+        """Return what makes the channel of lists; None where they go by the other one."""
         context = self.context
-        return open_list_channel(context.address, context.tls, keepalive=context.keepalive)
+        return partial(open_list_channel, context.address, context.tls, keepalive=context.keepalive)
 
     def synchronous(self) -> Link:
         """Return a link of its own to the same engine, with the same settings, for threads.

@@ -74,7 +74,7 @@ class Calls:
     def __init__(
         self,
         open_channel: Callable[[], grpc.aio.Channel],
-        open_lists: Callable[[], grpc.Channel],
+        open_lists: Callable[[], grpc.Channel] | None,
         endpoint: str,
     ) -> None:
         self.streams: set[MessageStream] = set()
@@ -269,7 +269,7 @@ class Calls:
     ) -> Any:
         """Return gRPC's call of a stream; its ``used`` is the name that is called."""
         self.streams.add(stream)
-        if stream.used == LIST and request is not None:
+        if stream.used == LIST and request is not None and self._lists.apart:
             return self._lists.begin(FRONTEND[LIST], request, timeout, metadata)
         limit = None if timeout is None else Timeout(timeout)
         # What a stream of requests begins with; an exchange writes its own.

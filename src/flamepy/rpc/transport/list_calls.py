@@ -41,10 +41,15 @@ class ListCalls:
     up: it would wait before it connects again, while the other channel is connected already.
 
     Args:
-        open_channel: makes the channel; it must have ``OPTION``.
+        open_channel: makes the channel, which must have ``OPTION``; None where lists go by the
+            channel of the other calls.
+
+    Attributes:
+        apart: whether they have a channel of their own.
     """
 
-    def __init__(self, open_channel: Callable[[], grpc.Channel]) -> None:
+    def __init__(self, open_channel: Callable[[], grpc.Channel] | None) -> None:
+        self.apart = open_channel is not None
         self._open_channel = open_channel
         self._channel: grpc.Channel | None = None
         self._running: dict[ListCall, grpc.Channel] = {}
@@ -61,6 +66,7 @@ class ListCalls:
         if self._pool is None:
             self._pool = DaemonPool(AT_ONCE, name="flamepy-list")
         if self._channel is None:
+            assert self._open_channel is not None, "``apart`` is looked at first"
             self._channel = self._open_channel()
         call = ListCall(self._end)
         self._running[call] = self._channel
