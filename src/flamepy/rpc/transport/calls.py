@@ -270,7 +270,9 @@ class Calls:
         """Return gRPC's call of a stream; its ``used`` is the name that is called."""
         self.streams.add(stream)
         if stream.used == LIST and request is not None and self._lists.apart:
-            return self._lists.begin(FRONTEND[LIST], request, timeout, metadata)
+            listed = self._lists.begin(FRONTEND[LIST], request, timeout, metadata)
+            if listed is not None:
+                return listed
         limit = None if timeout is None else Timeout(timeout)
         # What a stream of requests begins with; an exchange writes its own.
         sent = request if stream.used != NEW_NAMES[WATCH] else request and [request]

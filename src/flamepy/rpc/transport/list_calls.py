@@ -57,11 +57,11 @@ class ListCalls:
 
     def begin(
         self, method: Method, request: Message, timeout: float | None, metadata: Pairs | None
-    ) -> ListCall:
+    ) -> ListCall | None:
         """Make a call, and read it on a thread from now on, for ``timeout`` seconds at most.
 
-        Raises:
-            RuntimeError: no thread can be started.
+        Returns:
+            None if no thread can be started: it goes by the channel of the other calls then.
         """
         if self._pool is None:
             self._pool = DaemonPool(AT_ONCE, name="flamepy-list")
@@ -85,7 +85,7 @@ class ListCalls:
             self._pool.submit(call.work, make)
         except RuntimeError:
             del self._running[call]
-            raise
+            return None
         return call
 
     def unended(self) -> list[asyncio.Future[None]]:
