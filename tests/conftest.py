@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import tempfile
 import threading
 from collections.abc import Generator, Iterator
@@ -51,7 +52,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def heed_signals() -> None:
+    """Undo what ``nohup``, or ``&`` in a script, had ignored: programs of tests inherit it."""
+    for number, usual in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    heed_signals()
     for kind in (LocalCluster, FakeEngine):
         kind.__init__.__kwdefaults__["dialect"] = config.getoption("--flame-dialect")
     ClusterProcess.dialect = config.getoption("--flame-dialect")
