@@ -32,6 +32,7 @@ THREAD = "flamepy-http"
 EXCHANGE_LIMIT = 5.0  # seconds
 REQUEST_LIMIT = 16 * 1024  # bytes of the request line and the headers
 CONNECTION_LIMIT = 64
+ACCEPTING = 100  # turns of the loop in which a stop lets connections begin, at most
 JOIN_LIMIT = 3.0  # seconds
 ACTS = 2  # of ``act`` at the same time
 JSON = "application/json"
@@ -140,12 +141,16 @@ class HttpPort:
             lambda: _Connection(self._answer, self._deferred, connections, loop), sock=self._socket
         )
         await stopped
+        # Just accepted ones first: a closed server has asyncio forget their sockets.
+        for _ in range(ACCEPTING):
+            if not (accepting := asyncio.all_tasks() - {asyncio.current_task()}):
+                break
+            await asyncio.wait(accepting)
         server.close()
         for one in list(connections):
             one.abort()
-        for left in asyncio.all_tasks() - {asyncio.current_task()}:  # just accepted ones
-            left.cancel()
-        await asyncio.sleep(0)  # the aborted ones close their sockets
+        for _ in range(2):  # turns in which closed transports close their sockets
+            await asyncio.sleep(0)
 
     def _deferred(self, request: Request) -> Deferred | None:
         """Return what an act's answer will be in; None if there is no act for the request."""

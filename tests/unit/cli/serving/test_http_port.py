@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import socket
 import threading
@@ -205,3 +206,14 @@ class TestStart:
         port = HttpPort("127.0.0.1", 0, answer)
         port.stop()
         eventually(lambda: port._socket.fileno() == -1, "the socket to be closed")
+
+
+def test_a_connection_of_the_moment_of_the_stop_is_closed(recwarn: pytest.WarningsRecorder) -> None:
+    """A socket that is left open warns when it is collected."""
+    for _ in range(200):
+        port = HttpPort("127.0.0.1", 0, answer)
+        port.start()
+        with socket.create_connection(("127.0.0.1", port.port), timeout=10):
+            port.stop()
+        gc.collect()
+    assert not recwarn.list
