@@ -1,7 +1,7 @@
 """``ListCalls``: streams that are read to their end, each on a thread, by a channel of their own.
 
 gRPC's asyncio stack hands each message from its own thread to the loop: with two cores that costs
-about 100 us of CPU, and reading a message on the thread that asks for it 10 (docs/performance.md).
+about 100 us of CPU, and 10 to read it on the thread that asks (docs/performance-notes.md).
 So a thread reads a list, and the loop gets its messages in chunks. ``calls`` makes these calls and
 ``message_stream`` reads them; what the loop reads is no different from a call of ``grpc.aio``.
 """
