@@ -233,8 +233,13 @@ class TestMany:
         assert {one.result().state for one in done} == {TaskState.SUCCEED, TaskState.FAILED}
         engine.add_session("t")
         lost = [("t", engine.add_task("t")), ("s", engine.add_task("s"))]
-        engine_of_lost = threading.Timer(0.05, engine.drop_session, ("t",))
-        engine_of_lost.start()
+        interests = running._hub._waiters
+
+        def lose() -> None:
+            eventually(lambda: "t" in interests.sessions(), "the wait")
+            engine.drop_session("t")
+
+        threading.Thread(target=lose, daemon=True).start()
         done, waiting = running.wait(lost, 30, concurrent.futures.FIRST_EXCEPTION)
         assert [one.session_id for one in done] == ["t"]
         assert [one.session_id for one in waiting] == ["s"]

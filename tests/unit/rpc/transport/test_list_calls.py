@@ -16,6 +16,7 @@ from support.loops import run
 from support.waiting import eventually
 
 from flamepy.rpc.transport import list_calls
+from flamepy.rpc.transport.in_flight import wait_all
 from flamepy.rpc.transport.list_calls import OPTION, ListCall, ListCalls
 from flamepy.wire.services import FRONTEND
 
@@ -57,8 +58,7 @@ async def lists_of(port: int) -> AsyncIterator[ListCalls]:
     finally:
         for one in list(lists._running):
             one.cancel()
-        if waiting := lists.unended():
-            await asyncio.wait(waiting, timeout=20)
+        await wait_all(lists.unended(), 20)
         lists.close()
 
 
@@ -137,7 +137,7 @@ def test_a_silent_engine_is_left_at_the_deadline_and_at_once_by_a_cancel() -> No
             await asyncio.sleep(0.05)
             call.cancel()
             await asyncio.wait({reading}, timeout=20)
-            await asyncio.wait(lists.unended(), timeout=20)
+            await wait_all(lists.unended(), 20)
             assert not lists.unended()
             call.cancel()
             lists.close()
