@@ -145,8 +145,9 @@ class WatchStreams:
         interest = self._waiters.get(session_id, number)
         if interest is None or interest.watched or interest.useless:
             return
+        blocks_already = interest.blocks  # a caller that waits in short turns
         self._waiters.block(interest)
-        if self._waiters.blocking_in(session_id) == 1:
+        if not blocks_already and self._waiters.blocking_in(session_id) == 1:
             self._wakeups.gather.wake()  # it rested while no caller waited
         if len(self._waiters.numbers_in(session_id)) > FEW or not self._share(interest):
             self._wakeups.gather_now()
