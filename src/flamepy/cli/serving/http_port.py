@@ -149,8 +149,7 @@ class HttpPort:
         server.close()
         for one in list(connections):
             one.abort()
-        for _ in range(2):  # turns in which closed transports close their sockets
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the aborted ones close their sockets
 
     def _deferred(self, request: Request) -> Deferred | None:
         """Return what an act's answer will be in; None if there is no act for the request."""
