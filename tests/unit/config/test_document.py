@@ -5,7 +5,7 @@ from __future__ import annotations
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from flamepy.config.schema import published
@@ -86,6 +86,21 @@ def test_what_is_wrong_with_the_file_itself(text: str, said: str) -> None:
     assert any(said in one for one in found), found
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("where: failed", "must be module:function, or a mapping such as {state: [failed]}, got"),
+        ("transform: failed", "must be a function, written module:function, got 'failed'"),
+        ("key: alerts.key", "must be one of task, session, application, or module:function, got"),
+        ("rules: [{expect: end, within: 1, where: x}]", "must be a function, written module:f"),
+        ("uid: ' '", "must be text, got ' '"),
+    ],
+)
+def test_a_text_without_its_pattern_is_found(option: str, said: str) -> None:
+    (one,) = texts(f"contexts: [{{name: a, informers: [{{name: b, {option}}}]}}]")
+    assert said in one
+
+
 def test_yaml_that_is_broken_shows_none_of_its_lines() -> None:
     (one,) = texts("password: hunter2\n  token: [hunter2")
     assert "hunter2" not in one
@@ -119,6 +134,7 @@ _NAMES = st.sampled_from(
     [
         *("name", "events", "retry", "attempts", "rules", "expect", "within", "where", "live"),
         *("timeout", "plugin", "options", "workers", "key", "state", "replay", "zzz"),
+        *("transform", "uid", "application", "session"),
     ]
 )
 _VALUES = st.recursive(
@@ -131,6 +147,7 @@ _VALUES = st.recursive(
 
 
 @given(st.dictionaries(_NAMES, _VALUES, max_size=6))
+@example({"where": "failed"})
 def test_check_and_schema_agree(entry: dict[str, object]) -> None:
     """What an editor accepts, the check accepts; null is only less of a problem to the check."""
     value = {"contexts": [{"name": "c", "informers": [{"name": "n", **entry}]}]}

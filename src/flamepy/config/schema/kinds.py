@@ -5,6 +5,7 @@ A value is what YAML holds: text, number, true or false, null, list or mapping. 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ class Text(Kind):
 
     Attributes:
         about: what it is, for messages.
-        pattern: a regular expression for editors.
+        pattern: a regular expression that is found in it.
         hidden: see ``Kind``.
     """
 
@@ -91,8 +92,8 @@ class Text(Kind):
         return {"type": "string", "pattern": self.pattern}
 
     def fits(self, value: object) -> bool:
-        """Whether it is a text that is not empty."""
-        return isinstance(value, str) and bool(value.strip())
+        """Whether it is a text with the pattern; by default, one that is not empty."""
+        return isinstance(value, str) and re.search(self.pattern, value) is not None
 
 
 @dataclass(frozen=True)
