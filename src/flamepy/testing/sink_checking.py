@@ -46,8 +46,9 @@ def _down(run: SinkRun) -> None:
 
 
 def _half(run: SinkRun) -> None:
+    run.gather()
     run.life("half")
-    run.wait_tried()
+    run.wait_came_through()
     run.behave("well")
     run.wait_sent()
 

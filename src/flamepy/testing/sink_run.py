@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from flamepy.informers.delivery.registration import Registration
+from flamepy.informers.informer import TemporaryError
 from flamepy.informers.outbox.entry import OutboxEntry, OutcomeKind
 from flamepy.informers.outbox.settlement import outcomes_of
 from flamepy.informers.outbox.sink import Sink
@@ -27,6 +28,7 @@ from flamepy.texts import repr_of
 TASKS = 4
 MANY_RETRIES = 20
 QUICK = {"backoff_first": 0.02, "backoff_max": 0.1}  # seconds
+GATHER_DELAY = 0.15  # seconds; more than any back-off, so that all that waits is due
 
 
 class SinkReceiver(Protocol):
@@ -91,6 +93,12 @@ class SinkRun:
         self._ambiguous = False  # what failed may have arrived
         self._since: dict[int, float] = {}  # of each thread in ``send``
         self._ended = 0
+        self._gathering = False
+        self._stored = threading.Event()  # what a gathering situation has to send
+        self._stored.set()
+        self._gathered: set[str] = set()  # destinations whose next batch has everything
+        self._before = 0  # keys that were received before that batch
+        self._came_through = False  # some of that batch were received
         self._problems: list[str] = []
         self._lines = _Lines()
 
@@ -122,6 +130,16 @@ class SinkRun:
         for number in map(str, range(1, TASKS + 1)):
             self._connection.do(partial(_succeed, session=session, task=number))
         self._wait(lambda: stats.stats.delivered > 2 * TASKS, "the events to be stored")
+        self._stored.set()
+
+    def gather(self) -> None:
+        """Have ``send`` get everything at once, until something of it was received."""
+        self._gathering = True
+        self._stored.clear()
+
+    def wait_came_through(self) -> None:
+        """Wait until something of what was gathered was received."""
+        self._wait(lambda: self._came_through, "something to be received")
 
     def lose_answers(self) -> None:
         """Let no answer of ``send`` reach the outbox from now on, as a kill does."""
@@ -200,7 +218,9 @@ class SinkRun:
         self, send: Callable[[Sequence[OutboxEntry]], object]
     ) -> Callable[[Sequence[OutboxEntry]], object]:
         def wrapped(batch: Sequence[OutboxEntry]) -> object:
-            own = threading.get_ident()
+            if self._gathering and not self._has_everything(batch[0].destination):
+                raise TemporaryError("put off until everything waits", delay=GATHER_DELAY)
+            own, self._before = threading.get_ident(), len(self.receiver.received())
             self._since[own] = monotonic()
             self._given.update((one.key, one.id) for one in batch)
             try:
@@ -214,6 +234,26 @@ class SinkRun:
 
         return wrapped
 
+    def _has_everything(self, destination: str) -> bool:
+        """Whether a destination's batch was taken once all was stored and due.
+
+        One batch at a time is taken of a destination that waits: the one after a batch that was put
+        off was taken later.
+        """
+        if destination in self._gathered:
+            return True
+        if self._stored.is_set():
+            self._gathered.add(destination)
+        return False
+
+    def _end(self, thread: int) -> None:
+        self._since.pop(thread, None)
+        if self._gathering:
+            self._came_through = len(self.receiver.received()) > self._before
+            self._gathering = not self._came_through
+            self._gathered.clear()
+        self._ended += 1
+
     async def _awaited(
         self, batch: Sequence[OutboxEntry], answer: Awaitable[object], thread: int
     ) -> object:
@@ -225,13 +265,11 @@ class SinkRun:
         return self._answered(batch, found, thread)
 
     def _raised(self, batch: Sequence[OutboxEntry], error: BaseException, thread: int) -> None:
-        self._since.pop(thread, None)
         self._show("an error", repr_of(error))
         self._said_later.update(one.key for one in batch)
-        self._ended += 1
+        self._end(thread)
 
     def _answered(self, batch: Sequence[OutboxEntry], answer: object, thread: int) -> object:
-        self._since.pop(thread, None)
         try:
             outcomes = outcomes_of(answer, len(batch))
         except TypeError as error:
@@ -245,7 +283,7 @@ class SinkRun:
                 self._refused.add(entry.key)
             else:
                 self._said_later.add(entry.key)
-        self._ended += 1
+        self._end(thread)
         if self._answers_lost:
             self._lost.update(one.key for one in batch)
             raise _AnswerLost("killed")

@@ -10,7 +10,7 @@ from flamepy import aio
 from flamepy.testing import FakeEngine
 
 FILES = 15  # from Session.create_task to its acknowledgement
-CALLS = 32
+CALLS = 31
 
 
 async def creation(endpoint: str) -> CallTrace:
