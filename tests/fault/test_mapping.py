@@ -304,8 +304,9 @@ class TestFaults:
 
 
 def test_threads_are_none(instant: FakeEngine, connection: Connection) -> None:
-    """A map starts no thread of its own."""
+    """A map starts no thread of its own; the connection has one for a list."""
     session = connection.get_session("s")
+    session.list_tasks()
     before = set(threading.enumerate())
     for _ in zip(session.map(numbers()), range(10), strict=False):
         assert set(threading.enumerate()) <= before

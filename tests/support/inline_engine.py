@@ -341,6 +341,9 @@ class InlineLink(Link):
     def _open_channel(self) -> Any:
         return self._engine.channel()
 
+    def _lists_opener(self) -> None:
+        return None  # a thread would not keep to the test's clock
+
 
 def connect(
     engine: InlineEngine,

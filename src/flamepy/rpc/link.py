@@ -13,8 +13,10 @@ import math
 import os
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
+import grpc
 import grpc.aio
 
 from flamepy.call_options import CallOptions
@@ -37,7 +39,7 @@ from flamepy.rpc.retry.classifier import Failure
 from flamepy.rpc.retry.retrier import Retrier
 from flamepy.rpc.transport.attempt import Transport
 from flamepy.rpc.transport.calls import Calls
-from flamepy.rpc.transport.channel import open_channel
+from flamepy.rpc.transport.channel import open_channel, open_list_channel
 from flamepy.rpc.transport.goaway import is_goaway
 from flamepy.rpc.transport.hooks import CallHooks
 from flamepy.rpc.transport.loop_thread import FORKED, ReactorLoop
@@ -99,7 +101,7 @@ class Link:
         self.state = ConnectionState.DISCONNECTED
         self.closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._calls = Calls(self._open_channel, self.endpoint)
+        self._calls = Calls(self._open_channel, self._lists_opener(), self.endpoint)
         self._process = os.getpid()
         self._retrier = Retrier(
             self.policy, way_out=start_one(self.endpoint), scheduled=self._take_retry
@@ -195,6 +197,11 @@ class Link:
     def _open_channel(self) -> grpc.aio.Channel:
         context = self.context
         return open_channel(context.address, context.tls, keepalive=context.keepalive)
+
+    def _lists_opener(self) -> Callable[[], grpc.Channel] | None:
+        """Return what makes the channel of lists; None where they go by the other one."""
+        context = self.context
+        return partial(open_list_channel, context.address, context.tls, keepalive=context.keepalive)
 
     def synchronous(self) -> Link:
         """Return a link of its own to the same engine, with the same settings, for threads.

@@ -18,7 +18,7 @@ from flamepy.config import Endpoint, FlameContext
 from flamepy.errors import FlameError
 from flamepy.rpc.requests.frontend import Frontend
 from flamepy.rpc.transport.calls import Calls
-from flamepy.rpc.transport.channel import open_channel
+from flamepy.rpc.transport.channel import open_channel, open_list_channel
 from flamepy.rpc.transport.hooks import CallHooks
 from flamepy.rpc.transport.tls_probe import speaks_tls
 from flamepy.rpc.transport.user_code import UserCode
@@ -45,7 +45,7 @@ async def calls_of(
     options = context.call_options
     hooks = CallHooks(options, UserCode(own_loop=False)) if options else None
     try:
-        calls = Calls(lambda: channel, address.url)
+        calls = Calls(lambda: channel, lambda: open_list_channel(address, context.tls), address.url)
         around = None if hooks is None else hooks.run_contained
         frontend = Frontend.of(calls, address.url, ONCE, around, workspace=context.workspace)
         yield channel, frontend

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
@@ -26,6 +27,7 @@ from flamepy.rpc.transport.in_flight import (
     without_frames,
 )
 from flamepy.rpc.transport.link_holder import LinkHolder
+from flamepy.rpc.transport.list_calls import ListCalls
 from flamepy.rpc.transport.message_stream import (
     MessageExchange,
     MessageStream,
@@ -39,6 +41,8 @@ from flamepy.wire.services import FRONTEND, NEW_NAMES, OLD_NAMES, RENAMED
 
 FORK_READ_WAIT = 0.25  # seconds that a fork waits for answers that can be asked for again
 CLOSE_WRITE_WAIT = 2.0  # seconds that a close waits for tasks that are just being made
+LIST_WAIT = 2.0  # seconds that a close waits for the threads of lists, which it has cut
+LIST = "ListTask"
 NEVER_CANCELLED = "CreateTask"  # an engine whose handler is cancelled may leave a task unseen
 _METHODS = {one.name: one for one in (*FRONTEND.values(), *RENAMED.values())}
 SHORTEST = 0.001  # seconds: gRPC takes no deadline that has passed
@@ -63,14 +67,21 @@ class Calls:
 
     Args:
         open_channel: makes the channel, on the running loop.
+        open_lists: makes the one of lists, see ``ListCalls``.
         endpoint: the engine's URL, for messages.
     """
 
-    def __init__(self, open_channel: Callable[[], grpc.aio.Channel], endpoint: str) -> None:
+    def __init__(
+        self,
+        open_channel: Callable[[], grpc.aio.Channel],
+        open_lists: Callable[[], grpc.Channel] | None,
+        endpoint: str,
+    ) -> None:
         self.streams: set[MessageStream] = set()
         self.closed = False
         self.names = Names()
         self._open_channel = open_channel
+        self._lists = ListCalls(open_lists)
         self._endpoint = endpoint
         self._holder = LinkHolder(self)
         self._channel: grpc.aio.Channel | None = None
@@ -258,6 +269,10 @@ class Calls:
     ) -> Any:
         """Return gRPC's call of a stream; its ``used`` is the name that is called."""
         self.streams.add(stream)
+        if stream.used == LIST and request is not None and self._lists.apart:
+            listed = self._lists.begin(FRONTEND[LIST], request, timeout, metadata)
+            if listed is not None:
+                return listed
         limit = None if timeout is None else Timeout(timeout)
         # What a stream of requests begins with; an exchange writes its own.
         sent = request if stream.used != NEW_NAMES[WATCH] else request and [request]
@@ -298,11 +313,13 @@ class Calls:
         await wait_all(writes, CLOSE_WRITE_WAIT)
         for stream in list(self.streams):
             stream.cut()
+        await wait_all(self._lists.unended(), LIST_WAIT)
         await self._close_channel()
         release(self._holder)
 
     async def _close_channel(self) -> None:
         self._stubs = {}
+        self._lists.close()
         channel, self._channel = self._channel, None
         if channel is not None:
             await channel.close()
@@ -320,7 +337,7 @@ class Calls:
             self._gate = asyncio.Event()
         self._cut_streams("WatchTask")
         await wait_all(self._unended(), min(FORK_READ_WAIT, limit))
-        self._cut_streams("WatchTask", "ListTask")
+        self._cut_streams("WatchTask", LIST)
         for pending in self._pending:
             if may_cut(OLD_NAMES.get(pending.name, pending.name)):
                 pending.cut = True
@@ -350,6 +367,7 @@ class Calls:
 
     def _unended(self) -> list[asyncio.Future[Any]]:
         ended = [end for one in self.streams if (end := one.ended()) is not None]
+        ended += self._lists.unended()
         return [
             one
             for one in (*(pending.ended() for pending in self._pending), *ended)

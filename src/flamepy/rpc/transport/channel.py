@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import grpc
 import grpc.aio
 
 from flamepy.config import Endpoint, FlameClientTls, FlameKeepalive
 from flamepy.host.addresses import proxy_options
+from flamepy.rpc.transport.list_calls import OPTION
 from flamepy.rpc.transport.tls import credentials
 
 DEFAULT_KEEPALIVE = FlameKeepalive()
@@ -70,3 +72,20 @@ def open_channel(
     if endpoint.tls:
         return grpc.aio.secure_channel(endpoint.target, credentials(tls), chosen)
     return grpc.aio.insecure_channel(endpoint.target, chosen)
+
+
+def open_list_channel(
+    endpoint: Endpoint,
+    tls: FlameClientTls | None,
+    *,
+    keepalive: FlameKeepalive = DEFAULT_KEEPALIVE,
+) -> grpc.Channel:
+    """Return the channel of ``ListCalls``, with the same options; any thread may call by it.
+
+    Raises:
+        ConfigError: a TLS file cannot be read.
+    """
+    chosen = [*options(endpoint, keepalive), OPTION]
+    if endpoint.tls:
+        return grpc.secure_channel(endpoint.target, credentials(tls), chosen)
+    return grpc.insecure_channel(endpoint.target, chosen)

@@ -31,7 +31,7 @@ LOAD = 50.0  # ... at least this multiple of its duration
 # Seconds of CPU on a machine of 2025, with gRPC 1.7x and 1.8x: one GetTask, one task of a list, and
 # for either a byte. Only their proportions matter. They are not measured as they are made: among
 # other calls a list takes its turn with all of them, and seems several times as dear.
-GET, LISTED, BYTE = 110e-6, 45e-6, 1.5e-9
+GET, LISTED, BYTE = 110e-6, 30e-6, 1.5e-9
 
 
 def shared(budget: int) -> int:

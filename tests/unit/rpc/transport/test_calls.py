@@ -16,6 +16,7 @@ from support.loops import run
 from flamepy._proto import types_pb2
 from flamepy.errors import ConnectionClosedError
 from flamepy.rpc.transport.calls import CallerLeft, Calls
+from flamepy.rpc.transport.list_calls import OPTION
 from flamepy.rpc.transport.message_stream import CutOff
 from flamepy.wire.services import FRONTEND
 
@@ -56,6 +57,11 @@ class Slow:
         yield types_pb2.Task()
         await self.go.wait()
 
+    async def list(self, raw: bytes, context: Any) -> AsyncIterator[Any]:
+        self.began.append("ListTask")
+        await self.go.wait()
+        yield types_pb2.Task()
+
 
 @asynccontextmanager
 async def serving() -> AsyncIterator[tuple[Slow, Calls]]:
@@ -69,13 +75,20 @@ async def serving() -> AsyncIterator[tuple[Slow, Calls]]:
     handlers["WatchTask"] = grpc.unary_stream_rpc_method_handler(
         slow.watch, response_serializer=types_pb2.Task.SerializeToString
     )
+    handlers["ListTask"] = grpc.unary_stream_rpc_method_handler(
+        slow.list, response_serializer=types_pb2.Task.SerializeToString
+    )
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("flame.v1.Frontend", handlers),)
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    calls = Calls(lambda: grpc.aio.insecure_channel(f"127.0.0.1:{port}"), "http://there")
+    calls = Calls(
+        lambda: grpc.aio.insecure_channel(f"127.0.0.1:{port}"),
+        lambda: grpc.insecure_channel(f"127.0.0.1:{port}", [OPTION]),
+        "http://there",
+    )
     try:
         yield slow, calls
     finally:
@@ -178,6 +191,41 @@ def test_a_watch_ends_with_cut_off_also_when_nobody_reads() -> None:
             with pytest.raises(CutOff):
                 await unread.__anext__()
             assert calls.streams == set()
+
+    run(main())
+
+
+def test_a_list_in_flight_is_cut_and_its_thread_has_left_grpc_at_the_fork() -> None:
+    """The server says nothing after the first task: a thread waits inside gRPC."""
+
+    async def main() -> None:
+        async with serving() as (slow, calls):
+            stream = aiter_(calls.stream("ListTask", FRONTEND["ListTask"].request(), None))
+            reading = asyncio.ensure_future(stream.__anext__())
+            await until(lambda: "ListTask" in slow.began)
+            assert await calls.pause(5.0) is True
+            assert not calls._lists.unended()
+            with pytest.raises(CutOff):
+                await reading
+            slow.go.set()
+            calls.resume()
+            listed = aiter_(calls.stream("ListTask", FRONTEND["ListTask"].request(), 20.0))
+            await listed.__anext__()  # by another channel, on another thread
+            listed.cancel()
+
+    run(main())
+
+
+def test_a_list_in_flight_holds_no_close() -> None:
+    async def main() -> None:
+        async with serving() as (slow, calls):
+            stream = aiter_(calls.stream("ListTask", FRONTEND["ListTask"].request(), None))
+            reading = asyncio.ensure_future(stream.__anext__())
+            await until(lambda: "ListTask" in slow.began)
+            await calls.aclose()
+            with pytest.raises(CutOff):
+                await reading
+            assert not calls._lists.unended()
 
     run(main())
 

@@ -1,0 +1,257 @@
+"""``ListCalls``: streams that are read to their end, each on a thread, by a channel of their own.
+
+gRPC's asyncio stack hands each message from its own thread to the loop: with two cores that costs
+about 100 us of CPU, and 10 to read it on the thread that asks (docs/performance-notes.md).
+So a thread reads a list, and the loop gets its messages in chunks. ``calls`` makes these calls and
+``message_stream`` reads them; what the loop reads is no different from a call of ``grpc.aio``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+from grpc.experimental import ChannelOptions
+
+from flamepy.call_options import Pairs
+from flamepy.runtime.clocks import Timeout, monotonic
+from flamepy.runtime.flags import Flag
+from flamepy.runtime.pools import DaemonPool
+from flamepy.runtime.queues import Empty, SimpleQueue
+from flamepy.wire.services import Method
+
+OPTION = (ChannelOptions.SingleThreadedUnaryStream, 1)  # else a thread of gRPC's is in between
+AT_ONCE = 32  # lists that are read, each on a thread; others wait
+MESSAGES, BYTES, GATHER = 64, 256 * 1024, 0.002  # of a chunk, at most; seconds
+AHEAD = 4  # chunks that the loop has not taken yet, at most
+LOOK = 1.0  # seconds after which a thread that waits for the loop looks whether there still is one
+SHORTEST = 0.001  # seconds: gRPC takes no deadline that has passed
+
+
+class ListCalls:
+    """The channel of lists and the threads that read them; on the link's loop.
+
+    The channel is made for the first list. One that a list could not reach the engine by is given
+    up: it would wait before it connects again, while the other channel is connected already.
+
+    Args:
+        open_channel: makes the channel, which must have ``OPTION``; None where lists go by the
+            channel of the other calls.
+
+    Attributes:
+        apart: whether they have a channel of their own.
+    """
+
+    def __init__(self, open_channel: Callable[[], grpc.Channel] | None) -> None:
+        self.apart = open_channel is not None
+        self._open_channel = open_channel
+        self._channel: grpc.Channel | None = None
+        self._running: dict[ListCall, grpc.Channel] = {}
+        self._pool: DaemonPool | None = None
+
+    def begin(
+        self, method: Method, request: Message, timeout: float | None, metadata: Pairs | None
+    ) -> ListCall | None:
+        """Make a call, and read it on a thread from now on, for ``timeout`` seconds at most.
+
+        Returns:
+            None if no thread can be started: it goes by the channel of the other calls then.
+        """
+        if self._pool is None:
+            self._pool = DaemonPool(AT_ONCE, name="flamepy-list")
+        if self._channel is None:
+            assert self._open_channel is not None, "``apart`` is looked at first"
+            self._channel = self._open_channel()
+        call = ListCall(self._end)
+        self._running[call] = self._channel
+        stub = self._channel.unary_stream(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=call.sized(method.response.FromString),
+        )
+        end = None if timeout is None else monotonic() + timeout
+
+        def make() -> Any:
+            left = None if end is None else Timeout(max(SHORTEST, end - monotonic()))
+            return stub(request, timeout=left, metadata=metadata)
+
+        try:
+            self._pool.submit(call.work, make)
+        except RuntimeError:
+            del self._running[call]
+            return None
+        return call
+
+    def unended(self) -> list[asyncio.Future[None]]:
+        """Return futures of the lists whose threads are in gRPC."""
+        return [one.ended for one in self._running]
+
+    def close(self) -> None:
+        """Close the channel and let the threads end; the next list begins with new ones.
+
+        A channel of which a list is still read is closed after it.
+        """
+        channel, self._channel = self._channel, None
+        self._close_unused(channel)
+        pool, self._pool = self._pool, None  # its threads are not in a child of a fork
+        if pool is not None:
+            pool.shutdown(wait=False)
+
+    def _end(self, call: ListCall, error: BaseException | None) -> None:
+        channel = self._running.pop(call)
+        lost = isinstance(error, grpc.aio.AioRpcError) and (
+            error.code() is grpc.StatusCode.UNAVAILABLE
+        )
+        if lost and self._channel is channel:
+            self._channel = None
+        if self._channel is not channel:
+            self._close_unused(channel)
+
+    def _close_unused(self, channel: grpc.Channel | None) -> None:
+        # gRPC's close waits for the calls of a channel: never here for one that is still read.
+        if channel is not None and channel not in self._running.values():
+            channel.close()
+
+
+class ListCall:
+    """A call whose messages a thread reads; on the loop, but for ``work``.
+
+    Attributes:
+        ended: done once the thread has left gRPC.
+    """
+
+    def __init__(self, end: Callable[[ListCall, BaseException | None], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_end = end
+        self.ended: asyncio.Future[None] = self._loop.create_future()
+        self._chunks: deque[list[Any]] = deque()
+        self._messages: deque[Any] = deque()  # of the chunk that is read
+        self._room: SimpleQueue[None] = SimpleQueue()
+        for _ in range(AHEAD):
+            self._room.put(None)
+        self._error: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._left = Flag()
+        self._call: Any = None  # gRPC's, while there is one
+        self._bytes = 0  # of the chunk that is filled
+
+    def sized(self, decode: Callable[[bytes], Message]) -> Callable[[bytes], Message]:
+        """Return what decodes and counts bytes."""
+
+        def counted(data: bytes) -> Message:
+            self._bytes += len(data)
+            return decode(data)
+
+        return counted
+
+    async def read(self) -> Any:
+        """Return the next message, or ``grpc.aio.EOF``.
+
+        Raises:
+            grpc.aio.AioRpcError: the call failed.
+            asyncio.CancelledError: it was cancelled.
+        """
+        while not self._messages:
+            if self._chunks:
+                self._messages.extend(self._chunks.popleft())
+                self._room.put(None)
+            elif self.ended.done():
+                if self._error is not None:
+                    raise self._error
+                return grpc.aio.EOF
+            else:
+                self._waiter = self._loop.create_future()
+                await self._waiter
+        return self._messages.popleft()
+
+    def cancel(self) -> None:
+        """Leave it: the thread reads no further."""
+        self._left.set()
+        self._room.put(None)
+        call = self._call
+        if call is not None:
+            call.cancel()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.cancel()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _finish(self, error: BaseException | None) -> None:
+        self._error = error
+        self._call = None
+        if not self.ended.done():
+            self.ended.set_result(None)
+        self._on_end(self, error)
+        self._wake()
+
+    # ------------------------------------------------------------------ on the thread
+
+    def work(self, begin: Callable[[], Any]) -> None:
+        """Make the call and read it to its end."""
+        error: BaseException | None = None
+        try:
+            if not self._left.is_set():
+                self._call = call = begin()
+                if self._left.is_set():  # ``cancel`` has not seen it
+                    call.cancel()
+                self._read(call)
+        except grpc.RpcError as failed:
+            error = _as_aio(failed)
+        except BaseException as failed:
+            error = failed
+        with suppress(RuntimeError):  # the loop is closed, and so is the reader
+            self._loop.call_soon_threadsafe(self._finish, error)
+
+    def _read(self, messages: Iterable[Any]) -> None:
+        chunk: list[Any] = []
+        until = monotonic() + GATHER
+        try:
+            for message in messages:
+                chunk.append(message)
+                if len(chunk) >= MESSAGES or self._bytes >= BYTES or monotonic() >= until:
+                    self._give(chunk)
+                    chunk, self._bytes = [], 0
+                    until = monotonic() + GATHER
+        finally:
+            if chunk:
+                self._give(chunk)
+
+    def _give(self, chunk: list[Any]) -> None:
+        """Hand a chunk to the loop, once there is room for it."""
+        while not self._left.is_set():
+            with suppress(Empty):
+                self._room.get(timeout=LOOK)  # ``cancel`` puts one as well
+                break
+            if self._loop.is_closed():
+                self.cancel()
+        self._chunks.append(chunk)
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._wake)
+
+
+def _as_aio(error: Any) -> grpc.aio.AioRpcError:
+    """Return the error of a blocking call as that of an asynchronous one."""
+    trailers = _known(error.trailing_metadata) or ()
+    return grpc.aio.AioRpcError(
+        error.code(),
+        grpc.aio.Metadata(),
+        grpc.aio.Metadata(*((key, value) for key, value in trailers)),
+        _known(error.details),
+        _known(error.debug_error_string),
+    )
+
+
+def _known(get: Callable[[], Any]) -> Any:
+    """Return a part of an error; None where gRPC has not got it: it raises a UsageError then."""
+    try:
+        return get()
+    except Exception:  # an error of a call that was cancelled here, or of an older gRPC
+        return None
