@@ -83,6 +83,30 @@ print(code, *made, flush=True)
 os._exit(0)
 """
 
+LEFT_LISTS = """
+import asyncio, os, sys
+from flamepy.core import connect
+from flamepy.runtime import forks
+from support.forking import end, fork
+
+async def leave(session):
+    reading = asyncio.ensure_future(session._link.frontend.collect_tasks(session.id))
+    await asyncio.sleep(0.02)
+    reading.cancel()
+    await asyncio.wait([reading])
+    assert reading.cancelled(), "not so many are read in that time"
+
+connection = connect(sys.argv[1])
+session = connection.create_session("idle")
+for number in range(600):
+    session.create_task(bytes(20_000))  # more than is read ahead
+for _ in range(10):
+    connection.link.run(leave(session._aio))
+    code = end(fork(lambda: connect(sys.argv[1], timeout=9).close()))
+    print(code, forks._forks.clean, forks._forks.lasting, flush=True)
+os._exit(0)
+"""
+
 
 def program(code: str, *arguments: object, **environment: str) -> str:
     """Run a program that may use the tests' support; return what it said."""
@@ -238,6 +262,9 @@ class TestThreadsOfOthers:
         assert self.looks() > in_vain / 5, "they were gone meanwhile"
         others = 0
         self.looks()
+
+    def test_a_list_that_was_left_leaves_none(self, engine: str) -> None:
+        assert program(LEFT_LISTS, engine).splitlines() == ["0 True 0"] * 10
 
     def test_a_channel_of_somebody_else_stays(self, connection: Connection, engine: str) -> None:
         with grpc.insecure_channel(engine.removeprefix("http://")) as channel:

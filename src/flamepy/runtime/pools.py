@@ -89,6 +89,14 @@ class DaemonPool(ThreadPoolExecutor):
             for thread in self._started:
                 thread.join()
 
+    def abandon(self) -> None:
+        """Let the threads end after the calls that were taken; without a lock, so for finalizers.
+
+        Nobody may submit any more.
+        """
+        for _ in list(self._started):
+            self._jobs.put(None)
+
     def _next(self) -> _Job | None:
         try:
             return self._jobs.get_nowait()

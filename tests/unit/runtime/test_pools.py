@@ -96,6 +96,18 @@ def test_a_shutdown_refuses_calls_cancels_what_waits_and_ends_the_threads() -> N
     assert not any(one.name == "ends" for one in threading.enumerate())
 
 
+def test_one_that_is_abandoned_does_what_it_has_and_its_threads_end(pool: DaemonPool) -> None:
+    gate = threading.Event()
+    taken = [pool.submit(gate.wait, 20) for _ in range(4)]
+    with pool._lock:  # as a finalizer may find it
+        pool.abandon()
+    gate.set()
+    assert all(one.result(20) for one in taken)
+    for thread in pool._started:
+        thread.join(20)
+        assert not thread.is_alive()
+
+
 def test_at_the_interpreters_end_it_works_on_and_keeps_nothing() -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", LATE],

@@ -9,6 +9,7 @@ So a thread reads a list, and the loop gets its messages in chunks. ``calls`` ma
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -20,6 +21,7 @@ from google.protobuf.message import Message
 from grpc.experimental import ChannelOptions
 
 from flamepy.call_options import Pairs
+from flamepy.rpc.transport.lent_channel import LentChannel
 from flamepy.runtime.clocks import Timeout, monotonic
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.pools import DaemonPool
@@ -51,8 +53,8 @@ class ListCalls:
     def __init__(self, open_channel: Callable[[], grpc.Channel] | None) -> None:
         self.apart = open_channel is not None
         self._open_channel = open_channel
-        self._channel: grpc.Channel | None = None
-        self._running: dict[ListCall, grpc.Channel] = {}
+        self._channel: LentChannel | None = None
+        self._running: dict[ListCall, LentChannel] = {}
         self._pool: DaemonPool | None = None
 
     def begin(
@@ -65,12 +67,16 @@ class ListCalls:
         """
         if self._pool is None:
             self._pool = DaemonPool(AT_ONCE, name="flamepy-list")
+            self._end_threads = self._at_last(self._pool.abandon)
         if self._channel is None:
             assert self._open_channel is not None, "``apart`` is looked at first"
-            self._channel = self._open_channel()
+            self._channel = LentChannel(self._open_channel())
+            self._unlend = self._at_last(self._channel.give_up)
+        lent = self._channel
         call = ListCall(self._end)
-        self._running[call] = self._channel
-        stub = self._channel.unary_stream(
+        self._running[call] = lent
+        lent.lend(call)
+        stub = lent.channel.unary_stream(
             method.path,
             request_serializer=method.request.SerializeToString,
             response_deserializer=call.sized(method.response.FromString),
@@ -82,9 +88,10 @@ class ListCalls:
             return stub(request, timeout=left, metadata=metadata)
 
         try:
-            self._pool.submit(call.work, make)
+            self._pool.submit(call.work, make, lent)
         except RuntimeError:
             del self._running[call]
+            lent.leave(call)
             return None
         return call
 
@@ -93,30 +100,33 @@ class ListCalls:
         return [one.ended for one in self._running]
 
     def close(self) -> None:
-        """Close the channel and let the threads end; the next list begins with new ones.
+        """Give the channel up and let the threads end; the next list begins with new ones.
 
         A channel of which a list is still read is closed after it.
         """
-        channel, self._channel = self._channel, None
-        self._close_unused(channel)
-        pool, self._pool = self._pool, None  # its threads are not in a child of a fork
-        if pool is not None:
-            pool.shutdown(wait=False)
+        self._give_up()
+        if self._pool is not None:
+            self._pool = None  # its threads are not in a child of a fork
+            self._end_threads()
 
     def _end(self, call: ListCall, error: BaseException | None) -> None:
-        channel = self._running.pop(call)
+        lent = self._running.pop(call)
         lost = isinstance(error, grpc.aio.AioRpcError) and (
             error.code() is grpc.StatusCode.UNAVAILABLE
         )
-        if lost and self._channel is channel:
-            self._channel = None
-        if self._channel is not channel:
-            self._close_unused(channel)
+        if lost and self._channel is lent:
+            self._give_up()
 
-    def _close_unused(self, channel: grpc.Channel | None) -> None:
-        # gRPC's close waits for the calls of a channel: never here for one that is still read.
-        if channel is not None and channel not in self._running.values():
-            channel.close()
+    def _at_last(self, end: Callable[[], None]) -> weakref.finalize[[], ListCalls]:
+        """Return ``end``, which is called as well where ``close`` was forgotten."""
+        made = weakref.finalize(self, end)
+        made.atexit = False
+        return made
+
+    def _give_up(self) -> None:
+        if self._channel is not None:
+            self._channel = None
+            self._unlend()
 
 
 class ListCall:
@@ -172,13 +182,16 @@ class ListCall:
 
     def cancel(self) -> None:
         """Leave it: the thread reads no further."""
+        self._leave()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.cancel()
+
+    def _leave(self) -> None:
         self._left.set()
         self._room.put(None)
         call = self._call
         if call is not None:
             call.cancel()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.cancel()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -186,7 +199,6 @@ class ListCall:
 
     def _finish(self, error: BaseException | None) -> None:
         self._error = error
-        self._call = None
         if not self.ended.done():
             self.ended.set_result(None)
         self._on_end(self, error)
@@ -194,21 +206,32 @@ class ListCall:
 
     # ------------------------------------------------------------------ on the thread
 
-    def work(self, begin: Callable[[], Any]) -> None:
+    def work(self, begin: Callable[[], Any], lent: LentChannel) -> None:
         """Make the call and read it to its end."""
         error: BaseException | None = None
         try:
-            if not self._left.is_set():
-                self._call = call = begin()
-                if self._left.is_set():  # ``cancel`` has not seen it
-                    call.cancel()
-                self._read(call)
+            self._make(begin)
         except grpc.RpcError as failed:
             error = _as_aio(failed)
+            failed.__traceback__ = None  # its frames have the call, which is this error
         except BaseException as failed:
             error = failed
+        # Nothing of gRPC is left on this thread when the loop is told: a fork may come then.
+        self._call = None
+        lent.leave(self)
         with suppress(RuntimeError):  # the loop is closed, and so is the reader
             self._loop.call_soon_threadsafe(self._finish, error)
+
+    def _make(self, begin: Callable[[], Any]) -> None:
+        if self._left.is_set():
+            return
+        self._call = call = begin()
+        try:
+            if self._left.is_set():  # ``cancel`` has not seen it
+                call.cancel()
+            self._read(call)
+        finally:
+            _drain(call)
 
     def _read(self, messages: Iterable[Any]) -> None:
         chunk: list[Any] = []
@@ -231,10 +254,22 @@ class ListCall:
                 self._room.get(timeout=LOOK)  # ``cancel`` puts one as well
                 break
             if self._loop.is_closed():
-                self.cancel()
+                self._leave()
         self._chunks.append(chunk)
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._wake)
+
+
+def _drain(call: Any) -> None:
+    """End a call, and read what gRPC has to say of that.
+
+    A blocking call whose last events nobody reads is kept for ever, with the channel and gRPC's
+    threads: its own iterator leaves them unread after ``cancel``, and says no more. grpcio has no
+    public name for this (1.60 to 1.85 read).
+    """
+    call._call.cancel(grpc.StatusCode.CANCELLED.value[0], "left")  # nothing if it has ended
+    while call._state.due:
+        call._consume_next_event()
 
 
 def _as_aio(error: Any) -> grpc.aio.AioRpcError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -73,6 +74,21 @@ async def ids(call: ListCall) -> list[int]:
     while (message := await call.read()) is not grpc.aio.EOF:
         found.append(int(message.metadata.id))
     return found
+
+
+def the_channel(lists: ListCalls) -> grpc.Channel:
+    assert lists._channel is not None
+    return lists._channel.channel
+
+
+def is_closed(channel: grpc.Channel) -> bool:
+    try:
+        channel.unary_unary("/none/None")(b"", timeout=0.001)
+    except ValueError as error:
+        return "closed channel" in str(error)
+    except grpc.RpcError:
+        return False
+    return False
 
 
 def threads() -> list[str]:
@@ -199,9 +215,84 @@ def test_a_list_whose_loop_has_gone_ends_its_thread() -> None:
     with server(serve) as port:
         loop = asyncio.new_event_loop()
         lists = loop.run_until_complete(main(port))
+        channel = the_channel(lists)
         loop.close()
         lists.close()
         eventually(lambda: not threads(), "the end of the thread")
+        eventually(lambda: is_closed(channel), "the end of the channel")
+
+
+def test_a_list_that_was_left_leaves_nothing_to_grpc() -> None:
+    """A call with events that nobody read is kept for ever, and a fork meets gRPC's threads."""
+    gate = threading.Event()
+
+    def serve(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        yield task(1)
+        while not gate.is_set():
+            yield task(2)
+
+    async def left(lists: ListCalls, moment: float) -> Any:
+        call = begin(lists)
+        await asyncio.wait_for(call.read(), 20)
+        ours = call._call
+        await asyncio.sleep(moment)
+        call.cancel()
+        await wait_all([call.ended], 20)
+        assert ours is not None
+        return ours._state.due
+
+    async def main(port: int) -> None:
+        async with lists_of(port) as lists:
+            for moment in (0.0, 0.01, 0.1):
+                assert not await left(lists, moment)
+
+    with server(serve) as port:
+        run(main(port))
+        gate.set()
+
+
+def test_the_channel_is_closed_after_its_last_list() -> None:
+    """A channel that is not closed stays, and a fork would meet its threads."""
+    gate = threading.Event()
+
+    def serve(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        yield task(1)
+        gate.wait(60)
+
+    async def main(port: int) -> None:
+        async with lists_of(port) as lists:
+            calls = [begin(lists), begin(lists)]
+            for call in calls:
+                await call.read()
+            channel = the_channel(lists)
+            lists.close()
+            calls[0].cancel()
+            await wait_all([calls[0].ended], 20)
+            assert not is_closed(channel), "another list is read by it"
+            gate.set()
+            assert await ids(calls[1]) == []
+            assert is_closed(channel)
+
+    with server(serve) as port:
+        run(main(port))
+
+
+def test_lists_that_are_forgotten_leave_no_channel() -> None:
+    def serve(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        yield task(1)
+        context.abort(grpc.StatusCode.INTERNAL, "broken")
+
+    async def main(port: int) -> grpc.Channel:
+        lists = ListCalls(lambda: grpc.insecure_channel(f"127.0.0.1:{port}", [OPTION]))
+        call = begin(lists)
+        await call.read()
+        await wait_all([call.ended], 20)
+        return the_channel(lists)
+
+    with server(serve) as port:
+        channel = run(main(port))
+        gc.collect()
+        assert is_closed(channel)
 
 
 def test_without_a_thread_it_is_said_and_nothing_is_awaited(
