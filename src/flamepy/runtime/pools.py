@@ -92,7 +92,7 @@ class DaemonPool(ThreadPoolExecutor):
     def abandon(self) -> None:
         """Let the threads end after the calls that were taken; without a lock, so for finalizers.
 
-        Nobody may submit any more.
+        No caller may submit afterwards.
         """
         for _ in list(self._started):
             self._jobs.put(None)

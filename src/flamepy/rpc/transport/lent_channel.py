@@ -11,7 +11,7 @@ import grpc
 
 
 class LentChannel:
-    """Closes a channel once, when nobody uses it any more; from any thread, without a lock.
+    """Closes a channel once, when its owner and all readers have left; any thread, without a lock.
 
     gRPC's close waits for calls that are being read: so the last one that reads closes, on its own
     thread, also where the owner's loop has gone. Each side notes its own step before it looks at

@@ -216,7 +216,7 @@ class ListCall:
             failed.__traceback__ = None  # its frames have the call, which is this error
         except BaseException as failed:
             error = failed
-        # Nothing of gRPC is left on this thread when the loop is told: a fork may come then.
+        # Nothing of gRPC is left on this thread when the loop gets the end: a fork may come then.
         self._call = None
         lent.leave(self)
         with suppress(RuntimeError):  # the loop is closed, and so is the reader
@@ -263,7 +263,7 @@ class ListCall:
 def _drain(call: Any) -> None:
     """End a call, and read what gRPC has to say of that.
 
-    A blocking call whose last events nobody reads is kept for ever, with the channel and gRPC's
+    A blocking call whose last events are not read is kept for ever, with the channel and gRPC's
     threads: its own iterator leaves them unread after ``cancel``, and says no more. grpcio has no
     public name for this (1.60 to 1.85 read).
     """
