@@ -45,7 +45,7 @@ class Observed(Protocol):
 
     @property
     def state(self) -> str:
-        """Active, removed, paused, or in quarantine."""
+        """Active, removed, not started, paused, or in quarantine."""
 
     @property
     def outbox(self) -> OutboxStats | None:
@@ -206,7 +206,11 @@ def _reason(
         return f"the reactor is {state}"
     if connection not in (ConnectionState.CONNECTED, ConnectionState.DEGRADED):
         return f"the connection is {connection}"
-    late = [one.name for one in informers if not one.synced]
+    late = [
+        one.name if one.state == "active" else f"{one.name} ({one.state})"
+        for one in informers
+        if not one.synced
+    ]
     if late:
         return f"not synced yet: {', '.join(late)}"
     return None

@@ -297,11 +297,15 @@ class _Check:
 
     def _look(self, observed: Observed) -> None:
         self.called.update(observed.called)
+        unstarted = False
         for problem in observed.problems():
             self._add(problem.callback, problem.text, problem.error)
+            unstarted |= problem.callback == "start"
         self.hangs += observed.hangs
         if observed.running:
             self.hangs += 1
+            return
+        if unstarted:  # tried again until the end, and neither called nor closed
             return
         for name in ("start", "close"):
             times = observed.called[name]

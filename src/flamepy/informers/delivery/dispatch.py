@@ -36,6 +36,7 @@ from flamepy.informers.delivery.progress import (
 from flamepy.informers.delivery.recorder import Recorder
 from flamepy.informers.delivery.reporter import Reporter
 from flamepy.informers.delivery.rule_watch import RuleWatch
+from flamepy.informers.delivery.starting import Starting
 from flamepy.informers.delivery.transitions import Transitions, is_inferred
 from flamepy.informers.options import Options
 from flamepy.informers.outcomes.breaker import Breaker
@@ -90,6 +91,7 @@ class Dispatcher(WorkSource):
             observers=reporter.observers,
             given=given,
         )
+        self.starting = Starting(self.runner, mailbox.discarded)
         breaker = Breaker(options.max_failures, options.probe_delay)
         self.gate = Gate(
             breaker, mailbox.discarded, opened=reporter.quarantined, closed=reporter.recovered
@@ -142,7 +144,7 @@ class Dispatcher(WorkSource):
 
     @property
     def begun(self) -> bool:
-        """True once events were to come: ``close`` will be called at the end."""
+        """True once events were to come: ``close`` will be called at the end, if it started."""
         return self._begun
 
     def place_of(self, item: object) -> tuple[Key, Hashable, bool]:
@@ -208,7 +210,7 @@ class Dispatcher(WorkSource):
         elif isinstance(item, FlameError):
             return self._plain("on_error", item)
         elif isinstance(item, Start):
-            self._life("start")
+            self.starting.run(self.informer.start)
         elif isinstance(item, Reopen):
             self._life("reopen")
         elif isinstance(item, Flush):
@@ -584,7 +586,7 @@ class Dispatcher(WorkSource):
         self.runner.asynchronous.allow()
         self.recorder.commit()
         try:
-            if self._begun:
+            if self._begun and self.starting.failure is None:
                 self._life("close")
         finally:
             self.runner.asynchronous.close()

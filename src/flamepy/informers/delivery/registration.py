@@ -173,10 +173,16 @@ class Registration:
 
     @property
     def state(self) -> str:
-        """``active``, ``removed``, or ``paused: ...`` and ``quarantined: ...`` with the reason."""
-        gate = self._dispatcher.gate
+        """``active`` or ``removed``; with the reason, ``not started: ...`` and so on.
+
+        The others are ``paused: ...`` and ``quarantined: ...``. What has not started yet and did
+        not fail either is ``active``.
+        """
+        gate, failure = self._dispatcher.gate, self._dispatcher.starting.failure
         if not self._active:
             return "removed"
+        if failure is not None:
+            return f"not started: {failure}"
         if gate.paused is not None:
             return f"paused: {gate.paused}"
         return "active" if gate.quarantined is None else f"quarantined: {gate.quarantined}"
@@ -252,8 +258,8 @@ class Registration:
 
     @property
     def is_held(self) -> bool:
-        """True while it is paused or in quarantine: its events wait."""
-        return self._dispatcher.gate.shut
+        """True while it is paused, in quarantine, or could not start: its events wait."""
+        return self._dispatcher.gate.shut or self._dispatcher.starting.failure is not None
 
     @property
     def stored_name(self) -> str:
@@ -372,9 +378,10 @@ class Registration:
         timeout = seconds_or_none("timeout", timeout)
         if not self._dispatcher.settled.wait(timeout):
             inbox = self._dispatcher.inbox
+            why = self._dispatcher.starting.failure or "is the engine reachable?"
             raise DeadlineExceededError(
                 f"{self.name} was not synced within {round(timeout or 0, 3):g} s; "
-                f"is the engine reachable?{'' if inbox is None else inbox.obstacle()}"
+                f"{why}{'' if inbox is None else inbox.obstacle()}"
             )
         if not self._dispatcher.synced:
             why = (

@@ -23,6 +23,7 @@ from flamepy.errors import (
 )
 from flamepy.errors import InvalidStateError as Refused
 from flamepy.informers import predicates
+from flamepy.informers.delivery import starting
 from flamepy.informers.delivery.inbox import LagMarker, Synced
 from flamepy.informers.delivery.invocation import Failure, RunningCall
 from flamepy.informers.delivery.registration import Hooks, Registration
@@ -317,13 +318,10 @@ class TestHooks:
         registration.remove()
         eventually(lambda: seen == ["added", "closed"], "the close")
 
-    def test_hooks_that_raise_are_told_and_change_nothing_else(
+    def test_a_close_that_raises_is_reported_and_changes_nothing_else(
         self, register, noted, caplog
     ) -> None:
         class Mine(Seeing):
-            def start(self) -> None:
-                raise ValueError("start")
-
             def close(self) -> None:
                 raise SystemExit("close")
 
@@ -331,9 +329,50 @@ class TestHooks:
         registration = register(informer)
         registration.put(event(1))
         assert registration.close(30)
-        assert informer.seen == [1]
-        assert [one.callback for one in noted.failures] == ["start", "close"]
-        assert len(caplog.records) == 2
+        assert informer.seen == ["start", 1]
+        assert [one.callback for one in noted.failures] == ["close"]
+        assert len(caplog.records) == 1
+
+    def test_events_wait_until_the_start_works(self, register, noted, caplog, monkeypatch) -> None:
+        monkeypatch.setattr(starting, "FIRST_DELAY", 0.01)
+        repaired = threading.Event()
+
+        class Mine(Seeing):
+            def start(self) -> None:
+                if not repaired.is_set():
+                    open("/no/such/folder/file")
+                super().start()
+
+        informer = Mine()
+        registration = register(informer)
+        registration.put(event(1))
+        eventually(lambda: len(noted.failures) > 2, "three attempts")
+        assert registration.state.startswith("not started: start raised FileNotFoundError: ")
+        assert "/no/such/folder/file" in registration.state
+        assert registration.is_held
+        with pytest.raises(DeadlineExceededError, match="start raised FileNotFoundError"):
+            registration.wait_synced(0.05)
+        assert informer.seen == []
+        repaired.set()
+        eventually(lambda: informer.seen == ["start", 1], "the event")
+        assert registration.state == "active"
+        assert registration.close(30)
+        assert informer.seen == ["start", 1, "close"]
+        assert {one.callback for one in noted.failures} == {"start"}
+        assert "FileNotFoundError" in caplog.text
+
+    def test_a_stop_does_not_wait_for_a_start_that_fails(self, register, noted, caplog) -> None:
+        class Mine(Seeing):
+            def start(self) -> None:
+                raise ValueError("start")
+
+        informer = Mine()
+        registration = register(informer)
+        registration.put(event(1))
+        eventually(lambda: noted.failures, "the attempt")
+        eventually(lambda: registration.is_held)
+        registration.close(600)
+        assert informer.seen == [], "neither events nor a close without a start"
 
 
 class TestOrder:
