@@ -182,9 +182,9 @@ def escaped(text: str) -> str:
 
 def argument(one: click.Argument) -> str:
     """Return an argument as its usage line shows it."""
-    name = (one.metavar or one.name or "").upper()
-    many = "..." if one.nargs != 1 and not name.endswith("...") else ""
-    return f"{name}{many}" if one.required else f"[{name.strip('[]')}{many}]"
+    name = re.sub(r"[\[\].]", "", one.metavar or one.name or "").upper()
+    many = "..." if one.nargs != 1 else ""
+    return f"{name}{many}" if one.required else f"[{name}{many}]"
 
 
 def options(command: click.Command) -> Iterable[tuple[str, str, str]]:

@@ -18,8 +18,13 @@ def text_of(value: object) -> str:
 
 
 def repr_of(value: object) -> str:
-    """Return ``repr(value)``, or which class it is if that raises."""
+    """Return ``repr(value)``, or which class it is if that raises.
+
+    That of an ``OSError`` has the name of its file as well.
+    """
     try:
+        if isinstance(value, OSError) and value.filename is not None:
+            return f"{type(value).__name__}({value.errno}, {value.strerror!r}, {value.filename!r})"
         return repr(value)
     except KeyboardInterrupt:
         raise

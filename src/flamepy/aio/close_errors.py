@@ -14,18 +14,31 @@ logger = logging.getLogger(__name__)
 LOOK = 2.0  # seconds for reading how many tasks run: the error is raised without it as well
 
 
-async def explained(link: Link, session_id: str, refused: SessionBusyError) -> SessionBusyError:
-    """Return the refusal of a close with the session, what runs and waits, and the way out."""
+async def explained(
+    link: Link, session_id: str, refused: SessionBusyError, waited: float | None = None
+) -> SessionBusyError:
+    """Return the refusal of a close with the session, what runs and waits, and the way out.
+
+    Args:
+        link: to the engine.
+        session_id: which session.
+        refused: what the engine said.
+        waited: seconds for which ``Session.close`` tried; None for a close that tries once.
+    """
     try:
         info = await link.frontend.get_session(session_id, timeout=LOOK)
     except FlameError:
         counted = "has running tasks"
     else:
         counted = _counted(info)
+    if waited:
+        counted += f" after {waited:g} s"
+        way = "close(wait=SECONDS) tries for longer"
+    else:
+        way = "wait for them, or close it with Session.close(wait=SECONDS)"
     error = SessionBusyError(
-        f"session {session_id} {counted}, so it cannot be closed now: wait for them, or close it "
-        "with Session.close(wait=SECONDS), which waits for those that run and cancels those that "
-        f"wait ({refused.message})",
+        f"session {session_id} {counted}, so it cannot be closed now: {way}, which waits for those "
+        f"that run and cancels those that wait ({refused.message})",
         grpc_code=refused.grpc_code,
         attempts=refused.attempts,
         elapsed=refused.elapsed,

@@ -414,7 +414,7 @@ class Session:
         try:
             self.info = await retrying(attempt)
         except SessionBusyError as refused:
-            raise await explained(self._link, self.id, refused) from refused
+            raise await explained(self._link, self.id, refused, wait) from refused
 
     async def __aenter__(self) -> Session:
         return self

@@ -72,12 +72,13 @@ class ConfigFile:
             # From None: its text shows lines of the file, in which passwords may be.
             raise ConfigError(f"{name}: this is not YAML: {_without_lines(error)}") from None
         root = _mapping(name, "the file", document)
+        contexts = root.get("contexts")
         current = root.get("current-context") if context is None else context
         if not isinstance(current, str):
             raise ConfigError(
                 f"{name}: current-context is not set: it must name one of the contexts"
+                f"{_example(contexts)}"
             )
-        contexts = root.get("contexts")
         if not isinstance(contexts, list):
             raise ConfigError(f"{name}: contexts must be a list of contexts, got {shown(contexts)}")
         found = [_mapping(name, "contexts: each item", one) for one in contexts]
@@ -245,6 +246,14 @@ def context_names(named: str | os.PathLike[str] | None, environ: Mapping[str, st
     if not isinstance(contexts, list):
         return []
     return [str(one["name"]) for one in contexts if isinstance(one, dict) and "name" in one]
+
+
+def _example(contexts: object) -> str:
+    """Return the line that is missing, for the first context; nothing if none has a name."""
+    for one in contexts if isinstance(contexts, list) else ():
+        if isinstance(one, dict) and isinstance(one.get("name"), str):
+            return f", such as `current-context: {one['name']}`"
+    return ""
 
 
 def _read(path: str | os.PathLike[str], origin: str) -> str:

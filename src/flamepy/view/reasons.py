@@ -8,7 +8,7 @@ from flamepy.enums import TextEnum
 from flamepy.types import SessionInfo, SessionState
 
 BIND_FAILED, RETRY_LIMIT = 1001, 1002  # codes of events that the engine records
-TEXT_LENGTH = 300  # characters of the engine's text
+TEXT_LENGTH, LIMIT_LENGTH = 300, 60  # characters of the engine's text; of those for its limit
 SLOW = 300.0  # seconds without any end, after which running tasks are worth a look
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 
@@ -85,10 +85,10 @@ def _not_served(info: SessionInfo, now: Situation) -> Reason:
     failed = _last(info, BIND_FAILED)
     if limit is not None:
         # The cause comes first: the engine's text of the limit is long, and the end may be cut.
-        text = f"{failed} ({limit})" if failed else limit
-        return Reason(Level.ATTENTION, f"no executor: {text}"[:TEXT_LENGTH])
+        cause = _cut(f"no executor: {failed or limit}", TEXT_LENGTH - LIMIT_LENGTH)
+        return Reason(Level.ATTENTION, f"{cause} ({limit})"[:TEXT_LENGTH] if failed else cause)
     if failed is not None:
-        return Reason(Level.ATTENTION, f"no executor: {failed}"[:TEXT_LENGTH])
+        return Reason(Level.ATTENTION, _cut(f"no executor: {failed}", TEXT_LENGTH))
     if now.overdue:
         return Reason(Level.ATTENTION, f"overdue: {now.overdue}")
     if info.max_instances == 0:
@@ -116,6 +116,12 @@ def _served(info: SessionInfo, now: Situation) -> Reason:
     if info.max_instances is not None and (now.executors or 0) >= info.max_instances:
         text += f" (max_instances is {info.max_instances})"
     return Reason(Level.RUNNING, text)
+
+
+def _cut(text: str, length: int) -> str:
+    """Return both ends of a text: an engine's begins with what failed and ends with why."""
+    end = length // 2
+    return text if len(text) <= length else f"{text[: length - end - 5]} ... {text[-end:]}"
 
 
 def _tasks(count: int) -> str:

@@ -112,17 +112,20 @@ class TestPublished:
 
 def examples() -> list[Any]:
     found = []
-    for path in sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]):
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *ROOT.glob("plugins/*/README.md")]
+    for path in sorted(pages):
         for block in path.read_text().split("```yaml\n")[1:]:
             text = block.split("```")[0]
-            if "current-context" in text:
-                found.append(pytest.param(text, id=f"{path.name}-{len(found)}"))
+            if "contexts:" in text:
+                found.append(pytest.param(text, id=f"{path.parent.name}-{len(found)}"))
     return found
 
 
 @pytest.mark.parametrize("text", examples())
 def test_the_files_of_the_documents_are_right(text: str) -> None:
-    assert Document(text).findings() == []
+    document = Document(text)
+    assert document.findings() == []
+    assert document.value["current-context"], "else a command says that it is missing"
     jsonschema.validate(yaml.safe_load(text), published.json_schema())
 
 

@@ -85,9 +85,12 @@ def test_a_closed_session() -> None:
 
 
 def test_a_text_of_the_engine_is_cut() -> None:
-    event = Event(1001, "x" * 10_000, START)
+    event = Event(1001, "failed: " + "x" * 10_000 + " No module named y", START)
     info = made_session(counts=TaskCounts(pending=1), events=(event,))
-    assert len(reason_of(info, Situation()).text) == 300
+    text = reason_of(info, Situation()).text
+    assert len(text) == 300
+    assert text.startswith("no executor: failed: x")
+    assert text.endswith(" No module named y"), "the end of a service's stderr says why"
 
 
 def test_durations_for_people() -> None:

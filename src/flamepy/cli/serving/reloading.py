@@ -25,6 +25,10 @@ NOTHING = (
     "there is nothing to run: no plugin is enabled that works; name one with --plugin or "
     "--informer, or below informers: in flame.yaml (`flamepy plugins check` shows them)"
 )
+NAMED = (
+    "there is nothing to run: none of the plugins of --plugin could be made ({}), see above; their "
+    "options are given below informers: in flame.yaml (--config FILE)"
+)
 
 
 class Hangups:
@@ -84,7 +88,7 @@ class Chosen:
                 sys.path.insert(0, os.getcwd())
         found += [load_informer(value) for value in dict.fromkeys(self.values)]
         if not found:
-            raise ConfigError(NOTHING)
+            raise ConfigError(NOTHING if not self.names else NAMED.format(", ".join(self.names)))
         plan_reload({}, found)
         return found
 

@@ -11,15 +11,16 @@ from flamepy.cli.engine import failure
 from flamepy.cli.groups import CommandGroup
 from flamepy.cli.serving.control import Body, ask
 from flamepy.cli.showing.forms import Form, output_option
-from flamepy.cli.showing.output import chosen, show
+from flamepy.cli.showing.output import age, chosen, show
 from flamepy.errors import FlameError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 COLUMNS = (
-    *("name", "state", "queued", "oldest_age", "delivered", "failures", "retries", "dead"),
+    *("name", "state", "queued", "oldest_age", "running_for", "stuck", "failures"),
     "outbox",
 )
+WIDE = ("delivered", "retries", "dead")
 
 
 def port_option(command: F) -> F:
@@ -56,8 +57,14 @@ def list_handlers(address: str, form: Form | None) -> None:
     """List the informers: what waits, what failed, what is paused and why."""
     found = ask_process(address, "GET", "handlers")["handlers"]
     if chosen(form).kind in ("table", "wide"):
-        found = [{**one, "outbox": outbox_text(one.get("outbox"))} for one in found]
-    show(found, COLUMNS, form)
+        found = [_row(one) for one in found]
+    show(found, COLUMNS, form, wide=WIDE)
+
+
+def _row(one: dict[str, Any]) -> dict[str, Any]:  # Any: what JSON gives
+    ages = {name: one.get(name) for name in ("oldest_age", "running_for")}
+    shown = {name: None if value is None else age(value) for name, value in ages.items()}
+    return {**one, **shown, "outbox": outbox_text(one.get("outbox"))}
 
 
 def outbox_text(found: dict[str, Any] | None) -> str:  # Any: what JSON gives

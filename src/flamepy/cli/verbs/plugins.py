@@ -29,13 +29,20 @@ def plugins() -> None:
 
 
 @plugins.command("list")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Show which ones this flame.yaml enables.",
+)
 @context_option
 @output_option()
-def list_plugins(context: str | None, form: Form | None) -> None:
+def list_plugins(config: str | None, context: str | None, form: Form | None) -> None:
     """List the installed plugins, without loading any."""
     from flamepy.informers.plugins.loading import discover
 
-    enabled = {one.name for one in _settings(context).informers}
+    informers = _settings(context, config).informers
+    enabled = {one.plugin or one.name for one in informers}
     _show([replace(one, enabled=one.name in enabled) for one in discover()], form)
 
 
@@ -93,9 +100,9 @@ def _check_file(path: str, context: str | None, form: Form | None, *, checkpoint
         raise SystemExit(1)
 
 
-def _settings(context: str | None) -> FlameContext:
+def _settings(context: str | None, config: str | None = None) -> FlameContext:
     try:
-        return FlameContext(context=context)
+        return FlameContext(context=context, config_file=config)
     except ConfigError as error:
         raise failure(error) from None
 

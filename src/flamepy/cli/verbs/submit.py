@@ -118,7 +118,7 @@ def submit(
                 if interrupts.numbers:
                     tell(
                         f"session {session.id} continues: flamepy sessions close {session.id} "
-                        "ends it"
+                        "--cancel-pending ends it once no task runs"
                     )
             if not interrupts.numbers:
                 if session_id is None:

@@ -210,7 +210,7 @@ class Dispatcher(WorkSource):
         elif isinstance(item, FlameError):
             return self._plain("on_error", item)
         elif isinstance(item, Start):
-            self.starting.run(self.informer.start)
+            self.starting.run(item.start)
         elif isinstance(item, Reopen):
             self._life("reopen")
         elif isinstance(item, Flush):
@@ -575,6 +575,10 @@ class Dispatcher(WorkSource):
         if batch is not None:
             batch.flushing = True
             self.mailbox.push(Flush(key))
+
+    def doing(self) -> str:
+        """Return what runs now, with its stack; from any thread."""
+        return self.runner.doing(stacks=True)
 
     def interrupt(self) -> None:
         """Cancel the coroutines that run now, and end waits; from any thread."""

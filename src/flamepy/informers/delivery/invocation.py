@@ -11,7 +11,9 @@ from __future__ import annotations
 import inspect
 import logging
 import random
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
@@ -48,6 +50,12 @@ class RunningCall(NamedTuple):
     since: float
     item: object
     thread: int = 0
+
+    def text(self, now: float) -> str:
+        """Return what runs, for how long, and with what; ``now`` is monotonic seconds."""
+        about = describe(self.item)
+        where = f" at {about}" if about else ""
+        return f"{self.callback} has been running for {now - self.since:.1f} s{where}"
 
 
 class Sending(Protocol):
@@ -149,6 +157,20 @@ class CallbackRunner:
     def calls(self) -> list[RunningCall]:
         """The callbacks that run now, of each thread one; from any thread."""
         return list(self._running.values())
+
+    def stack(self, call: RunningCall) -> str:
+        """Return where a callback that runs now is, as text; "" if it has ended."""
+        coroutine = self.asynchronous.stack(call.thread)
+        if coroutine:
+            return coroutine
+        frame = sys._current_frames().get(call.thread)
+        return "".join(traceback.format_stack(frame)) if frame is not None else ""
+
+    def doing(self, *, stacks: bool = False) -> str:
+        """Return what runs now, "" if nothing does; with stacks below it, if these are wanted."""
+        now, calls = monotonic(), self.calls
+        parts = ["; ".join(one.text(now) for one in calls)]
+        return "\n".join([*parts, *map(self.stack, calls)] if stacks else parts)
 
     def call(self, call: Call, item: object = None, *, plain: bool = False) -> bool:
         """Call one callback until it works or failed for good; waits on this thread in between.

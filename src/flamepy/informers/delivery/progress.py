@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from flamepy.errors import InformerError
@@ -116,8 +116,11 @@ class BatchFirst:
     item: object
 
 
+@dataclass(frozen=True, slots=True)
 class Start:
     """The marker before the first event: ``informer.start()``."""
+
+    start: Callable[[], object]
 
 
 class Reopen:

@@ -7,8 +7,6 @@ informer's thread takes the events through ``transform`` and ``where`` to the ca
 from __future__ import annotations
 
 import logging
-import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -250,6 +248,7 @@ class Registration:
             in_scope=covers,
             state=self.state,
             waiting=self.worker.mailbox.count(session_id, task_id),
+            waits_for=self._runner.doing(),
             running=tuple(
                 one.callback for one in self.calls if _concerns(one.item, session_id, task_id)
             ),
@@ -378,10 +377,10 @@ class Registration:
         timeout = seconds_or_none("timeout", timeout)
         if not self._dispatcher.settled.wait(timeout):
             inbox = self._dispatcher.inbox
-            why = self._dispatcher.starting.failure or "is the engine reachable?"
+            obstacle = "is the engine reachable?" + ("" if inbox is None else inbox.obstacle())
+            why = self._dispatcher.starting.failure or self._runner.doing() or obstacle
             raise DeadlineExceededError(
-                f"{self.name} was not synced within {round(timeout or 0, 3):g} s; "
-                f"{why}{'' if inbox is None else inbox.obstacle()}"
+                f"{self.name} was not synced within {round(timeout or 0, 3):g} s; {why}"
             )
         if not self._dispatcher.synced:
             why = (
@@ -501,8 +500,9 @@ class Registration:
         if not self._active:
             return
         self._dispatcher.begin(inbox)
-        if callable(getattr(self.informer, "start", None)):
-            self.worker.put(Start())
+        start = getattr(self.informer, "start", None)
+        if callable(start):
+            self.worker.put(Start(start))
 
     def put(self, item: object) -> bool:
         """Queue something for the informer's thread; False if an event found no place."""
@@ -564,13 +564,8 @@ class Registration:
         call = call or self._runner.running
         if call is None:
             return ""
-        coroutine = self._runner.asynchronous.stack(call.thread)
-        if not coroutine and self._sending is not None:
-            coroutine = self._sending.stack(call.thread)
-        if coroutine:
-            return coroutine
-        frame = sys._current_frames().get(call.thread)
-        return "".join(traceback.format_stack(frame)) if frame is not None else ""
+        sent = "" if self._sending is None else self._sending.stack(call.thread)
+        return sent or self._runner.stack(call)
 
 
 def _concerns(item: object, session_id: str, task_id: str | None) -> bool:

@@ -66,6 +66,7 @@ class Explanation:
         state: of the registration: active, removed, paused or quarantined, with the reason.
         waiting: events of it that wait.
         running: callbacks that run with one now.
+        waits_for: what the informer does now: callback, seconds, event; "" if nothing.
         notes: what became of the latest ones, the oldest first.
     """
 
@@ -75,6 +76,7 @@ class Explanation:
     waiting: int
     running: tuple[str, ...]
     notes: tuple[Noted, ...]
+    waits_for: str = ""
 
     @property
     def text(self) -> str:
@@ -84,7 +86,8 @@ class Explanation:
         parts = [f"{self.running[0]} runs"] if self.running else []
         if self.waiting:
             why = "" if self.state == "active" else f", {self.state}"
-            parts.append(f"{self.waiting} waiting{why}")
+            busy = f" for this: {self.waits_for}" if self.waits_for and not self.running else ""
+            parts.append(f"{self.waiting} waiting{why}{busy}")
         if not parts:
             parts.append(str(self.notes[-1].stage) if self.notes else "nothing seen lately")
         return "; ".join(parts)

@@ -83,6 +83,10 @@ class WorkSource(Protocol):
         """Called when ``due`` has come, and when the queue has been drained at the end."""
         return
 
+    def doing(self) -> str:
+        """Return what runs now, for a log; "" if nothing does. From any thread."""
+        return ""
+
     def interrupt(self) -> None:
         """Called, from the stopping thread, when what is queued is dropped."""
         return
@@ -189,7 +193,9 @@ class Worker:
         self._drop()
         if dropped:
             why = "could not be started" if self._thread is None else "still runs a callback"
-            logger.warning("%s %s; %d events dropped", self._name, why, dropped)
+            doing = self._source.doing()
+            more = f": {doing}" if doing else ""
+            logger.warning("%s: %d events dropped: it %s%s", self._name, dropped, why, more)
         return False
 
     def close(self) -> None:

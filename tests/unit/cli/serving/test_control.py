@@ -28,8 +28,15 @@ class Made:
     def describe(self) -> Body:
         state = "active" if self.reason is None else f"paused: {self.reason}"
         return {
-            **{"name": self.name, "state": state, "queued": 3, "oldest_age": 0.5},
-            **{"delivered": 9, "failures": 1, "retries": 2, "dead": 0},
+            **{"name": self.name, "state": state, "queued": 3, "oldest_age": 75.04},
+            **{
+                "running_for": 130.0,
+                "stuck": 1,
+                "delivered": 9,
+                "failures": 1,
+                "retries": 2,
+                "dead": 0,
+            },
         }
 
     def pause(self, reason: str) -> None:
@@ -89,7 +96,10 @@ def run(address: str, arguments: list[str]) -> tuple[int, str, str]:
 
 
 def test_they_are_listed_paused_and_resumed(address: str, handlers: list[Made]) -> None:
-    assert "bills  active" in run(address, ["handlers", "list", "--table"])[1]
+    shown = run(address, ["handlers", "list", "--table"])[1]
+    titles, bills, *_ = (line.split() for line in shown.splitlines())
+    assert " ".join(titles) == "NAME STATE QUEUED OLDEST AGE RUNNING FOR STUCK FAILURES OUTBOX"
+    assert bills == ["bills", "active", "3", "75s", "2m", "1", "1"], shown
     assert run(address, ["handlers", "pause", "bills", "--reason", "repair"])[:2] == (
         *(0, "bills: paused: repair\n"),
     )

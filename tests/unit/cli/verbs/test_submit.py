@@ -124,4 +124,4 @@ def test_an_interrupt_leaves_the_tasks_and_says_how_to_end_them(connection: Conn
     assert (process.returncode, out) == (130, "")
     (session,) = connection.list_sessions()
     assert session.state == SessionState.OPEN
-    assert f"flamepy sessions close {session.id} ends it" in said
+    assert f"flamepy sessions close {session.id} --cancel-pending ends it" in said

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -340,7 +342,7 @@ class TestHooks:
         class Mine(Seeing):
             def start(self) -> None:
                 if not repaired.is_set():
-                    open("/no/such/folder/file")
+                    Path("/no/such/folder/file").read_text()
                 super().start()
 
         informer = Mine()
@@ -360,6 +362,27 @@ class TestHooks:
         assert informer.seen == ["start", 1, "close"]
         assert {one.callback for one in noted.failures} == {"start"}
         assert "FileNotFoundError" in caplog.text
+
+    def test_what_waits_says_for_which_callback(self, register, noted, caplog) -> None:
+        gate = threading.Event()
+
+        class Mine(TaskInformer):
+            def on_transition(self, event: TaskEvent) -> None:
+                gate.wait(60)
+
+        registration = register(Mine())
+        registration.put(event(1))
+        registration.put(event(2))
+        eventually(lambda: registration.running, "the callback")
+        runs = r"on_transition has been running for \d+\.\d s at "
+        with pytest.raises(DeadlineExceededError, match=f"was not synced within .* s; {runs}"):
+            registration.wait_synced(0.05)
+        explained = registration.explain(event(2).session_id, "2")
+        assert re.search(f"1 waiting for this: {runs}{event(1).key}", explained.text)
+        assert not registration.close(0.05)
+        assert re.search(f"1 events dropped: it still runs a callback: {runs}", caplog.text)
+        assert "gate.wait(60)" in caplog.text, "its stack"
+        gate.set()
 
     def test_a_stop_does_not_wait_for_a_start_that_fails(self, register, noted, caplog) -> None:
         class Mine(Seeing):

@@ -180,7 +180,7 @@ class TestWorker:
             worker = made(name, lambda _: None)
             worker.put(1)
             assert not worker.stop(10)
-            assert f"{name} could not be started; 1 events dropped" in caplog.text
+            assert f"{name}: 1 events dropped: it could not be started" in caplog.text
             assert caplog.text.count(f"{name!r} cannot be started") == 1, "of the second one, too"
 
 
