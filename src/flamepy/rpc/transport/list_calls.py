@@ -2,7 +2,9 @@
 
 gRPC's asyncio stack hands each message from its own thread to the loop: with two cores that costs
 about 100 us of CPU, and 10 to read it on the thread that asks (docs/performance-notes.md).
-So a thread reads a list, and the loop gets its messages in chunks. ``calls`` makes these calls and
+So a thread reads a list, and the loop gets its messages in chunks. Threads that read side by side
+take the interpreter's lock from each other at each message: so lists await their first message side
+by side, and are read one by one from then on. ``calls`` makes these calls and
 ``message_stream`` reads them; what the loop reads is no different from a call of ``grpc.aio``.
 """
 
@@ -11,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 import grpc
@@ -29,7 +32,8 @@ from flamepy.runtime.queues import Empty, SimpleQueue
 from flamepy.wire.services import Method
 
 OPTION = (ChannelOptions.SingleThreadedUnaryStream, 1)  # else a thread of gRPC's is in between
-AT_ONCE = 32  # lists that are read, each on a thread; others wait
+AT_ONCE = 32  # lists whose messages are awaited, each on a thread; others wait
+TURN = 0.1  # seconds that a list waits for its turn to be read, at most
 MESSAGES, BYTES, GATHER = 64, 256 * 1024, 0.002  # of a chunk, at most; seconds
 AHEAD = 4  # chunks that the loop has not taken yet, at most
 LOOK = 1.0  # seconds after which a thread that waits for the loop looks whether there still is one
@@ -55,6 +59,8 @@ class ListCalls:
         self._open_channel = open_channel
         self._channel: LentChannel | None = None
         self._running: dict[ListCall, LentChannel] = {}
+        self._turn: SimpleQueue[None] = SimpleQueue()  # the list that is read takes what is in it
+        self._turn.put(None)
         self._pool: DaemonPool | None = None
 
     def begin(
@@ -73,7 +79,7 @@ class ListCalls:
             self._channel = LentChannel(self._open_channel())
             self._unlend = self._at_last(self._channel.give_up)
         lent = self._channel
-        call = ListCall(self._end)
+        call = ListCall(self._end, self._turn)
         self._running[call] = lent
         lent.lend(call)
         stub = lent.channel.unary_stream(
@@ -136,9 +142,12 @@ class ListCall:
         ended: done once the thread has left gRPC.
     """
 
-    def __init__(self, end: Callable[[ListCall, BaseException | None], None]) -> None:
+    def __init__(
+        self, end: Callable[[ListCall, BaseException | None], None], turn: SimpleQueue[None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_end = end
+        self._turn = turn
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._chunks: deque[list[Any]] = deque()
         self._messages: deque[Any] = deque()  # of the chunk that is read
@@ -174,6 +183,8 @@ class ListCall:
             elif self.ended.done():
                 if self._error is not None:
                     raise self._error
+                if self._left.is_set():
+                    raise asyncio.CancelledError
                 return grpc.aio.EOF
             else:
                 self._waiter = self._loop.create_future()
@@ -233,7 +244,22 @@ class ListCall:
         finally:
             _drain(call)
 
-    def _read(self, messages: Iterable[Any]) -> None:
+    def _read(self, messages: Iterator[Any]) -> None:
+        first = next(messages, None)
+        if first is None:
+            return
+        has_turn = False
+        with suppress(Empty):  # after that it is read beside one that has no end, or is silent
+            self._turn.get(timeout=TURN)
+            has_turn = True
+        try:
+            self._read_on(chain((first,), messages))
+        finally:
+            if has_turn:
+                self._turn.put(None)
+
+    def _read_on(self, messages: Iterable[Any]) -> None:
+        """Hand messages to the loop in chunks; a last one waits for the next message or the end."""
         chunk: list[Any] = []
         until = monotonic() + GATHER
         try:

@@ -251,12 +251,35 @@ def test_a_list_that_was_left_leaves_nothing_to_grpc() -> None:
         gate.set()
 
 
+def test_lists_are_awaited_side_by_side_and_one_that_is_silent_holds_up_no_other() -> None:
+    """However many there are: a list is read beside one whose messages stop."""
+    gate, all_there = threading.Event(), threading.Barrier(9)
+
+    def serve(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        all_there.wait(20)
+        yield task(1)
+        if ("silent", "yes") in [(one.key, one.value) for one in context.invocation_metadata()]:
+            gate.wait(60)
+
+    async def main(port: int) -> None:
+        async with lists_of(port) as lists:
+            silent = begin(lists, silent="yes")
+            found = await asyncio.gather(*(ids(begin(lists)) for _ in range(8)))
+            assert found == [[1]] * 8
+            assert not silent.ended.done()
+            gate.set()
+            assert await ids(silent) == [1]
+
+    with server(serve) as port:
+        run(main(port))
+
+
 def test_the_channel_is_closed_after_its_last_list() -> None:
     """A channel that is not closed stays, and a fork would meet its threads."""
     gate = threading.Event()
 
     def serve(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-        yield task(1)
+        yield task(1, list_calls.BYTES)  # handed on at once
         gate.wait(60)
 
     async def main(port: int) -> None:
