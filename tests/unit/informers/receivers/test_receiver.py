@@ -340,7 +340,7 @@ class TestQueues:
         signals.queue_overflow.connect(lambda sender, **_: overflows.append(sender))
         everything = RecordingInformer()
         with Reactor(connection=engine_connection) as reactor:
-            reactor.register(everything)
+            reactor.register(everything).wait_synced(LIMIT)  # signals are of what comes after
             for number in (1, 2):
                 engine.add_task("s")
                 engine.fail("s", str(number), "no")
