@@ -340,6 +340,7 @@ class TestFiles:
         ("text", "expected"),
         [
             ("", "current-context is not set"),
+            ("contexts: [{name: production}]", "such as `current-context: production`"),
             ("[]", "the file must be a mapping"),
             ("current-context: 3\ncontexts: []", "current-context is not set"),
             ("current-context: a", "contexts must be a list of contexts, got None"),

@@ -36,3 +36,9 @@ def test_others_are_as_they_write_themselves() -> None:
     assert text_of(ValueError("x")) == "x"
     assert repr_of("x") == "'x'"
     assert described(ValueError("x")) == "ValueError: x"
+
+
+def test_the_repr_of_a_files_error_has_its_name() -> None:
+    error = FileNotFoundError(2, "No such file or directory", "/no/such/file")
+    assert repr_of(error) == "FileNotFoundError(2, 'No such file or directory', '/no/such/file')"
+    assert repr_of(OSError("broken")) == "OSError('broken')"

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
-from flamepy.informers.delivery.invocation import RunningCall, describe, log_fields
+from flamepy.informers.delivery.invocation import RunningCall, log_fields
 from flamepy.informers.options import Options
 from flamepy.runtime.clocks import monotonic
 from flamepy.runtime.repeats import RepeatedLog
@@ -103,12 +103,11 @@ class Watchdog(Generic[W]):
 
     def _report_slow(self, one: W, running: RunningCall, age: float) -> None:
         stack = one.stack(running)
-        about = describe(running.item)
         self._log.log(
             logging.WARNING,
             ("slow", one.name, running.callback),
-            "%s.%s has been running for %.1f s%s; its stack:\n%s",
-            *(one.name, running.callback, age, f" at {about}" if about else "", stack),
+            "%s.%s; its stack:\n%s",
+            *(one.name, running.text(running.since + age), stack),
             extra=log_fields(one.name, running.item),
         )
         self._report(one, running, age, stack)
