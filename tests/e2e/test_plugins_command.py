@@ -61,6 +61,13 @@ def test_list_loads_nothing(folder: Path) -> None:
     assert not any(one["enabled"] for one in plugins(folder, "list", "--context", "b", status=0))
 
 
+def test_list_shows_what_a_file_enables_by_any_name(folder: Path) -> None:
+    text = "current-context: c\ncontexts: [{name: c, informers: [{name: mine, plugin: good}]}]"
+    (folder / "other.yaml").write_text(text)
+    gone, good = plugins(folder, "list", "--config", "other.yaml", status=0)
+    assert (good["enabled"], gone["enabled"]) == (True, False)
+
+
 def test_check_makes_the_enabled_ones_and_tells_the_broken(folder: Path) -> None:
     gone, good = plugins(folder, "check", status=1, informers="[{name: good, options: {port: 7}}]")
     assert good["problem"] is None

@@ -292,7 +292,7 @@ contexts:
     [
         ((), "there is nothing to run"),
         (("--plugin", "nothing", "--strict"), "nothing installed has that name"),
-        (("--plugin", "nothing"), "there is nothing to run"),
+        (("--plugin", "nothing"), "none of the plugins of --plugin could be made (nothing)"),
         (("--informer", "mine"), "informer 'mine': write module:Class"),
         (("--informer", "mine:Gone"), "raised AttributeError"),
         (("--informer", "mine:Options"), "the option 'path' is missing"),

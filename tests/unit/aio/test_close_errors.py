@@ -41,6 +41,13 @@ def test_a_refused_close_names_session_counts_and_way_out(busy: FakeEngine, how:
     assert error.retryable
 
 
+def test_a_close_that_waited_says_for_how_long(busy: FakeEngine) -> None:
+    with connect(busy.endpoint) as connection, pytest.raises(SessionBusyError) as caught:
+        connection.get_session("left-open").close(wait=0.2)
+    assert "2 running and 3 waiting tasks after 0.2 s" in caught.value.message
+    assert "close(wait=SECONDS) tries for longer" in caught.value.message
+
+
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [
         one.getMessage()
