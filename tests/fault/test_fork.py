@@ -192,6 +192,30 @@ class TestUnderLoad:
         rows = [task.id for task in session.list_tasks()]
         assert sorted(rows) == sorted(creating.acknowledged)
 
+    def test_threads_that_look_at_their_tasks_at_once(self, connection: Connection) -> None:
+        """A look has a channel of its own, and is over before the fork."""
+        served = ApplicationAttributes(command=sys.executable, arguments=[SERVICE])
+        connection.register_application("echo", served)
+        session = connection.create_session("echo")
+        stop = threading.Event()
+        outputs: list[tuple[str, bytes | None]] = []
+
+        def invoke(name: str) -> None:
+            while not stop.is_set():
+                sent = f"{name} {len(outputs)}"
+                outputs.append((sent, session.invoke(b"echo " + sent.encode(), timeout=LIMIT)))
+
+        invokers = [threading.Thread(target=invoke, args=(one,)) for one in "abc"]
+        for one in invokers:
+            one.start()
+        eventually(lambda: len(outputs) > 3, "tasks that end", limit=LIMIT)
+        ends = [end(fork(lambda: call_afresh(connection.endpoint))) for _ in range(20)]
+        stop.set()
+        for one in invokers:
+            one.join(LIMIT)
+        assert ends == [0] * 20
+        assert [one for one in outputs if one[1] != one[0].encode()] == []
+
     def test_who_waits_goes_on_waiting_and_hears_the_end(self) -> None:
         with FakeEngine() as engine, connect(engine.endpoint) as connection:
             engine.add_session("s")

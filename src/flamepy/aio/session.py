@@ -358,12 +358,9 @@ class Session:
         task = await self.create_task(
             input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
         )
-        hub = Hub.of(self._link)
-        ended = hub.wait(task)
-        if timeout is None:
-            return outcome(await ended)  # its only waiter: it ends with this call
-        left = max(0.0, timeout - (asyncio.get_running_loop().time() - start))
-        return await TaskHandle(hub, task, ended).result(left)
+        if timeout is not None:
+            timeout = max(0.0, timeout - (asyncio.get_running_loop().time() - start))
+        return await output_of(self._link, task, timeout)
 
     # ------------------------------------------------------------------ life
 
@@ -434,6 +431,21 @@ class Session:
             warn_left_open(self._link, self.id, left)
             if not isinstance(left, FlameError):  # else the block's own error matters more
                 raise
+
+
+async def output_of(link: Link, task: Task, timeout: float | None) -> bytes | None:
+    """Wait for the output of a task that was just made and has no other waiter.
+
+    Args:
+        link: by which it was made.
+        task: as acknowledged.
+        timeout: seconds (DeadlineExceededError).
+    """
+    hub = Hub.of(link)
+    ended = hub.wait(task)
+    if timeout is None:
+        return outcome(await ended)  # its only waiter: it ends with this call
+    return await TaskHandle(hub, task, ended).result(timeout)
 
 
 def _number(task: Task) -> int:

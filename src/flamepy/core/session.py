@@ -23,6 +23,7 @@ from flamepy.aio.mapping import check_inputs
 from flamepy.aio.read_ahead import AUTO, Window, check_window
 from flamepy.aio.session import CLOSE_WAIT, EXIT_TIMEOUT
 from flamepy.core.futures import TaskFuture
+from flamepy.core.invoking import invoke
 from flamepy.core.mapping import results
 from flamepy.core.watcher import TaskWatcher
 from flamepy.errors import DeadlineExceededError, FlameError
@@ -367,13 +368,16 @@ class Session:
         on_ambiguous: str | None = None,
     ) -> bytes | None:
         """Create a task and wait for its output, for ``timeout`` seconds at most."""
-        if informer is None:
-            return self._link.run(
-                self._aio.invoke(
-                    input_data, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous
-                )
-            )
         timeout = validation.timeout(timeout)
+        if informer is None:
+            create = partial(
+                self._aio.create_task,
+                input_data,
+                timeout=timeout,
+                retry=retry,
+                on_ambiguous=on_ambiguous,
+            )
+            return invoke(self._link, create, timeout)
         start = monotonic()
         future = self.run(
             input_data, informer, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous

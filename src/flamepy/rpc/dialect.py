@@ -47,6 +47,11 @@ class Names:
         known = self._lists if self._watch is Dialect.UNKNOWN else self._watch
         return Dialect.NEXT if known is Dialect.NEXT else Dialect.OLD
 
+    @property
+    def shows_old_watch(self) -> bool:
+        """Whether the engine has answered WatchTask of 0.6 since the last ``doubt``."""
+        return self._watch is Dialect.OLD
+
     def first(self, call: str) -> str:
         """Return the name by which a call is made.
 

@@ -374,6 +374,13 @@ class Hub:
         self._wakeups.poll_now()
         return subscription
 
+    def may_follow(self, session_id: str) -> bool:
+        """Return True if a subscription wants the session's tasks, or may once it was seen."""
+        record = self.store.sessions.get(session_id)
+        if record is None:
+            return bool(self._subscribers)
+        return self._subscribers.may_follow(record)
+
     def unsubscribe(self, subscription: Subscription) -> None:
         """End a subscription; its sink is not called again. Idempotent."""
         if self._subscribers.remove(subscription):

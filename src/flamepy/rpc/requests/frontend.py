@@ -18,6 +18,7 @@ from flamepy.rpc.requests.caller import RpcCaller
 from flamepy.rpc.requests.create_task import Creation, Series
 from flamepy.rpc.requests.resolvers import Resolver
 from flamepy.rpc.retry.call_limits import VERIFY
+from flamepy.rpc.transport.looks import Look
 from flamepy.rpc.transport.streams import TaskExchange, TaskStream
 from flamepy.types import (
     Application,
@@ -36,6 +37,7 @@ from flamepy.wire.cluster import decode_executor, decode_node
 from flamepy.wire.services import FRONTEND
 from flamepy.wire.sessions import decode_session
 from flamepy.wire.tasks import decode_task
+from flamepy.wire.times import is_same_moment
 
 LIST_TIMEOUT = 300.0  # seconds of one try of a list of tasks, which may be long
 
@@ -331,6 +333,21 @@ class Frontend(RpcCaller):
         stream = self.transport.stream(call, request, None)
         return TaskStream(stream, call, outcome=self.transport.outcome)
 
+    def look(self, task: Task) -> Look[Task] | None:
+        """Begin a look at the end of a task that was just made, for its waiting caller.
+
+        It finds an end that needs no further call: a failed task's text is not in its stream.
+
+        Returns:
+            None if the task is to be watched on the loop: something is put around each call, or it
+            is not sure that the engine watches as 0.6 does.
+        """
+        calls = self.transport.calls
+        if self.transport.around is not None or not calls.names.shows_old_watch:
+            return None
+        request = self._watch_request(task.session_id, task.id)
+        return calls.look("WatchTask", request, partial(_end_of, task))
+
     @property
     def can_exchange(self) -> bool:
         """Whether the engine probably has ``watch_tasks``, by what it answered so far."""
@@ -354,6 +371,14 @@ class Frontend(RpcCaller):
         return FRONTEND["WatchTask"].request(
             session_id=session_id, task_id=task_id, workspace=self.workspace
         )
+
+
+def _end_of(task: Task, shown: types_pb2.Task) -> Task | None:
+    """Return a task as shown if it has ended without failing; None also for one of its id."""
+    now = decode_task(shown)
+    if not now.state.is_terminal or now.is_failed():
+        return None
+    return now if is_same_moment(now.creation_time, task.creation_time) else None
 
 
 def _applications(reply: types_pb2.ApplicationList) -> list[Application]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import grpc.aio
@@ -28,6 +28,7 @@ from flamepy.rpc.transport.in_flight import (
 )
 from flamepy.rpc.transport.link_holder import LinkHolder
 from flamepy.rpc.transport.list_calls import ListCalls
+from flamepy.rpc.transport.looks import Look, Looks
 from flamepy.rpc.transport.message_stream import (
     MessageExchange,
     MessageStream,
@@ -39,9 +40,10 @@ from flamepy.runtime.clocks import Timeout
 from flamepy.runtime.forks import CLIENT, hold, release
 from flamepy.wire.services import FRONTEND, NEW_NAMES, OLD_NAMES, RENAMED
 
+T = TypeVar("T")
 FORK_READ_WAIT = 0.25  # seconds that a fork waits for answers that can be asked for again
 CLOSE_WRITE_WAIT = 2.0  # seconds that a close waits for tasks that are just being made
-LIST_WAIT = 2.0  # seconds that a close waits for the threads of lists, which it has cut
+LIST_WAIT = 2.0  # seconds that a close waits for threads in gRPC, which it has cut
 LIST = "ListTask"
 NEVER_CANCELLED = "CreateTask"  # an engine whose handler is cancelled may leave a task unseen
 _METHODS = {one.name: one for one in (*FRONTEND.values(), *RENAMED.values())}
@@ -82,6 +84,7 @@ class Calls:
         self.names = Names()
         self._open_channel = open_channel
         self._lists = ListCalls(open_lists)
+        self._looks = Looks(self._lists)
         self._endpoint = endpoint
         self._holder = LinkHolder(self)
         self._channel: grpc.aio.Channel | None = None
@@ -260,6 +263,21 @@ class Calls:
         """Return a stream each way, without a deadline; ``prepare`` is awaited first."""
         return MessageExchange(self, name, prepare)
 
+    def look(self, name: str, request: Message, find: Callable[[Any], T | None]) -> Look[T] | None:
+        """Begin a look by a stream, for a caller on another thread.
+
+        Args:
+            name: the RPC's name, which the engine knows.
+            request: its message.
+            find: returns what is looked for, or None for a message that is not it.
+
+        Returns:
+            None while calls wait, and if too many callers look already.
+        """
+        if self._gate is not None or self._channel is None or self.closed:
+            return None
+        return self._looks.begin(_METHODS[name], request, find)
+
     def open_stream(
         self,
         stream: MessageStream,
@@ -313,7 +331,7 @@ class Calls:
         await wait_all(writes, CLOSE_WRITE_WAIT)
         for stream in list(self.streams):
             stream.cut()
-        await wait_all(self._lists.unended(), LIST_WAIT)
+        await wait_all(self._lists.unended() + self._looks.unended(), LIST_WAIT)
         await self._close_channel()
         release(self._holder)
 
@@ -367,7 +385,7 @@ class Calls:
 
     def _unended(self) -> list[asyncio.Future[Any]]:
         ended = [end for one in self.streams if (end := one.ended()) is not None]
-        ended += self._lists.unended()
+        ended += self._lists.unended() + self._looks.unended()
         return [
             one
             for one in (*(pending.ended() for pending in self._pending), *ended)

@@ -14,7 +14,7 @@ import grpc.aio
 
 from flamepy.config import Endpoint, FlameClientTls, FlameKeepalive
 from flamepy.host.addresses import proxy_options
-from flamepy.rpc.transport.list_calls import OPTION
+from flamepy.rpc.transport.blocking_streams import OPTION
 from flamepy.rpc.transport.tls import credentials
 
 DEFAULT_KEEPALIVE = FlameKeepalive()

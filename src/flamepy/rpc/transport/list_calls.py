@@ -16,28 +16,35 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
-from grpc.experimental import ChannelOptions
 
 from flamepy.call_options import Pairs
+from flamepy.rpc.transport.blocking_streams import drain, is_lost
 from flamepy.rpc.transport.lent_channel import LentChannel
 from flamepy.runtime.clocks import Timeout, monotonic
 from flamepy.runtime.flags import Flag
 from flamepy.runtime.pools import DaemonPool
 from flamepy.runtime.queues import Empty, SimpleQueue
+from flamepy.runtime.serving import serving
 from flamepy.wire.services import Method
 
-OPTION = (ChannelOptions.SingleThreadedUnaryStream, 1)  # else a thread of gRPC's is in between
 AT_ONCE = 32  # lists whose messages are awaited, each on a thread; others wait
 TURN = 0.1  # seconds that a list waits for its turn to be read, at most
 MESSAGES, BYTES, GATHER = 64, 256 * 1024, 0.002  # of a chunk, at most; seconds
 AHEAD = 4  # chunks that the loop has not taken yet, at most
 LOOK = 1.0  # seconds after which a thread that waits for the loop looks whether there still is one
 SHORTEST = 0.001  # seconds: gRPC takes no deadline that has passed
+
+
+class Reader(Protocol):
+    """What reads a stream on a thread."""
+
+    def work(self, begin: Callable[[], Any], lent: LentChannel) -> None:
+        """Make the call by ``begin``, read it to its end and leave the channel."""
 
 
 class ListCalls:
@@ -58,7 +65,7 @@ class ListCalls:
         self.apart = open_channel is not None
         self._open_channel = open_channel
         self._channel: LentChannel | None = None
-        self._running: dict[ListCall, LentChannel] = {}
+        self._running: set[ListCall] = set()
         self._turn: SimpleQueue[None] = SimpleQueue()  # the list that is read takes what is in it
         self._turn.put(None)
         self._pool: DaemonPool | None = None
@@ -71,21 +78,41 @@ class ListCalls:
         Returns:
             None if no thread can be started: it goes by the channel of the other calls then.
         """
-        if self._pool is None:
-            self._pool = DaemonPool(AT_ONCE, name="flamepy-list")
-            self._end_threads = self._at_last(self._pool.abandon)
-        if self._channel is None:
-            assert self._open_channel is not None, "``apart`` is looked at first"
-            self._channel = LentChannel(self._open_channel())
-            self._unlend = self._at_last(self._channel.give_up)
-        lent = self._channel
         call = ListCall(self._end, self._turn)
-        self._running[call] = lent
-        lent.lend(call)
+        self._running.add(call)
+        decode = call.sized(method.response.FromString)
+        if self.read_by(call, method, request, timeout, decode, metadata):
+            return call
+        self._running.discard(call)
+        return None
+
+    def read_by(
+        self,
+        reader: Reader,
+        method: Method,
+        request: Message,
+        timeout: float | None,
+        decode: Callable[[bytes], Message],
+        metadata: Pairs | None = None,
+    ) -> bool:
+        """Let a reader read a stream on a thread; only where they have a channel.
+
+        Args:
+            reader: reads it.
+            method: the stream's.
+            request: its message.
+            timeout: seconds after which the call is over, from now on.
+            decode: what the reader gets of a message.
+            metadata: what is sent with it.
+
+        Returns:
+            False if no thread can be started.
+        """
+        lent = self._lent()
         stub = lent.channel.unary_stream(
             method.path,
             request_serializer=method.request.SerializeToString,
-            response_deserializer=call.sized(method.response.FromString),
+            response_deserializer=decode,
         )
         end = None if timeout is None else monotonic() + timeout
 
@@ -93,13 +120,28 @@ class ListCalls:
             left = None if end is None else Timeout(max(SHORTEST, end - monotonic()))
             return stub(request, timeout=left, metadata=metadata)
 
+        if self._pool is None:
+            self._pool = DaemonPool(AT_ONCE, name="flamepy-list")
+            self._end_threads = self._at_last(self._pool.abandon)
+        lent.lend(reader)
         try:
-            self._pool.submit(call.work, make, lent)
+            self._pool.submit(reader.work, make, lent)
         except RuntimeError:
-            del self._running[call]
-            lent.leave(call)
-            return None
-        return call
+            lent.leave(reader)
+            return False
+        return True
+
+    def _lent(self) -> LentChannel:
+        if self._channel is None:
+            assert self._open_channel is not None, "``apart`` is looked at first"
+            self._channel = LentChannel(self._open_channel())
+            self._unlend = self._at_last(self._channel.give_up)
+        return self._channel
+
+    def lose(self, lent: LentChannel) -> None:
+        """Lend a channel no more by which the engine was not reached."""
+        if self._channel is lent:
+            self._give_up()
 
     def unended(self) -> list[asyncio.Future[None]]:
         """Return futures of the lists whose threads are in gRPC."""
@@ -115,13 +157,10 @@ class ListCalls:
             self._pool = None  # its threads are not in a child of a fork
             self._end_threads()
 
-    def _end(self, call: ListCall, error: BaseException | None) -> None:
-        lent = self._running.pop(call)
-        lost = isinstance(error, grpc.aio.AioRpcError) and (
-            error.code() is grpc.StatusCode.UNAVAILABLE
-        )
-        if lost and self._channel is lent:
-            self._give_up()
+    def _end(self, call: ListCall, lent: LentChannel, error: BaseException | None) -> None:
+        self._running.discard(call)
+        if isinstance(error, grpc.aio.AioRpcError) and is_lost(error):
+            self.lose(lent)
 
     def _at_last(self, end: Callable[[], None]) -> weakref.finalize[[], ListCalls]:
         """Return ``end``, which is called as well where ``close`` was forgotten."""
@@ -143,7 +182,9 @@ class ListCall:
     """
 
     def __init__(
-        self, end: Callable[[ListCall, BaseException | None], None], turn: SimpleQueue[None]
+        self,
+        end: Callable[[ListCall, LentChannel, BaseException | None], None],
+        turn: SimpleQueue[None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_end = end
@@ -208,11 +249,11 @@ class ListCall:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _finish(self, error: BaseException | None) -> None:
+    def _finish(self, lent: LentChannel, error: BaseException | None) -> None:
         self._error = error
         if not self.ended.done():
             self.ended.set_result(None)
-        self._on_end(self, error)
+        self._on_end(self, lent, error)
         self._wake()
 
     # ------------------------------------------------------------------ on the thread
@@ -221,7 +262,8 @@ class ListCall:
         """Make the call and read it to its end."""
         error: BaseException | None = None
         try:
-            self._make(begin)
+            with serving():  # a finalizer that waits here would wait for a lock of gRPC's
+                self._make(begin)
         except grpc.RpcError as failed:
             error = _as_aio(failed)
             failed.__traceback__ = None  # its frames have the call, which is this error
@@ -231,7 +273,7 @@ class ListCall:
         self._call = None
         lent.leave(self)
         with suppress(RuntimeError):  # the loop is closed, and so is the reader
-            self._loop.call_soon_threadsafe(self._finish, error)
+            self._loop.call_soon_threadsafe(self._finish, lent, error)
 
     def _make(self, begin: Callable[[], Any]) -> None:
         if self._left.is_set():
@@ -242,7 +284,7 @@ class ListCall:
                 call.cancel()
             self._read(call)
         finally:
-            _drain(call)
+            drain(call)
 
     def _read(self, messages: Iterator[Any]) -> None:
         first = next(messages, None)
@@ -284,18 +326,6 @@ class ListCall:
         self._chunks.append(chunk)
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._wake)
-
-
-def _drain(call: Any) -> None:
-    """End a call, and read what gRPC has to say of that.
-
-    A blocking call whose last events are not read is kept for ever, with the channel and gRPC's
-    threads: its own iterator leaves them unread after ``cancel``, and says no more. grpcio has no
-    public name for this, as of 1.85; test_list_calls looks whether what is used here does it.
-    """
-    call._call.cancel(grpc.StatusCode.CANCELLED.value[0], "left")  # nothing if it has ended
-    while call._state.due:
-        call._consume_next_event()
 
 
 def _as_aio(error: Any) -> grpc.aio.AioRpcError:

@@ -15,8 +15,8 @@ from support.loops import run
 
 from flamepy._proto import types_pb2
 from flamepy.errors import ConnectionClosedError
+from flamepy.rpc.transport.blocking_streams import OPTION
 from flamepy.rpc.transport.calls import CallerLeft, Calls
-from flamepy.rpc.transport.list_calls import OPTION
 from flamepy.rpc.transport.message_stream import CutOff
 from flamepy.wire.services import FRONTEND
 

@@ -17,8 +17,10 @@ from support.loops import run
 from support.waiting import eventually
 
 from flamepy.rpc.transport import list_calls
+from flamepy.rpc.transport.blocking_streams import OPTION
 from flamepy.rpc.transport.in_flight import wait_all
-from flamepy.rpc.transport.list_calls import OPTION, ListCall, ListCalls
+from flamepy.rpc.transport.list_calls import ListCall, ListCalls
+from flamepy.runtime.serving import served_by
 from flamepy.wire.services import FRONTEND
 
 LIST = FRONTEND["ListTask"]
@@ -316,6 +318,31 @@ def test_lists_that_are_forgotten_leave_no_channel() -> None:
         channel = run(main(port))
         gc.collect()
         assert is_closed(channel)
+
+
+def test_no_call_of_a_finalizer_waits_on_its_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hold a lock of gRPC's that the loop needs for that call."""
+    names: list[str | None] = []
+    sized = ListCall.sized
+
+    def noted(call: ListCall, decode: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+        def note(data: bytes) -> Any:
+            names.append(served_by())
+            return decode(data)
+
+        return sized(call, note)
+
+    def serve(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+        yield task(1)
+
+    async def main(port: int) -> None:
+        async with lists_of(port) as lists:
+            assert await ids(begin(lists)) == [1]
+
+    monkeypatch.setattr(ListCall, "sized", noted)
+    with server(serve) as port:
+        run(main(port))
+    assert [(name or "")[:12] for name in names] == ["flamepy-list"]
 
 
 def test_without_a_thread_it_is_said_and_nothing_is_awaited(
