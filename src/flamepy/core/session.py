@@ -23,7 +23,7 @@ from flamepy.aio.mapping import check_inputs
 from flamepy.aio.read_ahead import AUTO, Window, check_window
 from flamepy.aio.session import CLOSE_WAIT, EXIT_TIMEOUT
 from flamepy.core.futures import TaskFuture
-from flamepy.core.invoking import invoke
+from flamepy.core.invoking import Invoker
 from flamepy.core.mapping import results
 from flamepy.core.watcher import TaskWatcher
 from flamepy.errors import DeadlineExceededError, FlameError
@@ -51,6 +51,7 @@ class Session:
     def __init__(self, link: Link, session: aio.Session) -> None:
         self._link = link
         self._aio = session
+        self._invoker = Invoker(link)
 
     def _repr_html_(self) -> str:
         return self.info._repr_html_()
@@ -377,7 +378,7 @@ class Session:
                 retry=retry,
                 on_ambiguous=on_ambiguous,
             )
-            return invoke(self._link, create, timeout)
+            return self._invoker.invoke(create, timeout)
         start = monotonic()
         future = self.run(
             input_data, informer, timeout=timeout, retry=retry, on_ambiguous=on_ambiguous

@@ -29,7 +29,7 @@ from flamepy.informers import Reactor, TaskEvent, TaskInformer
 from flamepy.local import LocalCluster
 from flamepy.rpc.transport import looks
 from flamepy.rpc.transport.looks import Look
-from flamepy.testing import FakeEngine
+from flamepy.testing import ChaosProxy, FakeEngine
 
 
 class Echo(FlameService):
@@ -100,6 +100,36 @@ class TestLook:
             with pytest.raises(TaskFailedError, match="the service's text"):
                 session.invoke(b"fails")
             assert found == [None]
+
+    def test_looks_that_find_nothing_become_rare_until_one_does(
+        self, cluster: str, found: list[Any]
+    ) -> None:
+        """Tasks that take long, or a way to the engine that lets no second connection through."""
+
+        def fail() -> None:
+            with pytest.raises(TaskFailedError):
+                session.invoke(b"fails")
+
+        def looked(act: Callable[[], object], times: int) -> list[int]:
+            at = []
+            for number in range(times):
+                before = len(found)
+                act()
+                at += [number] * (len(found) - before)
+            return at
+
+        with session_of(cluster) as session:
+            assert looked(fail, 16) == [0, 2, 5, 10]
+            assert looked(lambda: session.invoke(b"x"), 6) == [3, 4, 5]
+
+    def test_without_a_second_connection_few_tasks_wait_for_one(
+        self, cluster: str, found: list[Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(looks, "LONGEST", 0.1)
+        with ChaosProxy(cluster) as proxy, session_of(proxy.endpoint) as session:
+            proxy.black_hole(connections="new")
+            assert [session.invoke(b"x", timeout=60) for _ in range(40)] == [b"x"] * 40
+            assert found == [None] * 6
 
     @pytest.mark.parametrize("callers", [4, 20])
     def test_many_threads_look_at_once(self, cluster: str, callers: int) -> None:
