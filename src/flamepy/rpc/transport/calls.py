@@ -287,14 +287,20 @@ class Calls:
     ) -> Any:
         """Return gRPC's call of a stream; its ``used`` is the name that is called."""
         self.streams.add(stream)
-        if stream.used == LIST and request is not None and self._lists.apart:
+        by_lists = stream.used == LIST and not stream.detoured and self._lists.apart
+        if by_lists and request is not None:
             listed = self._lists.begin(FRONTEND[LIST], request, timeout, metadata)
             if listed is not None:
+                stream.apart = True
                 return listed
         limit = None if timeout is None else Timeout(timeout)
         # What a stream of requests begins with; an exchange writes its own.
         sent = request if stream.used != NEW_NAMES[WATCH] else request and [request]
         return self._stubs[stream.used](sent, timeout=limit, metadata=metadata)
+
+    def shun_lists(self) -> None:
+        """Let lists go by the ordinary channel for a while."""
+        self._lists.shun()
 
     # ------------------------------------------------------------------ the channel
 

@@ -35,6 +35,7 @@ from flamepy.wire.services import Method
 AT_ONCE = 32  # lists whose messages are awaited, each on a thread; others wait
 TURN = 0.1  # seconds that a list waits for its turn to be read, at most
 MESSAGES, BYTES, GATHER = 64, 256 * 1024, 0.002  # of a chunk, at most; seconds
+SHUN = (60.0, 3600.0)  # seconds without the channel after it alone has failed: first, and at most
 AHEAD = 4  # chunks that the loop has not taken yet, at most
 LOOK = 1.0  # seconds after which a thread that waits for the loop looks whether there still is one
 SHORTEST = 0.001  # seconds: gRPC takes no deadline that has passed
@@ -56,19 +57,27 @@ class ListCalls:
     Args:
         open_channel: makes the channel, which must have ``OPTION``; None where lists go by the
             channel of the other calls.
-
-    Attributes:
-        apart: whether they have a channel of their own.
     """
 
     def __init__(self, open_channel: Callable[[], grpc.Channel] | None) -> None:
-        self.apart = open_channel is not None
         self._open_channel = open_channel
+        self._shunned_until = float("-inf")
+        self._rest = 0.0  # seconds for which they were shunned last
         self._channel: LentChannel | None = None
         self._running: set[ListCall] = set()
         self._turn: SimpleQueue[None] = SimpleQueue()  # the list that is read takes what is in it
         self._turn.put(None)
         self._pool: DaemonPool | None = None
+
+    @property
+    def apart(self) -> bool:
+        """Whether they have a channel of their own, and it is not shunned."""
+        return self._open_channel is not None and monotonic() >= self._shunned_until
+
+    def shun(self) -> None:
+        """Let lists go by the other channel for a while: it reaches the engine, and theirs not."""
+        self._rest = min(SHUN[1], max(SHUN[0], 2 * self._rest))
+        self._shunned_until = monotonic() + self._rest
 
     def begin(
         self, method: Method, request: Message, timeout: float | None, metadata: Pairs | None
@@ -159,7 +168,9 @@ class ListCalls:
 
     def _end(self, call: ListCall, lent: LentChannel, error: BaseException | None) -> None:
         self._running.discard(call)
-        if isinstance(error, grpc.aio.AioRpcError) and is_lost(error):
+        if error is None:
+            self._rest = 0.0
+        elif isinstance(error, grpc.aio.AioRpcError) and is_lost(error):
             self.lose(lent)
 
     def _at_last(self, end: Callable[[], None]) -> weakref.finalize[[], ListCalls]:

@@ -15,11 +15,15 @@ from google.protobuf.message import Message
 
 from flamepy.call_options import Pairs
 from flamepy.rpc.dialect import Names, other_name
+from flamepy.rpc.transport.blocking_streams import is_lost
 from flamepy.rpc.transport.in_flight import is_cancelled, without_frames
 from flamepy.wire.services import NEW_NAMES, OLD_NAMES
 
 # Returns the seconds of a stream and its metadata, once all that is around its opening has run.
 Prepare = Callable[[], Awaitable[tuple["float | None", Pairs]]]
+
+
+SHORTEST = 0.001  # seconds: gRPC takes no deadline that has passed
 
 
 class StreamOpener(Protocol):
@@ -38,7 +42,10 @@ class StreamOpener(Protocol):
         timeout: float | None,
         metadata: Pairs | None,
     ) -> Any:
-        """Return gRPC's call of a stream."""
+        """Return gRPC's call of a stream, by the channel of lists unless it is ``detoured``."""
+
+    def shun_lists(self) -> None:
+        """Record that the channel of lists does not reach an engine that another one does."""
 
 
 class CutOff(Exception):
@@ -69,11 +76,14 @@ class MessageStream:
 
     No generator: one that is left before its end is closed by a task of its own. A call that has
     two names is made by the one known last, and by the other one after UNIMPLEMENTED, as
-    ``Calls.either`` does.
+    ``Calls.either`` does. One by the channel of lists that does not reach the engine is made by
+    the ordinary one: something in between may let no second connection through.
 
     Attributes:
         name: of the RPC, in 0.6.
         used: the name that is called.
+        apart: whether the call goes by the channel of lists.
+        detoured: whether it may not, because that has failed.
     """
 
     def __init__(
@@ -93,6 +103,8 @@ class MessageStream:
         self._over = self._cut = self._reading = False
         self._unproven = False  # whether it is open whether the engine knows ``used``
         self._refused: grpc.aio.AioRpcError | None = None  # by the first of two names
+        self.apart = self.detoured = False
+        self._limit: float | None = None  # when its time is over
         self._call: Any = None  # gRPC's; None before it is made and once it has ended
         self._ended: asyncio.Future[None] | None = None
 
@@ -110,6 +122,9 @@ class MessageStream:
             message = await self._read()
         if self._unproven:
             self._answered()
+        if self.detoured and not self.apart:
+            self._calls.shun_lists()
+        self.apart = self.detoured = False  # once there was an answer, there is no other way
         if message is grpc.aio.EOF:
             self.cancel()
             raise StopAsyncIteration
@@ -142,8 +157,6 @@ class MessageStream:
             if last is not None:
                 self.cancel()
                 raise last from None
-            self._refused = error
-            self._begin()
         finally:
             self._reading = False
 
@@ -155,7 +168,14 @@ class MessageStream:
         if self.name in NEW_NAMES:
             self.used = other_name(self.used) if self._unproven else self._first_name()
             self._unproven = True
-        self._call = self._calls.open_stream(self, self._request, self._timeout, self._metadata)
+        self._make_call()
+
+    def _make_call(self) -> None:
+        now = asyncio.get_running_loop().time
+        if self._limit is None and self._timeout is not None:
+            self._limit = now() + self._timeout
+        left = None if self._limit is None else max(SHORTEST, self._limit - now())
+        self._call = self._calls.open_stream(self, self._request, left, self._metadata)
 
     def _answered(self) -> None:
         if self._unproven:
@@ -163,9 +183,15 @@ class MessageStream:
             self._calls.names.answered(self.used)
 
     def _failed(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError | None:
-        """Return the error to raise, or None if the other name is to be called."""
+        """Return the error to raise, or None where another call was made instead."""
+        if self.apart and is_lost(error):
+            self.apart, self.detoured = False, True
+            self._make_call()
+            return None
         if self._unproven and (is_unknown(error) or _hides_unknown(error)):
             if self._refused is None:
+                self._refused = error
+                self._begin()
                 return None
             return self._refused if self.used in OLD_NAMES else error
         if is_answer(error):
