@@ -184,6 +184,8 @@ class MessageStream:
 
     def _failed(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError | None:
         """Return the error to raise, or None where another call was made instead."""
+        if self._over or self._cut:  # a fork may have closed the channel
+            return error
         if self.apart and is_lost(error):
             self.apart, self.detoured = False, True
             self._make_call()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import grpc
+import grpc.aio
 import pytest
+from support.loops import run
 from support.waiting import eventually
 
 from flamepy.core import connect
 from flamepy.core.connection import Connection
 from flamepy.errors import UnavailableError
 from flamepy.informers import Reactor, TaskEvent, TaskInformer
+from flamepy.rpc.dialect import Names
 from flamepy.rpc.transport import list_calls
 from flamepy.rpc.transport.list_calls import ListCalls
+from flamepy.rpc.transport.message_stream import MessageStream
 from flamepy.testing import ChaosProxy, FakeEngine
 
 WAYS: dict[str, Callable[[ChaosProxy], None]] = {
@@ -115,3 +120,55 @@ def test_an_engine_that_is_away_is_no_reason_to_shun_it(
     engine.restart()
     assert ids(connection) == ["1"]
     assert lists_of(connection).apart
+
+
+class LostCall:
+    """A call that fails, as if no connection could be made."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self.meanwhile = meanwhile
+
+    async def read(self) -> object:
+        self.meanwhile()
+        nothing = grpc.aio.Metadata()
+        raise grpc.aio.AioRpcError(grpc.StatusCode.UNAVAILABLE, nothing, nothing)
+
+    def cancel(self) -> None:
+        """Nothing is in flight."""
+
+
+class Opener:
+    """Opens calls that fail; does ``meanwhile`` before the first one does."""
+
+    def __init__(self) -> None:
+        self.streams: set[MessageStream] = set()
+        self.names = Names()
+        self.meanwhile: Callable[[], None] = lambda: None
+        self.opened: list[bool] = []  # whether a stream was detoured
+
+    async def enter(self) -> None:
+        """Calls may be made."""
+
+    def open_stream(self, stream: MessageStream, *arguments: object) -> LostCall:
+        stream.apart = not stream.detoured
+        self.opened.append(stream.detoured)
+        return LostCall(self.meanwhile)
+
+    def shun_lists(self) -> None:
+        raise AssertionError("no channel has reached the engine")
+
+
+@pytest.mark.parametrize("end", [None, "cut", "cancel"])
+def test_a_list_that_is_ended_meanwhile_takes_no_other_way(end: str | None) -> None:
+    """A fork may have closed the channel by then."""
+
+    async def main() -> None:
+        opener = Opener()
+        stream = MessageStream(opener, "ListTask", None, 20.0)
+        if end is not None:
+            opener.meanwhile = getattr(stream, end)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stream.__anext__()
+        assert opener.opened == ([False, True] if end is None else [False])
+
+    run(main())
