@@ -19,10 +19,14 @@ class LentChannel:
 
     Args:
         channel: a blocking channel.
+
+    Attributes:
+        reached: whether an engine has answered by it.
     """
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.channel = channel
+        self.reached = False
         self._given_up = False
         self._readers: dict[object, None] = {}
 

@@ -63,6 +63,7 @@ class ListCalls:
         self._open_channel = open_channel
         self._shunned_until = float("-inf")
         self._rest = 0.0  # seconds for which they were shunned last
+        self._is_unreachable = False  # whether the last channel that was given up never reached one
         self._channel: LentChannel | None = None
         self._running: set[ListCall] = set()
         self._turn: SimpleQueue[None] = SimpleQueue()  # the list that is read takes what is in it
@@ -75,7 +76,12 @@ class ListCalls:
         return self._open_channel is not None and monotonic() >= self._shunned_until
 
     def shun(self) -> None:
-        """Let lists go by the other channel for a while: it reaches the engine, and theirs not."""
+        """Let lists go by the other channel for a while: it reaches the engine, and theirs not.
+
+        A connection that was there and broke is no reason: the next list makes another.
+        """
+        if not self._is_unreachable:
+            return
         self._rest = min(SHUN[1], max(SHUN[0], 2 * self._rest))
         self._shunned_until = monotonic() + self._rest
 
@@ -150,6 +156,7 @@ class ListCalls:
     def lose(self, lent: LentChannel) -> None:
         """Lend a channel no more by which the engine was not reached."""
         if self._channel is lent:
+            self._is_unreachable = not lent.reached
             self._give_up()
 
     def unended(self) -> list[asyncio.Future[None]]:
@@ -168,10 +175,10 @@ class ListCalls:
 
     def _end(self, call: ListCall, lent: LentChannel, error: BaseException | None) -> None:
         self._running.discard(call)
-        if error is None:
-            self._rest = 0.0
-        elif isinstance(error, grpc.aio.AioRpcError) and is_lost(error):
+        if isinstance(error, grpc.aio.AioRpcError) and is_lost(error):
             self.lose(lent)
+        elif error is None:
+            self._rest, lent.reached = 0.0, True
 
     def _at_last(self, end: Callable[[], None]) -> weakref.finalize[[], ListCalls]:
         """Return ``end``, which is called as well where ``close`` was forgotten."""

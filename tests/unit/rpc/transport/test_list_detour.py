@@ -51,6 +51,11 @@ def lists_of(connection: Connection) -> ListCalls:
     return connection.link._calls._lists
 
 
+def has_reached(connection: Connection) -> bool:
+    lent = lists_of(connection)._channel
+    return lent is not None and lent.reached
+
+
 def ids(connection: Connection, timeout: float = 60.0) -> list[str]:
     return [one.id for one in connection.get_session("s").list_tasks(timeout=timeout)]
 
@@ -106,6 +111,18 @@ def test_their_connection_is_tried_again_after_a_while(
     assert ids(connection) == ["1"]
     eventually(lambda: lists_of(connection)._rest == 0.0)
     assert lists_of(connection).apart
+
+
+def test_a_connection_that_breaks_is_made_again(engine: FakeEngine, connection: Connection) -> None:
+    """After an outage informers list everything: that is no time to do it for more."""
+    assert ids(connection) == ["1"]
+    eventually(lambda: has_reached(connection))
+    engine.kill()
+    engine.restart()
+    assert ids(connection) == ["1"]
+    assert lists_of(connection).apart
+    assert ids(connection) == ["1"]
+    eventually(lambda: has_reached(connection))
 
 
 def test_an_engine_that_is_away_is_no_reason_to_shun_it(
