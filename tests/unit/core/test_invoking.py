@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from support.moments import Calls, at_every_line
+from support.waiting import eventually
 
 from flamepy.core import connect
 from flamepy.core.connection import Connection
@@ -50,6 +50,7 @@ class Heard(TaskInformer):
 
 @pytest.fixture
 def cluster() -> Iterator[str]:
+    Echo.gate.clear()
     with LocalCluster(executors=4, dialect="0.6") as made:
         made.register_service("echo", Echo, delay_release=0)
         yield made.endpoint
@@ -221,80 +222,64 @@ class TestLook:
 
 class TestNothingFound:
     def test_a_task_that_takes_longer_is_awaited_on(self, cluster: str, found: list[Any]) -> None:
-        with session_of(cluster) as session:
-            Echo.gate.clear()
-            later = threading.Timer(0.4, Echo.gate.set)
-            later.start()
+        with session_of(cluster) as session, after_a_look(found, Echo.gate.set):
             assert session.invoke(b"waits") == b"waits"
-            later.join()
             assert found == [None]
 
     def test_the_callers_time_counts_the_look(self, cluster: str) -> None:
         with session_of(cluster) as session:
-            Echo.gate.clear()
-            with pytest.raises(DeadlineExceededError, match="had not ended within"):
+            with pytest.raises(DeadlineExceededError):
                 session.invoke(b"waits", timeout=0.05)
             with pytest.raises(DeadlineExceededError, match="had not ended within"):
-                session.invoke(b"waits", timeout=0.5)
+                session.invoke(b"waits", timeout=3.0)
             Echo.gate.set()
 
-    def test_a_session_that_is_closed_meanwhile(self) -> None:
+    def test_a_session_that_is_closed_meanwhile(self, found: list[Any]) -> None:
         with FakeEngine(dialect="0.6") as engine, connect(engine.endpoint) as connection:
-            engine.add_session("s")
             session = primed(engine, connection)
-            closing = threading.Timer(0.3, lambda: connection.close_session("s"))
-            closing.start()
-            with pytest.raises(TaskCancelledError):
-                session.invoke(b"x", timeout=30)
-            closing.join()
+            closing = after_a_look(found, lambda: connection.close_session("s"))
+            with closing, pytest.raises(TaskCancelledError):
+                session.invoke(b"x", timeout=60)
 
     def test_an_engine_that_lost_the_task(self, found: list[Any]) -> None:
         with FakeEngine(dialect="0.6") as engine, connect(engine.endpoint) as connection:
-            engine.add_session("s")
             session = primed(engine, connection)
 
             def lose() -> None:
                 engine.kill()
                 engine.restart(lose_state=True)
 
-            losing = threading.Timer(0.3, lose)
-            losing.start()
-            with pytest.raises(TaskLostError):
+            with after_a_look(found, lose), pytest.raises(TaskLostError):
                 session.invoke(b"x", timeout=60)
-            losing.join()
             assert found == [None]
 
-    def test_another_task_of_the_number_is_not_its_end(self) -> None:
-        """The engine lost its state, and numbers anew: the look finds the end of a later task."""
-        with FakeEngine(dialect="0.6") as engine, connect(engine.endpoint) as connection:
-            engine.add_session("s")
-            session = primed(engine, connection)
-            made = session.create_task(b"x")
-            time.sleep(0.01)  # engines count milliseconds
 
-            async def look() -> Look[Any] | None:
-                return connection.link.frontend.look(made)
+@contextmanager
+def after_a_look(found: list[Any], act: Callable[[], object]) -> Iterator[None]:
+    """Do something once a look has found nothing."""
 
-            old = connection.link.run(look())
-            assert old is not None
-            engine.restart(lose_state=True)
-            engine.add_session("s")
-            for number in range(1, int(made.id) + 1):
-                engine.succeed("s", engine.add_task("s"), b"%d" % number)
-            assert old.wait(30.0) is None
+    def wait() -> None:
+        eventually(lambda: found, "a look", limit=60.0)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def primed(engine: FakeEngine, connection: Connection) -> Session:
-    """Return session ``s`` by a connection that has seen a WatchTask."""
+    """Return a session ``s`` by a connection that has watched a task."""
+    engine.add_session("s")
     session = connection.get_session("s")
-    task = session.create_task(b"first")
-    engine.succeed("s", task.id, b"ended")
-    assert [one.output for one in session.watch_task(task.id)]
-    future = session.run(b"second")
-    ending = threading.Timer(0.05, lambda: engine.succeed("s", future.task_id, b"ended"))
-    ending.start()
-    assert future.result(30) == b"ended"
-    ending.join()
+    task = session.create_task(b"watched")
+    watcher = threading.Thread(target=lambda: list(session.watch_task(task.id)))
+    watcher.start()
+    eventually(lambda: engine.open_streams == 1, "a stream")
+    engine.succeed("s", task.id)
+    watcher.join()
     return session
 
 
@@ -302,7 +287,6 @@ class TestInterrupted:
     @pytest.mark.usefixtures("slow_looks")
     def test_ctrl_c_leaves_the_look_and_the_next_call_works(self, cluster: str) -> None:
         with session_of(cluster) as session:
-            Echo.gate.clear()
             press = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
             press.start()
             with pytest.raises(KeyboardInterrupt):
