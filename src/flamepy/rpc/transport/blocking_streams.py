@@ -1,6 +1,6 @@
 """Streams that a thread reads by gRPC's blocking stack, with no thread of gRPC's in between.
 
-``list_calls`` and ``caller_looks`` read them, by a channel that has ``OPTION``.
+``list_calls`` and ``looks`` read them, by a channel that has ``OPTION``.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from flamepy.rpc.transport.link_holder import LinkHolder
 from flamepy.rpc.transport.list_calls import ListCalls
 from flamepy.rpc.transport.looks import Look, Looks
 from flamepy.rpc.transport.message_stream import (
+    SHORTEST,
     MessageExchange,
     MessageStream,
     Prepare,
@@ -47,7 +48,6 @@ LIST_WAIT = 2.0  # seconds that a close waits for threads in gRPC, which it has 
 LIST = "ListTask"
 NEVER_CANCELLED = "CreateTask"  # an engine whose handler is cancelled may leave a task unseen
 _METHODS = {one.name: one for one in (*FRONTEND.values(), *RENAMED.values())}
-SHORTEST = 0.001  # seconds: gRPC takes no deadline that has passed
 
 
 class CallerLeft(Exception):

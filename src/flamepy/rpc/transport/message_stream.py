@@ -21,8 +21,6 @@ from flamepy.wire.services import NEW_NAMES, OLD_NAMES
 
 # Returns the seconds of a stream and its metadata, once all that is around its opening has run.
 Prepare = Callable[[], Awaitable[tuple["float | None", Pairs]]]
-
-
 SHORTEST = 0.001  # seconds: gRPC takes no deadline that has passed
 
 
@@ -122,9 +120,6 @@ class MessageStream:
             message = await self._read()
         if self._unproven:
             self._answered()
-        if self.detoured and not self.apart:
-            self._calls.shun_lists()
-        self.apart = self.detoured = False  # once there was an answer, there is no other way
         if message is grpc.aio.EOF:
             self.cancel()
             raise StopAsyncIteration
@@ -181,6 +176,10 @@ class MessageStream:
         if self._unproven:
             self._unproven = False
             self._calls.names.answered(self.used)
+        self.apart = False  # once there was an answer, there is no other way
+        if self.detoured:
+            self.detoured = False
+            self._calls.shun_lists()
 
     def _failed(self, error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError | None:
         """Return the error to raise, or None where another call was made instead."""

@@ -15,6 +15,7 @@ from support.loops import run
 
 from flamepy._proto import types_pb2
 from flamepy.errors import ConnectionClosedError
+from flamepy.rpc.transport import looks
 from flamepy.rpc.transport.blocking_streams import OPTION
 from flamepy.rpc.transport.calls import CallerLeft, Calls
 from flamepy.rpc.transport.message_stream import CutOff
@@ -324,5 +325,26 @@ def test_without_a_loop_only_what_is_idle_lets_go() -> None:
             await reading
             assert calls.pause_now() is True
             await send(calls, "ListNodes")
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", ["pause", "close"])
+def test_a_look_in_flight_is_waited_for(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread is in gRPC, by a channel that a fork must not meet."""
+    monkeypatch.setattr(looks, "LONGEST", 30.0)
+
+    async def main() -> None:
+        async with serving() as (slow, calls):
+            await calls.enter()
+            look = calls.look("WatchTask", FRONTEND["WatchTask"].request(), lambda _: None)
+            assert look is not None
+            await until(lambda: slow.began)
+            ending = asyncio.ensure_future(calls.pause(20.0) if end == "pause" else calls.aclose())
+            await asyncio.sleep(0.05)
+            assert not ending.done()
+            slow.go.set()
+            await ending
+            assert look.over
 
     run(main())
